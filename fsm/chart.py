@@ -1,0 +1,286 @@
+"""A machine as plain data: states, events, variables, rows.  Built once, checked when built, never changed.
+
+Theory.
+1. A *configuration* is a state and a value for every variable.  Nothing else decides what may happen next.
+2. A *row* says: in `source`, on `event`, if `guard` holds, all `effects` happen together and the state is `target`.
+   A row whose target is its source stays: nothing is left and nothing entered.
+3. What no row allows is refused, and a refusal changes nothing.
+4. In every configuration at most one row of an event is enabled.  The order of the rows means nothing.
+5. A state may promise an *invariant*.  It is proved of every way in, for all counts, and may then be relied on.
+6. *Outputs* are named bits that say how things stand: a bit is set when its condition holds in one of its states.
+
+This file does not know how a machine is run, drawn or stored; `proof.py` knows how it is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from fsm.condition import ALWAYS, Condition, DefinitionError, Opaque, Value, condition, label
+from fsm.variable import Assignment, Choice, Variable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
+
+Configuration: TypeAlias = "tuple[Value, ...]"
+"""The state's name, then the value of every variable in the chart's order.  Hashable; says everything."""
+
+
+class State(str):
+    """A state's name, with what is said of it.  It *is* the name: `State("open") == "open"`.
+
+    `invariant` is what holds whenever the machine is in this state; `final` states are never left.
+    """
+
+    __slots__ = ("doc", "final", "invariant")
+    doc: str
+    final: bool
+    invariant: Condition
+
+    def __new__(cls, name: str, doc: str = "", *, final: bool = False, invariant: Condition = ALWAYS) -> Self:
+        """A state; `invariant` is proved of every way in when the chart is built."""
+        self = super().__new__(cls, name)
+        self.doc, self.final, self.invariant = doc, final, invariant
+        return self
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return str.__str__(self)
+
+
+class Event(str):
+    """An event's name, with what is said of it."""
+
+    __slots__ = ("doc",)
+    doc: str
+
+    def __new__(cls, name: str, doc: str = "") -> Self:
+        """An event; `doc` says what happened or was asked."""
+        self = super().__new__(cls, name)
+        self.doc = doc
+        return self
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return str.__str__(self)
+
+
+class Row(NamedTuple):
+    """One transition.  `cites` names the sentences it rests on, `why` gives the reason in the reader's words."""
+
+    id: str
+    source: str
+    event: str
+    guard: Condition
+    effects: tuple[Assignment, ...]
+    target: str
+    cites: tuple[str, ...]
+    why: str
+
+    @property
+    def moves(self) -> bool:
+        """Whether the state changes."""
+        return self.target != self.source
+
+    @property
+    def effect_text(self) -> str:
+        """The effects as they are written in pictures and messages; empty when there are none."""
+        return ", ".join(map(str, self.effects))
+
+
+def row(
+    id: str,
+    source: str,
+    event: str,
+    *,
+    guard: Condition | Callable[..., bool] = ALWAYS,
+    effects: Iterable[Assignment] = (),
+    target: str | None = None,
+    cites: str = "",
+    why: str = "",
+) -> Row:
+    """A row as it is written in a table: `target` left out means it stays; `cites` is a list of words."""
+    to = source if target is None else target
+    return Row(id, str(source), str(event), condition(guard), tuple(effects), str(to), tuple(cites.split()), why)
+
+
+class Output(NamedTuple):
+    """A named bit of the machine's output: set in `states` (any, when None) while `guard` holds."""
+
+    name: str
+    bit: int
+    states: tuple[str, ...] | None = None
+    guard: Condition = ALWAYS
+    doc: str = ""
+
+
+class Chart:
+    """The table, and the few questions everything else asks of it.
+
+    Raises DefinitionError with every offender when anything is wrong; see `proof.py` for what is checked.
+    `proved` is the fingerprint under which all checks once succeeded.  The fingerprint changes with every change of
+    behaviour, so while it is still this chart's own they need not be repeated at every import.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        states: Iterable[State | str],
+        events: Iterable[Event | str],
+        rows: Iterable[Row],
+        variables: Iterable[Variable] = (),
+        outputs: Iterable[Output] = (),
+        initial: str | None = None,
+        doc: str = "",
+        proved: str | None = None,
+    ) -> None:
+        self.name, self.doc = name, doc
+        self.states = tuple(s if isinstance(s, State) else State(s) for s in states)
+        self.events = tuple(e if isinstance(e, Event) else Event(e) for e in events)
+        self.variables = tuple(variables)
+        self.rows = tuple(rows)
+        self.outputs = tuple(outputs)
+        self.initial = str(initial if initial is not None else self.states[0] if self.states else "")
+        self.names = tuple(variable.name for variable in self.variables)
+        self.opaque = tuple(one for one in self.rows if _has_opaque(one.guard))
+        """The rows with a callable in the guard, of which nothing can be proved or exported."""
+        self._fingerprint: str | None = None
+        self._cells: dict[tuple[str, str], tuple[Row, ...]] = {}
+        for one in self.rows:
+            cell = one.source, one.event
+            self._cells[cell] = (*self._cells.get(cell, ()), one)
+        if proved is None or proved != self.fingerprint or len({one.id for one in self.rows}) < len(self.rows):
+            self.check()
+
+    def __repr__(self) -> str:
+        return f"<Chart {self.name}: {len(self.states)} states, {len(self.events)} events, {len(self.rows)} rows>"
+
+    def check(self) -> None:
+        """Check everything now.  DefinitionError with every offender."""
+        from fsm.proof import proof_problems, shape_problems  # proof reads charts, so it comes after them
+
+        if problems := shape_problems(self) or proof_problems(self):
+            raise DefinitionError(f"chart {self.name!r}", tuple(problems))
+
+    # ------------------------------------------------------------------------------------------ looking up
+
+    def rows_for(self, state: str, event: str) -> tuple[Row, ...]:
+        """The rows of one cell of the table: empty means the event is illegal there."""
+        return self._cells.get((state, event), ())
+
+    def row(self, id: str) -> Row:
+        """The row of that id; KeyError when there is none."""
+        for one in self.rows:
+            if one.id == id:
+                return one
+        raise KeyError(id)
+
+    def state(self, name: str) -> State:
+        """The state of that name; KeyError when there is none."""
+        return self.states[self._place(self.states, name)]
+
+    def event(self, name: str) -> Event:
+        """The event of that name; KeyError when there is none."""
+        return self.events[self._place(self.events, name)]
+
+    def variable(self, name: str) -> Variable:
+        """The variable of that name; KeyError when there is none."""
+        return self.variables[self._place(self.names, name)]
+
+    @staticmethod
+    def _place(names: tuple[str, ...], name: str) -> int:
+        for place, one in enumerate(names):
+            if one == name:
+                return place
+        raise KeyError(name)
+
+    # -------------------------------------------------------------------------------------- configurations
+
+    def start(self, values: Mapping[str, Value] | None = None) -> Configuration:
+        """A new machine's configuration, with these values instead of the usual ones."""
+        given = values or {}
+        return (self.initial, *(given.get(v.name, v.initial) for v in self.variables))
+
+    def values(self, configuration: Configuration) -> dict[str, Value]:
+        """The variables of a configuration by name."""
+        return dict(zip(self.names, configuration[1:], strict=True))
+
+    def complaint(self, configuration: Configuration) -> str | None:
+        """Why this is no configuration of the chart (one sentence), or None when it is one."""
+        if configuration[0] not in self.states:
+            return f"{configuration[0]!r} is not a state of {self.name} (it has {', '.join(self.states)})"
+        for variable, value in zip(self.variables, configuration[1:], strict=True):
+            if isinstance(variable, Choice):
+                if not any(value is one for one in variable.values):
+                    return f"{value!r} is not a value of {variable.name}"
+            elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                return f"{variable.name} must be a whole number, 0 or more, not {value!r}"
+        state = self.state(str(configuration[0]))
+        if not state.invariant.holds(self.values(configuration)):
+            return f"in {state} it always holds that {state.invariant}; here it is {self.describe(configuration)}"
+        return None
+
+    def flags(self, configuration: Configuration) -> int:
+        """The output word: the bits of all outputs that are set."""
+        values = self.values(configuration)
+        return sum(
+            output.bit
+            for output in self.outputs
+            if (output.states is None or configuration[0] in output.states) and output.guard.holds(values)
+        )
+
+    def flag_names(self, flags: int) -> tuple[str, ...]:
+        """The names of the bits that are set, in the order of the bits."""
+        return tuple(o.name for o in sorted(self.outputs, key=lambda o: o.bit) if flags & o.bit)
+
+    def describe(self, configuration: Configuration) -> str:
+        """`draining, request NO_WAIT, inbound 1`: the state and every variable that is not as at the start."""
+        told = [
+            f"{v.name} {label(value)}"
+            for v, value in zip(self.variables, configuration[1:], strict=True)
+            if value != v.initial
+        ]
+        return ", ".join([str(configuration[0]), *told])
+
+    # ------------------------------------------------------------------------------------------ fingerprint
+
+    def behaviour(self) -> tuple[str, ...]:
+        """What the machine does, a line each, without the prose: what the fingerprint is taken of."""
+        lines = [f"chart {self.name!r} starts {self.initial!r}"]
+        lines += [f"state {s.name!r}{' final' if s.final else ''} {s.invariant}" for s in self.states]
+        lines += [f"event {e.name!r}" for e in self.events]
+        for v in self.variables:
+            kind = f"({', '.join(map(label, v.values))})" if isinstance(v, Choice) else "0.."
+            lines.append(f"variable {v.name} {kind} = {label(v.initial)}")
+        for r in sorted(self.rows):
+            lines.append(f"row {r.source!r} {r.event!r} [{r.guard}] / {r.effect_text} -> {r.target!r}")
+        lines += [f"output {o.name!r} {o.bit} {o.states} {o.guard}" for o in self.outputs]
+        return tuple(lines)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change whenever the behaviour does, and not when prose or ids do."""
+        if self._fingerprint is None:
+            self._fingerprint = _sha256("\n".join(self.behaviour()).encode())[:16]
+        return self._fingerprint
+
+
+def _sha256(text: bytes) -> str:
+    """As the standard library's `random` does it: `hashlib` loads OpenSSL, which takes longer than everything here."""
+    for module in ("_sha2", "_sha256", "hashlib"):
+        try:
+            return str(import_module(module).sha256(text).hexdigest())
+        except ImportError:
+            continue
+    raise AssertionError("hashlib is part of Python")
+
+
+def _has_opaque(guard: Condition) -> bool:
+    return isinstance(guard, Opaque) or any(map(_has_opaque, guard.parts()))

@@ -1,0 +1,63 @@
+"""The `fsm` command: one line to find the command, which is loaded only then.  Knows no machine.
+
+A command says what is wrong by raising CommandError: one sentence on standard error, no traceback, exit status 2 (1
+where a check failed).  A reader that goes away (a closed pipe) ends the command quietly, as it does for `cat`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from fsm._version import __version__
+from fsm.commands import CommandError
+
+COMMANDS: Final = {
+    "replay": "answer a stream of events, one JSON line each",
+}
+"""Each is a module of `fsm.commands`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
+    parser.add_argument("--version", action="version", version=f"fsm {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, told in COMMANDS.items():
+        command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
+        if name == wanted:
+            module = import_module(f"fsm.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(words)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except CommandError as error:
+        _flush()
+        print(f"fsm {wanted}: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said there
+        return 128 + 13
+    except KeyboardInterrupt:
+        _flush()
+        return 128 + 2
+    return status
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

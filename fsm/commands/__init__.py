@@ -1,0 +1,50 @@
+"""The commands of `fsm`, a file each: `add_arguments(parser)`, and `run(args)` which returns the exit status.
+
+`CommandError` is how a command says that something is wrong: one sentence, no traceback, exit status 2 or its own.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CommandError", "find_chart"]
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+
+DEFAULT_CHART = "fsm.logoff:LOGOFF"
+
+
+class CommandError(Exception):
+    """One sentence that names what is wrong and says what would work; `status` is the exit status."""
+
+    def __init__(self, sentence: str, status: int = 2) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def find_chart(where: str) -> Chart:
+    """The chart at `module:NAME`.  CommandError when there is none."""
+    import sys
+    from importlib import import_module
+
+    from fsm.chart import Chart
+    from fsm.condition import DefinitionError
+
+    module, colon, name = where.partition(":")
+    if not colon or not module or not name:
+        raise CommandError(f"a chart is given as module:NAME, such as {DEFAULT_CHART}, not {where!r}")
+    sys.path.insert(0, "")  # as `python -m` does, so that a chart in the present folder is found
+    try:
+        found = getattr(import_module(module), name)
+    except DefinitionError as error:
+        raise CommandError(f"{where} is wrong: {error}") from error
+    except ImportError as error:
+        raise CommandError(f"cannot import {module!r}: {error}") from error
+    except AttributeError:
+        raise CommandError(f"module {module!r} has no {name!r}") from None
+    finally:
+        sys.path.remove("")
+    if not isinstance(found, Chart):
+        raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
+    return found

@@ -1,0 +1,229 @@
+"""Rows -> Python source -> the methods of a session class.
+
+Each event becomes one function: the states that have rows for it, the guards, and for each row straight-line code
+that sets the variables and the state.  Nothing is called on the way, so no signal handler and no other thread's turn
+can fall between two assignments (in CPython with the GIL), and a step costs what the comparisons cost.
+What all rows of a cell ask for is asked once; a condition and its opposite become `if` and `else`.
+
+The source is kept (`source(chart)`) and registered with `linecache`, so tracebacks and debuggers show it.
+This file does not know of listeners, threads or transitions.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import NamedTuple, TypeAlias, cast
+
+from fsm.chart import Chart, Row
+from fsm.condition import ALWAYS, All, Among, Compare, Condition, Opaque, Value, negated
+from fsm.variable import Assignment, Sum
+
+__all__ = ["compile_triggers", "source"]
+
+
+class _Case(NamedTuple):
+    """A row, and what is still to be asked before it may be taken."""
+
+    row: Row
+    asks: tuple[Condition, ...]
+
+
+def source(chart: Chart) -> str:
+    """The compiled form of a chart: one function for each event, and two that read and write a configuration."""
+    return _write(chart, {})
+
+
+Refuse: TypeAlias = Callable[[object, str], Exception]
+Watched: TypeAlias = Callable[[object, str], bool]
+
+
+def compile_triggers(chart: Chart, refuse: Refuse, watched: Watched) -> dict[str, Callable[..., object]]:
+    """The functions of `source(chart)`, ready to be put on a class whose slots are the variables with a leading `_`.
+
+    `refuse(session, event)` makes the error that a refused trigger raises; `watched(session, event)` takes the step
+    of a session that has listeners.
+    """
+    names: dict[str, object] = {}
+    text = _write(chart, names)
+    space: dict[str, object] = {**names, "refuse": refuse, "watched": watched}
+    filename = f"<triggers of {chart.name}>"
+    exec(compile(text, filename, "exec"), space)
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    functions = {name: name for name in ("get_configuration", "get_flags", "set_configuration")}
+    functions |= {str(event): _function(place) for place, event in enumerate(chart.events)}
+    return {name: cast("Callable[..., object]", space[function]) for name, function in functions.items()}
+
+
+def _function(place: int) -> str:
+    return f"event_{place}"
+
+
+def _write(chart: Chart, names: dict[str, object]) -> str:
+    lines: list[str] = []
+    for place, event in enumerate(chart.events):
+        lines += [f"def {_function(place)}(self):  # {event!r}"]
+        lines += ["    if self._watch is not None:", f"        return watched(self, {str(event)!r})"]
+        lines += ["    state = self._state"]
+        word = "if"
+        for states, rows in _cells(chart, event):
+            lines.append(f"    {word} {_state_test(chart, states)}:")
+            lines += _body(rows, names)
+            word = "elif"
+        lines += [f"    raise refuse(self, {str(event)!r})", ""]
+    slots = ["self._state", *(f"self._{name}" for name in chart.names)]
+    lines += ["def get_configuration(self):", f"    return ({', '.join(slots)},)", ""]
+    lines += ["def get_flags(self):", f"    return {_flags(chart, names)}", ""]
+    lines += ["def set_configuration(self, configuration):", f"    {', '.join(slots)}, = configuration", ""]
+    return "\n".join(lines)
+
+
+def _flags(chart: Chart, names: dict[str, object]) -> str:
+    words, bits = _Words(frozenset(), names), []
+    for output in chart.outputs:
+        asks = [] if output.states is None else [f"({_state_test(chart, list(output.states), 'self._state')})"]
+        asks += [words.condition(output.guard, nested=True)] if output.guard != ALWAYS else []
+        bits.append(f"({int(output.bit)} if {' and '.join(asks) or 'True'} else 0)")
+    return " | ".join(bits) or "0"
+
+
+def _cells(chart: Chart, event: str) -> Iterator[tuple[list[str], tuple[Row, ...]]]:
+    """The states that treat the event alike, with the rows of the first of them."""
+    cells: dict[object, tuple[list[str], tuple[Row, ...]]] = {}
+    for state in chart.states:
+        rows = chart.rows_for(state, event)
+        alike = tuple((row.guard, row.effect_text, row.moves and row.target) for row in rows)
+        if rows:
+            cells.setdefault(alike, ([], rows))[0].append(str(state))
+    yield from cells.values()
+
+
+def _state_test(chart: Chart, states: list[str], name: str = "state") -> str:
+    if len(states) == len(chart.states) - 1 > 1:
+        return f"{name} != " + repr(next(str(state) for state in chart.states if state not in states))
+    return " or ".join(f"{name} == {str(state)!r}" for state in states) or "False"
+
+
+def _body(rows: tuple[Row, ...], names: dict[str, object]) -> Iterator[str]:
+    cases = [_Case(row, row.guard.parts() if isinstance(row.guard, All) else (row.guard,)) for row in rows]
+    tried = _Words(frozenset(), names)
+    list(_decide(cases, "        ", tried))  # once for counting what is asked how often
+    local = [name for name, times in tried.asked.items() if times > 1]
+    yield from (f"        {name} = self._{name}" for name in local)
+    yield from _decide(cases, "        ", _Words(frozenset(local), names))
+
+
+class _Words:
+    """How variables, values and callables are written: locals where asked for more than once, constants by name."""
+
+    def __init__(self, local: frozenset[str], names: dict[str, object]) -> None:
+        self.local, self.names = local, names
+        self.asked: dict[str, int] = {}
+
+    def read(self, name: str) -> str:
+        return name if name in self.local else f"self._{name}"
+
+    def ask(self, name: str) -> str:
+        self.asked[name] = self.asked.get(name, 0) + 1
+        return self.read(name)
+
+    def value(self, value: Value) -> str:
+        if isinstance(value, Enum):
+            return self._constant(f"{type(value).__name__}_{value.name}", value)
+        return repr(value)
+
+    def callable(self, function: Callable[..., bool]) -> str:
+        return self._constant(getattr(function, "__name__", "guard"), function)
+
+    def _constant(self, hint: str, value: object) -> str:
+        clean = "".join(char if char.isalnum() and char.isascii() else "_" for char in hint)
+        name = next(f"K{n}_{clean}" for n in range(10_000) if self.names.get(f"K{n}_{clean}", value) is value)
+        self.names[name] = value
+        return name
+
+    def condition(self, guard: Condition, nested: bool = False) -> str:
+        if isinstance(guard, Compare):
+            words = (self.ask(name) if factor == 1 else f"{factor} * {self.ask(name)}" for name, factor in guard.terms)
+            total = " + ".join(words) or "0"
+            return f"{total} {guard.op} {guard.bound}"
+        if isinstance(guard, Among):
+            return self._among(guard)
+        if isinstance(guard, Opaque):
+            return f"{'not ' if guard.other else ''}{self.callable(guard.function)}(self)"
+        word = " and " if isinstance(guard, All) else " or "
+        text = word.join(self.condition(part, nested=True) for part in guard.parts())
+        if not guard.parts():
+            return str(isinstance(guard, All))
+        return f"({text})" if nested and len(guard.parts()) > 1 else text
+
+    def _among(self, guard: Among) -> str:
+        same, word = ("is not", " and ") if guard.other else ("is", " or ")
+        plain = {"is": "==", "is not": "!="}[same]
+        tests = [
+            f"{self.ask(guard.name)} {same if value is None or isinstance(value, Enum) else plain} {self.value(value)}"
+            for value in guard.values
+        ]
+        return tests[0] if len(tests) == 1 else f"({word.join(tests)})"
+
+    def sum(self, value: Sum) -> str:
+        words = [self.read(name) if factor == 1 else f"{factor} * {self.read(name)}" for name, factor in value.terms]
+        text = " + ".join([*words, *([str(value.constant)] if value.constant > 0 or not words else [])])
+        return f"{text} - {-value.constant}" if value.constant < 0 and words else text
+
+
+def _decide(cases: list[_Case], pad: str, words: _Words) -> Iterator[str]:
+    """The cheapest order of questions: what all ask, then what splits them, then one after the other."""
+    first = cases[0]
+    if len(cases) == 1:
+        if first.asks:
+            yield f"{pad}if {words.condition(All(*first.asks))}:"
+            yield from _take(first.row, pad + "    ", words)
+        else:
+            yield from _take(first.row, pad, words)
+        return
+    for ask in first.asks:
+        if all(ask in case.asks for case in cases):
+            yield f"{pad}if {words.condition(ask)}:"
+            yield from _decide([_without(case, ask) for case in cases], pad + "    ", words)
+            return
+    for ask in first.asks:
+        other = negated(ask)
+        if all(ask in case.asks or other in case.asks for case in cases):
+            yield f"{pad}if {words.condition(ask)}:"
+            yield from _decide([_without(case, ask) for case in cases if ask in case.asks], pad + "    ", words)
+            yield f"{pad}else:"
+            yield from _decide([_without(case, other) for case in cases if other in case.asks], pad + "    ", words)
+            return
+    for case in cases:
+        yield from _decide([case], pad, words)
+
+
+def _without(case: _Case, ask: Condition) -> _Case:
+    return _Case(case.row, tuple(one for one in case.asks if one != ask))
+
+
+def _take(row: Row, pad: str, words: _Words) -> Iterator[str]:
+    """The effects and the state.  Written one by one where the order cannot matter, otherwise all at once."""
+    done: set[str] = set()
+    together = False
+    for effect in row.effects:
+        together = together or bool(_read(effect) & done)
+        done.add(effect.name)
+    pairs = [(f"self._{effect.name}", _new(effect, words)) for effect in row.effects]
+    if row.moves:
+        pairs.append(("self._state", repr(row.target)))
+    if together:
+        yield f"{pad}{', '.join(left for left, _ in pairs)} = {', '.join(right for _, right in pairs)}"
+    else:
+        for left, right in pairs:
+            yield f"{pad}{left} = {right}"
+    yield f"{pad}return True  # {row.id!r}"
+
+
+def _read(effect: Assignment) -> set[str]:
+    return {name for name, _ in effect.value.terms} if isinstance(effect.value, Sum) else set()
+
+
+def _new(effect: Assignment, words: _Words) -> str:
+    return words.sum(effect.value) if isinstance(effect.value, Sum) else words.value(effect.value[0])

@@ -1,0 +1,253 @@
+"""Conditions: what a guard says, as data.
+
+Theory.  A condition is data.  `INBOUND + OUTBOUND == 1` does not compute anything; it builds a value that can be
+evaluated, printed, compiled, proved and drawn, and two conditions are equal when they say the same words.
+The language is kept small enough that every question about it has an answer for *all* counts (see `proof.py`):
+
+1. A counter is a whole number, 0 or more, without upper limit.
+2. A comparison has a sum of counters on one side and a whole number on the other.
+3. An enumerated variable is compared with its values.
+4. Conditions are joined with `&`, `|` and `~`.
+5. A callable may stand in for a condition.  It is then opaque: it runs, and nothing else can be known of it.
+
+This file does not know where the values are kept, nor of effects, states, events or rows.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final, NoReturn, TypeAlias, final
+
+__all__ = [
+    "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "DefinitionError", "Opaque", "Value", "Values",
+    "add", "condition", "label", "negated", "sum_text",
+]
+
+Value: TypeAlias = "int | str | Enum | None"
+Values: TypeAlias = Mapping[str, Value]
+
+OPERATORS: Final[dict[str, Callable[[int, int], bool]]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}
+OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+OPPOSITE_OF_NONE: Final = {"==": ">", "!=": "==", ">": "==", "<=": ">"}
+"""The same against 0, where a sum of counters cannot be less."""
+
+
+class DefinitionError(ValueError):
+    """A chart, a session class or a listener is wrong; `problems` lists every offender, one sentence each.
+
+    Raised while defining, never while running: nothing exists yet that could have changed.
+    """
+
+    def __init__(self, subject: str, problems: tuple[str, ...]) -> None:
+        self.subject, self.problems = subject, problems
+        super().__init__(f"{subject}: " + "; ".join(problems))
+
+
+def label(value: object) -> str:
+    """The name by which a value of an enumerated variable is written everywhere: `NO_WAIT`, `none`."""
+    if value is None:
+        return "none"
+    return value.name if isinstance(value, Enum) else str(value)
+
+
+class Condition:
+    """A statement about the present values that is true or false.  Immutable; joined with `&`, `|`, `~`."""
+
+    __slots__ = ("_data",)
+    _data: tuple[object, ...]
+
+    def __and__(self, other: Condition) -> Condition:
+        return All(self, other)
+
+    def __or__(self, other: Condition) -> Condition:
+        return AnyOf(self, other)
+
+    def __invert__(self) -> Condition:
+        return negated(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"a guard is data: join conditions with & | ~ instead of and, or, not ({self})")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._data == other._data
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._data))
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        """Whether the statement is true of these values (variable name -> value).  No side effect.
+
+        `subject` is the session (or model) that a callable guard is asked about; nothing else looks at it.
+        """
+        raise TypeError(f"{type(self).__name__} is not a condition")
+
+    def parts(self) -> tuple[Condition, ...]:
+        """The conditions this one is made of; an atom has none."""
+        return ()
+
+    def names(self) -> frozenset[str]:
+        """The variables it speaks of."""
+        return frozenset().union(*(part.names() for part in self.parts()))
+
+
+@final
+class Compare(Condition):
+    """`inbound + outbound == 1`: a sum of counters against a whole number."""
+
+    __slots__ = ("bound", "op", "terms")
+
+    def __init__(self, terms: tuple[tuple[str, int], ...], op: str, bound: int) -> None:
+        self.terms, self.op, self.bound = terms, op, bound
+        self._data = (terms, op, bound)
+
+    def __str__(self) -> str:
+        return f"{sum_text(self.terms)} {self.op} {self.bound}"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        return OPERATORS[self.op](add(self.terms, values), self.bound)
+
+    def names(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.terms)
+
+
+@final
+class Among(Condition):
+    """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `other` the opposite."""
+
+    __slots__ = ("name", "other", "values")
+
+    def __init__(self, name: str, values: tuple[Value, ...], other: bool = False) -> None:
+        self.name, self.values, self.other = name, values, other
+        self._data = (name, values, other)
+
+    def __str__(self) -> str:
+        if len(self.values) == 1:
+            return f"{self.name} {'!=' if self.other else '=='} {label(self.values[0])}"
+        return f"{self.name} {'not in' if self.other else 'in'} ({', '.join(map(label, self.values))})"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        return (values[self.name] in self.values) is not self.other
+
+    def names(self) -> frozenset[str]:
+        return frozenset((self.name,))
+
+
+class _Joined(Condition):
+    __slots__ = ("_parts",)
+    _word = ""
+
+    def __init__(self, *parts: Condition | Callable[..., bool]) -> None:
+        flat: list[Condition] = []
+        for part in map(condition, parts):
+            flat += part.parts() if type(part) is type(self) else (part,)
+        self._parts = tuple(flat)
+        self._data = self._parts
+
+    def __str__(self) -> str:
+        return f" {self._word} ".join(
+            f"({part})" if isinstance(part, _Joined) and part._parts else str(part) for part in self._parts
+        )
+
+    def parts(self) -> tuple[Condition, ...]:
+        return self._parts
+
+
+@final
+class All(_Joined):
+    """Every part holds.  `All()` always does."""
+
+    __slots__ = ()
+    _word = "and"
+
+    def __str__(self) -> str:
+        return super().__str__() if self._parts else "always"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        return all(part.holds(values, subject) for part in self._parts)
+
+
+@final
+class AnyOf(_Joined):
+    """At least one part holds.  `AnyOf()` never does."""
+
+    __slots__ = ()
+    _word = "or"
+
+    def __str__(self) -> str:
+        return super().__str__() if self._parts else "never"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        return any(part.holds(values, subject) for part in self._parts)
+
+
+def negated(part: Condition | Callable[..., bool]) -> Condition:
+    """The opposite, pushed down to the atoms, so that every condition in a chart is a joining of atoms."""
+    part = condition(part)
+    if isinstance(part, Compare):
+        opposite = OPPOSITE if part.bound else OPPOSITE | OPPOSITE_OF_NONE
+        return Compare(part.terms, opposite[part.op], part.bound)
+    if isinstance(part, Among):
+        return Among(part.name, part.values, not part.other)
+    if isinstance(part, Opaque):
+        return Opaque(part.function, not part.other)
+    other: type[_Joined] = AnyOf if isinstance(part, All) else All
+    return other(*map(negated, part.parts()))
+
+
+@final
+class Opaque(Condition):
+    """A callable guard.  It gets the session (or the model) and is drawn `[name()]`; nothing can be proved of it."""
+
+    __slots__ = ("function", "other")
+
+    def __init__(self, function: Callable[..., bool], other: bool = False) -> None:
+        self.function, self.other = function, other
+        self._data = (function, other)
+
+    @property
+    def name(self) -> str:
+        """The name it is written by."""
+        return getattr(self.function, "__qualname__", type(self.function).__name__)
+
+    def __str__(self) -> str:
+        return f"{'not ' if self.other else ''}{self.name}()"
+
+    def holds(self, values: Values, subject: object = None) -> bool:
+        if subject is None:
+            problem = "a callable guard can be asked by a session or a model, not evaluated or exported"
+            raise DefinitionError(f"guard {self}", (problem,))
+        return bool(self.function(subject)) is not self.other
+
+
+def condition(guard: Condition | Callable[..., bool]) -> Condition:
+    """A guard as it may be given (a condition or a callable) as the condition it stands for."""
+    if isinstance(guard, Condition):
+        return guard
+    if callable(guard):
+        return Opaque(guard)
+    raise DefinitionError(f"guard {guard!r}", ("a guard is a condition over variables, or a callable",))
+
+
+ALWAYS: Final[Condition] = All()
+
+
+def sum_text(terms: tuple[tuple[str, int], ...]) -> str:
+    """A sum of counters as it is written: `inbound + outbound`."""
+    return " + ".join(name if factor == 1 else f"{factor} * {name}" for name, factor in terms) or "0"
+
+
+def add(terms: tuple[tuple[str, int], ...], values: Values) -> int:
+    """A sum of counters as a number, for these values."""
+    total = 0
+    for name, factor in terms:
+        count = values[name]
+        assert isinstance(count, int)
+        total += factor * count
+    return total

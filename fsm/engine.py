@@ -1,0 +1,230 @@
+"""Chart -> `transitions.Machine`.  The machine is a real one: everything of transitions' API works on it.
+
+Each row becomes a transition whose condition is the row's guard and whose effects happen together with the change
+of state, after the callbacks that may still stop it (`before`, `on_exit`) and ahead of those that are told (`on_enter`,
+`after`).  On this machine transitions' own semantics stay: a guard that fails answers False, a state without rows for
+the event raises MachineError, models get triggers as attributes.
+
+Without a chart it is `transitions.Machine` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+import transitions
+from transitions.core import (
+    Condition as _Condition,
+    EventData,
+    State as _State,
+    Transition as _Transition,
+)
+
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import Condition, DefinitionError, Values
+
+if TYPE_CHECKING:
+    from fsm.session import Session
+
+__all__ = ["ClassMachine", "Machine", "RowTransition"]
+
+
+class GuardCondition(_Condition):
+    """A transitions condition that may be one of ours: then it is data, asked of the model's variables."""
+
+    def check(self, event_data: EventData) -> bool:
+        """Whether it holds for the model of this event."""
+        guard: object = self.func
+        if isinstance(guard, Condition):
+            return guard.holds(event_data.machine.values(event_data.model), event_data.model)
+        return bool(super().check(event_data))
+
+
+class RowTransition(_Transition):
+    """A transition made from a row; `row` is None for one that was added by hand."""
+
+    condition_cls = GuardCondition
+
+    def __init__(self, *args: Any, row: Row | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row = row
+
+    def execute(self, event_data: EventData) -> bool:
+        """Take the row: guards, callbacks that may stop it, effects and state together, callbacks that are told."""
+        if self.row is None:
+            return bool(super().execute(event_data))
+        machine = cast("Machine", event_data.machine)
+        machine.callbacks(self.prepare, event_data)
+        if not self._eval_conditions(event_data):
+            return False
+        machine.callbacks(chain(machine.before_state_change, self.before), event_data)
+        if self.row.moves:
+            machine.get_state(self.source).exit(event_data)
+        machine.apply(self.row, event_data.model)
+        if self.row.moves:
+            target = machine.get_state(self.row.target)
+            event_data.update(target.name)
+            target.enter(event_data)
+            if target.final:
+                machine.callbacks(machine.on_final, event_data)
+        machine.callbacks(chain(self.after, machine.after_state_change), event_data)
+        return True
+
+
+class Machine(transitions.Machine):
+    """A `transitions.Machine` that can be made of a chart: `Machine(chart=LOGOFF, model=my_object)`.
+
+    The chart brings states, transitions and the initial state; every other argument is transitions' own.  A model is
+    any object: its variables are the attributes of the chart's names, given their initial values where it has none.
+    """
+
+    transition_cls = RowTransition
+    prefix: ClassVar[str] = ""
+    chart: Chart | None = None
+
+    def __init__(self, *args: Any, chart: Chart | None = None, **options: Any) -> None:
+        self.chart = chart
+        if chart is not None:
+            options = {"auto_transitions": False, "initial": chart.initial} | options
+            options["states"] = [{"name": str(state), "final": state.final} for state in chart.states]
+            options["transitions"] = [as_transition(row) for row in chart.rows]
+        super().__init__(*args, **options)
+
+    def add_model(self, model: Any, initial: Any = None) -> None:
+        """Attach a model (or several), giving it the chart's variables where it has none yet."""
+        if self.chart is not None:
+            for one in model if isinstance(model, (list, tuple)) else (model,):
+                one = self if one is self.self_literal else one
+                for variable in self.chart.variables:
+                    if not hasattr(one, self.prefix + variable.name):
+                        setattr(one, self.prefix + variable.name, variable.initial)
+        super().add_model(model, initial)
+
+    def values(self, model: object) -> Values:
+        """The chart's variables, read off a model."""
+        names = self.chart.names if self.chart is not None else ()
+        return {name: getattr(model, self.prefix + name) for name in names}
+
+    def configuration(self, model: object) -> Configuration:
+        """Where a model stands: its state and variables."""
+        return (self.get_model_state(model).name, *self.values(model).values())
+
+    def apply(self, row: Row, model: object) -> None:
+        """The effects of a row and its change of state, together."""
+        values = self.values(model)
+        new = [(effect.name, effect.new(values)) for effect in row.effects]
+        for name, value in new:
+            setattr(model, self.prefix + name, value)
+        if row.moves:
+            self.set_state(row.target, model)
+
+
+def as_transition(row: Row) -> dict[str, object]:
+    """A row as the arguments of `add_transition`; one that stays is an internal transition (no exit, no enter)."""
+    return {
+        "trigger": row.event, "source": row.source, "dest": row.target if row.moves else None,
+        "conditions": [row.guard] if str(row.guard) != "always" else [], "row": row,
+    }
+
+
+# ----------------------------------------------------------------------------- the machine behind a session class
+
+
+class _ToldState(_State):
+    """A state that tells its machine when somebody wants to hear of it."""
+
+    machine: ClassMachine
+
+    def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
+        """Add a callback, as transitions does, and send the events concerned through transitions from now on."""
+        super().add_callback(trigger, func)
+        self.machine.route()
+
+
+class _ToldTransition(RowTransition):
+    machine: ClassMachine
+
+    def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
+        """Add a callback, as transitions does, and send the events concerned through transitions from now on."""
+        super().add_callback(trigger, func)
+        self.machine.route()
+
+
+class ClassMachine(Machine):
+    """The machine of a session class: the rows to look at, and the place for transitions callbacks.
+
+    A callback added here runs for every session of the class, with an EventData, at transitions' speed for the events
+    concerned; the other events keep their compiled triggers.  Its table is the chart's and cannot be changed.
+    """
+
+    state_cls = _ToldState
+    transition_cls = _ToldTransition
+    prefix = "_"
+    _sealed = False
+
+    def __init__(self, owner: type[Session]) -> None:
+        self.owner = owner
+        super().__init__(chart=owner.chart, model=None, send_event=True, model_attribute="_state")
+        for told in chain(self.states.values(), self.get_transitions()):
+            cast("_ToldState | _ToldTransition", told).machine = self
+        self._sealed = True
+
+    def route(self) -> None:
+        """Send the events with callbacks through transitions, and the others through their compiled triggers."""
+        if self._sealed:
+            self.owner._route(frozenset(name for name in self.events if self._is_heard(name)))
+
+    def _is_heard(self, event: str) -> bool:
+        if any(getattr(self, hook) for hook in HOOKS):
+            return True
+        for one in self.get_transitions(event):
+            row = cast("Row", cast("RowTransition", one).row)
+            moved = (self.get_state(row.source).on_exit, self.get_state(row.target).on_enter) if row.moves else ()
+            if any((one.prepare, one.before, one.after, *moved)):
+                return True
+        return False
+
+    def add_model(self, model: Any, initial: Any = None) -> None:
+        """Refused: sessions of the class use this machine without being attached to it."""
+        self._refuse("take models")
+
+    def add_states(self, states: Any, *args: Any, **kwargs: Any) -> None:
+        """Refused: the table is the chart's."""
+        if self._sealed:
+            self._refuse("get states")
+        super().add_states(states, *args, **kwargs)
+
+    def add_transition(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: the table is the chart's."""
+        if self._sealed:
+            self._refuse("get transitions")
+        super().add_transition(*args, **kwargs)
+
+    def remove_transition(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: the table is the chart's."""
+        self._refuse("lose transitions")
+
+    def _refuse(self, what: str) -> None:
+        problem = f"it cannot {what}: its table is the chart's; Machine(chart=...) is one you may change"
+        raise DefinitionError(f"the machine of {self.owner.__name__}", (problem,))
+
+
+HOOKS: Final = (
+    "prepare_event", "before_state_change", "after_state_change", "finalize_event", "on_exception", "on_final",
+)
+
+
+def _told(hook: str) -> property:
+    usual = getattr(transitions.Machine, hook)
+
+    def set_and_tell(self: ClassMachine, value: Callable[..., object] | Iterable[object] | None) -> None:
+        usual.fset(self, value)
+        self.route()
+
+    return property(usual.fget, set_and_tell, doc=usual.__doc__)
+
+
+for _hook in HOOKS:
+    setattr(ClassMachine, _hook, _told(_hook))

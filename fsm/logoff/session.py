@@ -1,0 +1,227 @@
+"""StoreSession: one client's use of one message store, with a typed trigger for every event.
+
+The table in `chart.py` decides; the methods here only name its events for people, IDEs and type checkers, and are
+replaced by compiled code when the class is defined.  Below them, the surface of MAPI: one word in, one word out.
+Source: IMAPISupport::StoreLogoffTransports as read by `spec.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from fsm.logoff.chart import LOGOFF, RELEASED
+from fsm.logoff.flags import ALL_INPUT, Logoff, LogoffStatus, MapiError, Result
+from fsm.session import Session, trigger
+
+__all__ = ["GuardedStoreSession", "StoreSession"]
+
+STATUS: Final = {
+    sum(bits): LogoffStatus(sum(bits))
+    for bits in ((a, b, c, d) for a in (0, 0x10000) for b in (0, 0x20000) for c in (0, 0x40000) for d in (0, 0x80000))
+}
+"""Every output word; making a flag anew costs more than a step does."""
+
+
+class StoreSession(Session, chart=LOGOFF):
+    """A store session: `open`, `draining`, `blocked` or `released`.
+
+    `ready`, `deferred` and `peers` say what the durable queue and the registry hold at the start (counts, 0 or more).
+    A trigger returns True, or raises Refused (a `transitions.MachineError`) and changes nothing.  After `released` only
+    `release` is legal.  For one thread at a time; GuardedStoreSession is for several.
+    """
+
+    __slots__ = ("_deferred", "_inbound", "_outbound", "_peers", "_ready", "_request")
+    _request: Logoff | None
+    _inbound: int
+    _outbound: int
+    _ready: int
+    _deferred: int
+    _peers: int
+
+    def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
+        if ready or deferred or peers:
+            super().__init__(ready=ready, deferred=deferred, peers=peers)
+        else:
+            super().__init__()
+
+    # ------------------------------------------------------------------------------------------- how it stands
+
+    @property
+    def request(self) -> Logoff | None:
+        """The flag of the logoff under way, or the flag that was granted; None while open."""
+        return self._request
+
+    @property
+    def inbound(self) -> int:
+        """Messages coming into the store right now."""
+        return self._inbound
+
+    @property
+    def outbound(self) -> int:
+        """Messages being sent from the store right now."""
+        return self._outbound
+
+    @property
+    def ready(self) -> int:
+        """Messages in the outbound queue that can be sent now."""
+        return self._ready
+
+    @property
+    def deferred(self) -> int:
+        """Messages in the outbound queue that wait for a later retry."""
+        return self._deferred
+
+    @property
+    def peers(self) -> int:
+        """Other processes that have the same store open for the same profile."""
+        return self._peers
+
+    @property
+    def status(self) -> LogoffStatus:
+        """The output flags (S17, S22 to S24).  COMPLETE with OUTBOUND_QUEUE: released, and mail stays behind."""
+        return STATUS[self.flags]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store is released (S18 to S21)."""
+        return self._state == RELEASED
+
+    # ------------------------------------------------------------------------------------ asking for the logoff
+
+    @trigger
+    def logoff_quiet(self) -> None:
+        """Log off only if there is no activity at all, queued mail included (S15, S16).
+
+        Otherwise the session is `blocked` until the activity ends, and open again then.  During a drain it only asks.
+        """
+
+    @trigger
+    def logoff_abort(self) -> None:
+        """Log off if nothing is in flight; otherwise wait in `blocked`, changing nothing, until nothing is (S5 to S8).
+
+        It never cuts a message.  During a drain the queue is no longer waited for.
+        """
+
+    @trigger
+    def logoff_orderly(self) -> None:
+        """Finish what is in flight, start nothing more, then log off (S11, S12).  Queued mail stays in the queue."""
+
+    @trigger
+    def logoff_no_wait(self) -> None:
+        """Send what is ready, take in nothing more, then log off (S9, S10).  The deferred stay in the queue."""
+
+    @trigger
+    def logoff_purge(self) -> None:
+        """As `logoff_no_wait`, after one flush of the deferred mail (S13, S14, S54): each is tried once."""
+
+    @trigger
+    def release(self) -> None:
+        """The last reference goes (S31 to S33): asks for ABORT unless a logoff is under way.  Legal when released."""
+
+    # -------------------------------------------------------------------------------------------- outbound mail
+
+    @trigger
+    def submit(self) -> None:
+        """A message entered the outbound queue, ready to be sent.  Legal while open or blocked."""
+
+    @trigger
+    def abort_submit(self) -> None:
+        """A ready message was withdrawn by the client, or taken by a peer."""
+
+    @trigger
+    def abort_deferred(self) -> None:
+        """A deferred message was withdrawn by the client, or taken by a peer."""
+
+    @trigger
+    def deferred_due(self) -> None:
+        """A deferred message may be tried again.  Legal while open or blocked; during a drain it stays deferred."""
+
+    @trigger
+    def outbound_begin(self) -> None:
+        """A transport began to send a ready message.  During a drain only under NO_WAIT and PURGE."""
+
+    @trigger
+    def outbound_sent(self) -> None:
+        """A message was sent."""
+
+    @trigger
+    def outbound_failed(self) -> None:
+        """A message failed for good and was reported, or was put aside for a person to decide."""
+
+    @trigger
+    def outbound_deferred(self) -> None:
+        """A message could not be sent now and waits in the queue for a later retry."""
+
+    # ------------------------------------------------------------------------------------- inbound mail, and peers
+
+    @trigger
+    def inbound_begin(self) -> None:
+        """A message began to come in.  Legal while open or blocked."""
+
+    @trigger
+    def inbound_received(self) -> None:
+        """A message that came in is durably stored."""
+
+    @trigger
+    def inbound_failed(self) -> None:
+        """A message did not come in; its source keeps it and delivers it again."""
+
+    @trigger
+    def peer_opened(self) -> None:
+        """Another process opened the same store for the same profile (S28)."""
+
+    @trigger
+    def peer_closed(self) -> None:
+        """Another process closed the store (S28)."""
+
+    # ------------------------------------------------------------------------------------------------- in one call
+
+    def logoff(self, flag: Logoff) -> LogoffStatus:
+        """Ask for the logoff and say how the store stands: the trigger of this flag, then `status`.
+
+        TypeError for anything but a Logoff; Refused when the session is released.
+        """
+        if not isinstance(flag, Logoff):
+            raise TypeError(f"logoff takes one of {', '.join(map(str, Logoff))}, not {flag!r}")
+        self.fire(f"logoff_{flag.name.lower()}")
+        return self.status
+
+    def store_logoff_transports(self, flags: int) -> int:
+        """The call as MAPI has it: one input flag in, the output flags back (S2 to S4, S17).
+
+        A refusal by QUIET or ABORT is S_OK without COMPLETE.  MapiError, and nothing changed, for a released session
+        (INVALID_OBJECT), for what is no 32-bit unsigned number (INVALID_PARAMETER), for unknown or output bits
+        (UNKNOWN_FLAGS), and for none or several flags (INVALID_PARAMETER), in this order.
+        """
+        if self.complete:
+            raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the store is released; only release() may follow")
+        if not isinstance(flags, int) or isinstance(flags, bool) or not 0 <= flags <= 0xFFFFFFFF:
+            _wrong_word(flags)
+        if flags & ~ALL_INPUT:
+            raise MapiError(
+                Result.MAPI_E_UNKNOWN_FLAGS,
+                f"0x{flags & ~ALL_INPUT:X} is no input flag; they are {_known()}",
+            )
+        if flags.bit_count() != 1:
+            count = "no flag" if not flags else f"{flags.bit_count()} flags"
+            raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"{count} given; one call takes exactly one of {_known()}")
+        return int(self.logoff(Logoff(flags)))
+
+
+class GuardedStoreSession(StoreSession, guarded=True):
+    """A StoreSession that several threads may use at once: every call waits for the one under way."""
+
+    __slots__ = ("_lock",)
+
+
+def _wrong_word(flags: object) -> NoReturn:
+    told = f"{type(flags).__name__} {flags!r}"
+    if len(told) > 60:
+        told = f"a number of {flags.bit_length()} bits" if isinstance(flags, int) else type(flags).__name__
+    raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"the flags are one 32-bit unsigned whole number, not {told}")
+
+
+def _known() -> str:
+    return ", ".join(f"{flag.name} 0x{flag.value:02X}" for flag in Logoff)
+
+

@@ -1,0 +1,79 @@
+"""Snapshots: a configuration as a small JSON value, with the fingerprint of the chart it belongs to.
+
+    {"snapshot": 1, "chart": "store-logoff", "fingerprint": "…", "state": "open", "values": {"request": null, …}}
+
+Enumerated values are written by name, None as null.  A snapshot of a chart that behaves differently is refused, since
+its configuration might be one this chart could never reach.  This file does not know sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fsm.chart import Chart, Configuration
+from fsm.condition import Value, label
+from fsm.variable import Choice
+
+__all__ = ["VERSION", "SnapshotError", "decode", "encode", "jsonable"]
+
+VERSION: Final = 1
+
+
+class SnapshotError(ValueError):
+    """A snapshot cannot be restored; nothing has changed.
+
+    Attributes: `chart`, `expected` and `found` (fingerprints; `found` is None where it was not the trouble).
+    """
+
+    def __init__(self, chart: Chart, problem: str, found: object = None) -> None:
+        self.chart, self.expected, self.found = chart, chart.fingerprint, found
+        super().__init__(f"this is no snapshot of {chart.name}: {problem}")
+
+
+def jsonable(value: Value) -> str | int | None:
+    """A variable's value as JSON has it: a number, a name, or null."""
+    return value if value is None or isinstance(value, int) else label(value)
+
+
+def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
+    """A configuration as a JSON value."""
+    values = {name: jsonable(value) for name, value in chart.values(configuration).items()}
+    return {
+        "snapshot": VERSION, "chart": chart.name, "fingerprint": chart.fingerprint,
+        "state": str(configuration[0]), "values": values,
+    }
+
+
+def decode(chart: Chart, snapshot: object) -> Configuration:
+    """The configuration of a snapshot.  SnapshotError when it is not one, is another chart's, or cannot be."""
+    if not isinstance(snapshot, Mapping):
+        raise SnapshotError(chart, f"it is {type(snapshot).__name__}, not an object")
+    if snapshot.get("snapshot") != VERSION:
+        raise SnapshotError(chart, f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
+    found = snapshot.get("fingerprint")
+    if found != chart.fingerprint:
+        whose = "the same name but another behaviour" if snapshot.get("chart") == chart.name else "another chart"
+        other = f"{found!r}, of {whose} ({snapshot.get('chart')!r})"
+        problem = f"its fingerprint is {other}; expected {chart.fingerprint!r}"
+        raise SnapshotError(chart, problem, found)
+    values = snapshot.get("values")
+    if not isinstance(values, Mapping) or set(values) != set(chart.names):
+        raise SnapshotError(chart, f"its values are {values!r}; it needs {', '.join(chart.names)}", found)
+    try:
+        told = [_value(chart, name, values[name]) for name in chart.names]
+    except ValueError as error:
+        raise SnapshotError(chart, str(error), found) from None
+    configuration = (str(snapshot.get("state")), *told)
+    if complaint := chart.complaint(configuration):
+        raise SnapshotError(chart, complaint, found)
+    return configuration
+
+
+def _value(chart: Chart, name: str, value: object) -> Value:
+    variable = chart.variable(name)
+    if isinstance(variable, Choice):
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}, not a name or null")
+        return variable.value_named(value)
+    return value  # type: ignore[return-value]  # chart.complaint says when it is no count
