@@ -9,10 +9,9 @@ Names are loaded when they are asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fsm._version import __version__
 
+TYPE_CHECKING = False  # as type checkers know it by name
 if TYPE_CHECKING:
     from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
     from fsm.condition import Condition, DefinitionError

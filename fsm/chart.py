@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fsm.condition import ALWAYS, Condition, DefinitionError, Opaque, Value, condition, label
+from fsm.record import Record
 from fsm.variable import Assignment, Choice, Variable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, TypeAlias
 
 __all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
 
@@ -71,9 +72,10 @@ class Event(str):
         return str.__str__(self)
 
 
-class Row(NamedTuple):
+class Row(Record):
     """One transition.  `cites` names the sentences it rests on, `why` gives the reason in the reader's words."""
 
+    __slots__ = fields = ("id", "source", "event", "guard", "effects", "target", "cites", "why")
     id: str
     source: str
     event: str
@@ -82,6 +84,19 @@ class Row(NamedTuple):
     target: str
     cites: tuple[str, ...]
     why: str
+
+    def __init__(
+        self,
+        id: str,
+        source: str,
+        event: str,
+        guard: Condition,
+        effects: tuple[Assignment, ...],
+        target: str,
+        cites: tuple[str, ...],
+        why: str,
+    ) -> None:
+        self._set(id, source, event, guard, effects, target, cites, why)
 
     @property
     def moves(self) -> bool:
@@ -110,14 +125,20 @@ def row(
     return Row(id, str(source), str(event), condition(guard), tuple(effects), str(to), tuple(cites.split()), why)
 
 
-class Output(NamedTuple):
+class Output(Record):
     """A named bit of the machine's output: set in `states` (any, when None) while `guard` holds."""
 
+    __slots__ = fields = ("name", "bit", "states", "guard", "doc")
     name: str
     bit: int
-    states: tuple[str, ...] | None = None
-    guard: Condition = ALWAYS
-    doc: str = ""
+    states: tuple[str, ...] | None
+    guard: Condition
+    doc: str
+
+    def __init__(
+        self, name: str, bit: int, states: tuple[str, ...] | None = None, guard: Condition = ALWAYS, doc: str = ""
+    ) -> None:
+        self._set(name, bit, states, guard, doc)
 
 
 class Chart:
@@ -259,8 +280,8 @@ class Chart:
         for v in self.variables:
             kind = f"({', '.join(map(label, v.values))})" if isinstance(v, Choice) else "0.."
             lines.append(f"variable {v.name} {kind} = {label(v.initial)}")
-        for r in sorted(self.rows):
-            lines.append(f"row {r.source!r} {r.event!r} [{r.guard}] / {r.effect_text} -> {r.target!r}")
+        rows = (f"row {r.source!r} {r.event!r} [{r.guard}] / {r.effect_text} -> {r.target!r}" for r in self.rows)
+        lines += sorted(rows)
         lines += [f"output {o.name!r} {o.bit} {o.states} {o.guard}" for o in self.outputs]
         return tuple(lines)
 

@@ -18,7 +18,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final, NoReturn, TypeAlias, final
+
+TYPE_CHECKING = False  # as type checkers know it by name; loading `typing` takes longer than all of this package
+if TYPE_CHECKING:
+    from typing import Final, NoReturn, TypeAlias
 
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "DefinitionError", "Opaque", "Value", "Values",
@@ -97,7 +100,6 @@ class Condition:
         return frozenset().union(*(part.names() for part in self.parts()))
 
 
-@final
 class Compare(Condition):
     """`inbound + outbound == 1`: a sum of counters against a whole number."""
 
@@ -117,7 +119,6 @@ class Compare(Condition):
         return frozenset(name for name, _ in self.terms)
 
 
-@final
 class Among(Condition):
     """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `other` the opposite."""
 
@@ -159,7 +160,6 @@ class _Joined(Condition):
         return self._parts
 
 
-@final
 class All(_Joined):
     """Every part holds.  `All()` always does."""
 
@@ -173,7 +173,6 @@ class All(_Joined):
         return all(part.holds(values, subject) for part in self._parts)
 
 
-@final
 class AnyOf(_Joined):
     """At least one part holds.  `AnyOf()` never does."""
 
@@ -201,7 +200,6 @@ def negated(part: Condition | Callable[..., bool]) -> Condition:
     return other(*map(negated, part.parts()))
 
 
-@final
 class Opaque(Condition):
     """A callable guard.  It gets the session (or the model) and is drawn `[name()]`; nothing can be proved of it."""
 

@@ -21,37 +21,43 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import DefinitionError, Value
+from fsm.record import Record
 from fsm.verdict import Refused, StepInProgress, UnknownEvent, Verdict, judge, refusal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
     from fsm.engine import ClassMachine
 
+    S = TypeVar("S")
+
 __all__ = ["Receipt", "Session", "Step", "trigger"]
 
-S = TypeVar("S")
-Heard = dict[str, list[Callable[["Step"], object]]]
+Heard: TypeAlias = "dict[str, list[Callable[[Step], object]]]"
 
 
 def trigger(declared: Callable[[S], None]) -> Callable[[S], Literal[True]]:
     """Declare a trigger: the method's name is the event, its docstring the documentation; the body stays empty."""
-    declared.__trigger__ = True  # type: ignore[attr-defined]
-    return cast("Callable[[S], Literal[True]]", declared)
+    vars(declared)["__trigger__"] = True
+    return declared  # type: ignore[return-value]  # it will return True, once it is compiled
 
 
-class Step(NamedTuple):
+class Step(Record):
     """What a listener is told: the session, the event, the row taken, and the configurations before and after."""
 
+    __slots__ = fields = ("session", "event", "row", "before", "after")
     session: Session
     event: str
     row: Row
     before: Configuration
     after: Configuration
+
+    def __init__(self, session: Session, event: str, row: Row, before: Configuration, after: Configuration) -> None:
+        self._set(session, event, row, before, after)
 
     @property
     def source(self) -> str:
@@ -111,7 +117,7 @@ class Session:
     _state: str
     _watch: _Watch | None
     _heard: ClassVar[tuple[str, ...]] = ()
-    _compiled: ClassVar[dict[str, Callable[..., object]]]
+    _compiled: ClassVar[dict[str, Callable[..., Any]]]
     _machine: ClassVar[ClassMachine | None] = None
     _routed: ClassVar[frozenset[str]] = frozenset()
 
@@ -166,12 +172,14 @@ class Session:
     @property
     def configuration(self) -> Configuration:
         """State and variables as one value."""
-        return cast("Configuration", self._compiled["get_configuration"](self))
+        configuration: Configuration = self._compiled["get_configuration"](self)
+        return configuration
 
     @property
     def flags(self) -> int:
         """The output word: the bits of all outputs that are set."""
-        return cast("int", self._compiled["get_flags"](self))
+        flags: int = self._compiled["get_flags"](self)
+        return flags
 
     def may(self, event: str) -> Verdict:
         """What this event would do now, and why not.  Changes nothing.  UnknownEvent for a name the chart has not."""
@@ -191,7 +199,8 @@ class Session:
         """The trigger of that name.  Refused as it refuses; UnknownEvent for a name the chart has not."""
         if event not in self.chart.events:
             raise UnknownEvent(self.chart, event)
-        return cast("Literal[True]", getattr(self, event)())
+        accepted: Literal[True] = getattr(self, event)()
+        return accepted
 
     def post(self, event: str) -> Receipt:
         """Run an event after the present step, in the order of posting; at once when no step is under way.
@@ -373,8 +382,8 @@ def _install(cls: type[Session]) -> None:
         function = _routed_trigger(event) if event in cls._routed else cls._compiled[event]
         function.__name__, function.__qualname__ = event, f"{cls.__qualname__}.{event}"
         function.__module__, function.__doc__ = cls.__module__, declaration.__doc__
-        function.__annotations__ = {"return": Literal[True]}
-        function.__trigger__ = True  # type: ignore[attr-defined]
+        function.__annotations__ = {"return": bool}
+        vars(function)["__trigger__"] = True
         setattr(cls, event, function)
 
 
@@ -440,7 +449,7 @@ def _watched(session: object, event: str) -> bool:
     if watch is None:  # only transitions callbacks are there to be told
         watch = session._watch = _Watch()
     row = verdict.row
-    step = Step(session, event, row, verdict.configuration, _after(session.chart, verdict))
+    step = Step(session, event, row, verdict.configuration, _after(session.chart, verdict.configuration, row))
     watch.during = event
     try:
         for moment in (f"before_{event}", "before", *([f"on_exit_{row.source}"] if row.moves else [])):
@@ -456,8 +465,8 @@ def _watched(session: object, event: str) -> bool:
     return True
 
 
-def _after(chart: Chart, verdict: Verdict) -> Configuration:
-    row, values = cast("Row", verdict.row), chart.values(verdict.configuration)
+def _after(chart: Chart, configuration: Configuration, row: Row) -> Configuration:
+    values = chart.values(configuration)
     new = {effect.name: effect.new(values) for effect in row.effects}
     return (row.target, *(new.get(name, value) for name, value in values.items()))
 

@@ -8,14 +8,16 @@ This file does not know of states, events or rows.
 from __future__ import annotations
 
 from keyword import iskeyword
-from typing import Final, TypeAlias, final
 
 from fsm.condition import Among, Compare, Condition, DefinitionError, Value, Values, add, label, sum_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeAlias
 
 __all__ = ["Assignment", "Choice", "Counter", "Sum", "Variable", "as_sum"]
 
 
-@final
 class Sum:
     """`inbound + outbound`, `ready - 1`: counters with factors, and a constant.  Compared, it is a condition."""
 
@@ -89,7 +91,6 @@ class _Named:
         return hash(self.name)
 
 
-@final
 class Counter(_Named):
     """A whole number, 0 or more, without upper limit; `initial` is its value in a new session."""
 
@@ -136,7 +137,6 @@ class Counter(_Named):
         return as_sum(self) >= other
 
 
-@final
 class Choice(_Named):
     """An enumerated variable: one of `values` (members of an Enum, strings, or None for "none")."""
 
@@ -187,10 +187,9 @@ class Choice(_Named):
         return Among(self.name, self._known((other,)), other=True)
 
 
-Variable: TypeAlias = Counter | Choice
+Variable: TypeAlias = "Counter | Choice"
 
 
-@final
 class Assignment:
     """An effect: the variable and its new value (a sum, or one value of an enumerated variable)."""
 

@@ -8,16 +8,19 @@ A verdict keeps the configuration it was asked about, so it stays true of that m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
 
 from transitions import MachineError
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import All, Condition, label
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
 __all__ = ["Kind", "Refused", "StepInProgress", "UnknownEvent", "Verdict", "judge", "refusal"]
 
-Kind: TypeAlias = Literal["accepted", "illegal", "refused", "finished"]
+Kind: TypeAlias = "Literal['accepted', 'illegal', 'refused', 'finished']"
 
 
 class UnknownEvent(ValueError):

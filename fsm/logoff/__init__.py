@@ -10,5 +10,9 @@ from __future__ import annotations
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import Logoff, LogoffStatus, MapiError, Result
 from fsm.logoff.session import GuardedStoreSession, StoreSession
+from fsm.logoff.store import MessageStore, ReleaseStep, StoreHandle
 
-__all__ = ["LOGOFF", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "Result", "StoreSession"]
+__all__ = [
+    "LOGOFF", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "MessageStore", "ReleaseStep", "Result",
+    "StoreHandle", "StoreSession",
+]

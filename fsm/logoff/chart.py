@@ -17,12 +17,15 @@ This file does not know how rows are run, and has no mail, no clock and no I/O.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from fsm.chart import Chart, Event, Output, Row, State, row
 from fsm.condition import Condition
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.variable import Assignment, Choice, Counter, Sum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["BLOCKED", "DRAINING", "LOGOFF", "OPEN", "RELEASED"]
 
@@ -274,7 +277,7 @@ def _asked_while_draining() -> Iterator[Row]:
 
 LOGOFF: Final = Chart(
     "store-logoff",
-    proved="ce81850eaf3792a6",
+    proved="337d1aa0ae62b1a3",
     doc="the orderly release of a message store (MAPI, IMAPISupport::StoreLogoffTransports)",
     states=(OPEN, DRAINING, BLOCKED, RELEASED),
     events=EVENTS,

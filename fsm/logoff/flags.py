@@ -8,7 +8,10 @@ This file does not know the machine.
 from __future__ import annotations
 
 from enum import Enum, IntEnum, IntFlag
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ALL_INPUT", "Logoff", "LogoffStatus", "MapiError", "Result"]
 

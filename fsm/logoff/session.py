@@ -7,11 +7,13 @@ Source: IMAPISupport::StoreLogoffTransports as read by `spec.md`.
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
-
 from fsm.logoff.chart import LOGOFF, RELEASED
 from fsm.logoff.flags import ALL_INPUT, Logoff, LogoffStatus, MapiError, Result
 from fsm.session import Session, trigger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
 
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
