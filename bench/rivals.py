@@ -1,8 +1,8 @@
 """The other engines on the same four states, made from the same rows, so that the race is over the same machine.
 
-`Stock` is transitions itself: one shared Machine, each condition of a guard a named method of the model, the effects a
-named `before` callback.  `Statechart` is python-statemachine 3 with the same guards and effects.  `Skeleton` is automat,
-which has no guards by design: it is told which row to take and does no effects, which flatters it.
+`stock` is transitions itself: one shared Machine, each condition of a guard a named method of the model, the effects
+a named `before` callback.  `statechart` is python-statemachine 3 with the same guards and effects.  `skeleton` is
+automat, which has no guards by design: it is told which row to take and does no effects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from automat import TypeMachineBuilder
 
 from fsm.chart import Row
 from fsm.condition import All, Condition
-from fsm.logoff import LOGOFF
+from fsm.logoff import LOGOFF, Logoff
+
+FLAGS = {flag.name: flag for flag in Logoff}
 
 
 def predicate(guard: Condition) -> Callable[[Any], bool]:
@@ -25,14 +27,13 @@ def predicate(guard: Condition) -> Callable[[Any], bool]:
     text = str(guard).replace("always", "True").replace("request", "self.request")
     for counter in LOGOFF.names[1:]:
         text = text.replace(counter, f"self.{counter}")
-    for flag in LOGOFF.variables[0].values[1:]:  # type: ignore[union-attr]
-        names[flag.name] = flag
+    names |= FLAGS
     return eval(f"lambda self: {text.replace('none', 'None')}", names)  # type: ignore[no-any-return]
 
 
 def effects(row: Row) -> Callable[[Any], None]:
     """The effects as a person writes them: `self.ready -= 1`."""
-    names: dict[str, Any] = {flag.name: flag for flag in LOGOFF.variables[0].values[1:]}  # type: ignore[union-attr]
+    names: dict[str, Any] = dict(FLAGS)
     lines = [f"    self.{effect}".replace("+= d", "+= self.d").replace("none", "None") for effect in row.effects]
     exec("def apply(self):\n" + "\n".join(lines or ["    pass"]), names)
     return names["apply"]  # type: ignore[no-any-return]
@@ -68,7 +69,7 @@ def stock() -> Callable[[], Model]:
     )
 
     def make() -> Model:
-        one = model()
+        one: Model = model()
         machine.models.clear()  # adding is quadratic in the models it knows; forgetting them keeps the race fair
         machine.add_model(one)
         return one
@@ -82,13 +83,12 @@ def statechart() -> Callable[[], Any]:
     body: dict[str, Any] = {f"s_{name}": state for name, state in states.items()}
     for number, row in enumerate(LOGOFF.rows):
         guard, effect = predicate(row.guard), effects(row)
-        body[f"guard_{number}"] = (lambda guard: lambda self: guard(self))(guard)
-        body[f"effect_{number}"] = (lambda effect: lambda self: effect(self))(effect)
+        body[f"guard_{number}"], body[f"effect_{number}"] = guard, effect
         how: dict[str, Any] = {"cond": f"guard_{number}", "on": f"effect_{number}"}
         if row.moves:
             one = states[row.source].to(states[row.target], **how)
         else:
-            one = states[row.source].to.itself(internal=True, **how)
+            one = states[row.source].to.itself(internal=True, **how)  # type: ignore[no-untyped-call]
         body[row.event] = one if row.event not in body else body[row.event] | one
     for variable in LOGOFF.variables:
         body[variable.name] = variable.initial
@@ -102,7 +102,7 @@ def skeleton() -> tuple[Callable[[], Any], dict[str, str]]:
     space: dict[str, Any] = {}
     for name in inputs.values():
         exec(f"def {name}(self) -> bool: ...", space)
-    protocol = type("Rows", (Protocol,), {name: space[name] for name in inputs.values()})  # type: ignore[arg-type]
+    protocol = type("Rows", (Protocol,), {name: space[name] for name in inputs.values()})
     builder: Any = TypeMachineBuilder(protocol, object)
     states = {str(s): builder.state(str(s)) for s in LOGOFF.states}
     for row in LOGOFF.rows:

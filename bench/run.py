@@ -101,8 +101,8 @@ def steps() -> list[Result]:
                "<= 1.10", fast / by_hand <= 1.10),
         Result("a step, against automat (told the row, no effects)", told,
                f"{other:.0f} ns: {other / fast:.1f} times as fast", "", None),
-        Result("a step, against python-statemachine 3", told, f"{psm / 1000:.0f} us: {psm / fast:.0f} times as fast", "",
-               None),
+        Result("a step, against python-statemachine 3", told,
+               f"{psm / 1000:.0f} us: {psm / fast:.0f} times as fast", "", None),
     ]  # fmt: skip
 
 
@@ -121,7 +121,8 @@ def memory() -> list[Result]:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / len(sessions)
     assert all(session.complete for session in sessions)
     return [
-        Result("memory of a session, garbage-collector header included", f"{size} bytes", "", "<= 120 bytes", size <= 120),
+        Result("memory of a session, garbage-collector header included", f"{size} bytes", "", "<= 120 bytes",
+               size <= 120),
         Result("a million sessions alive, each driven through a whole life", f"{spent:.1f} s",
                f"{grown:.0f} bytes of resident memory each, the list that holds them included", "", None),
     ]  # fmt: skip
@@ -133,7 +134,7 @@ def replay() -> Result:
         for event, _ in life:
             lines.append(json.dumps({"event": event, "session": f"s{number}"}))
             if len(lines) % 10 == 0:
-                lines.append(json.dumps({"event": "peer_closed", "session": f"s{number}"}))  # now and then a refusal
+                lines.append(json.dumps({"event": "peer_closed", "session": f"s{number}"}))  # often a refusal
     lines *= max(1, 60_000 // len(lines))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.jsonl")
@@ -185,15 +186,14 @@ def machine() -> str:
     words = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
              if line.startswith("model name")] if Path("/proc/cpuinfo").exists() else []  # fmt: skip
     cpu = words[0] if words else platform.processor() or "unknown processor"
-    return f"{os.cpu_count()} cores, {cpu}; {platform.system()} {platform.machine()}; Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}; Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {cpu}; {system}"
 
 
 def table(results: list[Result]) -> str:
     rows = ["| what | measured | against | aim | met |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {r.what} | {r.measured} | {r.against} | {r.aim} | {'' if r.met is None else 'yes' if r.met else '**no**'} |"
-        for r in results
-    ]
+    met = {None: "", True: "yes", False: "**no**"}
+    rows += [f"| {r.what} | {r.measured} | {r.against} | {r.aim} | {met[r.met]} |" for r in results]
     return "\n".join(rows)
 
 
@@ -202,8 +202,8 @@ def main() -> int:
     text = table(results)
     print(text)
     (HERE / "results.md").write_text(
-        "# Measured\n\nBy `make bench`; ratios are of times measured side by side in one run, on a machine that had other "
-        f"work too.\n\nMachine: {machine()}. The chart has {len(LOGOFF.rows)} rows.\n\n{text}\n"
+        "# Measured\n\nBy `make bench`; the ratios are of times measured side by side in one run.\n\n"
+        f"Machine: {machine()}. The chart has {len(LOGOFF.rows)} rows.\n\n{text}\n"
     )
     return 0
 

@@ -153,7 +153,7 @@ class _Joined(Condition):
 
     def __str__(self) -> str:
         return f" {self._word} ".join(
-            f"({part})" if isinstance(part, _Joined) and part._parts else str(part) for part in self._parts
+            f"({part})" if isinstance(part, _Joined) and len(part._parts) > 1 else str(part) for part in self._parts
         )
 
     def parts(self) -> tuple[Condition, ...]:

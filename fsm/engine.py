@@ -15,37 +15,37 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import transitions
-from transitions.core import (
-    Condition as _Condition,
-    EventData,
-    State as _State,
-    Transition as _Transition,
-)
+from transitions import core
+from transitions.core import EventData
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import Condition, DefinitionError, Values
+from fsm.condition import (
+    Condition as Guard,
+    DefinitionError,
+    Values,
+)
 
 if TYPE_CHECKING:
     from fsm.session import Session
 
-__all__ = ["ClassMachine", "Machine", "RowTransition"]
+__all__ = ["ClassMachine", "Condition", "Machine", "Transition"]
 
 
-class GuardCondition(_Condition):
+class Condition(core.Condition):
     """A transitions condition that may be one of ours: then it is data, asked of the model's variables."""
 
     def check(self, event_data: EventData) -> bool:
         """Whether it holds for the model of this event."""
         guard: object = self.func
-        if isinstance(guard, Condition):
+        if isinstance(guard, Guard):
             return guard.holds(event_data.machine.values(event_data.model), event_data.model)
         return bool(super().check(event_data))
 
 
-class RowTransition(_Transition):
+class Transition(core.Transition):
     """A transition made from a row; `row` is None for one that was added by hand."""
 
-    condition_cls = GuardCondition
+    condition_cls = Condition
 
     def __init__(self, *args: Any, row: Row | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,7 +80,7 @@ class Machine(transitions.Machine):
     any object: its variables are the attributes of the chart's names, given their initial values where it has none.
     """
 
-    transition_cls = RowTransition
+    transition_cls = Transition
     prefix: ClassVar[str] = ""
     chart: Chart | None = None
 
@@ -132,7 +132,7 @@ def as_transition(row: Row) -> dict[str, object]:
 # ----------------------------------------------------------------------------- the machine behind a session class
 
 
-class _ToldState(_State):
+class _ToldState(core.State):
     """A state that tells its machine when somebody wants to hear of it."""
 
     machine: ClassMachine
@@ -143,7 +143,7 @@ class _ToldState(_State):
         self.machine.route()
 
 
-class _ToldTransition(RowTransition):
+class _ToldTransition(Transition):
     machine: ClassMachine
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
@@ -180,7 +180,7 @@ class ClassMachine(Machine):
         if any(getattr(self, hook) for hook in HOOKS):
             return True
         for one in self.get_transitions(event):
-            row = cast("Row", cast("RowTransition", one).row)
+            row = cast("Row", cast("Transition", one).row)
             moved = (self.get_state(row.source).on_exit, self.get_state(row.target).on_enter) if row.moves else ()
             if any((one.prepare, one.before, one.after, *moved)):
                 return True

@@ -18,7 +18,8 @@ class Record:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a {type(self).__name__} is not changed, but made anew ({name})")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # refused alike
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a {type(self).__name__} is not changed, but made anew ({name})")
 
     def _values(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in self.fields)

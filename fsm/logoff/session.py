@@ -217,9 +217,12 @@ class GuardedStoreSession(StoreSession, guarded=True):
 
 
 def _wrong_word(flags: object) -> NoReturn:
-    told = f"{type(flags).__name__} {flags!r}"
-    if len(told) > 60:
-        told = f"a number of {flags.bit_length()} bits" if isinstance(flags, int) else type(flags).__name__
+    if isinstance(flags, int) and flags.bit_length() > 64:
+        told = f"a number of {flags.bit_length()} bits"
+    elif (isinstance(flags, (int, float, str, Logoff)) and len(repr(flags)) <= 40) or flags is None:
+        told = f"{type(flags).__name__} {flags!r}"
+    else:
+        told = type(flags).__name__
     raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"the flags are one 32-bit unsigned whole number, not {told}")
 
 

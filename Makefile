@@ -1,0 +1,49 @@
+# make tour    a walk through the machine          make bench     every speed the README speaks of, side by side
+# make test    everything CI does                  make diagrams  the gallery, drawn anew
+#
+# Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
+
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := test,lint,bench
+
+.PHONY: tour test lint types tests versions bench diagrams lock clean
+
+tour: .venv/ready
+	@$(BIN)/fsm tour
+
+test: .venv/ready
+	@.ci/system
+	@$(MAKE) --no-print-directory lint types tests versions
+	@.ci/skipped
+
+lint: .venv/ready
+	$(BIN)/ruff check
+
+types: .venv/ready
+	$(BIN)/mypy
+
+tests: .venv/ready
+	$(BIN)/pytest
+
+versions: .venv/ready  # the other Pythons this machine has
+	@.ci/versions
+
+bench: .venv/ready
+	$(BIN)/python -m bench.run
+
+diagrams: .venv/ready
+	$(BIN)/python -m fsm.logoff.gallery
+
+lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
+	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or later is needed, not %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

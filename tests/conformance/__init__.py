@@ -1,0 +1,1 @@
+"""Transitions' own tests, run against our Machine in its place."""

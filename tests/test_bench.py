@@ -1,0 +1,60 @@
+"""The benchmark races over the same machine: each rival lives the same lives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import rivals, run
+from bench.handwritten import HandWrittenSession
+from fsm.logoff import LOGOFF, StoreSession
+
+MANY = run.lives(30, seed=3)
+
+
+def test_the_lives_are_legal_end_released_and_take_most_rows() -> None:
+    taken = set()
+    for life in run.lives(400):
+        session = StoreSession()
+        for event, row in life:
+            verdict = session.may(event)
+            assert verdict.row is not None
+            assert verdict.row.id == row
+            session.fire(event)
+            taken.add(row)
+        assert session.complete
+    assert len(taken) > 0.8 * len(LOGOFF.rows)
+
+
+def test_stock_transitions_and_the_hand_written_class_live_them_too() -> None:
+    make = rivals.stock()
+    for life in MANY:
+        ours, stock, hand = StoreSession(), make(), HandWrittenSession()
+        for event, _ in life:
+            ours.fire(event)
+            assert getattr(stock, event)()
+            assert getattr(hand, event)()
+            for rival in (stock, hand):
+                assert tuple(getattr(rival, name) for name in ("state", *LOGOFF.names)) == ours.configuration
+
+
+def test_so_do_python_statemachine_and_automat() -> None:
+    chart = rivals.statechart()
+    for life in MANY[:2]:
+        ours, other = StoreSession(), chart()
+        for event, _ in life:
+            ours.fire(event)
+            getattr(other, event)()
+            assert tuple(getattr(other, name) for name in LOGOFF.names) == ours.configuration[1:]
+            assert [state.name for state in other.configuration] == [ours.state]
+    make, inputs = rivals.skeleton()
+    for life in MANY:
+        skeleton = make()
+        assert all(getattr(skeleton, inputs[row])() for _, row in life)
+
+
+def test_the_results_are_the_benchmarks_table() -> None:
+    text = (Path(run.__file__).parent / "results.md").read_text()
+    header, *rows = text[text.index("| what") :].strip().splitlines()
+    assert header == "| what | measured | against | aim | met |"
+    assert all(len(line.split("|")) == 7 for line in rows)
+    assert any("against stock transitions" in line for line in rows)

@@ -1,0 +1,98 @@
+"""The compiled triggers are the rows, and nothing else: readable source, equal to the table everywhere."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+from itertools import product
+
+import pytest
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
+
+from fsm.chart import Chart, Configuration, Output, State, row
+from fsm.compiler import source
+from fsm.logoff import LOGOFF, StoreSession
+from fsm.session import Session
+from fsm.variable import Choice, Counter
+from tests.support import after, configurations
+from tests.test_condition import GUARDS, A, B, C, Colour
+
+
+def by_hand(chart: Chart, here: Configuration, event: str) -> Configuration | None:
+    """What the table says, read the slow way."""
+    values = chart.values(here)
+    taken = [r for r in chart.rows_for(str(here[0]), event) if r.guard.holds(values)]
+    assert len(taken) <= 1
+    if not taken:
+        return None
+    new = {effect.name: effect.new(values) for effect in taken[0].effects}
+    return (taken[0].target, *(values | new).values())
+
+
+def test_the_compiled_table_is_the_table() -> None:
+    for here, event in product(configurations(), LOGOFF.events):
+        assert after(StoreSession, here, event) == by_hand(LOGOFF, here, event)
+        assert StoreSession._at(here).flags == LOGOFF.flags(here)
+
+
+EFFECTS = st.sampled_from([
+    (), (A.becomes(A + 1),), (A.becomes(B + 1), B.becomes(A)), (C.becomes(Colour.RED), A.becomes(0)), (A.becomes(A + B + 3),),
+])  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(GUARDS, EFFECTS, EFFECTS, st.booleans())
+def test_any_guard_and_effects_are_compiled_truly(guard, effects, others, moves) -> None:  # type: ignore[no-untyped-def]
+    """A row and its opposite share a cell; whichever holds is taken, its effects all at once."""
+    try:
+        chart = Chart("c", states=["s", "t"], events=["e", "back"], variables=[A, B, C], rows=[
+            row("yes", "s", "e", guard=guard, effects=effects, target="t" if moves else None),
+            row("no", "s", "e", guard=~guard, effects=others, target="t"), row("back", "t", "back", target="s"),
+        ], outputs=[Output("G", 1, guard=guard), Output("S", 2, states=("s",))])  # fmt: skip
+    except ValueError as error:
+        assert "can never be enabled" in str(error) or "cannot be reached" in str(error)
+        return
+    new = Session.of(chart)
+    for a, b, c in product(range(4), range(4), (None, *Colour)):
+        here = ("s", a, b, c)
+        assert after(new, here, "e") == by_hand(chart, here, "e")
+        assert new._at(here).flags == chart.flags(here)
+
+
+def test_the_source_is_shown_by_debuggers_and_names_its_rows() -> None:
+    StoreSession()
+    shown = inspect.getsource(StoreSession.submit)
+    assert "# 'open.submit'" in shown
+    assert "".join(linecache.getlines("<triggers of store-logoff>")) == source(LOGOFF)
+    assert source(LOGOFF) == source(LOGOFF)
+    for one in LOGOFF.rows:  # rows that do the same in several states share their code
+        alike = [r for r in LOGOFF.rows if (r.event, r.guard, r.effect_text) == (one.event, one.guard, one.effect_text)]
+        assert any(f"# {r.id!r}" in source(LOGOFF) for r in alike)
+
+
+def test_a_step_calls_nothing() -> None:
+    """So that neither a signal handler nor another thread's turn falls into the middle of it."""
+    for event in LOGOFF.events:
+        steps = inspect.getsource(getattr(StoreSession, event)).splitlines()
+        calls = [line for line in steps[1:] if re.search(r"\w\(", line) and not re.search(r"(watched|refuse)\(self, ", line)]
+        assert calls == []
+
+
+@pytest.mark.parametrize("name", ["a'b", 'q"uote', "new\nline", "back\\slash", "{brace}", "名前", "a: b", "# comment"])
+def test_hostile_names_are_only_names(name: str) -> None:
+    n = Counter("n")
+    kind = Choice("kind", (None, name))
+    chart = Chart(name, states=[name, State(f"{name}2", final=True)], events=["go", f"{name}-event"], variables=[n, kind], rows=[
+        row(name, name, "go", effects=[kind.becomes(name)], guard=kind == None),
+        row(f"{name}!", name, f"{name}-event", guard=kind == name, target=f"{name}2"),
+    ])  # fmt: skip
+    session = Session.of(chart)()
+    assert session.fire("go")
+    assert session.configuration == (name, 0, name)
+    assert session.fire(f"{name}-event")
+    assert session.state == f"{name}2"

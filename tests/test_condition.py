@@ -1,0 +1,105 @@
+"""Conditions are data: they print, compare, evaluate and negate, and refuse what could not be decided."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pytest
+from hypothesis import (
+    given,
+    strategies as st,
+)
+
+from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, DefinitionError, Opaque, condition, label, negated
+from fsm.variable import Choice, Counter
+
+Colour = Enum("Colour", "RED GREEN")
+A, B = Counter("a"), Counter("b")
+C = Choice("c", (None, *Colour))
+
+
+@pytest.mark.parametrize(
+    ("guard", "text"),
+    [
+        (A > 0, "a > 0"),
+        (A + B == 1, "a + b == 1"),
+        (A + 1 >= 3, "a >= 2"),
+        (A + A + B < 4, "2 * a + b < 4"),
+        (C == Colour.RED, "c == RED"),
+        (C == None, "c == none"),
+        (C != Colour.RED, "c != RED"),
+        (C.among(Colour.RED, None), "c in (RED, none)"),
+        (~C.among(Colour.RED, None), "c not in (RED, none)"),
+        ((A > 0) & (B > 0) & (C == None), "a > 0 and b > 0 and c == none"),
+        ((A > 0) & ((B > 0) | (C == None)), "a > 0 and (b > 0 or c == none)"),
+        (~((A > 2) & (B == 0)), "a <= 2 or b > 0"),
+        (~(A > 0), "a == 0"),
+        (~(A == 0), "a > 0"),
+        (ALWAYS, "always"),
+        (AnyOf(), "never"),
+        (negated(ALWAYS), "never"),
+    ],
+)
+def test_it_prints_as_it_is_written(guard: Condition, text: str) -> None:
+    assert str(guard) == text
+
+
+def test_equal_words_are_equal_and_others_are_not() -> None:
+    assert (A > 0) == (A > 0)
+    assert hash(A > 0) == hash(A > 0)
+    assert (A > 0) != (A >= 1)
+    assert All(A > 0) != AnyOf(A > 0)
+    assert (A > 0) != "a > 0"
+
+
+VALUES = st.fixed_dictionaries({
+    "a": st.integers(0, 4), "b": st.integers(0, 4), "c": st.sampled_from([None, *Colour]),
+})  # fmt: skip
+ATOMS = st.one_of(
+    st.tuples(st.sampled_from([A, B, A + B, A + A]), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+              st.integers(0, 4)).map(lambda t: (t[0] + 0)._compare(t[1], t[2])),
+    st.sets(st.sampled_from([None, *Colour]), min_size=1).map(lambda v: C.among(*sorted(v, key=label))),
+)  # fmt: skip
+GUARDS = st.recursive(
+    ATOMS, lambda g: st.one_of(st.tuples(g, g).map(lambda t: t[0] & t[1]), st.tuples(g, g).map(lambda t: t[0] | t[1]))
+)
+
+
+@given(GUARDS, VALUES)
+def test_the_opposite_holds_exactly_when_it_does_not(guard: Condition, values: dict[str, object]) -> None:
+    assert negated(guard).holds(values) is not guard.holds(values)  # type: ignore[arg-type]
+
+
+@given(GUARDS, VALUES)
+def test_what_is_printed_is_what_is_meant(guard: Condition, values: dict[str, object]) -> None:
+    names = {colour.name: colour for colour in Colour} | {"none": None} | values
+    assert eval(str(guard), {}, names) is guard.holds(values)  # type: ignore[arg-type]
+
+
+def test_a_condition_is_not_true_or_false_by_itself() -> None:
+    with pytest.raises(TypeError, match=r"join conditions with & \| ~"):
+        bool(A > 0)
+
+
+def test_a_callable_guard_runs_for_a_subject_and_is_refused_without_one() -> None:
+    def lucky(subject: object) -> bool:
+        return subject == 7
+
+    guard = condition(lucky)
+    assert isinstance(guard, Opaque)
+    assert str(guard).endswith("lucky()")
+    assert guard.holds({}, 7)
+    assert not negated(guard).holds({}, 7)
+    with pytest.raises(DefinitionError, match=r"lucky\(\).*cannot|lucky\(\).*not evaluated"):
+        guard.holds({})
+
+
+@pytest.mark.parametrize("wrong", [7, "a > 0", None])
+def test_a_guard_is_a_condition_or_a_callable(wrong: object) -> None:
+    with pytest.raises(DefinitionError, match="a guard is a condition over variables, or a callable"):
+        condition(wrong)  # type: ignore[arg-type]
+
+
+def test_a_comparison_knows_its_variables() -> None:
+    assert Compare((("a", 1), ("b", 2)), "<", 3).names() == {"a", "b"}
+    assert ((A > 0) | (C == None)).names() == {"a", "c"}

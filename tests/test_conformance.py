@@ -1,0 +1,49 @@
+"""transitions' own core tests (0.9.3, from its source distribution) pass with our Machine in its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+VERSION = "0.9.3"
+FILES = ["test_core.py", "test_enum.py", "test_add_remove.py", "test_states.py", "test_experimental.py"]
+PASSING = 343
+"""All of them; the README says so."""
+
+HERE = Path(__file__).parent
+KEPT = Path(sys.prefix, "conformance")
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Path:
+    """The unpacked source distribution, fetched once from the package index and kept in the environment."""
+    folder = KEPT / f"transitions-{VERSION}"
+    if not folder.exists():
+        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", f"transitions=={VERSION}"]
+        subprocess.run([*fetch, "--dest", str(KEPT)], check=True)
+        with tarfile.open(KEPT / f"transitions-{VERSION}.tar.gz") as archive:
+            archive.extractall(KEPT, filter="data")
+    return folder
+
+
+def run(folder: Path, *options: str) -> str:
+    words = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(
+        [*words, *(f"tests/{name}" for name in FILES)], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE / "conformance")},
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_their_tests_pass_on_our_machine(theirs: Path) -> None:
+    told = run(theirs, "-p", "our_machine")
+    assert re.search(rf"^{PASSING} passed in ", told, re.MULTILINE), told[-3000:]
+    made = re.search(r"^machines of ours: (\d+)$", told, re.MULTILINE)
+    assert made is not None
+    assert int(made[1]) > 300, "the exchange did not happen"

@@ -1,0 +1,198 @@
+"""Machine is a transitions.Machine, made of a chart; the machine of a session class takes transitions callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import transitions
+from transitions.extensions import GraphMachine
+from transitions.extensions.markup import MarkupMachine
+
+from fsm import DefinitionError, Machine, Refused, StepInProgress
+from fsm.logoff import LOGOFF, StoreSession
+from fsm.session import Session
+from tests.support import after, configurations
+
+
+class Store:
+    """A plain model."""
+
+
+def place(machine: Machine, model: Any, configuration: Any) -> None:
+    machine.set_state(configuration[0], model)
+    for name, value in zip(LOGOFF.names, configuration[1:], strict=True):
+        setattr(model, name, value)
+
+
+def test_the_machine_and_the_compiled_triggers_agree_everywhere() -> None:
+    """The whole product: every configuration within the bounds, every event; the step, and may_ without a step."""
+    model = Store()
+    machine = Machine(chart=LOGOFF, model=model)
+    for here in configurations(1, 2, 1):
+        for event in LOGOFF.events:
+            there = after(StoreSession, here, event)
+            place(machine, model, here)
+            assert getattr(model, f"may_{event}")() is (there is not None)
+            assert machine.configuration(model) == here
+            try:
+                accepted = getattr(model, event)()
+            except transitions.MachineError:
+                accepted = False
+            assert accepted is (there is not None)
+            assert machine.configuration(model) == (there or here)
+
+
+def test_everything_of_transitions_works_on_it() -> None:
+    heard: list[str] = []
+    model = Store()
+    machine = Machine(chart=LOGOFF, model=model, after_state_change=lambda: heard.append("changed"))
+    assert isinstance(machine, transitions.Machine)
+    assert machine.get_triggers("released") == ["release"]
+    assert {t.row.id for t in machine.get_transitions("submit")} == {"open.submit", "blocked.submit"}
+    machine.on_enter_draining(lambda: heard.append("draining"))
+    machine.before_submit(lambda: heard.append("submit"))
+    model.submit()
+    model.outbound_begin()
+    model.logoff_orderly()
+    assert heard == ["submit", "changed", "changed", "draining", "changed"]
+    assert model.is_draining()
+    assert model.trigger("outbound_sent")
+    assert (model.state, model.outbound, machine.states["released"].final) == ("released", 0, True)
+
+
+def test_a_callback_that_raises_before_the_effects_leaves_everything_as_it_was() -> None:
+    model = Store()
+    machine = Machine(chart=LOGOFF, model=model)
+
+    def no() -> None:
+        raise ZeroDivisionError
+
+    machine.on_exit_open(no)
+    model.submit()
+    with pytest.raises(ZeroDivisionError):
+        model.logoff_purge()
+    assert machine.configuration(model) == ("open", None, 0, 0, 1, 0, 0)
+
+
+def test_rows_added_by_hand_are_transitions_own() -> None:
+    machine = Machine(chart=LOGOFF, model=None)
+    machine.add_transition("reset", "released", "open", conditions=lambda: True)
+    model = Store()
+    machine.add_model(model)
+    machine.set_state("released", model)
+    assert model.reset()
+    assert model.state == "open"
+
+
+def test_without_a_chart_it_is_transitions_machine_and_nothing_else() -> None:
+    machine = Machine(states=["a", "b"], initial="a")
+    assert machine.to_b()
+    assert machine.state == "b"
+
+
+def test_a_model_keeps_the_counts_it_brings() -> None:
+    model = Store()
+    model.ready = 3
+    Machine(chart=LOGOFF, model=[model, other := Store()])
+    assert (model.ready, model.deferred, other.ready) == (3, 0, 0)
+
+
+class Drawn(Machine, GraphMachine):
+    """Graphs of a chart, as transitions draws them."""
+
+
+def test_graphs_and_markup_show_the_guards_of_the_rows() -> None:
+    model = Store()
+    machine = Drawn(chart=LOGOFF, model=model, show_conditions=True, graph_engine="graphviz")
+    source = model.get_graph().source
+    assert "outbound_begin [internal] [ready > 0]" in source
+    assert "release [peers > 0]" in source
+    assert machine.get_triggers("released") == ["release"]
+
+    class Marked(Machine, MarkupMachine):
+        pass
+
+    rows = Marked(chart=LOGOFF, model=None).markup["transitions"]
+    assert len(rows) == len(LOGOFF.rows)
+
+
+def test_a_machine_is_pickled_with_its_models() -> None:
+    import pickle
+
+    machine = Machine(chart=LOGOFF)
+    machine.submit()
+    other = pickle.loads(pickle.dumps(machine))
+    other.outbound_begin()
+    assert (machine.ready, other.ready, other.outbound) == (1, 0, 1)
+
+
+# ---------------------------------------------------------------------------- the machine of a session class
+
+
+@pytest.fixture
+def kind() -> type[StoreSession]:
+    """A session class of its own, so that callbacks do not stay on StoreSession."""
+    return type("Mine", (StoreSession,), {"__slots__": ()}, chart=LOGOFF)
+
+
+def test_callbacks_on_the_class_machine_run_for_all_its_sessions(kind: type[StoreSession]) -> None:
+    heard: list[str] = []
+    early = kind()
+    machine = kind.machine()
+    machine.before_submit(lambda data: heard.append(f"before {data.model.ready}"))
+    machine.on_enter_draining(lambda data: heard.append(f"entered by {data.event.name}"))
+    for session in (early, kind()):
+        session.submit()
+        session.outbound_begin()
+        session.logoff_orderly()
+    assert heard == ["before 0", "entered by logoff_orderly"] * 2
+    StoreSession().submit()
+    assert heard == ["before 0", "entered by logoff_orderly"] * 2
+    assert kind._routed == {"submit", "logoff_orderly", "logoff_no_wait", "logoff_purge"}
+
+
+def test_with_callbacks_the_steps_are_the_same(kind: type[StoreSession]) -> None:
+    kind.machine().after_state_change = lambda data: None
+    assert kind._routed == set(LOGOFF.events)
+    for here in configurations(1, 1, 1):
+        for event in LOGOFF.events:
+            assert after(kind, here, event) == after(StoreSession, here, event)
+    kind.machine().after_state_change = None
+    assert kind._routed == frozenset()
+
+
+def test_a_callback_of_the_class_machine_may_post_but_not_fire(kind: type[StoreSession]) -> None:
+    kind.machine().on_enter_draining(lambda data: data.model.post("outbound_sent"))
+    session = kind(ready=1)
+    session.outbound_begin()
+    session.logoff_orderly()
+    assert session.complete
+    assert session._watch is None
+    kind.machine().before_submit(lambda data: data.model.submit())
+    with pytest.raises(StepInProgress):
+        kind().submit()
+
+
+def test_a_condition_added_by_hand_refuses(kind: type[StoreSession]) -> None:
+    machine = kind.machine()
+    machine.before_submit(lambda data: None)
+    for one in machine.get_transitions("submit"):
+        one.conditions.append(one.condition_cls(lambda data: False))
+    session = kind()
+    with pytest.raises(Refused):
+        session.submit()
+    assert session.ready == 0
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.add_transition("x", "open", "open"), lambda m: m.add_states(["x"]), lambda m: m.add_model(Store()),
+    lambda m: m.remove_transition("submit"),
+])  # fmt: skip
+def test_the_table_of_a_session_class_cannot_be_changed(change: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"machine of StoreSession: it cannot .*Machine\(chart=\.\.\.\)"):
+        change(StoreSession.machine())
+
+
+def test_sessions_of_any_chart_have_a_machine() -> None:
+    assert Session.of(LOGOFF).machine().get_triggers("released") == ["release"]

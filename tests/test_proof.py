@@ -1,0 +1,160 @@
+"""The solver answers for all counts, and a chart that is wrong is refused with every offender."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
+
+from fsm.chart import Chart, Output, State, row
+from fsm.condition import ALWAYS, Condition, DefinitionError
+from fsm.logoff import LOGOFF
+from fsm.proof import before, possible
+from fsm.variable import Counter
+from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
+
+CHART = Chart("c", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, C])
+
+
+@settings(max_examples=300)
+@given(GUARDS)
+def test_possible_agrees_with_trying_everything_up_to_the_small_model(guard: Condition) -> None:
+    every = ({"a": a, "b": b, "c": c} for a, b, c in product(range(7), range(7), (None, *Colour)))
+    found = possible(guard, CHART)
+    assert (found is not None) is any(guard.holds(values) for values in every)
+    if found is not None:
+        assert guard.holds({"a": 0, "b": 0, "c": None} | found)
+
+
+@given(GUARDS, VALUES, st.sampled_from([
+    (A.becomes(A + 1),), (A.becomes(A + B), B.becomes(0)), (C.becomes(Colour.RED), B.becomes(B + A + 2)), (),
+]))  # fmt: skip
+def test_what_must_hold_before_is_what_holds_after(guard: Condition, values: dict, effects: tuple) -> None:  # type: ignore[type-arg]
+    after = values | {effect.name: effect.new(values) for effect in effects}
+    assert before(guard, effects).holds(values) is guard.holds(after)
+
+
+def test_large_numbers_are_decided_as_fast_as_small_ones() -> None:
+    assert possible((A > 10**9) & (A < 10**9 + 2), CHART) == {"a": 10**9 + 1}
+    assert possible((A > 10**9) & (A < 10**9 + 1), CHART) is None
+
+
+def chart(**change: object) -> Chart:
+    usual: dict[str, object] = {
+        "states": [State("on"), State("off", final=True)], "events": ["go", "end"], "variables": [A, B, C],
+        "rows": [row("go", "on", "go", effects=[A.becomes(A + 1)]), row("end", "on", "end", target="off")],
+    }  # fmt: skip
+    return Chart("t", **{**usual, **change})  # type: ignore[arg-type]
+
+
+def rows(*more: object) -> dict[str, object]:
+    return {"rows": [*chart().rows, *more]}
+
+
+WRONG = {
+    "unknown source": (rows(row("x", "nowhere", "go")), ["row 'x' starts from the unknown state 'nowhere'"]),
+    "unknown target": (rows(row("x", "on", "go", guard=A > 9, target="of")), ["leads to the unknown state 'of'"]),
+    "unknown event": (rows(row("x", "on", "gone")), ["row 'x' waits for the unknown event 'gone'"]),
+    "unknown variable": (rows(row("x", "off", "go", guard=Counter("z") > 0)), ["row 'x' speaks of the unknown variable 'z'"]),
+    "unknown effect": (rows(row("x", "off", "go", effects=[Counter("z").becomes(0)])), ["the unknown variable 'z'"]),
+    "changed twice": (rows(row("x", "off", "go", effects=[A.becomes(0), A.becomes(1)])), ["row 'x' changes 'a' twice"]),
+    "double id": (rows(row("go", "off", "go")), ["row id 'go' is there twice"]),
+    "double state": ({"states": ["on", "on", State("off", final=True)]}, ["state 'on' is there twice"]),
+    "double event": ({"events": ["go", "go", "end"]}, ["event 'go' is there twice"]),
+    "double variable": ({"variables": [A, A, B, C]}, ["variable 'a' is there twice"]),
+    "unused event": ({"events": ["go", "end", "never"]}, ["event 'never' is used by no row"]),
+    "event in a trace": ({"events": ["go", "end", "a,b"]}, ["event 'a,b' cannot be written in a trace"]),
+    "no states": ({"states": [], "rows": [], "events": []}, ["it has no states"]),
+    "initial": ({"initial": "up"}, ["the initial state 'up' is not one of its states"]),
+    "final left": (rows(row("x", "off", "go", target="on")), ["row 'x' leaves the final state 'off'"]),
+    "unreachable": ({"states": ["on", State("off", final=True), State("lost", final=True)]},
+                    ["state 'lost' cannot be reached from 'on'"]),
+    "dead end": ({"states": ["on", State("off", final=True), "stuck"],
+                  **rows(row("x", "on", "go", guard=A > 5, target="stuck"),
+                         row("y", "stuck", "go"))}, ["state 'stuck' is a dead end"]),
+    "trap": ({"states": ["on", State("off", final=True), "ring", "rang"], "rows": [
+                row("end", "on", "end", target="off"), row("x", "on", "go", target="ring"),
+                row("y", "ring", "go", target="rang"), row("z", "rang", "go", target="ring")]},
+             ["state 'ring' is a trap", "state 'rang' is a trap"]),
+    "overlap": ({"rows": [row("x", "on", "go", guard=A > 1), row("y", "on", "go", guard=A + B > 3),
+                          row("end", "on", "end", target="off")]},
+                ["rows 'x' and 'y' can be enabled together (when a 3, b 1)"]),
+    "overlap of callables": ({"rows": [row("x", "on", "go", guard=callable), row("y", "on", "go", guard=A > 3),
+                                       row("end", "on", "end", target="off")]}, ["can be enabled together"]),
+    "never": (rows(row("x", "off", "go", guard=(A > 1) & (A < 1))), ["row 'x' can never be enabled in 'off'"]),
+    "never, by the invariant": (
+        {"states": [State("on", invariant=C == None), State("off", final=True)],
+         **rows(row("x", "on", "end", guard=C == Colour.RED))}, ["row 'x' can never be enabled in 'on'"]),
+    "negative": ({"rows": [row("go", "on", "go", effects=[A.becomes(A - 1)]), row("end", "on", "end", target="off")]},
+                 ["row 'go' could make a negative (when a 0)"]),
+    "negative by two": ({"rows": [row("go", "on", "go", guard=A > 0, effects=[A.becomes(A - 2)]),
+                                  row("end", "on", "end", target="off")]}, ["could make a negative (when a 1)"]),
+    "invariant broken": ({"states": [State("on", invariant=A < 3), State("off", final=True)]},
+                         ["row 'go' breaks the invariant of 'on' (a < 3) (when a 2)"]),
+    "invariant at the start": ({"states": [State("on", invariant=A > 0), State("off", final=True)]},
+                               ["the start breaks the invariant of 'on'"]),
+    "invariant unknown": ({"states": [State("on", invariant=Counter("z") > 0), State("off", final=True)]},
+                          ["the invariant of 'on' speaks of the unknown variable 'z'"]),
+    "output bit": ({"outputs": [Output("X", 3)]}, ["output 'X' needs a single bit, not 3"]),
+    "output twice": ({"outputs": [Output("X", 1), Output("Y", 1)]}, ["output bit 1 is there twice"]),
+    "output state": ({"outputs": [Output("X", 1, states=("up",))]}, ["output 'X' names the unknown state 'up'"]),
+    "output variable": ({"outputs": [Output("X", 1, guard=Counter("z") > 0)]}, ["the unknown variable 'z'"]),
+    "many at once": ({"initial": "up", "events": ["go", "end", "never"], **rows(row("go", "on", "end", target="of"))},
+                     ["row id 'go'", "'of'", "'up'", "'never'"]),
+}  # fmt: skip
+
+
+def test_the_usual_chart_is_right() -> None:
+    assert [r.id for r in chart().rows] == ["go", "end"]
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_chart_is_refused_and_every_offender_named(case: str) -> None:
+    change, told = WRONG[case]
+    with pytest.raises(DefinitionError) as caught:
+        chart(**change)
+    assert caught.value.subject == "chart 't'"
+    for words in told:
+        assert any(words in problem for problem in caught.value.problems), caught.value.problems
+    assert len(caught.value.problems) >= len(told)
+
+
+def test_the_same_callable_and_its_opposite_do_not_overlap() -> None:
+    guard = (A >= 0) & ALWAYS
+    one, other = row("x", "on", "go", guard=callable), row("y", "on", "go", guard=~chart_guard())
+    assert str(one.guard) == "callable()"
+    assert chart(rows=[one, other, row("end", "on", "end", target="off", guard=guard)]).opaque == (one, other)
+
+
+def chart_guard() -> Condition:
+    return row("x", "on", "go", guard=callable).guard
+
+
+def test_the_store_logoff_table_passes_every_check_afresh() -> None:
+    LOGOFF.check()
+
+
+def test_a_seal_spares_the_checks_only_while_it_is_the_charts_own() -> None:
+    wrong = {"rows": [row("go", "on", "go", effects=[A.becomes(A - 1)]), row("end", "on", "end", target="off")]}
+    with pytest.raises(DefinitionError, match="negative"):
+        chart(**wrong, proved="0123456789abcdef")
+    assert chart(proved=chart().fingerprint).fingerprint == chart().fingerprint
+    with pytest.raises(DefinitionError, match="twice"):
+        chart(**rows(row("go", "off", "go", guard=A > 7)), proved=chart(**rows(row("g", "off", "go", guard=A > 7))).fingerprint)
+
+
+def test_every_mutation_of_a_logoff_guard_is_caught_by_a_proof_or_changes_the_fingerprint() -> None:
+    for place, one in enumerate(LOGOFF.rows):
+        weaker = row(one.id, one.source, one.event, effects=one.effects, target=one.target)
+        if one.guard == weaker.guard:
+            continue
+        changed = [*LOGOFF.rows[:place], weaker, *LOGOFF.rows[place + 1 :]]
+        with pytest.raises(DefinitionError):
+            Chart("m", states=LOGOFF.states, events=LOGOFF.events, variables=LOGOFF.variables, rows=changed)
+
+

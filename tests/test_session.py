@@ -1,0 +1,399 @@
+"""Sessions: what a class must declare, how a step goes, who may listen, and what a copy is."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import transitions
+
+from fsm import DefinitionError, Refused, Session, Step, StepInProgress, UnknownEvent, trigger
+from fsm.chart import Chart, State, row
+from fsm.logoff import LOGOFF, GuardedStoreSession, Logoff, StoreSession
+from fsm.session import Receipt
+from fsm.variable import Counter
+
+N = Counter("n")
+DOOR = Chart(
+    "door",
+    states=["open", "shut", State("gone", final=True)],
+    events=["push", "pull", "burn"],
+    variables=[N],
+    rows=[
+        row("push", "open", "push", effects=[N.becomes(N + 1)], target="shut"),
+        row("pull", "shut", "pull", target="open"),
+        row("pull-open", "open", "pull", guard=N > 1),
+        *(row(f"burn-{state}", state, "burn", target="gone") for state in ("open", "shut")),
+    ],
+)
+
+
+class Door(Session, chart=DOOR):
+    """A door."""
+
+    __slots__ = ("_n",)
+
+    @trigger
+    def push(self) -> None:
+        """Push it."""
+
+    @trigger
+    def pull(self) -> None:
+        """Pull it."""
+
+    @trigger
+    def burn(self) -> None:
+        """Burn it."""
+
+
+# ------------------------------------------------------------------------------------------------ declaring
+
+
+def test_declared_triggers_keep_their_names_and_docs_and_run() -> None:
+    door = Door()
+    assert Door.push.__doc__ == "Push it."
+    assert Door.push.__qualname__ == "Door.push"
+    assert door.push() is True
+    assert (door.state, door.configuration) == ("shut", ("shut", 1))
+    assert not hasattr(door, "__dict__")
+    assert "push" not in Door.__slots__
+
+
+def declare(*events: str, slots: tuple[str, ...] = ("_n",), **body: object) -> Callable[[], type]:
+    def make() -> type:
+        space: dict[str, Any] = {"__slots__": slots, **body}
+        for event in events:
+
+            def declared(self: object) -> None: ...
+
+            space[event] = trigger(declared)
+        return type("Wrong", (Session,), space, chart=DOOR)
+
+    return make
+
+
+def heard(self: object, step: object) -> None: ...
+
+
+WRONG = {
+    "lacks one": (declare("push", "pull"), "class Wrong: it lacks the trigger burn"),
+    "one too many": (declare("push", "pull", "burn", "kick"), "its trigger kick is no event of door"),
+    "misspelt": (declare("push", "pul", "burn"), r"it lacks the trigger pull; its trigger pul is .*did you mean pull"),
+    "no slot": (declare("push", "pull", "burn", slots=()), "its __slots__ lack _n"),
+    "listener state": (declare("push", "pull", "burn", on_enter_shutt=heard), r"on_enter_shutt .*did you mean on_enter_shut"),
+    "listener event": (declare("push", "pull", "burn", before_pus=heard), r"before_pus .*did you mean before_push"),
+    "listener kind": (declare("push", "pull", "burn", on_entr_shut=heard), r"on_entr_shut belongs to no state or event"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_class_fails_when_it_is_defined(case: str) -> None:
+    make, told = WRONG[case]
+    with pytest.raises(DefinitionError, match=told):
+        make()
+
+
+def test_a_subclass_with_a_misspelt_listener_fails_when_it_is_defined() -> None:
+    with pytest.raises(DefinitionError, match=r"on_enter_drainning .*did you mean on_enter_draining"):
+        type("Mine", (StoreSession,), {"on_enter_drainning": heard})
+
+
+def test_an_object_that_listens_to_nothing_or_misspells_is_refused_and_nothing_changes() -> None:
+    session = Door()
+    for body, told in (({}, "listens to nothing"), ({"after_pus": heard}, "after_pus")):
+        with pytest.raises(DefinitionError, match=told):
+            session.listen(type("Listener", (), body)())
+    assert session._watch is None
+
+
+def test_a_class_made_on_the_spot_has_all_triggers() -> None:
+    door = Session.of(DOOR)()
+    assert door.fire("push") is True
+    assert door.n == 1  # type: ignore[attr-defined]
+
+
+def test_a_guard_that_is_called_gets_the_session() -> None:
+    def dry(session: Any) -> bool:
+        return bool(session.n == 0)
+
+    chart = Chart("match", states=["whole", State("burnt", final=True)], events=["strike"], variables=[N],
+                  rows=[row("strike", "whole", "strike", guard=dry, target="burnt")])  # fmt: skip
+    make = Session.of(chart)
+    wet = make(n=1)
+    with pytest.raises(Refused, match=r"needs .*dry\(\)"):
+        wet.fire("strike")
+    assert make().fire("strike")
+    assert not wet.may("strike")
+    assert wet.may("strike").legal == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"m": 1}, "door has no variable 'm'"), ({"n": -1}, "0 or more, not -1"), ({"n": "1"}, "not '1'"), ({"n": True}, "not True")],
+)
+def test_a_wrong_start_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Door(**values)
+
+
+# ------------------------------------------------------------------------------------------------- stepping
+
+
+class Diary:
+    """Writes down everything it hears, and raises where it is told to."""
+
+    def __init__(self, *raising: str) -> None:
+        self.lines: list[str] = []
+        self.raising = raising
+        self.seen: list[Step] = []
+
+    def _write(self, moment: str, step: Step) -> None:
+        self.lines.append(f"{moment} {step.session.state}")
+        self.seen.append(step)
+        if moment in self.raising:
+            raise ZeroDivisionError(moment)
+
+    def before_push(self, step: Step) -> None:
+        self._write("before_push", step)
+
+    def before(self, step: Step) -> None:
+        self._write("before", step)
+
+    def on_exit_open(self, step: Step) -> None:
+        self._write("on_exit_open", step)
+
+    def on_enter_shut(self, step: Step) -> None:
+        self._write("on_enter_shut", step)
+
+    def after_push(self, step: Step) -> None:
+        self._write("after_push", step)
+
+    def after(self, step: Step) -> None:
+        self._write("after", step)
+
+    def on_transition(self, step: Step) -> None:
+        self._write("on_transition", step)
+
+
+BEFORE = ["before_push open", "before open", "on_exit_open open"]
+AFTER = ["on_enter_shut shut", "after_push shut", "after shut", "on_transition shut"]
+
+
+def test_listeners_hear_a_step_in_its_order() -> None:
+    door, diary = Door(), Diary()
+    assert door.listen(diary) is diary
+    door.push()
+    assert diary.lines == BEFORE + AFTER
+    step = diary.seen[0]
+    assert (step.event, step.row.id, step.source, step.target) == ("push", "push", "open", "shut")
+    assert (step.before, step.after) == (("open", 0), ("shut", 1))
+    door.forget(diary)
+    door.pull()
+    assert diary.lines == BEFORE + AFTER
+    assert door._watch is None
+
+
+def test_a_row_that_stays_is_heard_without_leaving_or_entering() -> None:
+    door, diary = Door(n=2), Diary()
+    door.listen(diary)
+    door.pull()
+    assert diary.lines == ["before open", "after open", "on_transition open"]
+
+
+@pytest.mark.parametrize("moment", [line.split()[0] for line in BEFORE + AFTER])
+def test_raising_before_cancels_the_step_and_raising_after_does_not(moment: str) -> None:
+    door, diary = Door(), Diary(moment)
+    door.listen(diary)
+    with pytest.raises(ZeroDivisionError, match=f"^{moment}$"):
+        door.push()
+    if any(line.startswith(f"{moment} ") for line in BEFORE):
+        assert door.configuration == ("open", 0)
+    else:
+        assert door.configuration == ("shut", 1)
+    door.forget(diary)
+    assert door.fire("push" if door.state == "open" else "pull")
+
+
+def test_a_refused_trigger_is_not_heard() -> None:
+    door, diary = Door(), Diary()
+    door.listen(diary)
+    with pytest.raises(Refused):
+        door.pull()
+    assert diary.lines == []
+
+
+def test_methods_of_a_class_listen_to_its_sessions() -> None:
+    told: list[str] = []
+
+    class Loud(Door):
+        __slots__ = ()
+
+        def on_enter_shut(self, step: Step) -> None:
+            told.append(f"{self.state} {step.event}")
+
+    Loud().push()
+    assert told == ["shut push"]
+    Door().push()
+    assert told == ["shut push"]
+
+
+def test_a_listening_session_is_freed_without_the_garbage_collector() -> None:
+    class Loud(Door):
+        __slots__ = ()
+
+        def on_enter_shut(self, step: Step) -> None: ...
+
+    gc.disable()
+    try:
+        door = Loud()
+        door.push()
+        gone = weakref.ref(door)
+        del door
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+class Meddler:
+    """Fires a trigger of its own session in the middle of a step, or posts events."""
+
+    def __init__(self, *posts: str, fires: str = "") -> None:
+        self.posts, self.fires = posts, fires
+        self.receipts: list[Receipt] = []
+        self.errors: list[Exception] = []
+
+    def on_enter_shut(self, step: Step) -> None:
+        self.receipts += [step.session.post(event) for event in self.posts]
+        if self.fires:
+            try:
+                step.session.fire(self.fires)
+            except StepInProgress as error:
+                self.errors.append(error)
+
+
+def test_a_listener_may_not_fire_a_trigger_of_its_own_session() -> None:
+    door, meddler = Door(), Meddler(fires="pull")
+    door.listen(meddler)
+    door.push()
+    assert door.state == "shut"
+    assert str(meddler.errors[0]).startswith("cannot pull in the middle of push")
+    assert "session.post('pull')" in str(meddler.errors[0])
+
+
+def test_posted_events_run_after_the_step_in_order_and_each_receipt_has_its_own_end() -> None:
+    door, meddler = Door(), Meddler("pull", "pull", "burn")
+    door.listen(meddler)
+    door.push()
+    assert [r.done for r in meddler.receipts] == [True, True, True]
+    assert meddler.receipts[0].result() is True
+    with pytest.raises(Refused, match="cannot pull while open"):
+        meddler.receipts[1].result()
+    assert meddler.receipts[2].result() is True
+    assert door.state == "gone"
+
+
+def test_a_receipt_that_waits_says_so() -> None:
+    with pytest.raises(RuntimeError, match="pull was posted and has not run yet"):
+        Receipt("pull").result()
+
+
+def test_posting_outside_a_step_runs_at_once() -> None:
+    door = Door()
+    assert door.post("push").result() is True
+    assert door.post("push").error is not None
+    with pytest.raises(UnknownEvent):
+        door.post("kick")
+
+
+def test_events_posted_by_posted_events_wait_their_turn() -> None:
+    order: list[str] = []
+
+    class Chain:
+        def on_transition(self, step: Step) -> None:
+            order.append(step.event)
+            if order == ["push"]:
+                step.session.post("pull")
+                step.session.post("push")
+            elif order == ["push", "pull"]:
+                step.session.post("burn")
+
+    door = Door()
+    door.listen(Chain())
+    door.push()
+    assert order == ["push", "pull", "push", "burn"]
+
+
+def test_what_was_posted_runs_even_when_a_listener_raises_afterwards() -> None:
+    door, meddler = Door(), Meddler("pull")
+    door.listen(meddler)
+    door.listen(Diary("on_transition"))
+    with pytest.raises(ZeroDivisionError):
+        door.push()
+    assert meddler.receipts[0].done
+    assert door.state == "open"
+
+
+def test_unknown_events_are_named_and_nothing_changes() -> None:
+    door = Door()
+    for ask in (door.fire, door.may, door.post):
+        with pytest.raises(UnknownEvent, match="door has no event 'pusch'; did you mean push"):
+            ask("pusch")
+    with pytest.raises(UnknownEvent, match=r"it has push, pull, burn"):
+        door.fire("__init__")
+    assert door.configuration == ("open", 0)
+
+
+def test_a_refusal_is_a_machine_error_with_the_verdict() -> None:
+    door = Door()
+    with pytest.raises(transitions.MachineError) as caught:
+        door.pull()
+    assert isinstance(caught.value, Refused)
+    assert caught.value.verdict == door.may("pull")
+    assert caught.value.value == str(caught.value)
+    assert str(caught.value) == "cannot pull while open: needs n > 1; n is 0 (legal now: push, burn)"
+
+
+# -------------------------------------------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+@pytest.mark.parametrize("kind", [StoreSession, GuardedStoreSession])
+def test_copies_are_independent_and_equal(make: Any, kind: type[StoreSession]) -> None:
+    session = kind(ready=2)
+    session.listen(type("L", (), {"on_transition": heard})())
+    session.outbound_begin()
+    other = make(session)
+    assert type(other) is kind
+    assert other.configuration == session.configuration
+    other.logoff(Logoff.ORDERLY)
+    assert (session.state, other.state) == ("open", "draining")
+    session.outbound_sent()
+    assert (session.outbound, other.outbound) == (0, 1)
+
+
+class Named(StoreSession):
+    """A session with things of its own, in a slot and in the dictionary."""
+
+    __slots__ = ("__dict__", "label")
+
+
+def test_copies_keep_what_a_subclass_added() -> None:
+    named = Named(ready=1)
+    named.label, named.notes = "a", ["x"]  # type: ignore[attr-defined]
+    other = copy.deepcopy(named)
+    assert (other.label, other.notes, other.ready) == ("a", ["x"], 1)  # type: ignore[attr-defined]
+    assert other.notes is not named.notes  # type: ignore[attr-defined]
+
+
+def test_a_session_is_small_and_its_fields_are_read_only() -> None:
+    session = StoreSession()
+    assert sys.getsizeof(session) <= 120
+    for name in ("state", "request", *LOGOFF.names, "status", "complete", "submit"):
+        with pytest.raises(AttributeError):
+            setattr(session, name, 1)

@@ -1,0 +1,123 @@
+"""What threads may do: nothing together on a plain session, anything on a guarded one.
+
+The race is made certain, not likely: every bytecode of the sessions' code gives the other threads their turn.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from fsm import Step, StepInProgress
+from fsm.logoff import GuardedStoreSession, StoreSession
+from fsm.verdict import Refused
+
+THREADS, TIMES = 4, 150
+
+
+def hammer(session: StoreSession) -> None:
+    """Every thread submits, giving up its turn between any two bytecodes of compiled triggers."""
+
+    def each_bytecode(frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith("<triggers"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            time.sleep(0)
+        return each_bytecode
+
+    def work() -> None:
+        sys.settrace(each_bytecode)
+        try:
+            for _ in range(TIMES):
+                session.submit()
+        finally:
+            sys.settrace(None)
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_guarded_session_loses_no_event_of_many_threads() -> None:
+    session = GuardedStoreSession()
+    hammer(session)
+    assert session.ready == THREADS * TIMES
+
+
+def test_without_the_guard_events_are_lost() -> None:
+    session = StoreSession()
+    hammer(session)
+    assert session.ready < THREADS * TIMES
+
+
+@pytest.mark.parametrize(("kind", "answer"), [(StoreSession, StepInProgress), (GuardedStoreSession, Refused)])
+def test_a_thread_that_comes_in_the_middle_of_a_step_waits_only_where_there_is_a_guard(
+    kind: type[StoreSession], answer: type[Exception]
+) -> None:
+    """One ready message, two threads that want it.  Guarded, the second is told that there is none left."""
+    session = kind(ready=1)
+    asked, answers = threading.Event(), []
+
+    def second() -> None:
+        asked.set()
+        try:
+            session.outbound_begin()
+        except Exception as error:
+            answers.append(type(error))
+
+    thread = threading.Thread(target=second)
+
+    class First:
+        def before_outbound_begin(self, step: Step) -> None:
+            thread.start()
+            asked.wait()
+            if kind is StoreSession:
+                thread.join()  # it is told off at once, in the middle of this step
+
+    session.listen(First())
+    session.outbound_begin()
+    thread.join()
+    assert answers == [answer]
+    assert (session.ready, session.outbound) == (0, 1)
+
+
+def test_a_listener_of_a_guarded_session_is_told_off_like_any_other() -> None:
+    session = GuardedStoreSession()
+
+    class Meddler:
+        def on_transition(self, step: Step) -> None:
+            step.session.fire("submit")
+
+    session.listen(Meddler())
+    with pytest.raises(StepInProgress):
+        session.submit()
+    assert session.ready == 1
+
+
+def test_readings_of_a_guarded_session_are_of_one_moment() -> None:
+    """A reader never sees a message that is neither ready nor in flight."""
+    session = GuardedStoreSession(ready=1)
+    stop, seen = threading.Event(), set()
+
+    def read() -> None:
+        while not stop.is_set():
+            configuration = session.configuration
+            seen.add(configuration[3] + configuration[4] + configuration[5])  # type: ignore[operator]
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(300):
+        session.outbound_begin()
+        session.outbound_deferred()
+        session.deferred_due()
+    stop.set()
+    reader.join()
+    assert seen == {1}

@@ -1,0 +1,78 @@
+"""Variables and effects: what a chart counts and remembers, and what is refused while writing it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pytest
+
+from fsm.condition import DefinitionError
+from fsm.variable import RESERVED, Assignment, Choice, Counter
+
+Colour = Enum("Colour", "RED GREEN")
+A, B = Counter("a"), Counter("b", "the bees", initial=2)
+C = Choice("c", (None, *Colour))
+
+
+@pytest.mark.parametrize(
+    ("effect", "text", "new"),
+    [
+        (A.becomes(A + 1), "a += 1", 4),
+        (A.becomes(A - 1), "a -= 1", 2),
+        (A.becomes(A + B), "a += b", 8),
+        (A.becomes(A + B + 1), "a += b + 1", 9),
+        (A.becomes(B), "a = b", 5),
+        (A.becomes(B - 2), "a = b - 2", 3),
+        (A.becomes(0), "a = 0", 0),
+        (A.becomes(1 + A), "a += 1", 4),
+        (C.becomes(Colour.RED), "c = RED", Colour.RED),
+        (C.becomes(None), "c = none", None),
+    ],
+)
+def test_an_effect_prints_and_computes(effect: Assignment, text: str, new: object) -> None:
+    assert str(effect) == text
+    assert effect.new({"a": 3, "b": 5, "c": None}) == new
+
+
+@pytest.mark.parametrize("name", ["", "1a", "a b", "_a", "class", "a-b", *sorted(RESERVED)])
+def test_a_variable_is_named_like_one(name: str) -> None:
+    with pytest.raises(DefinitionError, match="its name must be a Python identifier"):
+        Counter(name)
+    with pytest.raises(DefinitionError, match="its name must be a Python identifier"):
+        Choice(name, (None,))
+
+
+WRONG = [
+    (lambda: Counter("n", initial=-1), "starts at a whole number, 0 or more, not -1"),
+    (lambda: Counter("n", initial=True), "starts at a whole number, 0 or more, not True"),
+    (lambda: Choice("k", ("x", "x")), "two values are called x"),
+    (lambda: Choice("k", (None, "none")), "two values are called none"),
+    (lambda: Choice("k", ("x",), initial=None), r"none is not one of its values \(x\)"),
+    (lambda: C == "RED", r"RED is not one of its values"),
+    (lambda: C.among(Colour.RED, "BLUE"), "BLUE is not one of its values"),
+    (lambda: C.becomes("BLUE"), "BLUE is not one of its values"),
+    (lambda: B > A, "compares a sum of counters with a whole number"),
+    (lambda: A == 1.5, "compares a sum of counters with a whole number"),
+    (lambda: A < True, "compares a sum of counters with a whole number"),
+    (lambda: A - B, "only a whole number can be taken from a sum"),
+    (lambda: A + "1", "a sum is made of counters and whole numbers"),
+    (lambda: A.becomes("1"), "a sum is made of counters and whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("write", "told"), WRONG)
+def test_what_could_not_be_decided_is_refused_while_writing_it(write: object, told: str) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        write()  # type: ignore[operator]
+
+
+def test_values_are_found_by_name() -> None:
+    assert C.value_named("RED") is Colour.RED
+    assert C.value_named(None) is None
+    with pytest.raises(ValueError, match=r"c has no value 'none' \(it has null, RED, GREEN\)"):
+        C.value_named("none")
+
+
+def test_an_effect_knows_what_it_changes_and_reads() -> None:
+    assert A.becomes(B + 1).names() == {"a", "b"}
+    assert C.becomes(None).names() == {"c"}

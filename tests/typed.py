@@ -1,0 +1,56 @@
+"""What type checkers see: checked by mypy in strict mode, not run.  An unused `ignore` here is an error, too."""
+
+from __future__ import annotations
+
+from typing import Literal, assert_type
+
+from fsm import Choice, Counter, Machine, Receipt, Session, Verdict, row, trigger
+from fsm.chart import Chart, Configuration, Row, State
+from fsm.condition import Condition
+from fsm.logoff import GuardedStoreSession, Logoff, LogoffStatus, MessageStore, StoreHandle, StoreSession
+
+session = StoreSession(ready=1, deferred=2, peers=0)
+assert_type(session.submit(), Literal[True])
+assert_type(session.state, str)
+assert_type(session.request, Logoff | None)
+assert_type(session.ready, int)
+assert_type(session.status, LogoffStatus)
+assert_type(session.logoff(Logoff.ORDERLY), LogoffStatus)
+assert_type(session.store_logoff_transports(2), int)
+assert_type(session.may("submit"), Verdict)
+assert_type(session.verdicts(), dict[str, Verdict])
+assert_type(session.post("submit"), Receipt)
+assert_type(session.configuration, Configuration)
+assert_type(GuardedStoreSession.restore(session.snapshot()), GuardedStoreSession)
+assert_type(MessageStore(session).open(), StoreHandle)
+
+session.sumbit()  # type: ignore[attr-defined]
+session.submit(1)  # type: ignore[call-arg]
+session.ready = 1  # type: ignore[misc]
+session.logoff(2)  # type: ignore[arg-type]
+StoreSession(inbound=1)  # type: ignore[call-arg]
+
+COINS = Counter("coins")
+COLOUR = Choice("colour", (None, "red"))
+assert_type((COINS > 0) & (COLOUR == "red"), Condition)
+assert_type(row("in", "locked", "coin", guard=COINS < 9, effects=[COINS.becomes(COINS + 1)]), Row)
+TURNSTILE = Chart(
+    "turnstile",
+    states=["locked", State("gone", final=True)],
+    events=["coin"],
+    variables=[COINS],
+    rows=[row("in", "locked", "coin", target="gone")],
+)
+
+
+class Turnstile(Session, chart=TURNSTILE):
+    """A class of one's own."""
+
+    @trigger
+    def coin(self) -> None:
+        """A coin goes in."""
+
+
+assert_type(Turnstile().coin(), Literal[True])
+Turnstile().push()  # type: ignore[attr-defined]
+Machine(chart=TURNSTILE, model=object)
