@@ -185,10 +185,10 @@ class Chart:
 
     def check(self) -> None:
         """Check everything now.  DefinitionError with every offender."""
-        from fsm.proof import proof_problems, shape_problems  # proof reads charts, so it comes after them
+        from fsm.proof import problems  # it reads charts, so it comes after them
 
-        if problems := shape_problems(self) or proof_problems(self):
-            raise DefinitionError(f"chart {self.name!r}", tuple(problems))
+        if found := problems(self):
+            raise DefinitionError(f"chart {self.name!r}", tuple(found))
 
     # ------------------------------------------------------------------------------------------ looking up
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from fsm.chart import Chart, Row
 from fsm.condition import ALWAYS, All, Among, Compare, Condition, Opaque, Value, negated
@@ -35,8 +35,8 @@ def source(chart: Chart) -> str:
     return _write(chart, {})
 
 
-Refuse: TypeAlias = Callable[[object, str], Exception]
-Watched: TypeAlias = Callable[[object, str], bool]
+Refuse: TypeAlias = Callable[[Any, str], Exception]
+Watched: TypeAlias = Callable[[Any, str], bool]
 
 
 def compile_triggers(chart: Chart, refuse: Refuse, watched: Watched) -> dict[str, Callable[..., object]]:

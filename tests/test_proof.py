@@ -14,7 +14,7 @@ from hypothesis import (
 from fsm.chart import Chart, Output, State, row
 from fsm.condition import ALWAYS, Condition, DefinitionError
 from fsm.logoff import LOGOFF
-from fsm.proof import before, possible
+from fsm.solver import before, possible
 from fsm.variable import Counter
 from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
 
@@ -104,8 +104,9 @@ WRONG = {
     "output twice": ({"outputs": [Output("X", 1), Output("Y", 1)]}, ["output bit 1 is there twice"]),
     "output state": ({"outputs": [Output("X", 1, states=("up",))]}, ["output 'X' names the unknown state 'up'"]),
     "output variable": ({"outputs": [Output("X", 1, guard=Counter("z") > 0)]}, ["the unknown variable 'z'"]),
-    "many at once": ({"initial": "up", "events": ["go", "end", "never"], **rows(row("go", "on", "end", target="of"))},
-                     ["row id 'go'", "'of'", "'up'", "'never'"]),
+    "many at once": ({"initial": "up", "events": ["go", "end", "never"],
+                      **rows(row("go", "on", "end", target="of"), row("less", "on", "end", effects=[A.becomes(A - 1)]))},
+                     ["row id 'go'", "'of'", "'up'", "'never'", "'less' could make a negative", "rows 'end' and 'less'"]),
 }  # fmt: skip
 
 
