@@ -15,17 +15,21 @@ This file does not know how a machine is run, drawn or stored; `proof.py` knows 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 
-from fsm.condition import ALWAYS, Condition, DefinitionError, Opaque, Value, condition, label
+from fsm.condition import ALWAYS, Condition, DefinitionError, Value, condition, is_opaque, label
+from fsm.fingerprint import fingerprint
 from fsm.record import Record
-from fsm.variable import Assignment, Choice, Variable
+from fsm.variable import Assignment, Choice, Counter, Variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self, TypeAlias
 
+    from fsm.variable import Sum
+
 __all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
+
+TOO_DEEP = "it is nested too deeply: a guard has more levels of `&` and `|` than Python can follow"
 
 Configuration: TypeAlias = "tuple[Value, ...]"
 """The state's name, then the value of every variable in the chart's order.  Hashable; says everything."""
@@ -145,6 +149,7 @@ class Chart:
     """The table, and the few questions everything else asks of it.
 
     Raises DefinitionError with every offender when anything is wrong; see `proof.py` for what is checked.
+    `sums` gives names to sums of counters, for the readers of pictures: {"in flight": INBOUND + OUTBOUND}.
     `proved` is the fingerprint under which all checks once succeeded.  The fingerprint changes with every change of
     behaviour, so while it is still this chart's own they need not be repeated at every import.
     """
@@ -158,6 +163,7 @@ class Chart:
         rows: Iterable[Row],
         variables: Iterable[Variable] = (),
         outputs: Iterable[Output] = (),
+        sums: Mapping[str, Sum] | None = None,
         initial: str | None = None,
         doc: str = "",
         proved: str | None = None,
@@ -168,15 +174,21 @@ class Chart:
         self.variables = tuple(variables)
         self.rows = tuple(rows)
         self.outputs = tuple(outputs)
+        self.sums = dict(sums or {})
         self.initial = str(initial if initial is not None else self.states[0] if self.states else "")
-        self.names = tuple(variable.name for variable in self.variables)
-        self.opaque = tuple(one for one in self.rows if _has_opaque(one.guard))
-        """The rows with a callable in the guard, of which nothing can be proved or exported."""
+        self.names = tuple(getattr(variable, "name", "") for variable in self.variables)
         self._fingerprint: str | None = None
         self._cells: dict[tuple[str, str], tuple[Row, ...]] = {}
+        if strange := _strange(self):
+            raise DefinitionError(f"chart {name!r}", strange)
         for one in self.rows:
             cell = one.source, one.event
             self._cells[cell] = (*self._cells.get(cell, ()), one)
+        try:
+            self.opaque = tuple(one for one in self.rows if is_opaque(one.guard))
+            """The rows with a callable in the guard, of which nothing can be proved or exported."""
+        except RecursionError:
+            raise DefinitionError(f"chart {name!r}", (TOO_DEEP,)) from None
         if proved is None or proved != self.fingerprint or len({one.id for one in self.rows}) < len(self.rows):
             self.check()
 
@@ -187,7 +199,11 @@ class Chart:
         """Check everything now.  DefinitionError with every offender."""
         from fsm.proof import problems  # it reads charts, so it comes after them
 
-        if found := problems(self):
+        try:
+            found = problems(self)
+        except RecursionError:
+            found = [TOO_DEEP]
+        if found:
             raise DefinitionError(f"chart {self.name!r}", tuple(found))
 
     # ------------------------------------------------------------------------------------------ looking up
@@ -270,38 +286,25 @@ class Chart:
         ]
         return ", ".join([str(configuration[0]), *told])
 
-    # ------------------------------------------------------------------------------------------ fingerprint
-
-    def behaviour(self) -> tuple[str, ...]:
-        """What the machine does, a line each, without the prose: what the fingerprint is taken of."""
-        lines = [f"chart {self.name!r} starts {self.initial!r}"]
-        lines += [f"state {s.name!r}{' final' if s.final else ''} {s.invariant}" for s in self.states]
-        lines += [f"event {e.name!r}" for e in self.events]
-        for v in self.variables:
-            kind = f"({', '.join(map(label, v.values))})" if isinstance(v, Choice) else "0.."
-            lines.append(f"variable {v.name} {kind} = {label(v.initial)}")
-        rows = (f"row {r.source!r} {r.event!r} [{r.guard}] / {r.effect_text} -> {r.target!r}" for r in self.rows)
-        lines += sorted(rows)
-        lines += [f"output {o.name!r} {o.bit} {o.states} {o.guard}" for o in self.outputs]
-        return tuple(lines)
-
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change whenever the behaviour does, and not when prose or ids do."""
+        """16 hexadecimal digits that change whenever the behaviour does, and not when prose or ids do.
+
+        Of a callable guard it knows the module and name only, not what it does.
+        """
         if self._fingerprint is None:
-            self._fingerprint = _sha256("\n".join(self.behaviour()).encode())[:16]
+            self._fingerprint = fingerprint(self)
         return self._fingerprint
 
 
-def _sha256(text: bytes) -> str:
-    """As the standard library's `random` does it: `hashlib` loads OpenSSL, which takes longer than everything here."""
-    for module in ("_sha2", "_sha256", "hashlib"):
-        try:
-            return str(import_module(module).sha256(text).hexdigest())
-        except ImportError:
-            continue
-    raise AssertionError("hashlib is part of Python")
-
-
-def _has_opaque(guard: Condition) -> bool:
-    return isinstance(guard, Opaque) or any(map(_has_opaque, guard.parts()))
+def _strange(chart: Chart) -> tuple[str, ...]:
+    """What is not made of the words of this file at all."""
+    found = [f"{r!r} is no row; write row(id, source, event, ...)" for r in chart.rows if not isinstance(r, Row)]
+    for v in chart.variables:
+        if not isinstance(v, (Counter, Choice)):
+            found.append(f"{v!r} is no variable; write Counter(name) or Choice(name, values)")
+    for r in chart.rows:
+        for effect in r.effects if isinstance(r, Row) else ():
+            if not isinstance(effect, Assignment):
+                found.append(f"row {r.id!r} has {effect!r} for an effect; write variable.becomes(value)")
+    return tuple(found)

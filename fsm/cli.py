@@ -17,7 +17,13 @@ from fsm._version import __version__
 from fsm.commands import CommandError
 
 COMMANDS: Final = {
+    "check": "examine a machine's properties: what is proved, what was looked at, and a trace where one fails",
+    "draw": "draw a machine, or a flag, path or trace in it: SVG, DOT, Mermaid, a table, PNG, PDF",
+    "explore": "make a page to step through a machine in the browser, or serve it and follow a journal",
+    "paths": "list every path to a final state, each with an executed witness or the reason why it has none",
     "replay": "answer a stream of events, one JSON line each",
+    "tour": "walk a store session through the five flags, Release and a shared store",
+    "step": "walk through a machine on the terminal, or print a walk",
 }
 """Each is a module of `fsm.commands`."""
 
@@ -36,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     args = parser.parse_args(words)
+    for name, mode in (("stdin", "r"), ("stdout", "w")):
+        if getattr(sys, name) is None:  # it was closed by whoever started this
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - it stays open to the end
     try:
         status: int = args.run(args)
         sys.stdout.flush()
@@ -44,8 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fsm {wanted}: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be said there
+        _say_no_more()
         return 128 + 13
+    except OSError as error:
+        _say_no_more()
+        print(f"fsm {wanted}: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         _flush()
         return 128 + 2
@@ -56,7 +69,12 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Nothing can be written to standard output any more, so that nobody tries again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

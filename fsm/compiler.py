@@ -1,8 +1,8 @@
 """Rows -> Python source -> the methods of a session class.
 
 Each event becomes one function: the states that have rows for it, the guards, and for each row straight-line code
-that sets the variables and the state.  Nothing is called on the way, so no signal handler and no other thread's turn
-can fall between two assignments (in CPython with the GIL), and a step costs what the comparisons cost.
+that sets the variables and the state.  Nothing is called once a row is chosen, so no signal handler and no other
+thread's turn can fall between two assignments (in CPython with the GIL), and a step costs what the comparisons cost.
 What all rows of a cell ask for is asked once; a condition and its opposite become `if` and `else`.
 
 The source is kept (`source(chart)`) and registered with `linecache`, so tracebacks and debuggers show it.
@@ -14,13 +14,13 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
-from fsm.chart import Chart, Row
-from fsm.condition import ALWAYS, All, Among, Compare, Condition, Opaque, Value, negated
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import ALWAYS, All, Among, Compare, Condition, DefinitionError, Opaque, Value, is_opaque, negated
 from fsm.variable import Assignment, Sum
 
-__all__ = ["compile_triggers", "source"]
+__all__ = ["Compiled", "compile_chart", "source"]
 
 
 class _Case(NamedTuple):
@@ -39,21 +39,33 @@ Refuse: TypeAlias = Callable[[Any, str], Exception]
 Watched: TypeAlias = Callable[[Any, str], bool]
 
 
-def compile_triggers(chart: Chart, refuse: Refuse, watched: Watched) -> dict[str, Callable[..., object]]:
+class Compiled(NamedTuple):
+    """A chart as functions of a session: its triggers by event, the configuration read and written, the output word."""
+
+    triggers: dict[str, Callable[[Any], Any]]
+    read: Callable[[Any], Configuration]
+    write: Callable[[Any, Configuration], None]
+    flags: Callable[[Any], int]
+
+
+def compile_chart(chart: Chart, refuse: Refuse, watched: Watched) -> Compiled:
     """The functions of `source(chart)`, ready to be put on a class whose slots are the variables with a leading `_`.
 
     `refuse(session, event)` makes the error that a refused trigger raises; `watched(session, event)` takes the step
-    of a session that has listeners.
+    of a session that has listeners.  DefinitionError for a chart too large for Python's own compiler.
     """
     names: dict[str, object] = {}
-    text = _write(chart, names)
-    space: dict[str, object] = {**names, "refuse": refuse, "watched": watched}
-    filename = f"<triggers of {chart.name}>"
-    exec(compile(text, filename, "exec"), space)
+    filename = f"<triggers of {chart.name}, {chart.fingerprint}>"
+    try:
+        text = _write(chart, names)
+        code = compile(text, filename, "exec")
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise DefinitionError(f"chart {chart.name!r}", (f"it is nested too deeply to be compiled ({error})",)) from None
+    space: dict[str, Any] = {**names, "refuse": refuse, "watched": watched}
+    exec(code, space)
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    functions = {name: name for name in ("get_configuration", "get_flags", "set_configuration")}
-    functions |= {str(event): _function(place) for place, event in enumerate(chart.events)}
-    return {name: cast("Callable[..., object]", space[function]) for name, function in functions.items()}
+    triggers = {str(event): space[_function(place)] for place, event in enumerate(chart.events)}
+    return Compiled(triggers, space["get_configuration"], space["set_configuration"], space["get_flags"])
 
 
 def _function(place: int) -> str:
@@ -66,11 +78,9 @@ def _write(chart: Chart, names: dict[str, object]) -> str:
         lines += [f"def {_function(place)}(self):  # {event!r}"]
         lines += ["    if self._watch is not None:", f"        return watched(self, {str(event)!r})"]
         lines += ["    state = self._state"]
-        word = "if"
         for states, rows in _cells(chart, event):
-            lines.append(f"    {word} {_state_test(chart, states)}:")
+            lines.append(f"    if {_state_test(chart, states)}:")
             lines += _body(rows, names)
-            word = "elif"
         lines += [f"    raise refuse(self, {str(event)!r})", ""]
     slots = ["self._state", *(f"self._{name}" for name in chart.names)]
     lines += ["def get_configuration(self):", f"    return ({', '.join(slots)},)", ""]
@@ -93,7 +103,7 @@ def _cells(chart: Chart, event: str) -> Iterator[tuple[list[str], tuple[Row, ...
     cells: dict[object, tuple[list[str], tuple[Row, ...]]] = {}
     for state in chart.states:
         rows = chart.rows_for(state, event)
-        alike = tuple((row.guard, row.effect_text, row.moves and row.target) for row in rows)
+        alike = tuple((row.guard, row.effects, row.moves and row.target) for row in rows)
         if rows:
             cells.setdefault(alike, ([], rows))[0].append(str(state))
     yield from cells.values()
@@ -138,7 +148,7 @@ class _Words:
 
     def _constant(self, hint: str, value: object) -> str:
         clean = "".join(char if char.isalnum() and char.isascii() else "_" for char in hint)
-        name = next(f"K{n}_{clean}" for n in range(10_000) if self.names.get(f"K{n}_{clean}", value) is value)
+        name = next(f"_{n}_{clean}" for n in range(10_000) if self.names.get(f"_{n}_{clean}", value) is value)
         self.names[name] = value
         return name
 
@@ -182,12 +192,13 @@ def _decide(cases: list[_Case], pad: str, words: _Words) -> Iterator[str]:
         else:
             yield from _take(first.row, pad, words)
         return
-    for ask in first.asks:
+    data = [ask for ask in first.asks if not is_opaque(ask)]  # a callable is asked in its place, after what guards it
+    for ask in data:
         if all(ask in case.asks for case in cases):
             yield f"{pad}if {words.condition(ask)}:"
             yield from _decide([_without(case, ask) for case in cases], pad + "    ", words)
             return
-    for ask in first.asks:
+    for ask in data:
         other = negated(ask)
         if all(ask in case.asks or other in case.asks for case in cases):
             yield f"{pad}if {words.condition(ask)}:"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "DefinitionError", "Opaque", "Value", "Values",
-    "add", "condition", "label", "negated", "sum_text",
+    "add", "condition", "is_opaque", "label", "negated", "sum_text", "written",
 ]
 
 Value: TypeAlias = "int | str | Enum | None"
@@ -47,7 +47,10 @@ class DefinitionError(ValueError):
 
     def __init__(self, subject: str, problems: tuple[str, ...]) -> None:
         self.subject, self.problems = subject, problems
-        super().__init__(f"{subject}: " + "; ".join(problems))
+        super().__init__(subject, problems)
+
+    def __str__(self) -> str:
+        return f"{self.subject}: " + "; ".join(self.problems)
 
 
 def label(value: object) -> str:
@@ -55,6 +58,11 @@ def label(value: object) -> str:
     if value is None:
         return "none"
     return value.name if isinstance(value, Enum) else str(value)
+
+
+def written(value: Value) -> tuple[str, str]:
+    """A value as plain data that tells it from every other: its kind, and its name."""
+    return (type(value).__qualname__, label(value))
 
 
 class Condition:
@@ -95,6 +103,10 @@ class Condition:
         """The conditions this one is made of; an atom has none."""
         return ()
 
+    def key(self) -> tuple[object, ...]:
+        """Everything it says, as plain data: equal for equal conditions, and for no others."""
+        return (type(self).__name__, *(part.key() for part in self.parts()))
+
     def names(self) -> frozenset[str]:
         """The variables it speaks of."""
         return frozenset().union(*(part.names() for part in self.parts()))
@@ -118,6 +130,9 @@ class Compare(Condition):
     def names(self) -> frozenset[str]:
         return frozenset(name for name, _ in self.terms)
 
+    def key(self) -> tuple[object, ...]:
+        return ("Compare", self.terms, self.op, self.bound)
+
 
 class Among(Condition):
     """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `other` the opposite."""
@@ -138,6 +153,9 @@ class Among(Condition):
 
     def names(self) -> frozenset[str]:
         return frozenset((self.name,))
+
+    def key(self) -> tuple[object, ...]:
+        return ("Among", self.name, tuple(map(written, self.values)), self.other)
 
 
 class _Joined(Condition):
@@ -201,7 +219,11 @@ def negated(part: Condition | Callable[..., bool]) -> Condition:
 
 
 class Opaque(Condition):
-    """A callable guard.  It gets the session (or the model) and is drawn `[name()]`; nothing can be proved of it."""
+    """A callable guard.  It gets the session (or the model) and is drawn `[name()]`; nothing can be proved of it.
+
+    It must only look: it is asked by verdicts, too.  In a fingerprint it counts by its module and name
+    (and its line, where the name is not its own).
+    """
 
     __slots__ = ("function", "other")
 
@@ -213,6 +235,11 @@ class Opaque(Condition):
     def name(self) -> str:
         """The name it is written by."""
         return getattr(self.function, "__qualname__", type(self.function).__name__)
+
+    def key(self) -> tuple[object, ...]:
+        code = getattr(self.function, "__code__", None) if "<" in self.name else None  # a lambda, or a local function
+        line = code.co_firstlineno if code is not None else 0
+        return ("Opaque", getattr(self.function, "__module__", ""), self.name, line, self.other)
 
     def __str__(self) -> str:
         return f"{'not ' if self.other else ''}{self.name}()"
@@ -234,6 +261,11 @@ def condition(guard: Condition | Callable[..., bool]) -> Condition:
 
 
 ALWAYS: Final[Condition] = All()
+
+
+def is_opaque(guard: Condition) -> bool:
+    """Whether a callable is in it."""
+    return isinstance(guard, Opaque) or any(map(is_opaque, guard.parts()))
 
 
 def sum_text(terms: tuple[tuple[str, int], ...]) -> str:

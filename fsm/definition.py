@@ -2,12 +2,15 @@
 
 A class that lacks a trigger of its chart, has one too many, or a listener with a misspelt name, is refused with every
 offender named.  The rows are compiled (see `compiler.py`) before the first session of the class is made.
+A method that overrides a trigger without declaring it is the author's, and is left alone.
 This file does not know how a step goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from types import FunctionType
 
 from fsm.chart import Chart
 from fsm.condition import DefinitionError
@@ -17,11 +20,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal, TypeVar
 
+    from fsm.compiler import Compiled
     from fsm.session import Session
 
     S = TypeVar("S")
 
-__all__ = ["check", "compile_class", "guard", "install", "listening", "owner_of", "trigger"]
+__all__ = ["check", "compiled", "install", "listening", "lock", "owner_of", "taken", "trigger"]
 
 
 def trigger(declared: Callable[[S], None]) -> Callable[[S], Literal[True]]:
@@ -30,19 +34,22 @@ def trigger(declared: Callable[[S], None]) -> Callable[[S], Literal[True]]:
     return declared  # type: ignore[return-value]  # it will return True, once it is compiled
 
 
+def _is_trigger(value: object) -> bool:
+    return getattr(value, "__trigger__", False) is True
+
+
+# -------------------------------------------------------------------------------------------------- checking
+
+
 def check(cls: type[Session], *, declares: bool) -> None:
     """DefinitionError with everything that is wrong with the class; `declares` when it names its chart itself."""
-    chart, problems = cls.chart, []
+    chart = cls.chart
+    problems: list[str] = []
     if declares:
-        declared = {name for klass in cls.__mro__ for name, value in vars(klass).items() if _is_trigger(value)}
-        problems += [f"it lacks the trigger {e}" for e in chart.events if e not in declared]
-        problems += [
-            f"its trigger {name} is no event of {chart.name}{_near(name, chart.events)}"
-            for name in sorted(declared - set(chart.events))
-        ]
-        for name in chart.names:
-            if not hasattr(cls, f"_{name}") and "__dict__" not in dir(cls):
-                problems.append(f"its __slots__ lack _{name}")
+        problems += _declaration_problems(cls, chart)
+    else:
+        again = sorted(name for name, value in vars(cls).items() if _is_trigger(value))
+        problems += [f"it declares the trigger {name} without chart=; a plain method overrides one" for name in again]
     try:
         cls._heard = listening(cls, chart)
     except DefinitionError as error:
@@ -51,15 +58,26 @@ def check(cls: type[Session], *, declares: bool) -> None:
         raise DefinitionError(f"class {cls.__name__}", tuple(problems))
 
 
-def _is_trigger(value: object) -> bool:
-    return getattr(value, "__trigger__", False) is True
+def _declaration_problems(cls: type[Session], chart: Chart) -> Iterator[str]:
+    declared = {name for klass in cls.__mro__ for name, value in vars(klass).items() if _is_trigger(value)}
+    for event in chart.events:
+        if event in taken():
+            if not cls._loose:
+                yield f"its event {event} has the name of something that every session has"
+        elif event not in declared:
+            yield f"it lacks the trigger {event}"
+    for name in sorted(declared - set(chart.events)):
+        yield f"its trigger {name} is no event of {chart.name}{_near(name, chart.events)}"
+    for name in chart.names:
+        if not hasattr(cls, f"_{name}") and "__dict__" not in dir(cls):
+            yield f"its __slots__ lack _{name}"
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # only here, where time does not matter
+def taken() -> frozenset[str]:
+    """What every session has; an event of such a name is fired by `fire` alone, on a class made by `Session.of`."""
+    from fsm.session import Session  # complete by the time that anyone derives from it
 
-    near = get_close_matches(name, known, 1, 0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return frozenset(dir(Session))
 
 
 def listening(cls: type, chart: Chart) -> tuple[str, ...]:
@@ -78,65 +96,113 @@ def listening(cls: type, chart: Chart) -> tuple[str, ...]:
     return tuple(name for name in names if name in methods)
 
 
+def _near(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # only here, where time does not matter
+
+    near = get_close_matches(name, known, 1, 0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+# ------------------------------------------------------------------------------------------------- compiling
+
+
 def owner_of(cls: type[Session]) -> type[Session]:
     """The class that declared the chart: it carries the compiled triggers and the machine."""
     return next(klass for klass in cls.__mro__ if "_compiled" in vars(klass))
 
 
-def compile_class(cls: type[Session]) -> None:
-    """Compile the rows of a class's chart, and put the triggers on the class that declared it."""
-    from fsm.compiler import compile_triggers
-
+def compiled(cls: type[Session]) -> Compiled:
+    """The compiled rows of a class; compiled, and put on the class that declared the chart, when asked for first."""
     owner = owner_of(cls)
-    owner._compiled = compile_triggers(owner.chart, refused, watched)
-    install(owner)
+    if owner._compiled is None:
+        from fsm.compiler import compile_chart
+
+        owner._compiled = compile_chart(owner.chart, refused, watched)
+        install(owner)
+    return owner._compiled
 
 
 def install(cls: type[Session]) -> None:
-    """Put the compiled triggers on the class, under the declared names and docstrings."""
+    """Put on the class, under the declared names and docstrings, the triggers in the form they have now.
+
+    That is: compiled; through transitions where callbacks ask for it; before the first session, a way to the former.
+    """
     for event in map(str, cls.chart.events):
-        declaration = getattr(cls, event)
-        function = _routed_trigger(event) if event in cls._routed else cls._compiled[event]
+        declared = getattr(cls, event, None)
+        if event in taken() or (event in vars(cls) and not _is_trigger(declared)):
+            continue
+        if cls._compiled is None:
+            function: Callable[..., object] = _first(cls, event)
+        else:
+            function = _routed(event) if event in cls._routed else cls._compiled.triggers[event]
+        if cls._guarded:
+            function = _locked(function)
         function.__name__, function.__qualname__ = event, f"{cls.__qualname__}.{event}"
-        function.__module__, function.__doc__ = cls.__module__, declaration.__doc__
+        function.__module__, function.__doc__ = cls.__module__, declared.__doc__
         function.__annotations__ = {"return": bool}
         vars(function)["__trigger__"] = True
         setattr(cls, event, function)
 
 
-def _routed_trigger(event: str) -> Callable[..., object]:
+def _first(cls: type[Session], event: str) -> Callable[..., object]:
+    def first(self: Session) -> object:  # taken off the class before there was a session
+        return compiled(cls).triggers[event](self)
+
+    return first
+
+
+def _routed(event: str) -> Callable[..., object]:
     def routed(self: Session) -> bool:
         return watched(self, event)
 
     return routed
 
 
-def guard(cls: type[Session]) -> None:
-    """Put a lock around everything that reads or writes more than one field."""
+# --------------------------------------------------------------------------------------------------- locking
+
+
+def lock(cls: type[Session]) -> None:
+    """Make every public method and property of the class wait for the one under way, whoever wrote it."""
     if not hasattr(cls, "_lock") and "__dict__" not in dir(cls):
         raise DefinitionError(f"class {cls.__name__}", ("a guarded class needs _lock in its __slots__",))
-    base = cls.__mro__[1]
-    for name in (*map(str, cls.chart.events), "post", "listen", "forget", "_begin"):
-        setattr(cls, name, _locked(base, name))
-    for name in ("configuration", "flags"):
-        setattr(cls, name, property(_locked(base, name), doc=getattr(base, name).__doc__))
+    cls._guarded = True
+    seen: dict[str, object] = {}
+    for klass in reversed(cls.__mro__[:-1]):
+        seen |= vars(klass)
+    for name, value in seen.items():
+        if name.startswith("_") and name not in ("_begin", "__getstate__"):
+            continue
+        if isinstance(value, property):
+            setattr(cls, name, property(_locked(_reader(cls, name)), doc=value.__doc__))
+        elif isinstance(value, FunctionType) and not (name in vars(cls) and _is_trigger(value)):
+            setattr(cls, name, _locked(value if name in vars(cls) else _above(cls, name, value)))
 
 
-def _locked(base: type, name: str) -> Callable[..., object]:
-    """The base's method or property, with the session's lock held; looked up each time, as callbacks may reroute it."""
-    from threading import RLock
+def _reader(cls: type[Session], name: str) -> Callable[[Any], object]:
+    own = vars(cls).get(name)
+    if isinstance(own, property) and own.fget is not None:
+        return own.fget
+    return lambda self: getattr(super(cls, self), name)
 
-    def locked(self: Any, *args: object) -> object:
+
+def _above(cls: type[Session], name: str, value: FunctionType) -> Callable[..., object]:
+    @wraps(value)
+    def above(self: Any, *args: object, **options: object) -> object:
+        return getattr(super(cls, self), name)(*args, **options)  # looked up each time, as callbacks may reroute it
+
+    return above
+
+
+def _locked(function: Callable[..., object]) -> Callable[..., object]:
+    @wraps(function)
+    def locked(self: Any, *args: object, **options: object) -> object:
         try:
-            lock = self._lock
+            held = self._lock
         except AttributeError:  # only in _begin, before anyone else knows the session
-            lock = self._lock = RLock()
-        with lock:
-            found = getattr(base, name)
-            if isinstance(found, property) and found.fget is not None:
-                return found.fget(self)
-            return found(self, *args)
+            from threading import RLock
 
-    locked.__name__, locked.__qualname__ = name, f"{base.__qualname__}.{name}"
-    locked.__doc__ = getattr(base, name).__doc__
+            held = self._lock = RLock()
+        with held:
+            return function(self, *args, **options)
+
     return locked

@@ -20,8 +20,10 @@ from transitions.core import EventData
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import (
+    ALWAYS,
     Condition as Guard,
     DefinitionError,
+    Opaque,
     Values,
 )
 
@@ -87,6 +89,7 @@ class Machine(transitions.Machine):
     def __init__(self, *args: Any, chart: Chart | None = None, **options: Any) -> None:
         self.chart = chart
         if chart is not None:
+            _fits(chart, args, options)
             options = {"auto_transitions": False, "initial": chart.initial} | options
             options["states"] = [{"name": str(state), "final": state.final} for state in chart.states]
             options["transitions"] = [as_transition(row) for row in chart.rows]
@@ -121,11 +124,21 @@ class Machine(transitions.Machine):
             self.set_state(row.target, model)
 
 
+def _fits(chart: Chart, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    problems = [f"{name} are the chart's" for name in ("states", "transitions") if name in options]
+    if len(args) > 1:
+        problems.append("beside chart= everything but the model is given by name")
+    if options.get("initial", chart.initial) not in chart.states:
+        problems.append(f"the initial state {options['initial']!r} is not one of its states")
+    if problems:
+        raise DefinitionError(f"a machine of {chart.name}", tuple(problems))
+
+
 def as_transition(row: Row) -> dict[str, object]:
     """A row as the arguments of `add_transition`; one that stays is an internal transition (no exit, no enter)."""
     return {
         "trigger": row.event, "source": row.source, "dest": row.target if row.moves else None,
-        "conditions": [row.guard] if str(row.guard) != "always" else [], "row": row,
+        "conditions": [row.guard] if row.guard != ALWAYS else [], "row": row,
     }
 
 
@@ -170,6 +183,19 @@ class ClassMachine(Machine):
         for told in chain(self.states.values(), self.get_transitions()):
             cast("_ToldState | _ToldTransition", told).machine = self
         self._sealed = True
+
+    def apply(self, row: Row, model: object) -> None:
+        """As every machine does; and the step under way is told that it happened."""
+        super().apply(row, model)
+        watch = cast("Session", model)._watch
+        if watch is not None:
+            watch.applied = True
+
+    def added(self, row: Row) -> tuple[Guard, ...]:
+        """The conditions that were added by hand to the transition of a row."""
+        all_of_event = (cast("Transition", one) for one in self.get_transitions(row.event))
+        conditions = next(one.conditions for one in all_of_event if one.row is row)
+        return tuple(Opaque(cast("Callable[..., bool]", c.func)) for c in conditions if callable(c.func))
 
     def route(self) -> None:
         """Send the events with callbacks through transitions, and the others through their compiled triggers."""

@@ -1,7 +1,8 @@
 """What is checked of a chart when it is built: names and shape, and what the solver proves of it for all counts.
 
 Checked: names and shape; rows of a cell that can be enabled together; rows that can never be; counters that could
-become negative; invariants that some row, or the start, would break; states that cannot be reached or left.
+become negative; invariants that some row, or the start, would break; states that cannot be reached or left, each row
+that can be enabled taken for itself (whether the counts ever get there is what `fsm check` looks at).
 This file does not run machines.
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from fsm.condition import ALWAYS, All, Compare, Condition, Value, label, negated
+from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, written
 from fsm.solver import before, possible
-from fsm.variable import Sum
+from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
 if TYPE_CHECKING:
     from fsm.chart import Chart, Row
@@ -63,8 +64,14 @@ def _name_problems(chart: Chart) -> Iterator[str]:
     for state in chart.states:
         for name in sorted(state.invariant.names() - known):
             yield f"the invariant of {state!r} speaks of the unknown variable {name!r}"
+        if is_opaque(state.invariant):
+            yield f"the invariant of {state!r} calls a function, so nothing could be proved of it"
+        yield from (f"the invariant of {state!r} {told}" for told in _misfits(chart, state.invariant))
     for output in chart.outputs:
-        if output.bit <= 0 or output.bit & (output.bit - 1):
+        if is_opaque(output.guard):
+            yield f"output {output.name!r} calls a function; an output is a condition over variables"
+        yield from (f"output {output.name!r} {told}" for told in _misfits(chart, output.guard))
+        if not isinstance(output.bit, int) or output.bit <= 0 or output.bit & (output.bit - 1):
             yield f"output {output.name!r} needs a single bit, not {output.bit!r}"
         yield from (f"output {output.name!r} names the unknown state {s!r}" for s in output.states or ()
                     if s not in chart.states)
@@ -84,12 +91,48 @@ def _unknown(chart: Chart, row: Row) -> Iterator[str]:
         yield f"row {row.id!r} leads to the unknown state {row.target!r}"
     if row.event not in chart.events:
         yield f"row {row.id!r} waits for the unknown event {row.event!r}"
-    promised = (chart.state(name).invariant.names() for name in (row.source, row.target) if name in chart.states)
+    promises = [chart.state(name).invariant for name in (row.source, row.target) if name in chart.states]
     spoken = row.guard.names().union(*(effect.names() for effect in row.effects))
     for name in sorted(spoken - set(chart.names)):
         yield f"row {row.id!r} speaks of the unknown variable {name!r}"
-    for name in sorted(frozenset().union(*promised) - set(chart.names) - spoken):
-        yield f"row {row.id!r} cannot be judged without the unknown variable {name!r}"
+    yield from (f"row {row.id!r} {told}" for told in _misfits(chart, row.guard))
+    for effect in row.effects:
+        yield from (f"row {row.id!r} {told}" for told in _misfit(chart, effect))
+    if any(promise.names() - set(chart.names) or any(_misfits(chart, promise)) for promise in promises):
+        yield f"row {row.id!r} cannot be judged: the invariant of its source or target is wrong"
+
+
+def _misfits(chart: Chart, guard: Condition) -> Iterator[str]:
+    """Where a condition takes a variable of this chart for something it is not."""
+    for part in guard.parts():
+        yield from _misfits(chart, part)
+    for name in sorted(guard.names() & set(chart.names)) if isinstance(guard, (Compare, Among)) else ():
+        variable = chart.variable(name)
+        if isinstance(guard, Compare) and not isinstance(variable, Counter):
+            yield f"counts {name!r}, which is an enumerated variable here"
+        elif isinstance(guard, Among):
+            yield from _foreign(variable, guard.values)
+
+
+def _misfit(chart: Chart, effect: Assignment) -> Iterator[str]:
+    if effect.name in chart.names:
+        variable = chart.variable(effect.name)
+        if not isinstance(effect.value, Sum):
+            yield from _foreign(variable, effect.value)
+        elif not isinstance(variable, Counter):
+            yield f"counts {effect.name!r}, which is an enumerated variable here"
+    for name in sorted(effect.names() - {effect.name}):
+        if name in chart.names and not isinstance(chart.variable(name), Counter):
+            yield f"counts {name!r}, which is an enumerated variable here"
+
+
+def _foreign(variable: Variable, values: tuple[Value, ...]) -> Iterator[str]:
+    if not isinstance(variable, Choice):
+        yield f"gives {variable.name!r} a value, which is a counter here"
+    else:
+        for value in values:
+            if not any(written(value) == written(own) for own in variable.values):
+                yield f"speaks of {label(value)}, which is no value of {variable.name!r} here"
 
 
 def _reach_problems(chart: Chart, rows: Iterable[Row]) -> list[str]:
@@ -137,7 +180,8 @@ def proof_problems(chart: Chart) -> list[str]:
     if chart.initial not in chart.states:
         return found
     start = chart.state(chart.initial).invariant
-    if start.names() <= set(chart.names) and not start.holds(chart.values(chart.start())):
+    known = start.names() <= set(chart.names) and not is_opaque(start) and not any(_misfits(chart, start))
+    if known and not start.holds(chart.values(chart.start())):
         found.append(f"the start breaks the invariant of {chart.initial!r}: {start}")
     return found + _reach_problems(chart, alive)
 
@@ -146,7 +190,7 @@ def _step_problems(chart: Chart, row: Row, enabled: Condition) -> Iterator[str]:
     for effect in row.effects:
         if isinstance(effect.value, Sum) and effect.value.constant < 0:
             short = All(enabled, Compare(effect.value.terms, "<", -effect.value.constant))
-            if values := possible(short, chart):
+            if (values := possible(short, chart)) is not None:
                 yield f"row {row.id!r} could make {effect.name} negative{_when(values)}"
     promise = chart.state(row.target).invariant
     if promise is not ALWAYS:

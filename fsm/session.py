@@ -19,7 +19,7 @@ from operator import attrgetter
 
 from fsm.chart import Chart, Configuration
 from fsm.condition import DefinitionError, Value
-from fsm.definition import check, compile_class, guard, install, listening, owner_of, trigger
+from fsm.definition import check, compiled, install, listening, lock, owner_of, taken, trigger
 from fsm.step import Heard, Receipt, Step, Watch, drain, own, settle
 from fsm.verdict import UnknownEvent, Verdict, judge
 
@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Literal, Self, TypeVar
 
+    from fsm.compiler import Compiled
     from fsm.engine import ClassMachine
 
     S = TypeVar("S")
@@ -42,20 +43,22 @@ class Session:
     _state: str
     _watch: Watch | None
     _heard: ClassVar[tuple[str, ...]] = ()
-    _compiled: ClassVar[dict[str, Callable[..., Any]]]
+    _compiled: ClassVar[Compiled | None]
+    _guarded: ClassVar[bool] = False
+    _loose: ClassVar[bool] = False
     _machine: ClassVar[ClassMachine | None] = None
     _routed: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, *, chart: Chart | None = None, guarded: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
         if chart is not None:
-            cls.chart = chart
+            cls.chart, cls._compiled, cls._machine, cls._routed = chart, None, None, frozenset()
         if hasattr(cls, "chart"):
             check(cls, declares=chart is not None)
-        if chart is not None:
-            cls._compiled, cls._machine, cls._routed = {}, None, frozenset()
         if guarded:
-            guard(cls)
+            lock(cls)
+        if chart is not None:
+            install(cls)
 
     def __init__(self, **values: Value) -> None:
         """A new session in the chart's initial state, with these values of variables instead of the usual ones.
@@ -73,19 +76,30 @@ class Session:
 
     def _begin(self, configuration: Configuration) -> None:
         self._watch = None
-        if not self._compiled:
-            compile_class(type(self))
-        self._compiled["set_configuration"](self, configuration)
+        compiled(type(self)).write(self, configuration)
         if self._heard:
             self.listen(self)
 
     @staticmethod
     def of(chart: Chart, name: str = "") -> type[Session]:
-        """A session class for a chart, with all its triggers, when there is no need for a typed one."""
-        body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names)}
-        body |= {str(event): trigger(_undeclared(event)) for event in chart.events}
-        body |= {variable: property(attrgetter(f"_{variable}")) for variable in chart.names}
+        """A session class for a chart, with all its triggers, when there is no need for a typed one.
+
+        An event that is called like something of every session is fired by `fire` alone, and a variable of such a name
+        is read from `configuration`.  Sessions of these classes cannot be pickled, for no module has their class.
+        """
+        body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names), "_loose": True}
+        body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in taken()}
+        body |= {name: property(attrgetter(f"_{name}")) for name in chart.names if name not in taken()}
         return type(name or f"{chart.name} session", (Session,), body, chart=chart)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """For notebooks: where this session stands, drawn, or its DOT text where nothing can render it."""
+        from fsm.draw import mimebundle
+
+        return mimebundle(self)
+
+    def _repr_svg_(self) -> str | None:
+        return self._repr_mimebundle_().get("image/svg+xml")
 
     # ------------------------------------------------------------------------------------------------ asking
 
@@ -97,14 +111,12 @@ class Session:
     @property
     def configuration(self) -> Configuration:
         """State and variables as one value."""
-        configuration: Configuration = self._compiled["get_configuration"](self)
-        return configuration
+        return compiled(type(self)).read(self)
 
     @property
     def flags(self) -> int:
         """The output word: the bits of all outputs that are set."""
-        flags: int = self._compiled["get_flags"](self)
-        return flags
+        return compiled(type(self)).flags(self)
 
     def may(self, event: str) -> Verdict:
         """What this event would do now, and why not.  Changes nothing.  UnknownEvent for a name the chart has not."""
@@ -124,7 +136,8 @@ class Session:
         """The trigger of that name.  Refused as it refuses; UnknownEvent for a name the chart has not."""
         if event not in self.chart.events:
             raise UnknownEvent(self.chart, event)
-        accepted: Literal[True] = getattr(self, event)()
+        function = compiled(type(self)).triggers[event] if event in taken() else getattr(type(self), event)
+        accepted: Literal[True] = function(self)
         return accepted
 
     def post(self, event: str) -> Receipt:
@@ -165,7 +178,7 @@ class Session:
         """Stop telling this object.  Nothing happens when it was not listening."""
         if self._watch is not None:
             self._watch.listeners.pop(id(listener), None)
-            if not self._watch.listeners and self._watch.during is None:
+            if not self._watch.busy():
                 self._watch = None
 
     # --------------------------------------------------------------------------------------- copies, snapshots
@@ -189,18 +202,26 @@ class Session:
         self._begin(configuration)
         return self
 
-    def __getstate__(self) -> tuple[Configuration, dict[str, object]]:
+    def __getstate__(self) -> tuple[str, Configuration, dict[str, object]]:
         own: dict[str, object] = dict(getattr(self, "__dict__", {}))
         ours = {"_state", "_watch", "_lock", "__weakref__", "__dict__", *(f"_{name}" for name in self.chart.names)}
         for klass in type(self).__mro__:
             slots = vars(klass).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
+            for slot in (slots,) if isinstance(slots, str) else slots:
+                hidden = slot.startswith("__") and not slot.endswith("__")
+                name = f"_{klass.__name__.lstrip('_')}{slot}" if hidden else slot
                 if name not in ours and hasattr(self, name):
                     own[name] = getattr(self, name)
-        return self.configuration, own
+        return self.chart.fingerprint, self.configuration, own
 
-    def __setstate__(self, state: tuple[Configuration, dict[str, object]]) -> None:
-        configuration, own = state
+    def __setstate__(self, state: tuple[str, Configuration, dict[str, object]]) -> None:
+        from fsm.snapshot import SnapshotError
+
+        fingerprint, configuration, own = state
+        if fingerprint != self.chart.fingerprint:
+            raise SnapshotError(self.chart, "it was pickled by another behaviour", fingerprint)
+        if complaint := self.chart.complaint(configuration):
+            raise SnapshotError(self.chart, complaint, fingerprint)
         self._begin(configuration)
         for name, value in own.items():
             setattr(self, name, value)
@@ -212,6 +233,7 @@ class Session:
         """The `transitions` machine of this class: its rows, and the place to add transitions callbacks.
 
         A callback added there runs for every session of the class that declared the chart, and of its subclasses.
+        A bound trigger that was taken off a session before (`f = session.submit`) keeps to the form it had.
         """
         from fsm.engine import ClassMachine
 
@@ -223,8 +245,7 @@ class Session:
     @classmethod
     def _route(cls, routed: frozenset[str]) -> None:
         cls._routed = routed
-        if cls._compiled:
-            install(cls)
+        install(cls)
 
 
 def _undeclared(event: str) -> Callable[[object], None]:

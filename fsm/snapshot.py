@@ -27,13 +27,16 @@ class SnapshotError(ValueError):
     """
 
     def __init__(self, chart: Chart, problem: str, found: object = None) -> None:
-        self.chart, self.expected, self.found = chart, chart.fingerprint, found
-        super().__init__(f"this is no snapshot of {chart.name}: {problem}")
+        self.chart, self.problem, self.expected, self.found = chart, problem, chart.fingerprint, found
+        super().__init__(chart, problem, found)
+
+    def __str__(self) -> str:
+        return f"this is no snapshot of {self.chart.name}: {self.problem}"
 
 
 def jsonable(value: Value) -> str | int | None:
     """A variable's value as JSON has it: a number, a name, or null."""
-    return value if value is None or isinstance(value, int) else label(value)
+    return value if value is None or type(value) is int else label(value)
 
 
 def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
@@ -49,7 +52,7 @@ def decode(chart: Chart, snapshot: object) -> Configuration:
     """The configuration of a snapshot.  SnapshotError when it is not one, is another chart's, or cannot be."""
     if not isinstance(snapshot, Mapping):
         raise SnapshotError(chart, f"it is {type(snapshot).__name__}, not an object")
-    if snapshot.get("snapshot") != VERSION:
+    if type(snapshot.get("snapshot")) is not int or snapshot["snapshot"] != VERSION:
         raise SnapshotError(chart, f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
     found = snapshot.get("fingerprint")
     if found != chart.fingerprint:

@@ -4,8 +4,9 @@ Theory.  Whether a condition can hold at all is decided exactly, although counte
 every comparison has a sum of counters with factors of at least 1 on one side and a whole number on the other.  Let K
 be the greatest of these numbers.  A counter above K + 1 may be lowered to K + 1 without changing the truth of any
 comparison, since every sum it is part of is above K before and after.  So a condition that holds for some counts
-holds for some counts of at most K + 1, and a finite search answers for all.  The search halves boxes of values and
-drops a box as soon as the condition is false of all of it.
+holds for some counts of at most K + 1, and a finite search answers for all.  The search keeps a range for every counter
+and every sum; it parts a range at the number a comparison asks about, draws what follows for the other ranges, and
+drops what is empty or false.
 
 A callable guard counts as a free yes or no, the same each time the same callable is asked.
 This file does not know what the answers are used for.
@@ -14,7 +15,7 @@ This file does not know what the answers are used for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fsm.condition import ALWAYS, OPERATORS, All, Among, AnyOf, Compare, Condition, Opaque, Value
 from fsm.variable import Assignment, Choice, Sum
@@ -25,17 +26,33 @@ if TYPE_CHECKING:
 __all__ = ["before", "possible"]
 
 
-class Box(NamedTuple):
-    """What is still open: for a counter its least and greatest value, for a choice or a callable its answers."""
+Terms: TypeAlias = "tuple[tuple[str, int], ...]"
 
-    counts: dict[str, tuple[int, int]]
+
+class Box(NamedTuple):
+    """What is still open: the least and greatest value of every counter and every sum, the answers of the rest."""
+
+    ranges: dict[Terms, tuple[int, int]]
     answers: dict[object, tuple[Value | bool, ...]]
 
 
 def possible(guard: Condition, chart: Chart) -> dict[str, Value] | None:
     """Values for which the condition holds (those it speaks of; counters of at most K + 1), or None: it never does."""
+    box = _first(tuple(_atoms(guard)), chart)
+    boxes = [box]
+    while boxes:
+        box = boxes.pop()
+        answer = _judge(guard, box)
+        if answer is True:
+            if (counts := _point(box)) is not None:
+                return {name: values[0] for name, values in box.answers.items() if isinstance(name, str)} | counts
+        elif not isinstance(answer, bool):
+            boxes += _parted(answer, box)
+    return None
+
+
+def _first(atoms: tuple[Condition, ...], chart: Chart) -> Box:
     box = Box({}, {})
-    atoms = tuple(_atoms(guard))
     greatest = max((atom.bound for atom in atoms if isinstance(atom, Compare)), default=0)
     for atom in atoms:
         if isinstance(atom, Opaque):
@@ -44,28 +61,16 @@ def possible(guard: Condition, chart: Chart) -> dict[str, Value] | None:
             variable = chart.variable(atom.name)
             box.answers[atom.name] = variable.values if isinstance(variable, Choice) else ()
         elif isinstance(atom, Compare):
-            box.counts.update((name, (0, max(greatest, 0) + 1)) for name, _ in atom.terms)
-    boxes = [box]
-    while boxes:
-        box = boxes.pop()
-        answer = _judge(guard, box)
-        if answer is True:
-            found: dict[str, Value] = {name: values[0] for name, values in box.answers.items() if isinstance(name, str)}
-            return found | {name: least for name, (least, _) in box.counts.items()}
-        if not isinstance(answer, bool):
-            boxes += _halves(answer, box)
-    return None
+            most = max(greatest, 0) + 1
+            box.ranges.update((((name, 1),), (0, most)) for name, _ in atom.terms)
+            box.ranges.setdefault(atom.terms, (0, sum(factor for _, factor in atom.terms) * most))
+    return box
 
 
 def _judge(guard: Condition, box: Box) -> bool | Condition:
     """True or False where the whole box agrees; otherwise an atom it does not agree on."""
     if isinstance(guard, Compare):
-        low = high = 0
-        for name, factor in guard.terms:
-            least, greatest = box.counts[name]
-            low += factor * least
-            high += factor * greatest
-        return _between(low, high, guard)
+        return _between(*box.ranges[guard.terms], guard)
     if isinstance(guard, (Among, Opaque)):
         if isinstance(guard, Among):
             inside = [value in guard.values for value in box.answers[guard.name]]
@@ -92,24 +97,80 @@ def _between(low: int, high: int, atom: Compare) -> bool | Condition:
     return least if least is greatest else atom
 
 
-def _halves(atom: Condition, box: Box) -> Iterator[Box]:
+def _parted(atom: Condition, box: Box) -> Iterator[Box]:
+    """Boxes that agree on the atom, and together hold what this one holds; the one with the least counts comes last."""
     if isinstance(atom, Among):
         values = box.answers[atom.name]
         for inside in (False, True):
             answers = tuple(v for v in values if (v in atom.values) is inside)
-            yield Box(box.counts, {**box.answers, atom.name: answers})
+            yield Box(box.ranges, {**box.answers, atom.name: answers})
     elif isinstance(atom, Opaque):
         for answer in (False, True):
-            yield Box(box.counts, {**box.answers, atom.function: (answer,)})
+            yield Box(box.ranges, {**box.answers, atom.function: (answer,)})
     elif isinstance(atom, Compare):
-        ranges = {name: box.counts[name] for name, _ in atom.terms}
-        name = max(ranges, key=lambda name: ranges[name][1] - ranges[name][0])
-        least, greatest = ranges[name]
-        middle = (least + greatest) // 2
-        if len(ranges) == 1 and least <= atom.bound < greatest:
-            middle = atom.bound
-        yield Box({**box.counts, name: (middle + 1, greatest)}, box.answers)
-        yield Box({**box.counts, name: (least, middle)}, box.answers)
+        low, high = box.ranges[atom.terms]
+        below, above = {"<": (0, 0), ">=": (0, 0), "<=": (1, 1), ">": (1, 1)}.get(atom.op, (0, 1))
+        cuts = [(atom.bound + above, high), (low, atom.bound + below - 1)]
+        if below != above:
+            cuts.insert(1, (atom.bound, atom.bound))
+        for cut in cuts:
+            if (narrower := _narrowed(box, atom.terms, cut)) is not None:
+                yield narrower
+
+
+def _narrowed(box: Box, terms: Terms, cut: tuple[int, int]) -> Box | None:
+    """The box with one range cut, and with what follows for the others; None when nothing is left.
+
+    What follows is drawn a limited number of times: stopping early leaves more to search, and never anything out.
+    """
+    ranges = dict(box.ranges)
+    ranges[terms] = max(cut[0], ranges[terms][0]), min(cut[1], ranges[terms][1])
+    for _ in range(50):
+        before = dict(ranges)
+        for sums in ranges:
+            if not _tightened(ranges, sums):
+                return None
+        if ranges == before:
+            break
+    return Box(ranges, box.answers)
+
+
+def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
+    """Draw the conclusions of one sum: for itself from its counters, for each counter from it and the others."""
+    low, high = ranges[sums]
+    single = {name: ranges[((name, 1),)] for name, _ in sums}
+    least = sum(factor * single[name][0] for name, factor in sums)
+    most = sum(factor * single[name][1] for name, factor in sums)
+    low, high = ranges[sums] = max(low, least), min(high, most)
+    if low > high:
+        return False
+    for name, factor in sums:
+        floor, ceiling = single[name]
+        floor = max(floor, -((most - factor * ceiling - low) // factor))
+        ceiling = min(ceiling, (high - least + factor * single[name][0]) // factor)
+        if floor > ceiling:
+            return False
+        ranges[((name, 1),)] = floor, ceiling
+    return True
+
+
+def _point(box: Box) -> dict[str, Value] | None:
+    """One value for every counter, within all ranges; None when there is none."""
+    boxes = [box]
+    while boxes:
+        box = boxes.pop()
+        single = [terms for terms in box.ranges if len(terms) == 1 and terms[0][1] == 1]
+        wide = [terms for terms in single if box.ranges[terms][0] < box.ranges[terms][1]]
+        summed = {name for terms in box.ranges if terms not in single for name, _ in terms}
+        split = next((terms for terms in wide if terms[0][0] in summed), None)
+        if split is None:
+            return {terms[0][0]: box.ranges[terms][0] for terms in single}
+        low, high = box.ranges[split]
+        middle = (low + high) // 2
+        for cut in ((middle + 1, high), (low, middle)):
+            if (narrower := _narrowed(box, split, cut)) is not None:
+                boxes.append(narrower)
+    return None
 
 
 def _atoms(guard: Condition) -> Iterator[Condition]:

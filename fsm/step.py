@@ -80,19 +80,19 @@ class Receipt:
 class Watch:
     """What a session with listeners carries: who listens, the event under way, and what was posted."""
 
-    __slots__ = ("draining", "during", "listeners", "posted")
+    __slots__ = ("applied", "draining", "during", "listeners", "posted")
 
     def __init__(self) -> None:
         self.listeners: dict[int, tuple[object, Heard]] = {}
         self.during: str | None = None
         self.posted: deque[Receipt] = deque()
         self.draining = False
+        self.applied = False
+        """Whether the row of the step under way has had its effects."""
 
-    def tell(self, moment: str, step: Step) -> None:
-        """Call whoever listens to this moment, in the order of their coming."""
-        for _, heard in tuple(self.listeners.values()):
-            for listener in heard.get(moment, ()):
-                listener(step)
+    def busy(self) -> bool:
+        """Whether somebody listens, a step is under way, or something posted waits."""
+        return bool(self.listeners or self.during is not None or self.posted or self.draining)
 
 
 def refused(session: Session, event: str) -> Refused:
@@ -106,7 +106,7 @@ def own(name: str, step: Step) -> object:
 
 
 def watched(session: Session, event: str) -> bool:
-    """A step with listeners, or with transitions callbacks (rule 3)."""
+    """A step with listeners, or with transitions callbacks."""
     watch = session._watch
     if watch is not None and watch.during is not None:
         raise StepInProgress(event, watch.during)
@@ -117,19 +117,26 @@ def watched(session: Session, event: str) -> bool:
         watch = session._watch = Watch()
     row = verdict.row
     step = Step(session, event, row, verdict.configuration, _after(session.chart, verdict.configuration, row))
-    watch.during = event
+    listeners = tuple(watch.listeners.values())  # who comes or goes during the step does so for the next one
+    left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.moves else ((), ())
+    watch.during, watch.applied = event, False
     try:
-        for moment in (f"before_{event}", "before", *([f"on_exit_{row.source}"] if row.moves else [])):
-            watch.tell(moment, step)
-        _commit(session, step)
-        for moment in (*([f"on_enter_{row.target}"] if row.moves else []), f"after_{event}", "after", "on_transition"):
-            watch.tell(moment, step)
+        _tell(listeners, step, (f"before_{event}", "before", *left))
+        _commit(session, step, watch)
+        _tell(listeners, step, (*entered, f"after_{event}", "after", "on_transition"))
     finally:
         watch.during = None
         drain(session, watch)
-        if not watch.listeners and session._watch is watch:
+        if not watch.busy():
             session._watch = None
     return True
+
+
+def _tell(listeners: tuple[tuple[object, Heard], ...], step: Step, moments: tuple[str, ...]) -> None:
+    for moment in moments:
+        for _, heard in listeners:
+            for listener in heard.get(moment, ()):
+                listener(step)
 
 
 def _after(chart: Chart, configuration: Configuration, row: Row) -> Configuration:
@@ -138,12 +145,17 @@ def _after(chart: Chart, configuration: Configuration, row: Row) -> Configuratio
     return (row.target, *(new.get(name, value) for name, value in values.items()))
 
 
-def _commit(session: Session, step: Step) -> None:
+def _commit(session: Session, step: Step, watch: Watch) -> None:
     """Effects and state together; through transitions where a callback was added to the machine of the class."""
     if step.event not in session._routed:
-        session._compiled["set_configuration"](session, step.after)
-    elif not session.machine().events[step.event].trigger(session):  # a condition added by hand said no
-        raise Refused(Verdict(session.chart, step.event, step.before, None))
+        compiled = session._compiled
+        assert compiled is not None  # there is a session of it
+        compiled.write(session, step.after)
+        return
+    machine = session.machine()
+    if not machine.events[step.event].trigger(session) and not watch.applied:  # a condition added by hand said no
+        legal = refusal(session.chart, step.before, step.event, session).legal
+        raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row), legal))
 
 
 def drain(session: Session, watch: Watch) -> None:
@@ -161,7 +173,7 @@ def drain(session: Session, watch: Watch) -> None:
 def settle(session: Session, receipt: Receipt) -> None:
     """Run one posted event; its result or error goes to its receipt alone."""
     try:
-        getattr(session, receipt.event)()
+        session.fire(receipt.event)
     except Exception as error:
         receipt.error = error
     except BaseException as error:

@@ -7,9 +7,11 @@ This file does not know of states, events or rows.
 
 from __future__ import annotations
 
+from enum import Enum
 from keyword import iskeyword
+from unicodedata import normalize
 
-from fsm.condition import Among, Compare, Condition, DefinitionError, Value, Values, add, label, sum_text
+from fsm.condition import Among, Compare, Condition, DefinitionError, Value, Values, add, label, sum_text, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,6 +145,10 @@ class Choice(_Named):
     __slots__ = ("values",)
 
     def __init__(self, name: str, values: tuple[Value, ...], doc: str = "", initial: Value = None) -> None:
+        strange = [value for value in values if not (value is None or isinstance(value, (str, Enum)))]
+        if strange:
+            told = (f"{v!r} is no value; values are strings, members of an Enum, or None" for v in strange)
+            raise DefinitionError(f"variable {name}", tuple(told))
         labels = [label(value) for value in values]
         twice = sorted({text for text in labels if labels.count(text) > 1})
         if twice:
@@ -154,13 +160,14 @@ class Choice(_Named):
         return self.name
 
     def _known(self, values: tuple[object, ...]) -> tuple[Value, ...]:
-        strange = [value for value in values if value not in self.values]
-        if strange:
+        found = [own for value in values for own in self.values if own is value or _same_text(own, value)]
+        if len(found) < len(values):
+            strange = [v for v in values if not any(own is v or _same_text(own, v) for own in self.values)]
             known = ", ".join(map(label, self.values))
             raise DefinitionError(
                 f"variable {self.name}", tuple(f"{label(v)} is not one of its values ({known})" for v in strange)
             )
-        return values  # type: ignore[return-value]  # each was found among self.values
+        return tuple(found)
 
     def value_named(self, text: str | None) -> Value:
         """The value written `text`; None reads as the value None.  ValueError when there is none of that name."""
@@ -218,6 +225,17 @@ class Assignment:
     def __repr__(self) -> str:
         return f"<{self}>"
 
+    def key(self) -> tuple[object, ...]:
+        """Everything it says, as plain data: equal for equal effects, and for no others."""
+        value = self.value
+        return (self.name, value.terms, value.constant) if isinstance(value, Sum) else (self.name, written(value[0]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Assignment) and self.key() == other.key()
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
     def names(self) -> frozenset[str]:
         """The variable it changes and those it reads."""
         read = (name for name, _ in self.value.terms) if isinstance(self.value, Sum) else ()
@@ -235,15 +253,24 @@ def as_sum(value: Sum | Counter | int) -> Sum:
     return Sum((), value)
 
 
+def _same_text(one: object, other: object) -> bool:
+    return type(one) is type(other) is str and one == other
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-RESERVED: Final = frozenset(("refuse", "self", "state", "watch", "watched"))
+RESERVED: Final = frozenset((
+    "at", "begin", "compiled", "guarded", "heard", "lock", "loose", "machine", "refuse", "repr_mimebundle_",
+    "repr_svg_", "route", "routed", "self", "state", "watch", "watched",
+))
+"""What sessions and compiled triggers call things of their own."""
 
 
 def _key(name: str) -> str:
-    if not name.isidentifier() or iskeyword(name) or name.startswith("_") or name in RESERVED:
+    plain = isinstance(name, str) and name.isidentifier() and normalize("NFKC", name) == name
+    if not plain or iskeyword(name) or name.startswith("_") or name in RESERVED:
         problem = f"its name must be a Python identifier without leading _, and none of {', '.join(sorted(RESERVED))}"
         raise DefinitionError(f"variable {name!r}", (problem,))
     return name

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from transitions import MachineError
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import All, Condition, label
+from fsm.condition import All, Condition, Values, is_opaque, label
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +28,14 @@ class UnknownEvent(ValueError):
 
     def __init__(self, chart: Chart, event: str) -> None:
         self.chart, self.event = chart, event
+        super().__init__(chart, event)
+
+    def __str__(self) -> str:
         from difflib import get_close_matches  # only here, where time does not matter
 
-        near = get_close_matches(str(event), chart.events, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(chart.events)}"
-        super().__init__(f"{chart.name} has no event {event!r}; {hint}")
+        near = get_close_matches(str(self.event), self.chart.events, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.chart.events)}"
+        return f"{self.chart.name} has no event {self.event!r}; {hint}"
 
 
 class Verdict:
@@ -159,9 +162,13 @@ class StepInProgress(RuntimeError):
 
     def __init__(self, event: str, during: str) -> None:
         self.event, self.during = event, during
-        super().__init__(
-            f"cannot {event} in the middle of {during}: a listener may not fire a trigger of its own session; "
-            f"session.post({event!r}) runs it after this step"
+        super().__init__(event, during)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot {self.event} in the middle of {self.during}: "
+            "a listener may not fire a trigger of its own session; "
+            f"session.post({self.event!r}) runs it after this step"
         )
 
 
@@ -173,7 +180,8 @@ def judge(chart: Chart, configuration: Configuration, event: str, subject: objec
     values = chart.values(configuration)
     for row in rows:
         if row.guard.holds(values, subject):
-            return Verdict(chart, event, configuration, row)
+            legal = _legal(chart, configuration, subject) if chart.opaque else None
+            return Verdict(chart, event, configuration, row, (), legal)
     return refusal(chart, configuration, event, subject)
 
 
@@ -189,7 +197,7 @@ def refusal(chart: Chart, configuration: Configuration, event: str, subject: obj
 def _unmet(chart: Chart, configuration: Configuration, event: str, subject: object) -> tuple[Condition, ...]:
     values = chart.values(configuration)
     rows = chart.rows_for(str(configuration[0]), event)
-    failing = [[part for part in _parts(row.guard) if not part.holds(values, subject)] for row in rows]
+    failing = [_failing(row.guard, values, subject) for row in rows]
     if not failing:
         return ()
     in_all = tuple(part for part in failing[0] if all(part in other for other in failing[1:]))
@@ -203,6 +211,13 @@ def _legal(chart: Chart, configuration: Configuration, subject: object) -> tuple
         for event in chart.events
         if any(row.guard.holds(values, subject) for row in chart.rows_for(state, event))
     )
+
+
+def _failing(guard: Condition, values: Values, subject: object) -> list[Condition]:
+    """The parts that do not hold.  A callable is asked only where everything else holds: it may rely on that."""
+    parts = list(_parts(guard))
+    failing = [part for part in parts if not is_opaque(part) and not part.holds(values)]
+    return failing or [part for part in parts if is_opaque(part) and not part.holds(values, subject)]
 
 
 def _parts(guard: Condition) -> Iterator[Condition]:

@@ -159,8 +159,12 @@ def test_a_journals_header_is_checked_and_not_answered() -> None:
 
 
 @pytest.mark.parametrize(("words", "told"), [
-    (["/nowhere/at/all"], "cannot read /nowhere/at/all: No such file or directory"),
-    (["/"], "/ is a folder, not a file"),
+    (["/nowhere/at/all"], "cannot read '/nowhere/at/all': No such file or directory"),
+    (["/"], "cannot read '/': Is a directory"), ([""], "cannot read '': No such file or directory"),
+    (["x" * 300], "File name too long"), (["/etc/passwd/x"], "Not a directory"), (["/proc/self/mem"], "cannot read the input"),
+    (["--chart", ".:X"], "cannot import '.'"),
+    (["--chart", "tests.leaving:X"], "cannot import 'tests.leaving': SystemExit: 3"),
+    (["--chart", "tests.hostile:WORDS"], "words has a variable 'flags', which is a word of the answers themselves"),
     (["--chart", "nowhere"], "a chart is given as module:NAME"),
     (["--chart", "no.module:X"], "cannot import 'no.module'"),
     (["--chart", "fsm.logoff:NOPE"], "module 'fsm.logoff' has no 'NOPE'"),
@@ -177,6 +181,42 @@ def test_another_chart_is_replayed_with_its_own_variables() -> None:
     assert status == 0
     assert answers[0] == {"session": "default", "seq": 1, "event": "push", "accepted": True, "from": "open",
                           "state": "shut", "n": 1, "flags": 0, "flag_names": [], "reason": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["replay", "tour"])
+def test_an_output_that_cannot_be_written_is_told(command: str) -> None:
+    done = subprocess.run(["bash", "-c", f"{' '.join(FSM)} {command} > /dev/full"], input=GOOD, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == f"fsm {command}: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_input_or_output_is_an_empty_one(closed: str) -> None:
+    done = subprocess.run(["bash", "-c", f"{' '.join(FSM)} replay {closed}"], input=GOOD, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_input_that_does_not_wait_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen([*FSM, "replay"], stdin=reading, stdout=subprocess.PIPE) as process:
+        os.close(reading)
+        assert process.stdout is not None
+        for number in (1, 2):
+            os.write(writing, GOOD)
+            assert json.loads(process.stdout.readline())["ready"] == number
+        os.close(writing)
+    assert process.returncode == 0
+
+
+def test_a_guard_that_fails_is_told_by_line_and_name() -> None:
+    status, _, errors = replay("--chart", "tests.hostile:FAILING", given=lines({"event": "go"}))
+    assert (status, errors) == (2, "fsm replay: line 1: go failed: ZeroDivisionError: integer division or modulo by zero\n")
+
+
+def test_an_event_may_be_called_like_something_of_sessions() -> None:
+    _, answers, _ = replay("--chart", "tests.hostile:TAKEN", given=lines({"event": "state"}, {"event": "post"}))
+    assert [a["accepted"] for a in answers] == [True, True]
 
 
 def test_it_answers_each_line_as_it_comes() -> None:

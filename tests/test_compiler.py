@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
+from enum import Enum, IntEnum
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import (
@@ -16,6 +18,7 @@ from hypothesis import (
 
 from fsm.chart import Chart, Configuration, Output, State, row
 from fsm.compiler import source
+from fsm.condition import DefinitionError
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from fsm.variable import Choice, Counter
@@ -68,7 +71,7 @@ def test_the_source_is_shown_by_debuggers_and_names_its_rows() -> None:
     StoreSession()
     shown = inspect.getsource(StoreSession.submit)
     assert "# 'open.submit'" in shown
-    assert "".join(linecache.getlines("<triggers of store-logoff>")) == source(LOGOFF)
+    assert "".join(linecache.getlines(f"<triggers of store-logoff, {LOGOFF.fingerprint}>")) == source(LOGOFF)
     assert source(LOGOFF) == source(LOGOFF)
     for one in LOGOFF.rows:  # rows that do the same in several states share their code
         alike = [r for r in LOGOFF.rows if (r.event, r.guard, r.effect_text) == (one.event, one.guard, one.effect_text)]
@@ -81,6 +84,52 @@ def test_a_step_calls_nothing() -> None:
         steps = inspect.getsource(getattr(StoreSession, event)).splitlines()
         calls = [line for line in steps[1:] if re.search(r"\w\(", line) and not re.search(r"(watched|refuse)\(self, ", line)]
         assert calls == []
+
+
+def test_values_that_look_like_effects_and_counters_that_look_like_constants() -> None:
+    x, y = Choice("x", ("a", "a, y = b"), initial="a"), Choice("y", ("a", "b"), initial="a")
+    k = Counter("K0_Colour_RED")
+    chart = Chart("c", states=["s", "u"], events=["e", "f", "back"], variables=[x, y, k, C], rows=[
+        row("one", "s", "e", effects=[x.becomes("a, y = b")]), row("two", "u", "e", effects=[x.becomes("a"), y.becomes("b")]),
+        row("f", "s", "f", guard=(C == Colour.RED) & (k > 0) & (k < 3), target="u"), row("back", "u", "back", target="s"),
+        row("g", "s", "back", guard=C == None, effects=[C.becomes(Colour.RED), k.becomes(k + 1)]),
+    ])  # fmt: skip
+    new = Session.of(chart)
+    for here in product(("s", "u"), x.values, y.values, range(4), (None, *Colour)):
+        for event in chart.events:
+            assert after(new, here, event) == by_hand(chart, here, event)
+
+
+@pytest.mark.parametrize("member", [IntEnum("Level", "LOW HIGH").HIGH, Enum("Text", {"A": "a"}, type=str).A])
+def test_members_that_equal_other_values_are_told_apart(member: Any) -> None:
+    x = Choice("x", (None, member))
+    chart = Chart("c", states=["s"], events=["e", "f"], variables=[x], rows=[
+        row("e", "s", "e", effects=[x.becomes(member)]), row("f", "s", "f", guard=x == member),
+    ])  # fmt: skip
+    session = Session.of(chart)()
+    session.fire("e")
+    assert session.may("f")
+    assert session.fire("f")
+    assert Session.of(chart).restore(session.snapshot()).configuration == ("s", member)
+
+
+@pytest.mark.parametrize("depth", [250, 2000])
+def test_what_python_cannot_compile_is_said_so(depth: int) -> None:
+    guard: Any = A > 0
+    for n in range(depth):
+        guard = (guard | (n == A)) if n % 2 else (guard & (10**6 + n > A))
+    with pytest.raises(DefinitionError, match="chart 'deep': it is nested too deeply"):
+        Session.of(Chart("deep", states=["s"], events=["e"], variables=[A], rows=[row("e", "s", "e", guard=guard)]))()
+
+
+def test_many_states_are_compiled() -> None:
+    names = [f"s{n}" for n in range(1500)]
+    wide = Chart("wide", states=names, events=["e"], rows=[
+        row(n, n, "e", target=names[(place + 1) % len(names)], guard=row("x", n, "e").guard) for place, n in enumerate(names)
+    ])  # fmt: skip
+    session = Session.of(wide)()
+    assert all(session.fire("e") for _ in names)
+    assert session.state == "s0"
 
 
 @pytest.mark.parametrize("name", ["a'b", 'q"uote', "new\nline", "back\\slash", "{brace}", "名前", "a: b", "# comment"])

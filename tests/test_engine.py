@@ -196,3 +196,43 @@ def test_the_table_of_a_session_class_cannot_be_changed(change: Any) -> None:
 
 def test_sessions_of_any_chart_have_a_machine() -> None:
     assert Session.of(LOGOFF).machine().get_triggers("released") == ["release"]
+
+
+def test_an_error_that_a_callback_hides_does_not_make_a_refusal_of_a_step(kind: type[StoreSession]) -> None:
+    machine = kind.machine()
+    machine.after_submit(lambda data: 1 // 0)
+    machine.on_exception = [lambda data: None]
+    session = kind()
+    assert session.submit() is True
+    assert session.ready == 1
+
+
+def never_today(data: Any) -> bool:
+    return False
+
+
+def test_a_condition_added_by_hand_is_named_in_the_refusal(kind: type[StoreSession]) -> None:
+    machine = kind.machine()
+    machine.before_submit(lambda data: None)
+    for one in machine.get_transitions("submit"):
+        one.conditions.append(one.condition_cls(never_today))
+    with pytest.raises(Refused, match=r"cannot submit while open: needs never_today\(\); in open"):
+        kind().submit()
+
+
+def test_posted_events_keep_their_order_with_callbacks_on_the_machine(kind: type[StoreSession]) -> None:
+    def post(*events: str) -> Any:
+        return lambda data: [data.model.post(event) for event in events]
+
+    kind.machine().after_submit(post("inbound_begin", "outbound_begin", "peer_opened"))
+    kind.machine().after_outbound_begin(post("peer_closed"))
+    session = kind()
+    session.submit()
+    assert session.configuration == ("open", None, 1, 1, 0, 0, 0)
+    assert session._watch is None
+
+
+@pytest.mark.parametrize("options", [{"states": ["a"]}, {"transitions": []}, {"initial": "nope"}])
+def test_a_machine_of_a_chart_takes_no_other_table(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="a machine of store-logoff"):
+        Machine(chart=LOGOFF, **options)

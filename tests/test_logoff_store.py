@@ -235,3 +235,69 @@ def test_any_clients_in_any_order_end_with_the_four_steps_once(acts: list[tuple[
         s.session.fire(next(event for event in order if s.session.may(event)))
     assert tuple(seen) == FOUR
     assert sum(complete for event, complete in calls.made if event != "release") <= 1
+
+
+class Once:
+    """Raises once, at one moment."""
+
+    def __init__(self, moment: str) -> None:
+        setattr(type(self), moment, Once.act)
+        self.left = 1
+
+    def act(self, step: Step) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("trace", "saved"), [("", None), ("inbound_begin", Logoff.QUIET), ("inbound_begin", Logoff.ORDERLY)])
+def test_a_release_that_a_listener_spoils_can_be_made_again(moment: str, trace: str, saved: Logoff | None) -> None:
+    s = store(trace)
+    handle, other = s.open(), s.open()
+    other.store_logoff(saved) if saved else other.release()
+    s.session.listen(type("Spoiler", (Once,), {})(moment))
+    with pytest.raises(ZeroDivisionError):
+        handle.release()
+    handle.release()
+    assert s.references == 0
+    if not s.session.complete:
+        s.session.inbound_received()
+    assert s.steps == FOUR
+
+
+def test_a_listener_may_release_the_last_handle_in_the_middle_of_a_step() -> None:
+    s = store()
+    handle = s.open()
+
+    class Closer:
+        def on_enter_released(self, step: Step) -> None:
+            handle.release()
+
+    s.session.listen(Closer())
+    s.session.logoff_quiet()
+    assert (s.references, s.steps) == (0, FOUR)
+
+
+def test_steps_that_were_interrupted_are_finished_by_the_next_release() -> None:
+    left = [KeyboardInterrupt]
+
+    def act(step: ReleaseStep) -> None:
+        if left:
+            raise left.pop()
+
+    s = MessageStore(on_step=act)
+    handle = s.open()
+    with pytest.raises(KeyboardInterrupt):
+        handle.release()
+    handle.release()
+    assert s.steps == FOUR
+
+
+def test_when_the_last_reference_has_gone_no_flag_is_saved() -> None:
+    s = store("inbound_begin")
+    first, second = s.open(), s.open()
+    first.store_logoff(Logoff.QUIET)
+    second.release()
+    assert invalid(lambda: first.store_logoff(Logoff.ORDERLY))
+    assert (s.saved, s.session.request) == (None, Logoff.ABORT)

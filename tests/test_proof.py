@@ -15,7 +15,7 @@ from fsm.chart import Chart, Output, State, row
 from fsm.condition import ALWAYS, Condition, DefinitionError
 from fsm.logoff import LOGOFF
 from fsm.solver import before, possible
-from fsm.variable import Counter
+from fsm.variable import Choice, Counter
 from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
 
 CHART = Chart("c", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, C])
@@ -39,9 +39,25 @@ def test_what_must_hold_before_is_what_holds_after(guard: Condition, values: dic
     assert before(guard, effects).holds(values) is guard.holds(after)
 
 
+def test_sums_against_large_numbers_are_decided() -> None:
+    """By reasoning on the sums: trying the counts one by one would not end."""
+    d = Counter("d")
+    many = Chart("m", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, d, C])
+    big = 10**12
+    assert possible((A + B == big) & (A + B < big), many) is None
+    assert possible((A + B + d >= big) & (A + B + d < big), many) is None
+    assert possible((A + B == big) & (B + d == big) & (A + d == big - 1), many) is None
+    found = possible((A + B == big) & (B + d == big + 2) & (A + d == big), many)
+    assert found == {"a": big // 2 - 1, "b": big // 2 + 1, "d": big // 2 + 1}
+
+
 def test_large_numbers_are_decided_as_fast_as_small_ones() -> None:
     assert possible((A > 10**9) & (A < 10**9 + 2), CHART) == {"a": 10**9 + 1}
     assert possible((A > 10**9) & (A < 10**9 + 1), CHART) is None
+
+
+def chart_guard() -> Condition:
+    return row("x", "on", "go", guard=callable).guard
 
 
 def chart(**change: object) -> Chart:
@@ -83,7 +99,7 @@ WRONG = {
              ["state 'ring' is a trap", "state 'rang' is a trap"]),
     "overlap": ({"rows": [row("x", "on", "go", guard=A > 1), row("y", "on", "go", guard=A + B > 3),
                           row("end", "on", "end", target="off")]},
-                ["rows 'x' and 'y' can be enabled together (when a 3, b 1)"]),
+                ["rows 'x' and 'y' can be enabled together (when a 2, b 2)"]),
     "overlap of callables": ({"rows": [row("x", "on", "go", guard=callable), row("y", "on", "go", guard=A > 3),
                                        row("end", "on", "end", target="off")]}, ["can be enabled together"]),
     "never": (rows(row("x", "off", "go", guard=(A > 1) & (A < 1))), ["row 'x' can never be enabled in 'off'"]),
@@ -92,6 +108,23 @@ WRONG = {
          **rows(row("x", "on", "end", guard=C == Colour.RED))}, ["row 'x' can never be enabled in 'on'"]),
     "negative": ({"rows": [row("go", "on", "go", effects=[A.becomes(A - 1)]), row("end", "on", "end", target="off")]},
                  ["row 'go' could make a negative (when a 0)"]),
+    "negative at once": ({"rows": [row("go", "on", "go", effects=[A.becomes(-1)]), row("end", "on", "end", target="off")]},
+                         ["row 'go' could make a negative"]),
+    "another choice": (rows(row("x", "off", "go", effects=[Choice("c", (None, "blue")).becomes("blue")])),
+                       ["row 'x' speaks of blue, which is no value of 'c' here"]),
+    "a choice for a counter": (rows(row("x", "off", "go", guard=Choice("a", (None, "x")) == "x", effects=[Choice("b", ("y",), initial="y").becomes("y")])),
+                               ["row 'x' gives 'a' a value, which is a counter here", "row 'x' gives 'b' a value"]),
+    "a counter for a choice": (rows(row("x", "off", "go", guard=Counter("c") > 1, effects=[A.becomes(Counter("c"))])),
+                               ["row 'x' counts 'c', which is an enumerated variable here"]),
+    "no row": ({"rows": [("r", "on", "go")]}, ["('r', 'on', 'go') is no row"]),
+    "no variable": ({"variables": ["a"]}, ["'a' is no variable"]),
+    "no effect": ({"rows": [row("r", "on", "go", effects=[A])]}, ["row 'r' has <Counter a> for an effect"]),
+    "output float": ({"outputs": [Output("X", 1.0)]}, ["output 'X' needs a single bit, not 1.0"]),
+    "output callable": ({"outputs": [Output("X", 1, guard=chart_guard())]}, ["output 'X' calls a function"]),
+    "invariant callable": ({"states": [State("on", invariant=chart_guard()), State("off", final=True)]},
+                           ["the invariant of 'on' calls a function"]),
+    "invariant of another": ({"states": [State("on", invariant=Counter("c") > 0), State("off", final=True)]},
+                             ["the invariant of 'on' counts 'c', which is an enumerated variable here"]),
     "negative by two": ({"rows": [row("go", "on", "go", guard=A > 0, effects=[A.becomes(A - 2)]),
                                   row("end", "on", "end", target="off")]}, ["could make a negative (when a 1)"]),
     "invariant broken": ({"states": [State("on", invariant=A < 3), State("off", final=True)]},
@@ -130,10 +163,6 @@ def test_the_same_callable_and_its_opposite_do_not_overlap() -> None:
     one, other = row("x", "on", "go", guard=callable), row("y", "on", "go", guard=~chart_guard())
     assert str(one.guard) == "callable()"
     assert chart(rows=[one, other, row("end", "on", "end", target="off", guard=guard)]).opaque == (one, other)
-
-
-def chart_guard() -> Condition:
-    return row("x", "on", "go", guard=callable).guard
 
 
 def test_the_store_logoff_table_passes_every_check_afresh() -> None:

@@ -397,3 +397,127 @@ def test_a_session_is_small_and_its_fields_are_read_only() -> None:
     for name in ("state", "request", *LOGOFF.names, "status", "complete", "submit"):
         with pytest.raises(AttributeError):
             setattr(session, name, 1)
+
+
+# ------------------------------------------------------------------------------------- shapes of classes
+
+
+def test_a_trigger_is_not_declared_again_without_the_chart() -> None:
+    def again(self: object) -> None: ...
+
+    for name in ("submit", "sumbit"):
+        with pytest.raises(DefinitionError, match=f"it declares the trigger {name} without chart="):
+            type("Again", (StoreSession,), {"__slots__": (), name: trigger(again)})
+
+
+def test_a_trigger_taken_off_the_class_before_the_first_session_works() -> None:
+    fresh = type("Fresh", (Door,), {"__slots__": ()}, chart=DOOR)
+    push = fresh.push
+    door = fresh()
+    assert push(door) is True
+    assert door.state == "shut"
+
+
+@pytest.mark.parametrize("options", [{}, {"chart": LOGOFF}, {"guarded": True}, {"chart": LOGOFF, "guarded": True}])
+def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dict[str, Any]) -> None:
+    class Mixin:
+        __slots__ = ()
+
+    body: dict[str, Any] = {"__slots__": ("_lock",) if "guarded" in options else ()}
+    told = []
+
+    def submit(self: Any) -> bool:
+        told.append(self.ready)
+        return bool(super(kind, self).submit())
+
+    body["submit"] = submit
+    kind: Any = type("Mine", (Mixin, StoreSession), body, **options)
+    session = kind()
+    for fire in (session.submit, lambda: session.fire("submit"), lambda: session.post("submit").result()):
+        assert fire() is True
+    session.outbound_begin()
+    assert (told, session.ready, session.outbound) == ([0, 1, 2], 2, 1)
+
+
+def test_a_guarded_class_needs_a_place_for_its_lock() -> None:
+    with pytest.raises(DefinitionError, match="a guarded class needs _lock in its __slots__"):
+        type("Bare", (StoreSession,), {"__slots__": ()}, guarded=True)
+
+
+def test_variables_have_no_names_that_sessions_need() -> None:
+    from fsm.variable import RESERVED
+
+    own = {name[1:] for name in dir(Session) if name.startswith("_") and not name.startswith("__")}
+    assert own <= RESERVED
+
+
+def test_an_event_called_like_something_of_sessions_is_fired_by_name_alone() -> None:
+    from tests.hostile import NAMES, TAKEN
+
+    session = Session.of(TAKEN)()
+    for name in NAMES:
+        assert session.fire(name) is True
+        assert session.post(name).result() is True
+    assert (session.state, session.snapshot()["state"]) == ("a", "a")
+    with pytest.raises(DefinitionError, match="its event post has the name of something that every session has"):
+        type("Taken", (Session,), {}, chart=TAKEN)
+
+
+def test_who_comes_or_goes_during_a_step_does_so_for_the_next_one() -> None:
+    heard: list[str] = []
+
+    class Late:
+        def after(self, step: Step) -> None:
+            heard.append(step.event)
+
+    late = Late()
+
+    class Usher:
+        def before_push(self, step: Step) -> None:
+            step.session.listen(late)
+
+        def before_pull(self, step: Step) -> None:
+            step.session.forget(late)
+
+    door = Door()
+    door.listen(Usher())
+    for event in ("push", "pull", "push"):
+        door.fire(event)
+    assert heard == ["pull"]
+
+
+def test_forgetting_everyone_in_the_middle_loses_nothing_that_was_posted() -> None:
+    class Leaver:
+        def after_push(self, step: Step) -> None:
+            self.receipt = step.session.post("pull")
+            step.session.forget(self)
+
+    door, leaver = Door(), Leaver()
+    door.listen(leaver)
+    door.push()
+    assert leaver.receipt.result() is True
+    assert door._watch is None
+
+
+# ------------------------------------------------------------------------------------- callable guards
+
+
+def positive(session: Any) -> bool:
+    return 10 // session.n > 2  # must not be asked while n is 0
+
+
+def test_a_callable_guard_is_asked_only_after_the_conditions_before_it() -> None:
+    m = Counter("m")
+    chart = Chart("c", states=["s", State("t", final=True)], events=["e", "up"], variables=[N, m], rows=[
+        row("one", "s", "e", guard=(N >= 1) & (m == 0) & row("x", "s", "e", guard=positive).guard, target="t"),
+        row("two", "s", "e", guard=(N >= 2) & (m > 0) & row("x", "s", "e", guard=positive).guard),
+        row("up", "s", "up", effects=[N.becomes(N + 1)]),
+    ])  # fmt: skip
+    session = Session.of(chart)()
+    with pytest.raises(Refused, match=r"needs \(n >= 1 or"):
+        session.fire("e")
+    assert not session.may("e")
+    assert session.verdicts()["up"].legal == ("up",)
+    session.fire("up")
+    assert session.may("e").legal == ("e", "up")
+    assert session.fire("e")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
 
-from fsm import Session, SnapshotError
+from fsm import DefinitionError, Session, SnapshotError, StepInProgress, UnknownEvent
 from fsm.logoff import LOGOFF, GuardedStoreSession, StoreSession
 from tests.support import configurations, run
 from tests.test_session import DOOR, Door
@@ -44,6 +45,9 @@ WRONG = [
     ([], "it is list, not an object"),
     ({}, "its version is None, this program reads 1"),
     (changed(snapshot=2), "its version is 2"),
+    (changed(snapshot=True), "its version is True"),
+    (changed(snapshot=1.0), "its version is 1.0"),
+    (changed(state="released", values={**StoreSession().snapshot()["values"], "inbound": 5}), "in released it always holds"),  # type: ignore[dict-item]
     (changed(fingerprint="0" * 16), "of the same name but another behaviour"),
     (changed(fingerprint=None), "its fingerprint is None"),
     (Door().snapshot(), r"of another chart \('door'\)"),
@@ -79,3 +83,22 @@ def test_a_wrong_snapshot_is_refused_in_one_sentence(snapshot: Any, told: str) -
 def test_other_charts_have_snapshots_too() -> None:
     door = Session.of(DOOR)(n=3)
     assert Door.restore(door.snapshot()).configuration == ("open", 3)
+
+
+def test_a_pickle_of_another_behaviour_or_an_impossible_place_is_refused() -> None:
+    blank = StoreSession.__new__(StoreSession)
+    for state, told in (
+        (("0" * 16, ("open", None, 0, 0, 0, 0, 0), {}), "it was pickled by another behaviour"),
+        ((LOGOFF.fingerprint, ("draining", None, -3, 0, 0, 0, 0), {}), "inbound must be a whole number"),
+        ((LOGOFF.fingerprint, ("draining", None, 0, 0, 0, 0, 0), {}), "in draining it always holds"),
+    ):
+        with pytest.raises(SnapshotError, match=told):
+            blank.__setstate__(state)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [
+    SnapshotError(LOGOFF, "so"), UnknownEvent(LOGOFF, "x"), StepInProgress("a", "b"), DefinitionError("it", ("is", "wrong")),
+])  # fmt: skip
+def test_errors_are_pickled_with_their_facts(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))

@@ -121,3 +121,33 @@ def test_readings_of_a_guarded_session_are_of_one_moment() -> None:
     stop.set()
     reader.join()
     assert seen == {1}
+
+
+class Word(int):
+    """A flags word that lets another thread in, in the middle of the call it is given to."""
+
+    def bit_count(self) -> int:
+        self.other.start()  # type: ignore[attr-defined]
+        self.asked.wait()  # type: ignore[attr-defined]
+        return super().bit_count()
+
+
+def test_a_call_of_several_parts_is_one_call_where_there_is_a_guard() -> None:
+    session = GuardedStoreSession()
+    word = Word(2)
+    word.asked = threading.Event()  # type: ignore[attr-defined]
+    answers = []
+
+    def ask() -> None:
+        word.asked.set()  # type: ignore[attr-defined]
+        try:
+            session.logoff_quiet()
+        except Refused as refusal:
+            answers.append(refusal.verdict.kind)
+
+    word.other = threading.Thread(target=ask)  # type: ignore[attr-defined]
+    assert session.store_logoff_transports(word) == 0x10000
+    word.other.join()  # type: ignore[attr-defined]
+    assert answers == ["finished"]
+    assert session.request is not None
+    assert session.request.name == "ORDERLY"

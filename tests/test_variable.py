@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, IntEnum, StrEnum
 
 import pytest
 
@@ -10,6 +10,13 @@ from fsm.condition import DefinitionError
 from fsm.variable import RESERVED, Assignment, Choice, Counter
 
 Colour = Enum("Colour", "RED GREEN")
+Level = IntEnum("Level", "LOW HIGH")
+
+
+class Text(StrEnum):
+    A = "a"
+
+
 A, B = Counter("a"), Counter("b", "the bees", initial=2)
 C = Choice("c", (None, *Colour))
 
@@ -48,6 +55,12 @@ WRONG = [
     (lambda: Choice("k", ("x", "x")), "two values are called x"),
     (lambda: Choice("k", (None, "none")), "two values are called none"),
     (lambda: Choice("k", ("x",), initial=None), r"none is not one of its values \(x\)"),
+    (lambda: Choice("k", (1, 2), initial=1), "1 is no value; values are strings, members of an Enum, or None"),
+    (lambda: Choice("k", (True,), initial=True), "True is no value"),
+    (lambda: Choice("k", (*Level,), initial=Level.LOW).becomes(1), "1 is not one of its values"),
+    (lambda: Choice("k", (Text.A,), initial=Text.A) == "a", "a is not one of its values"),
+    (lambda: Counter(3), "its name must be"),
+    (lambda: Counter("ﬁ"), "its name must be"),
     (lambda: C == "RED", r"RED is not one of its values"),
     (lambda: C.among(Colour.RED, "BLUE"), "BLUE is not one of its values"),
     (lambda: C.becomes("BLUE"), "BLUE is not one of its values"),

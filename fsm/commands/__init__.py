@@ -39,10 +39,10 @@ def find_chart(where: str) -> Chart:
         found = getattr(import_module(module), name)
     except DefinitionError as error:
         raise CommandError(f"{where} is wrong: {error}") from error
-    except ImportError as error:
-        raise CommandError(f"cannot import {module!r}: {error}") from error
-    except AttributeError:
-        raise CommandError(f"module {module!r} has no {name!r}") from None
+    except (Exception, SystemExit) as error:
+        if isinstance(error, AttributeError) and getattr(error, "name", None) == name:
+            raise CommandError(f"module {module!r} has no {name!r}") from None
+        raise CommandError(f"cannot import {module!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")
     if not isinstance(found, Chart):

@@ -5,7 +5,9 @@ Out:  {"session", "seq", "event", "accepted", "from", "state", <each variable>, 
 
 A refused event is an answer, not an error; `--strict` stops at the first one with exit status 1.  A line that is no
 such object, or names an unknown event, is an error with the line's number and exit status 2; what was answered stays.
-A journal's header is checked against the chart's fingerprint and not answered.
+A journal is such a stream: its header is checked against the chart's fingerprint, a start record puts its session where
+the snapshot says, and neither is answered; of a last line torn by a crash standard error is told, and nothing else.
+Each session that is named is kept, so memory grows with their number.
 Answers are written whenever the input pauses, so the command can stand in a pipe and be asked line by line.
 """
 
@@ -16,18 +18,21 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii as quoted
-from pathlib import Path
+from select import select
 from typing import BinaryIO, Final, cast
 
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
-from fsm.journal import JournalError, check_header
+from fsm.definition import compiled
+from fsm.journal import JournalError, TornLine, check_header, is_torn
 from fsm.session import Session
-from fsm.snapshot import jsonable
+from fsm.snapshot import SnapshotError, jsonable
 from fsm.verdict import Refused
 
 __all__ = ["add_arguments", "run"]
 
+WORDS: Final = {"session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason"}
+"""The keys of an answer beside the variables."""
 MARK: Final = b"\xef\xbb\xbf"
 """What some editors put before the first line of UTF-8."""
 LONGEST: Final = 1 << 20
@@ -47,23 +52,26 @@ def run(args: argparse.Namespace) -> int:
     if args.file == "-":
         return _replay(sys.stdin.buffer, chart, args.strict)
     try:
-        with Path(args.file).open("rb") as source:
-            return _replay(source, chart, args.strict)
-    except IsADirectoryError as error:
-        raise CommandError(f"{args.file} is a folder, not a file of JSON lines") from error
-    except (FileNotFoundError, PermissionError) as error:
-        raise CommandError(f"cannot read {args.file}: {error.strerror}") from error
+        source = open(args.file, "rb")  # noqa: SIM115, PTH123 - an empty name must not become the present folder
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot read {args.file!r}: {getattr(error, 'strerror', None) or error}") from error
+    with source:
+        return _replay(source, chart, args.strict)
 
 
 def _replay(source: BinaryIO, chart: Chart, strict: bool) -> int:
     answer = _answerer(chart)
-    number = 0
-    for lines in _chunks(source):
+    number, journal = 0, False
+    for lines, whole in _chunks(source):
         answers = []
         try:
             for line in lines:
                 number += 1
+                if journal and not whole and is_torn(line, number):
+                    print(f"fsm replay: {TornLine(number)}", file=sys.stderr)
+                    break
                 text, accepted = answer(line, number)
+                journal = journal or (number == 1 and not text)  # a header is not answered
                 if text:
                     answers.append(text)
                 if strict and not accepted:
@@ -76,28 +84,45 @@ def _replay(source: BinaryIO, chart: Chart, strict: bool) -> int:
     return 0
 
 
-def _chunks(source: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines that are there, as often as there are some; a pause of the input ends a chunk, not a line."""
+def _chunks(source: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
+    """The lines that are there, as often as there are some; a pause of the input ends a chunk, not a line.
+
+    With each chunk, whether its last line has a line end.
+    """
     rest = b""
-    read: Callable[[int], bytes] = getattr(source, "read1", source.read)
-    while chunk := read(1 << 16):
+    while chunk := _read(source):
         rest += chunk
         if len(rest) > LONGEST and b"\n" not in rest:
-            yield [rest]
+            yield [rest], True  # too long to be called torn
             return
         *lines, rest = rest.split(b"\n")
         if lines:
-            yield lines
+            yield lines, True
     if rest:
-        yield [rest]
+        yield [rest], False
+
+
+def _read(source: BinaryIO) -> bytes:
+    """What is there; waits while there is nothing, also on an input that would rather not be waited for."""
+    read: Callable[[int], bytes | None] = getattr(source, "read1", source.read)
+    while True:
+        try:
+            chunk = read(1 << 16)
+        except OSError as error:
+            raise CommandError(f"cannot read the input: {error.strerror}") from error
+        if chunk is not None:
+            return chunk
+        select([source], [], [])
 
 
 def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
     """The function from a line to its answer.  Everything that does not change from line to line is made here."""
+    if taken := sorted(WORDS & {*chart.names}):
+        raise CommandError(f"{chart.name} has a variable {taken[0]!r}, which is a word of the answers themselves")
     new = Session.of(chart)
     sessions: dict[str, Session] = {}
     counts: dict[str, int] = {}
-    events = {str(event): quoted(event) for event in chart.events}
+    events = {event: (quoted(event), trigger) for event, trigger in compiled(new).triggers.items()}
     tails = _Tails(chart)
     heads = {
         (accepted, state): f'"accepted": {json.dumps(accepted)}, "from": {quoted(state)}, '
@@ -109,14 +134,18 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
         entry = _parsed(line, number)
         try:
             event, name = cast("str", entry["event"]), entry.get("session", "default")
-            known = events[event]
+            known, trigger = events[event]
         except (KeyError, TypeError):
-            if "journal" in entry:
-                _check(chart, entry, number)
+            if "event" not in entry and ("journal" in entry or "start" in entry):
+                if "journal" in entry:
+                    _check(chart, entry, number)
+                else:
+                    name = _name(entry)
+                    sessions[name], counts[name] = _started(new, entry), 0
                 return "", True
             raise CommandError(_wrong_event(chart, entry)) from None
         if type(name) is not str:
-            raise CommandError(f'"session" must be a string, not {_short(name)}')
+            name = _name(entry)
         session = sessions.get(name)
         if session is None:
             session = sessions[name] = new()
@@ -125,9 +154,11 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
         before = session.state
         reason = "null"
         try:
-            getattr(session, event)()
+            trigger(session)
         except Refused as refusal:
             reason = quoted(refusal.verdict.reason or "")
+        except Exception as error:  # a callable guard is somebody else's code
+            raise CommandError(f"{event} failed: {type(error).__name__}: {error}") from error
         accepted = reason == "null"
         told = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
         return f"{told}{heads[accepted, before]}{tails.of(session.configuration)}{reason}}}\n", accepted
@@ -151,7 +182,10 @@ class _Tails:
             flags = self.chart.flags(configuration)
             values = {name: jsonable(value) for name, value in self.chart.values(configuration).items()}
             told = {"state": configuration[0], **values, "flags": flags, "flag_names": self.chart.flag_names(flags)}
-            text = self.known[configuration] = json.dumps(told)[1:-1] + ', "reason": '
+            try:
+                text = self.known[configuration] = json.dumps(told)[1:-1] + ', "reason": '
+            except ValueError as error:
+                raise CommandError("a count has more digits than Python writes") from error
         return text
 
 
@@ -186,6 +220,20 @@ def _check(chart: Chart, entry: dict[str, object], number: int) -> None:
     try:
         check_header(chart, entry)
     except JournalError as error:
+        raise CommandError(str(error)) from error
+
+
+def _name(entry: dict[str, object]) -> str:
+    name = entry.get("session", "default")
+    if not isinstance(name, str):
+        raise CommandError(f'"session" must be a string, not {_short(name)}')
+    return name
+
+
+def _started(new: type[Session], entry: dict[str, object]) -> Session:
+    try:
+        return new.restore(entry["start"])
+    except SnapshotError as error:
         raise CommandError(str(error)) from error
 
 

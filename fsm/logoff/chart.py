@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm.chart import Chart, Event, Output, Row, State, row
-from fsm.condition import Condition
+from fsm.condition import ALWAYS, Condition
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.variable import Assignment, Choice, Counter, Sum
 
@@ -60,7 +60,12 @@ BLOCKED: Final = State(
     "QUIET or ABORT was asked and something is in the way; nothing changes for the transports",
     invariant=((REQUEST == QUIET) & (IN_THE_WAY > 0)) | ((REQUEST == ABORT) & (IN_FLIGHT > 0)),
 )
-RELEASED: Final = State("released", "LOGOFF_COMPLETE; answers Release and nothing else", final=True)
+RELEASED: Final = State(
+    "released",
+    "LOGOFF_COMPLETE; answers Release and nothing else",
+    final=True,
+    invariant=(IN_FLIGHT == 0) & (REQUEST != None),  # noqa: E711 - builds data
+)
 
 # --------------------------------------------------------------------------------------------------- events
 
@@ -257,7 +262,7 @@ def _asked_while_draining() -> Iterator[Row]:
     """The last flag wins (S67), but for QUIET, which is a question and not a revocation."""
     idle, busy = IN_FLIGHT == 0, IN_FLIGHT > 0
     state = DRAINING
-    yield _asked(state, "logoff_quiet", "", PEERS == 0, state, "S15 S16", "a question; the drain goes on", ())
+    yield _asked(state, "logoff_quiet", "", ALWAYS, state, "S15 S16", "a question; the drain goes on", ())
     yield _asked(state, "logoff_abort", ".granted", idle, RELEASED, "S8 S46 S67",
                  "nothing is in flight, and the queue is no longer waited for")
     yield _asked(state, "logoff_abort", "", busy, state, "S6 S44 S67",
@@ -265,10 +270,10 @@ def _asked_while_draining() -> Iterator[Row]:
     yield _asked(state, "logoff_orderly", ".granted", idle, RELEASED, "S11 S52 S67",
                  "nothing is in flight, and the queue is no longer waited for")
     yield _asked(state, "logoff_orderly", "", busy, state, "S11 S12 S52 S67", "what is in flight is finished first")
-    yield _asked(state, "logoff_no_wait", "", PEERS == 0, state, "S9 S67", "what is ready is sent after all")
-    yield _asked(state, "logoff_purge", "", PEERS == 0, state, "S13 S54 S67",
+    yield _asked(state, "logoff_no_wait", "", ALWAYS, state, "S9 S67", "what is ready is sent after all")
+    yield _asked(state, "logoff_purge", "", ALWAYS, state, "S13 S54 S67",
                  "the deferred are flushed, then each is tried once", (*FLUSH, REQUEST.becomes(PURGE)))
-    yield _asked(state, "release", "", PEERS == 0, state, "S32 S83 S84",
+    yield _asked(state, "release", "", ALWAYS, state, "S32 S83 S84",
                  "the logoff was asked already and goes on", ())
     yield from _with_peers(state)
 
@@ -277,11 +282,12 @@ def _asked_while_draining() -> Iterator[Row]:
 
 LOGOFF: Final = Chart(
     "store-logoff",
-    proved="337d1aa0ae62b1a3",
+    proved="3e01c57319855728",
     doc="the orderly release of a message store (MAPI, IMAPISupport::StoreLogoffTransports)",
     states=(OPEN, DRAINING, BLOCKED, RELEASED),
     events=EVENTS,
     variables=(REQUEST, INBOUND, OUTBOUND, READY, DEFERRED, PEERS),
+    sums={"in flight": IN_FLIGHT, "in the way": IN_THE_WAY},
     rows=(
         *_open_mail(), *_asked_in_service(OPEN),
         *_blocked_mail(), *_asked_in_service(BLOCKED),

@@ -1,7 +1,7 @@
 """StoreSession: one client's use of one message store, with a typed trigger for every event.
 
-The table in `chart.py` decides; the methods here only name its events for people, IDEs and type checkers, and are
-replaced by compiled code when the class is defined.  Below them, the surface of MAPI: one word in, one word out.
+The table in `chart.py` decides; the methods here only name its events for people, IDEs and type checkers, and stand for
+the compiled rows.  Below them, the surface of MAPI: one word in, one word out.
 Source: IMAPISupport::StoreLogoffTransports as read by `spec.md`.
 """
 
@@ -41,10 +41,10 @@ class StoreSession(Session, chart=LOGOFF):
     _peers: int
 
     def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
-        if ready or deferred or peers:
-            super().__init__(ready=ready, deferred=deferred, peers=peers)
+        if type(ready) is type(deferred) is type(peers) is int and not (ready or deferred or peers):
+            super().__init__()  # as the chart has it
         else:
-            super().__init__()
+            super().__init__(ready=ready, deferred=deferred, peers=peers)
 
     # ------------------------------------------------------------------------------------------- how it stands
 

@@ -4,7 +4,7 @@ Theory, after IMsgStore::StoreLogoff and "Shutting Down a Message Store Provider
 1. A store has one session and any number of handles.  The handles are the references that hold it.
 2. StoreLogoff by the only reference acts at once: it is the call of StoreLogoffTransports (S30, S73).
 3. StoreLogoff while other references live saves the flag, and the last one saved wins (S65 to S67).  The caller's own
-   handle goes at once, the session stays for the others (S64).  Until its Release it may still change its mind.
+   handle goes at once, the session stays for the others (S64).  While there are others it may change its mind.
 4. When the last reference goes, Release calls StoreLogoffTransports with the saved flag (S65), and the session hears
    `release`: if no logoff is under way then, it asks for ABORT (S33, S68, S85).  At most one of these calls is
    answered with COMPLETE, for after COMPLETE nothing but Release is answered at all.
@@ -49,7 +49,8 @@ class MessageStore:
 
     `session` is the store's session (a new one when left out; one that is released already is refused with ValueError);
     `on_step` is called with each ReleaseStep as it happens.  If it raises, the step counts as done, the remaining steps
-    still happen, and the first error then reaches whoever caused the release.
+    still happen, and the first error then reaches whoever caused the release.  If a listener of the session raises
+    while the last handle is released, that handle stays, and its `release` may be called again.
     """
 
     def __init__(self, session: StoreSession | None = None, *, on_step: Callable[[ReleaseStep], object] | None = None):
@@ -70,7 +71,7 @@ class MessageStore:
 
     @property
     def saved(self) -> Logoff | None:
-        """The flag that the last Release will pass on; None when none is saved."""
+        """The flag that the last Release will pass on; None when none is saved, or when it was passed on."""
         return self._saved
 
     @property
@@ -94,10 +95,9 @@ class MessageStore:
         self._holding.append(handle)
         return handle
 
-    def on_enter_released(self, step: Step) -> None:
-        """The session is released: the steps follow, if no reference is left.  (A listener, called by the session.)"""
-        if not self._holding:
-            self._release()
+    def on_transition(self, step: Step) -> None:
+        """The session took a step: the steps of Release follow, if it is the time.  (A listener.)"""
+        self._finish()
 
     def _logoff(self, handle: StoreHandle, flag: Logoff) -> LogoffStatus:
         if self._holding == [handle]:
@@ -109,15 +109,20 @@ class MessageStore:
         return self.session.status
 
     def _let_go(self, handle: StoreHandle) -> None:
-        if handle not in self._holding:
-            return
-        self._holding.remove(handle)
-        if self._holding:
-            return
-        if self._saved is not None and not self.session.complete:
-            self.session.logoff(self._saved)
-        self.session.release()
-        if self.session.complete:
+        """Take a reference back.  The last one goes only when its calls have succeeded; it may be tried again."""
+        if self._holding == [handle]:
+            saved = [f"logoff_{self._saved.name.lower()}"] if self._saved is not None else []
+            for event in [*([] if self.session.complete else saved), "release"]:
+                receipt = self.session.post(event)  # in the middle of a step it runs after that
+                if receipt.done:
+                    receipt.result()
+            self._saved = None
+        if handle in self._holding:
+            self._holding.remove(handle)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._opened and not self._holding and self.session.complete:
             self._release()
 
     def _release(self) -> None:
@@ -180,6 +185,8 @@ class StoreHandle:
             raise TypeError(f"store_logoff takes one of {', '.join(map(str, Logoff))}, not {flag!r}")
         if self._released or self.store.session.complete:
             self._usable()
+        if not self.store.references:
+            raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the last reference has gone; only release() may follow")
         status = self.store._logoff(self, flag)
         self._logged_off = self not in self.store._holding
         return status
