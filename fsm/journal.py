@@ -10,42 +10,36 @@ Theory.
    read is an error that names its line.
 2. A *start* record is a snapshot of where a session stands when its recording begins (again).  An *entry* is an event
    that was accepted or refused, with the same keys as the answers of `fsm replay`; `seq` counts from the start record.
-3. Accepted steps are heard of by a listener.  A refusal reaches no listener, so it is recorded by who asks: `fire`.
-4. Replay runs the entries on fresh sessions and compares what each entry says with what happens now, up to the first
+3. Replay runs the entries on fresh sessions and compares what each entry says with what happens now, up to the first
    divergence.  What an entry does not say is not compared; the wording of a reason never is.
 
-This file does not know what is recorded for whom, nor how it is shown.
+This file does not know how a journal is written (`recorder.py`), nor how it is shown.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
-from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from contextlib import suppress
+from typing import BinaryIO, Final, NamedTuple
 
 from fsm.chart import Chart, Configuration
-from fsm.session import Session, Step
+from fsm.session import Session
 from fsm.snapshot import SnapshotError, decode, encode, jsonable
 from fsm.verdict import Refused
 
-if TYPE_CHECKING:
-    from typing import Self
-
 __all__ = [
-    "VERSION", "Divergence", "Journal", "JournalError", "Record", "Replayed", "TornLine",
-    "check_header", "entry", "header", "is_torn", "records", "replay", "replayed", "start",
+    "LONGEST", "VERSION", "Divergence", "JournalError", "Record", "Replayed", "TornLine",
+    "check_header", "entry", "header", "is_torn", "parsed", "records", "replay", "replayed", "start",
 ]
 
 VERSION: Final = 1
 LONGEST: Final = 1 << 20
 """Bytes of a line; a longer one is an error, so that a file without line ends cannot fill the memory."""
-KEYS: Final = ("session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason", "start", "journal")
+WORDS: Final = frozenset(
+    ("session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason", "start", "journal")
+)
 HEAD: Final = b'{"journal": '
 
 
@@ -72,7 +66,9 @@ class TornLine(UserWarning):
 
 
 def header(chart: Chart) -> dict[str, object]:
-    """The first line of a journal."""
+    """The first line of a journal.  JournalError for a chart with a variable named like one of our keys."""
+    if strange := [name for name in chart.names if name in WORDS]:
+        raise JournalError(f"{chart.name} cannot have a journal: its variable {strange[0]!r} is a word of journals")
     return {"journal": VERSION, "chart": chart.name, "fingerprint": chart.fingerprint}
 
 
@@ -127,7 +123,7 @@ def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
     number = 0
     while line := source.readline(LONGEST + 1):
         number += 1
-        told = _object(line, number)
+        told = parsed(line, number)
         if told is None:
             warnings.warn(TornLine(number), stacklevel=2)
             return
@@ -151,13 +147,16 @@ def is_torn(line: bytes, number: int) -> bool:
     """
     if line.endswith(b"\n"):
         return False
+    with suppress(ValueError, RecursionError):
+        json.loads(line)
+        return False
     rest = line.rstrip(b"\0")
     # the first line is held to more than a brace, so that a damaged file of another kind is not taken for a journal
     return HEAD.startswith(rest[: len(HEAD)]) if number == 1 else rest[:1] in (b"", b"{")
 
 
-def _object(line: bytes, number: int) -> Mapping[str, object] | None:
-    """The object in a line; None when the line is torn."""
+def parsed(line: bytes, number: int) -> Mapping[str, object] | None:
+    """The object in a line of a journal; None when the line is torn.  JournalError when it is neither."""
     if len(line) > LONGEST:
         raise JournalError(f"longer than {LONGEST:,} bytes", number)
     try:
@@ -252,157 +251,3 @@ def replay(chart: Chart, source: BinaryIO) -> Divergence | None:
 
 def _same(told: object, now: object) -> bool:
     return type(told) is type(now) and told == now  # 1 and true are not the same word
-
-
-# ----------------------------------------------------------------------------------------------------------- writing
-
-
-class _Pen:
-    """What a journal keeps of an attached session, and the listener that tells it of accepted steps."""
-
-    def __init__(self, journal: Journal, name: str, stands: Configuration) -> None:
-        self.journal, self.name, self.stands, self.seq = journal, name, stands, 0
-
-    def on_transition(self, step: Step) -> None:
-        self.journal._note(self, step.event, step.before, step.after, None)
-
-
-class Journal:
-    """A journal file that sessions are attached to.  Use as a context manager, or `close()` it.
-
-    Each record is one write, so it outlives the process as soon as the trigger has returned; with `sync` it has also
-    reached the disk.  One process writes a journal at a time; sessions of several threads may share it.
-    An existing journal is continued: its torn last line is cut off with a TornLine warning.  JournalError when it is
-    no journal of this chart or is being written elsewhere; OSError as the system has it, and the file is as it was.
-    """
-
-    def __init__(self, chart: Chart, path: str | Path, *, sync: bool = False) -> None:
-        if strange := [name for name in chart.names if name in KEYS]:
-            raise JournalError(f"{chart.name} cannot be journalled: its variable {strange[0]!r} is a word of journals")
-        self.chart, self.path, self.sync = chart, Path(path), sync
-        self._lock = RLock()
-        self._pens: WeakKeyDictionary[Session, _Pen] = WeakKeyDictionary()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            self._continue()
-        except BaseException:
-            self.close()
-            raise
-
-    def _continue(self) -> None:
-        _claim(self._file)
-        with Path(self.path).open("rb") as source:
-            first = source.readline(LONGEST + 1)
-            told = _object(first, 1) if first else None
-            if told is not None:
-                _checked(self.chart, told)
-            size = source.seek(0, os.SEEK_END)
-            source.seek(max(0, size - LONGEST))
-            tail = source.read().rpartition(b"\n")[2]
-            if tail:
-                source.seek(0)
-                number = 1 + sum(1 for _ in iter(source.readline, b"")) - 1
-                if _object(tail, number) is None:
-                    warnings.warn(TornLine(number), stacklevel=4)
-                    os.ftruncate(self._file, size - len(tail))
-                else:
-                    os.write(self._file, b"\n")  # the line is whole, and only its end is missing
-        if told is None:
-            self._write(header(self.chart))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def attach(self, session: Session, name: str = "default") -> None:
-        """Record where this session stands, and from now on each of its accepted steps.
-
-        ValueError when the session is of another chart, or another attached one has this name.
-        """
-        if session.chart.fingerprint != self.chart.fingerprint:
-            raise ValueError(f"this is a journal of {self.chart.name}, not of {session.chart.name}")
-        with self._lock:
-            if session in self._pens or any(pen.name == name for pen in self._pens.values()):
-                raise ValueError(f"a session {name!r} is attached already; give this one another name")
-            pen = _Pen(self, name, session.configuration)
-            self._write(start(self.chart, name, pen.stands))
-            self._pens[session] = session.listen(pen)
-
-    def detach(self, session: Session) -> None:
-        """Stop recording this session.  Nothing happens when it was not attached."""
-        if (pen := self._pens.pop(session, None)) is not None:
-            session.forget(pen)
-
-    def fire(self, session: Session, event: str) -> Literal[True]:
-        """`session.fire(event)`, recording a refusal as well; it is raised all the same.
-
-        A listener's error that cancels the step leaves nothing to record.  KeyError when the session is not attached.
-        """
-        pen = self._pens[session]
-        # the session's own lock, where it has one, so that no other step falls between a refusal and its record
-        with getattr(session, "_lock", None) or nullcontext():
-            before = session.configuration
-            try:
-                return session.fire(event)
-            except Refused as refusal:
-                verdict = refusal.verdict
-                if verdict.event == event and verdict.configuration == before == session.configuration:
-                    self._note(pen, event, before, before, verdict.reason or "")
-                raise
-            except Exception:
-                if pen.stands == before != session.configuration:  # a listener raised before this one was told
-                    self._note(pen, event, before, session.configuration, None)
-                raise
-
-    def close(self) -> None:
-        """Detach all sessions and close the file.  Closing again does nothing."""
-        for session in tuple(self._pens):
-            self.detach(session)
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def _note(self, pen: _Pen, event: str, before: Configuration, after: Configuration, reason: str | None) -> None:
-        with self._lock:
-            if pen.stands != before:  # a step went unrecorded: another listener raised first, or the disk was full
-                self._write(start(self.chart, pen.name, before))
-                pen.seq, pen.stands = 0, before
-            self._write(entry(self.chart, pen.name, pen.seq + 1, event, before, after, reason))
-            pen.seq, pen.stands = pen.seq + 1, after
-
-    def _write(self, told: dict[str, object]) -> None:
-        if self._file < 0:
-            raise JournalError(f"the journal {self.path} is closed")
-        left = json.dumps(told).encode() + b"\n"
-        with self._lock:
-            end = os.lseek(self._file, 0, os.SEEK_END)
-            try:
-                while left:
-                    left = left[os.write(self._file, left) :]
-                if self.sync:
-                    os.fsync(self._file)
-            except BaseException:
-                with suppress(OSError):  # half a line in the middle would spoil what follows
-                    os.ftruncate(self._file, end)
-                raise
-
-
-def _checked(chart: Chart, told: Mapping[str, object]) -> None:
-    try:
-        check_header(chart, told)
-    except JournalError as error:
-        raise JournalError(str(error), 1) from None
-
-
-def _claim(file: int) -> None:
-    """Hold the file for this process alone, where the system can; the claim ends with the file or the process."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise JournalError("another process is writing this journal") from error

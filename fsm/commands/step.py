@@ -1,0 +1,100 @@
+"""`fsm step`: walk through a chart on the terminal; without one, or with `--trace`, the same walk as text or JSON.
+
+Exit status: 0; 1 when the walk stops at a refused event; 2 when what was given is no walk of this chart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from fsm.chart import Chart
+from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.journal import JournalError, TornLine
+from fsm.snapshot import SnapshotError
+from fsm.stepper import Stepper, TraceError, parse_trace
+from fsm.tell import as_data, as_text, shown
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `fsm step`."""
+    parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
+    parser.add_argument("--trace", metavar="a,b,c", help="walk these events and print the walk")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="begin with a snapshot, or with a journal's walk")
+    parser.add_argument("--session", metavar="NAME", help="which session of the journal, when it has several")
+    parser.add_argument("--goal", metavar="NAME", help="a state or output to show the way to (default: final)")
+    parser.add_argument("--format", choices=("text", "json"), help="print the walk like this, also on a terminal")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Walk; the exit status."""
+    chart = find_chart(args.chart)
+    stepper, torn = _begin(chart, args.source, args.session)
+    goal = args.goal if args.goal is not None else stepper.goals[0]
+    if goal not in stepper.goals:
+        raise CommandError(shown(f"{chart.name} has no state or output {goal!r} (it has {', '.join(stepper.goals)})"))
+    if args.trace is None and args.format is None and _is_terminal():
+        _full_screen(stepper, goal, torn)
+        return 0
+    try:
+        events = parse_trace(chart, args.trace or "")
+    except TraceError as error:
+        raise CommandError(shown(str(error))) from error
+    if torn:
+        print(f"fsm step: {torn}", file=sys.stderr)
+    refusal = stepper.walk(events)
+    way = stepper.way(goal)
+    if args.format == "json":
+        print(json.dumps(as_data(stepper, refusal, way), indent=1))
+    else:
+        text = as_text(stepper, refusal, way)
+        encoding = sys.stdout.encoding or "utf-8"  # a name must not end the program where it cannot be written
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end="")
+    return 1 if refusal is not None else 0
+
+
+def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepper, str]:
+    """The walk to begin with, and what is to be said of it."""
+    if source is None:
+        if session is not None:
+            raise CommandError("--session names a session of a journal; say which journal with --from FILE")
+        return Stepper(chart), ""
+    try:
+        with warnings.catch_warnings(record=True) as torn:
+            warnings.simplefilter("always", TornLine)
+            stepper = Stepper.load(chart, Path(source), session)
+    except OSError as error:
+        raise CommandError(f"cannot read {source}: {error.strerror}") from error
+    except (JournalError, SnapshotError, TraceError) as error:
+        raise CommandError(shown(f"{source}: {error}")) from error
+    return stepper, "; ".join(f"{source}: {one.message}" for one in torn)
+
+
+def _is_terminal() -> bool:
+    """Whether the full screen can be shown; Textual draws on standard error."""
+    screen = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.__stderr__) if stream is not None)
+    return screen and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+
+def _full_screen(stepper: Stepper, goal: str, told: str) -> None:
+    gc.disable()  # loading a library makes what stays: looking for garbage meanwhile takes a tenth of the start
+    try:
+        from fsm.tui import StepperApp
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "textual":
+            raise
+        remedy = "pip install 'fsm-logoff[step]', or print the walk with --format text"
+        raise CommandError(f"the full screen needs Textual: {remedy}") from None
+    finally:
+        gc.enable()
+    gc.freeze()
+    for name in ("COLUMNS", "LINES"):  # a size somebody exported would stand still when the terminal is resized
+        os.environ.pop(name, None)
+    StepperApp(stepper, goal, told).run()
