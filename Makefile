@@ -1,5 +1,6 @@
 # make tour    a walk through the machine          make bench     every speed the README speaks of, side by side
 # make test    everything CI does                  make diagrams  the gallery, drawn anew
+#                                                  make readme, make examples   what they show, made anew
 #
 # Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench
 
-.PHONY: tour test lint types tests versions bench diagrams lock clean
+.PHONY: tour test lint types tests versions bench diagrams readme examples lock clean
 
 tour: .venv/ready
 	@$(BIN)/fsm tour
@@ -34,6 +35,12 @@ bench: .venv/ready
 
 diagrams: .venv/ready
 	$(BIN)/python -m fsm.logoff.gallery
+
+readme: .venv/ready
+	$(BIN)/python -m tests.readme
+
+examples: .venv/ready
+	$(BIN)/python -m tests.test_examples
 
 lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
