@@ -1,0 +1,139 @@
+"""`fsm draw`: a chart, or what a flag, a path or a trace does in it, as SVG, DOT, Mermaid, a table, PNG or PDF.
+
+The drawing is done by `fsm/draw/`; this file chooses the look and finds a place for the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from fsm import draw
+from fsm.chart import Chart
+from fsm.commands import CommandError
+from fsm.commands.beside import add_chart_arguments, bounds, chart_of
+from fsm.condition import DefinitionError, label
+from fsm.variable import Choice, Sum
+
+__all__ = ["add_arguments", "run"]
+
+FORMATS: Final = ("svg", "dot", "mermaid", "table", "png", "pdf")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_chart_arguments(parser)
+    parser.add_argument("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)} (svg, or after the ending of -o)")
+    parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
+    parser.add_argument("--brief", action="store_true", help="the overview: events on the arrows, without conditions")
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument("--trace", metavar="A,B,C", help="pick out the rows that these events take")
+    look.add_argument("--flag", metavar="NAME", help="pick out every way on which this event or flag leads to the end")
+    look.add_argument("--path", metavar="ID", help="pick out one path of `fsm paths`")
+    look.add_argument("--counter", metavar="NAME", help="pick out what needs or moves this counter")
+    parser.add_argument("-o", dest="file", metavar="FILE", help="write it there instead of to standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw; the exit status."""
+    chart = chart_of(args)
+    format = _format(args)
+    if args.renderer not in draw.RENDERERS:
+        raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
+    if not 0 < args.timeout < float("inf"):
+        raise CommandError(f"--timeout is a number of seconds above 0, not {args.timeout:g}")
+    look = _look(chart, args)
+    try:
+        data = _drawn(chart, look, format, args)
+    except draw.DrawingError as error:
+        raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
+    _write(data, args.file, format)
+    return 0
+
+
+def _format(args: argparse.Namespace) -> str:
+    endings = {"mmd": "mermaid", "md": "table", "gv": "dot"}
+    ending = Path(args.file).suffix[1:].lower() if args.file else ""
+    format: str = args.format or endings.get(ending, ending if ending in FORMATS else "svg")
+    if format not in FORMATS:
+        near = get_close_matches(format, FORMATS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(FORMATS)}"
+        raise CommandError(f"there is no format {format!r}; {hint}")
+    return format
+
+
+def _look(chart: Chart, args: argparse.Namespace) -> draw.Look:
+    if args.flag is not None:
+        return draw.flag(chart, _event(chart, args.flag))
+    if args.counter is not None:
+        try:
+            return draw.counter(chart, args.counter)
+        except KeyError:
+            counters = [v.name for v in chart.variables if not isinstance(v, Choice)]
+            told = f"it has {', '.join(counters)}" if counters else "it has none"
+            raise CommandError(f"{chart.name} has no counter {args.counter!r}; {told}") from None
+    if args.trace is not None:
+        try:
+            return draw.trace(chart, args.trace)
+        except (draw.TraceError, DefinitionError) as error:
+            raise CommandError(str(error)) from None
+    return _path(chart, args) if args.path is not None else draw.whole(chart)
+
+
+def _event(chart: Chart, name: str) -> str:
+    """An event's name, or the first event that sets an enumerated variable to the value of that name."""
+    if name in chart.events:
+        return name
+    for row in chart.rows:
+        for effect in row.effects:
+            if not isinstance(effect.value, Sum) and label(effect.value[0]) == name:
+                return row.event
+    near = get_close_matches(name, chart.events, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(chart.events)}"
+    raise CommandError(f"{chart.name} has no event or flag {name!r}; {hint}")
+
+
+def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
+    from fsm.explore import ExploreError
+    from fsm.paths import Atlas, PathsError
+
+    try:
+        paths = Atlas(chart, bounds(args, chart)).paths
+    except ExploreError as error:
+        raise CommandError(f"{error} (--bound)") from error
+    except PathsError as error:
+        raise CommandError(str(error)) from error
+    for one in paths:
+        if one.id == args.path:
+            return draw.path(chart, one.rows, name=one.id, witness=one.witness or ())
+    known = f"they are {paths[0].id} to {paths[-1].id}" if paths else "it has none"
+    raise CommandError(f"{chart.name} has no path {args.path!r}; {known} (see `fsm paths`)")
+
+
+def _drawn(chart: Chart, look: draw.Look, format: str, args: argparse.Namespace) -> bytes:
+    if format == "dot":
+        return str(draw.graph(chart, look, brief=args.brief).source).encode()
+    if format == "mermaid":
+        return draw.mermaid(chart, look, brief=args.brief).encode()
+    if format == "table":
+        return draw.table(chart, look).encode()
+    return draw.image(chart, format, look, brief=args.brief, renderer=args.renderer, timeout=args.timeout)
+
+
+def _write(data: bytes, file: str | None, format: str) -> None:
+    if file is None:
+        if format in ("png", "pdf") and sys.stdout.isatty():
+            raise CommandError(f"{format} is not for a terminal; write it to a file with -o FILE.{format}")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(file).write_bytes(data)
+    except OSError as error:
+        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
+        raise CommandError(told, 1) from None

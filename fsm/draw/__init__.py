@@ -1,0 +1,135 @@
+"""Pictures of charts and sessions, with Graphviz, Mermaid and Markdown.
+
+    from fsm import draw
+    draw.svg(LOGOFF)                                          # the whole machine
+    draw.svg(session, came="submit,logoff_orderly")           # where a session stands, what is accepted, how it came
+    draw.svg(LOGOFF, draw.flag(LOGOFF, "logoff_orderly"))     # every way on which this event leads to the end
+    draw.svg(LOGOFF, draw.trace(LOGOFF, "submit,logoff_quiet"))
+    draw.graph(session)                                       # a graphviz.Digraph: .source, .render(), .pipe()
+    draw.mermaid(LOGOFF), draw.table(LOGOFF), draw.image(LOGOFF, "png")
+
+A *look* says what is picked out: `whole`, `flag`, `counter`, `rows`, `path`, `trace`, `position`.  Pictures of one
+chart share one layout, so nothing moves between them; only the first has to be laid out.
+Drawing reads a session and never runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
+
+from fsm.chart import Chart
+from fsm.draw.dot import digraph
+from fsm.draw.look import Look, TraceError, counter, flag, path, position, rows, trace, whole
+from fsm.draw.picture import (
+    Picture,
+    overview as _overview,
+    picture as _full,
+)
+from fsm.draw.rendering import FORMATS, RENDERERS, TIMEOUT, DrawingError, chosen, render
+from fsm.draw.vector import Layout
+from fsm.draw.words import Sums, identifier
+
+if TYPE_CHECKING:
+    import graphviz
+
+    from fsm.session import Session
+
+__all__ = [
+    "FORMATS", "RENDERERS", "TIMEOUT", "DrawingError", "Layout", "Look", "Subject", "TraceError", "counter", "flag",
+    "forget", "graph", "image", "layout", "mermaid", "mimebundle", "path", "position", "rows", "svg", "table", "trace",
+    "whole",
+]
+
+Subject: TypeAlias = "Chart | Session | type[Session]"
+"""What can be drawn: a chart, a session (its present configuration), or a session class (its chart)."""
+
+
+def graph(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
+          sums: Sums | None = None) -> graphviz.Digraph:
+    """The picture as a `graphviz.Digraph`, title and legend below it; `.source` is the DOT text.
+
+    Rows that are picked out begin with `»`, since Graphviz cannot colour one line of a label.
+    """
+    chart, shown = _seen(subject, look, came)
+    return digraph(_picture(chart, brief, sums), shown)
+
+
+def svg(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
+        sums: Sums | None = None, prefix: str = "", renderer: str = "auto", timeout: float = TIMEOUT) -> str:
+    """The picture as SVG.
+
+    `came` is the trace by which a session got where it is; `brief` draws the overview; `sums` are sums of counters
+    with a name of their own; `prefix` comes before every id, for several pictures on a page; `timeout` is in seconds.
+    ValueError for a renderer that there is not; DrawingError when none is there, or it fails; its `.dot` is the source.
+    """
+    chart, shown = _seen(subject, look, came)
+    return layout(chart, brief=brief, sums=sums, renderer=renderer, timeout=timeout).svg(shown, identifier(prefix))
+
+
+def image(subject: Subject, format: str, look: Look | None = None, *, came: str | Sequence[str] = (),
+          brief: bool = False, sums: Sums | None = None, renderer: str = "auto", timeout: float = TIMEOUT) -> bytes:
+    """The picture in any of FORMATS; png and pdf need the program `dot`.  Errors as of `svg`."""
+    if format == "svg":
+        return svg(subject, look, came=came, brief=brief, sums=sums, renderer=renderer, timeout=timeout).encode()
+    return render(graph(subject, look, came=came, brief=brief, sums=sums).source, format, renderer, timeout)
+
+
+def mermaid(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
+            sums: Sums | None = None) -> str:
+    """The picture as Mermaid text."""
+    from fsm.draw import markdown
+
+    chart, shown = _seen(subject, look, came)
+    return markdown.mermaid(_picture(chart, brief, sums), shown)
+
+
+def table(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (),
+          sums: Sums | None = None) -> str:
+    """Every row as a Markdown table; with a look, what is picked out begins with `»`."""
+    from fsm.draw import markdown
+
+    chart, shown = _seen(subject, look, came)
+    return markdown.table(chart, shown, sums)
+
+
+_layouts: WeakKeyDictionary[Chart, dict[tuple[object, ...], Layout]] = WeakKeyDictionary()
+
+
+def layout(chart: Chart, *, brief: bool = False, sums: Sums | None = None, renderer: str = "auto",
+           timeout: float = TIMEOUT) -> Layout:
+    """The chart laid out, ready to be coloured; made once for a chart, a renderer and these options."""
+    known = _layouts.setdefault(chart, {})
+    key = (brief, chosen(renderer), None if sums is None else tuple((name, str(sums[name])) for name in sums))
+    if key not in known:
+        drawn = _picture(chart, brief, sums)
+        known[key] = Layout(drawn, render(digraph(drawn).source, "svg", renderer, timeout))
+    return known[key]
+
+
+def forget(chart: Chart) -> None:
+    """Forget the layouts of a chart: the next picture is laid out anew.  For measuring, and after `dot` was changed."""
+    _layouts.pop(chart, None)
+
+
+def mimebundle(session: Session) -> dict[str, str]:
+    """What a notebook shows of a session: its picture, or, where nothing can render it, the DOT text; and its words."""
+    words = repr(session)
+    name = identifier("-".join(map(str, (session.chart.name, *session.configuration))))
+    try:
+        return {"text/plain": words, "image/svg+xml": svg(session, prefix=f"{name}-")}
+    except DrawingError as error:
+        return {"text/plain": f"{words}\n({error})", "text/vnd.graphviz": error.dot}
+
+
+def _picture(chart: Chart, brief: bool, sums: Sums | None) -> Picture:
+    return _overview(chart) if brief else _full(chart, sums)
+
+
+def _seen(subject: Subject, look: Look | None, came: str | Sequence[str]) -> tuple[Chart, Look]:
+    if isinstance(subject, Chart):
+        return subject, look or whole(subject)
+    if isinstance(subject, type):
+        return subject.chart, look or whole(subject.chart)
+    return subject.chart, look or position(subject.chart, subject.configuration, came, subject=subject)

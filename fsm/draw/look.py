@@ -1,0 +1,256 @@
+"""What is picked out in a picture: a flag, a path, a trace, a session.  Marks on rows and states, and nothing moves.
+
+Theory.
+1. A look gives rows and states one of five marks, `here`, `way`, `can`, `on`, `dim`; an arc or a heading has the
+   strongest mark of the rows it speaks of, in this order.
+2. *The rows of a flag* (any event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
+   rows, and every row on a way from there to a final state on which that variable keeps its value.  Where
+   the event sets nothing, its rows and whatever can follow.  A row counts when its guard is possible there for some
+   counts (`solver.possible`), which `tests/test_draw_look.py` compares with all ways within bounds.
+3. *The rows of a counter*: those that change it by themselves, and those that need it to be above 0.
+4. A trace is followed in the table, from a configuration, without running a session.
+
+This file does not know formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fsm.condition import All, Compare, Condition
+from fsm.solver import possible
+from fsm.variable import Choice, Sum
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart, Configuration, Row
+    from fsm.condition import Value
+
+__all__ = ["MARKS", "Look", "TraceError", "counter", "flag", "follow", "path", "position", "rows", "trace", "whole"]
+
+MARKS: Final = ("here", "way", "can", "on", "dim")
+"""The strongest first."""
+RANK: Final = {mark: place for place, mark in enumerate(MARKS)}
+
+
+class Look(NamedTuple):
+    """What is picked out, and how that is said: `rest` is the mark of everything that has none in `rows`, `states`."""
+
+    name: str
+    title: str
+    caption: tuple[str, ...] = ()
+    rows: Mapping[str, str] = {}
+    states: Mapping[str, str] = {}
+    rest: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+
+    def mark(self, ids: Iterable[str]) -> str:
+        """The strongest mark of these rows."""
+        strongest = len(MARKS)
+        for one in ids:
+            mark = self.rows.get(one, self.rest)
+            if mark and (rank := RANK[mark]) < strongest:
+                strongest = rank
+        return MARKS[strongest] if strongest < len(MARKS) else ""
+
+
+class TraceError(ValueError):
+    """A trace cannot be followed; `place` counts its events from 1, `event` is the one that is not legal there."""
+
+    def __init__(self, problem: str, place: int, event: str) -> None:
+        self.place, self.event = place, event
+        super().__init__(problem)
+
+
+def whole(chart: Chart, title: str | None = None) -> Look:
+    """Nothing picked out: the whole machine."""
+    return Look("whole", title or chart.name, (chart.doc,) if chart.doc else ())
+
+
+def rows(chart: Chart, ids: Iterable[str], *, name: str, title: str, caption: Sequence[str] = (),
+         told: str = "on the way") -> Look:
+    """These rows and the states they touch, the rest dimmed.  KeyError for an id the chart has not."""
+    picked = [chart.row(one) for one in ids]
+    states = dict.fromkeys(state for row in picked for state in (row.source, row.target))
+    return Look(name, title, tuple(caption), {row.id: "on" for row in picked}, dict.fromkeys(states, "on"), "dim",
+                (("on", told), ("dim", "the rest of the machine")))
+
+
+def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] = (), title: str | None = None) -> Look:
+    """One path: the rows it goes by, and, where it has a witness, the rows that stay on the way.
+
+    KeyError for an id the chart has not; TraceError when the witness is not legal.
+    """
+    steps = follow(chart, witness)
+    states = dict.fromkeys([chart.row(ids[0]).source, *(chart.row(one).target for one in ids)] if ids else [])
+    caption = [" → ".join(states)]
+    if witness:
+        caption.append("witness: " + ", ".join(witness))
+    look = rows(chart, ids, name=name, title=title or f"{chart.name}: path {name}", caption=caption,
+                told="the rows of the path")
+    staying = {row.id: "can" for row, _ in steps if row.id not in look.rows}
+    legend = (look.legend[0], *([("can", "what else happens in the witness")] if staying else []), look.legend[1])
+    return look._replace(rows={**look.rows, **staying}, legend=legend)
+
+
+# -------------------------------------------------------------------------------------------- flags, counters
+
+
+def flag(chart: Chart, event: str, title: str | None = None) -> Look:
+    """Every way on which this event leads to the end.  KeyError for an event the chart has not."""
+    chart.event(event)
+    picked, asked = _rows_of(chart, event)
+    look = rows(chart, [row.id for row in chart.rows if row.id in picked], name=event,
+                title=title or f"{chart.name}: {event}", told=f"can lie between {event} and the end")
+    caption = [chart.event(event).doc] if chart.event(event).doc else []
+    legend = list(look.legend)
+    if asked:
+        legend.insert(1, ("can", f"{event} is accepted here and changes nothing"))
+    marks = {**look.rows, **dict.fromkeys(asked, "can")}
+    return look._replace(caption=tuple(caption), rows=marks, legend=tuple(legend))
+
+
+def _rows_of(chart: Chart, event: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The rows on the ways of an event (rule 2), and its rows that set nothing and stay."""
+    choices = tuple(v.name for v in chart.variables if isinstance(v, Choice))
+    own = [row for row in chart.rows if row.event == event]
+    setting = [row for row in own if any(e.name in choices for e in row.effects)]
+    asked = tuple(row.id for row in own if setting and row not in setting and not row.moves)
+    begins = [row for row in own if row.id not in asked]
+    steps: list[tuple[Row, _Node, _Node]] = []
+    reached: list[_Node] = []
+    for row in begins:
+        for source in _nodes(chart, row.source, choices):
+            steps += [(row, source, target) for target in _targets(chart, row, source, {})]
+    waiting = [target for _, _, target in steps]
+    while waiting:
+        node = waiting.pop()
+        if node in reached:
+            continue
+        reached.append(node)
+        kept = dict(node.choices)
+        for row in chart.rows:
+            if row.source == node.state:
+                for target in _targets(chart, row, node, kept if setting else {}):
+                    steps.append((row, node, target))
+                    waiting.append(target)
+    home = {node for _, _, node in steps if chart.state(node.state).final}
+    while new := {source for _, source, target in steps if target in home} - home:
+        home |= new
+    final = {str(state) for state in chart.states if state.final}
+    return frozenset(row.id for row, _, to in steps if to in home and row.source not in final), asked
+
+
+class _Node(NamedTuple):
+    """A state with the values of its enumerated variables; counts are left open."""
+
+    state: str
+    choices: tuple[tuple[str, Value], ...]
+
+
+def _nodes(chart: Chart, state: str, choices: Sequence[str]) -> Iterable[_Node]:
+    found: list[tuple[tuple[str, Value], ...]] = [()]
+    for name in choices:
+        variable = chart.variable(name)
+        assert isinstance(variable, Choice)
+        found = [(*one, (name, value)) for one in found for value in variable.values]
+    for values in found:
+        node = _Node(state, values)
+        if possible(All(chart.state(state).invariant, *_are(chart, node)), chart) is not None:
+            yield node
+
+
+def _are(chart: Chart, node: _Node) -> Iterable[Condition]:
+    for name, value in node.choices:
+        variable = chart.variable(name)
+        assert isinstance(variable, Choice)
+        yield variable == value
+
+
+def _targets(chart: Chart, row: Row, source: _Node, kept: Mapping[str, Value]) -> Iterable[_Node]:
+    """Where the row leads from there: nowhere when it cannot be taken, or gives a kept variable another value."""
+    if possible(All(chart.state(row.source).invariant, row.guard, *_are(chart, source)), chart) is None:
+        return
+    choices = dict(source.choices)
+    for effect in row.effects:
+        if not isinstance(effect.value, Sum):
+            choices[effect.name] = effect.value[0]
+    if all(choices[name] == value for name, value in kept.items()):
+        yield _Node(row.target, tuple(choices.items()))
+
+
+def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence[str] = ()) -> Look:
+    """Every row that needs this counter above 0, or moves nothing but it.  KeyError when it is not a counter."""
+    if name not in chart.names or isinstance(chart.variable(name), Choice):
+        raise KeyError(name)
+    none = Compare(((name, 1),), "==", 0)
+    picked = [
+        row.id for row in chart.rows
+        if {effect.name for effect in row.effects} == {name} or possible(All(row.guard, none), chart) is None
+    ]
+    return rows(chart, picked, name=name, title=title or f"{chart.name}: {name}", caption=caption,
+                told=f"needs {name}, or changes {name} alone")
+
+
+# ------------------------------------------------------------------------------------------ traces, sessions
+
+
+def follow(chart: Chart, events: str | Sequence[str], start: Configuration | None = None,
+           ) -> tuple[tuple[Row, Configuration], ...]:
+    """The rows a trace takes and the configurations after them.
+
+    A trace is `submit,logoff_orderly` or the events one by one.  TraceError at the first event that is not legal;
+    DefinitionError for a guard that is a callable, which only a session can answer.
+    """
+    now = chart.start() if start is None else start
+    found = []
+    words = [word.strip() for word in events.split(",")] if isinstance(events, str) and events else list(events)
+    for place, event in enumerate(words, 1):
+        if event not in chart.events:
+            raise TraceError(f"event {place} of the trace, {event!r}, is no event of {chart.name}", place, event)
+        values = chart.values(now)
+        row = next((row for row in chart.rows_for(str(now[0]), event) if row.guard.holds(values)), None)
+        if row is None:
+            told = f"event {place} of the trace, {event!r}, is not legal in: {chart.describe(now)}"
+            raise TraceError(told, place, event)
+        new = {effect.name: effect.new(values) for effect in row.effects}
+        now = (row.target, *(new.get(name, value) for name, value in values.items()))
+        found.append((row, now))
+    return tuple(found)
+
+
+def trace(chart: Chart, events: str | Sequence[str], title: str | None = None, *,
+          start: Configuration | None = None) -> Look:
+    """The rows a trace takes, and where it ends.  TraceError when it is not legal."""
+    steps = follow(chart, events, start)
+    end = steps[-1][1] if steps else chart.start() if start is None else start
+    told = ", ".join(f"{place} {row.event}" for place, (row, _) in enumerate(steps, 1))
+    states = {state: "way" for row, _ in steps for state in (row.source, row.target)}
+    return Look("trace", title or f"{chart.name}: a trace", (told or "nothing happened", f"now {chart.describe(end)}"),
+                {row.id: "way" for row, _ in steps}, {**states, str(end[0]): "here"}, "dim",
+                (("here", "where it stands"), ("way", "the way it came"), ("dim", "not used")))
+
+
+def position(chart: Chart, now: Configuration, came: str | Sequence[str] = (), *, start: Configuration | None = None,
+             subject: object = None, title: str | None = None) -> Look:
+    """Where something stands, what is accepted there, and the way it came when that is given.
+
+    `subject` is what callable guards are asked about.  TraceError when `came` is not legal or leads somewhere else.
+    """
+    steps = follow(chart, came, start) if came else ()
+    if steps and steps[-1][1] != now:
+        told = f"the trace leads to: {chart.describe(steps[-1][1])}; the session is: {chart.describe(now)}"
+        raise TraceError(told, len(steps), steps[-1][0].event)
+    values, state = chart.values(now), str(now[0])
+    marks = {row.id: "way" for row, _ in steps}
+    enabled = [row for row in chart.rows if row.source == state and row.guard.holds(values, subject)]
+    can = dict.fromkeys((row.id for row in enabled), "can")
+    states = {s: "way" for row, _ in steps for s in (row.source, row.target)}
+    outputs = " ".join(chart.flag_names(chart.flags(now)))
+    caption: tuple[str, ...] = (f"now {chart.describe(now)}{f' · {outputs}' if outputs else ''}",)
+    legend = [("here", "where it stands"), ("can", "accepted now"), ("dim", "not accepted now")]
+    if steps:
+        legend.insert(1, ("way", "the way it came"))
+        caption += ("came by " + ", ".join(row.event for row, _ in steps),)
+    return Look("session", title or f"{chart.name}: {state}", caption, {**marks, **can}, {**states, state: "here"},
+                "dim", tuple(legend))

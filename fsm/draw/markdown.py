@@ -1,0 +1,129 @@
+"""A picture as text for a Markdown page: Mermaid, which many viewers draw themselves, and a table of all rows.
+
+Theory.
+1. Mermaid draws one of several loops of a state and drops the others, so rows that stay are lines of the state here,
+   too.  Above each statement a comment names the ids of its rows.
+2. Mermaid cannot colour or indent a single line: what is picked out begins with `»`, and a row under a heading with
+   `·`; states are coloured.
+3. Names are data.  In Mermaid whatever is not a letter, a digit or harmless punctuation becomes a character entity;
+   in the table names stand in code spans, or, where those would not hold, as entities.  So no name can become a link,
+   an element, a directive, or another cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from fsm.draw.look import Look
+from fsm.draw.picture import Line, row_ids
+from fsm.draw.style import LIGHT
+from fsm.draw.words import Sums, guard_text, identifier, shown, shown_text, sums_of
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+    from fsm.draw.picture import Picture
+
+__all__ = ["code", "mermaid", "prose", "table"]
+
+CLASSES: Final = {
+    "here": f"fill:{LIGHT['glow']},stroke:{LIGHT['here']},stroke-width:3px,color:{LIGHT['ink']}",
+    "way": f"fill:{LIGHT['tint']},stroke:{LIGHT['way']},stroke-width:2px,color:{LIGHT['ink']}",
+    "on": f"fill:{LIGHT['tint']},stroke:{LIGHT['on']},stroke-width:2px,color:{LIGHT['ink']}",
+    "dim": f"fill:{LIGHT['box']},stroke:{LIGHT['faint']},color:{LIGHT['soft']}",
+}
+
+
+# ------------------------------------------------------------------------------------------------- Mermaid
+
+
+def mermaid(picture: Picture, look: Look) -> str:
+    """The picture as a Mermaid state diagram, ending with a line end."""
+    chart = picture.chart
+    lines = ["stateDiagram-v2", f"  accTitle: {_text(shown(look.title))}", "  direction TB"]
+    lines += [f"  classDef {mark} {style}" for mark, style in CLASSES.items()]
+    for box in picture.boxes:
+        lines.append(f'  state "{_text(shown(box.state))}" as {_id(box.state)}')
+        lines += [f"  {_id(box.state)} : {_text(box.note)}"] if box.note else []
+        for one in _joined(box.lines):
+            lines += _ids([one])
+            lines.append(f"  {_id(box.state)} : {_marked(one, look)}")
+    lines.append(f"  [*] --> {_id(chart.initial)}")
+    for arc in picture.arcs:
+        lines += _ids(arc.lines)
+        label = "<br/>".join(_marked(one, look) for one in _joined(arc.lines))
+        lines.append(f"  {_id(arc.source)} --> {_id(arc.target)} : {label}")
+    lines += [f"  {_id(state)} --> [*]" for state in chart.states if state.final]
+    for state in chart.states:
+        mark = look.states.get(state, look.rest)
+        if mark in CLASSES:
+            lines.append(f"  class {_id(state)} {mark}")
+    return "\n".join(lines) + "\n"
+
+
+def _ids(lines: Sequence[Line]) -> Iterable[str]:
+    ids = " ".join(identifier(row) for row in row_ids(lines))
+    if ids:
+        yield f"  %% rows: {ids}"
+
+
+def _id(state: str) -> str:
+    return "s_" + re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", state)
+
+
+def _joined(lines: Sequence[Line]) -> Iterable[Line]:
+    """The lines with those of one row, or of one heading, put together: Mermaid breaks lines where it likes."""
+    for (rows, heading), group in groupby(lines, lambda line: (line.rows, line.heading)):
+        first, *more = group
+        yield Line(rows, " ".join([first.text, *(line.text.strip("\u00a0") for line in more)]), heading)
+
+
+def _marked(line: Line, look: Look) -> str:
+    bare = line.text.lstrip("\u00a0")
+    mark = "» " if not line.heading and look.mark(line.rows) not in ("", "dim") else ""
+    return ("· " if bare != line.text else "") + mark + _text(bare)
+
+
+def _text(text: str) -> str:
+    return re.sub(r"[^\w .,+=()/·»-]", lambda found: f"#{ord(found[0])};", text)
+
+
+# --------------------------------------------------------------------------------------------------- table
+
+
+def table(chart: Chart, look: Look, sums: Sums | None = None) -> str:
+    """Every row of the chart as a Markdown table, in the chart's order, ending with a line end."""
+    named = sums_of(chart) if sums is None else sums
+    heads = ["row", "from", "event", "condition", "effect", "to", "why"]
+    lines = []
+    for row in chart.rows:
+        guard = guard_text(row.guard, named)
+        why = prose(" ".join(part for part in (row.why, f"({', '.join(row.cites)})" if row.cites else "") if part))
+        cells = [code(shown(row.id)), code(shown(row.source)), code(shown(row.event)),
+                 code(guard) if guard else "", code(row.effect_text) if row.effects else "",
+                 code(shown(row.target)) if row.moves else "stays", why]
+        mark = look.mark((row.id,))
+        lines.append([{"": "", "dim": ""}.get(mark, "»"), *cells] if look.rest else cells)
+    heads = [" ", *heads] if look.rest else heads
+    return "\n".join(["| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *lines)]) + "\n"
+
+
+def code(text: str) -> str:
+    """A name or an expression as a code span of a table cell."""
+    if text.strip() == text and not re.search(r"[|`\\]", text):
+        return f"`{text}`"
+    return f"<code>{_entities(text)}</code>"
+
+
+def prose(text: str) -> str:
+    """Words of the chart's author as words of a table cell or a paragraph: nothing in them is markup."""
+    special = r"[^\w .,;()'@:→-]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=/)|@"
+    return re.sub(special, lambda found: _entities(found[0]), shown_text(text))
+
+
+def _entities(text: str) -> str:
+    return "".join(
+        c if c.isalnum() or c == " " else "<span>@</span>" if c == "@" else f"&#{ord(c)};" for c in text
+    )

@@ -1,0 +1,240 @@
+"""A chart as a picture without a format: boxes for states, arcs between them, and a line for every row.
+
+Theory.
+1. A row that stays is a line inside its state's box, as UML draws internal transitions: loops would hide each other.
+2. All rows that run between the same two states share one arc; each is a line of the arc's label.
+3. Every row has exactly one line (wrapped when it is long), which carries its id.  A test counts them in every format.
+   In the overview a line speaks of all rows of one event; then, too, a row is on one line only.
+4. What several rows of a box or an arc have in common, conditions and effects, is said once, on a line of its own
+   above them; the rows say only the rest.  Nothing is left out: a heading and its row together are the whole row.
+5. Boxes, arcs and lines come in the chart's order, so that the same chart is always the same picture.
+
+This file does not know how a picture is written, coloured or laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fsm.condition import ALWAYS
+from fsm.draw.words import Sums, conditions, guard_text, identifier, shown, sums_of, wrap
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart, Row, State
+
+__all__ = ["Arc", "Box", "Line", "Picture", "beginnings", "overview", "picture", "row_ids"]
+
+WIDTH: Final = 48
+"""Characters of a line before it is wrapped."""
+WORTH: Final = 24
+"""Characters that a heading must save; below that the rows are easier to read in full."""
+INDENT: Final = "\u00a0\u00a0\u00a0"
+
+
+class Line(NamedTuple):
+    """One line of a box or an arc: the rows it speaks of, and its text.
+
+    A heading speaks of all rows below it.  A long row is several lines one after the other with the same id.
+    """
+
+    rows: tuple[str, ...]
+    text: str
+    heading: bool = False
+
+
+class Box(NamedTuple):
+    """A state: what stands under its name, and a line for every row that stays."""
+
+    state: State
+    note: str
+    lines: tuple[Line, ...]
+
+    @property
+    def id(self) -> str:
+        """`n-open`."""
+        return f"n-{identifier(self.state)}"
+
+
+class Arc(NamedTuple):
+    """All rows from one state to another."""
+
+    source: str
+    target: str
+    lines: tuple[Line, ...]
+
+    @property
+    def id(self) -> str:
+        """`e-open-to-released`."""
+        return f"e-{identifier(self.source)}-to-{identifier(self.target)}"
+
+
+class Picture(NamedTuple):
+    """A whole chart, drawn nowhere yet; `legend` says in words how it is read."""
+
+    chart: Chart
+    boxes: tuple[Box, ...]
+    arcs: tuple[Arc, ...]
+    legend: tuple[str, ...]
+
+
+def row_ids(lines: Iterable[Line]) -> tuple[str, ...]:
+    """The rows of some lines, each once."""
+    return tuple(dict.fromkeys(row for line in lines if not line.heading for row in line.rows))
+
+
+def beginnings(lines: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
+    """Each line, and whether a row begins with it."""
+    last: tuple[str, ...] | None = None
+    for line in lines:
+        yield line, not line.heading and line.rows != last
+        last = None if line.heading else line.rows
+
+
+def picture(chart: Chart, sums: Sums | None = None) -> Picture:
+    """The picture of a chart; `sums` are sums of counters with a name of their own (usually the chart's)."""
+    named = sums_of(chart) if sums is None else sums
+    return _picture(chart, lambda rows: _lines(rows, named), _legend(named))
+
+
+def overview(chart: Chart) -> Picture:
+    """The same boxes and arcs with less to read: on an arc a line for each event, in a box the number of its rows."""
+    return _picture(chart, _events, (BRIEF,))
+
+
+def _picture(chart: Chart, lines: Callable[[list[Row]], tuple[Line, ...]], legend: tuple[str, ...]) -> Picture:
+    boxes = tuple(
+        Box(state, _note(chart, state), lines([r for r in chart.rows if r.source == state and not r.moves]))
+        for state in chart.states
+    )
+    arcs = tuple(
+        Arc(source, target, lines([r for r in chart.rows if (r.source, r.target) == (source, target)]))
+        for source, target in dict.fromkeys((r.source, r.target) for r in chart.rows if r.moves)
+    )
+    return Picture(chart, boxes, arcs, legend)
+
+
+def _note(chart: Chart, state: State) -> str:
+    """What stands under the name of a final state: the first clause said of it, or its outputs."""
+    if not state.final:
+        return ""
+    clause = state.doc.partition(";")[0].strip()
+    if clause and len(clause) <= WIDTH:
+        return shown(clause)
+    return shown(", ".join(o.name for o in chart.outputs if o.guard == ALWAYS and state in (o.states or (state,))))
+
+
+ENDS: Final = "The dot is the start, the double outline the end."
+BRIEF: Final = f"An arrow lists the events that go this way, and how many rows when there are several. {ENDS}"
+
+
+def _legend(sums: Sums) -> tuple[str, ...]:
+    form = "event [condition] / effect: the event happens, if the condition holds, with this effect."
+    share = "Indented lines share the condition and the effect above them."
+    where = f"A line inside a state stays there; a line on an arrow goes where the arrow goes. {ENDS}"
+    named = "; ".join(f"{shown(name)} = {one}" for name, one in sums.items())
+    return (f"{form} {share}", where, *([named] if named else []))
+
+
+def _events(rows: list[Row]) -> tuple[Line, ...]:
+    if rows and not rows[0].moves:
+        told = f"{len(rows)} rows stay here" if len(rows) > 1 else "1 row stays here"
+        return (Line(tuple(row.id for row in rows), told),)
+    lines = []
+    for event in dict.fromkeys(row.event for row in rows):
+        ids = tuple(row.id for row in rows if row.event == event)
+        lines.append(Line(ids, shown(event) + (f" ({len(ids)})" if len(ids) > 1 else "")))
+    return tuple(lines)
+
+
+# ------------------------------------------------------------------------------------------- rows as lines
+
+
+class _Said(NamedTuple):
+    """A row as what can be shared: its conditions and its effects, as texts."""
+
+    row: Row
+    guards: tuple[str, ...]
+    effects: tuple[str, ...]
+
+    def without(self, other: tuple[tuple[str, ...], tuple[str, ...]]) -> _Said:
+        guards = tuple(text for text in self.guards if text not in other[0])
+        return _Said(self.row, guards, tuple(text for text in self.effects if text not in other[1]))
+
+
+def _lines(rows: Sequence[Row], sums: Sums) -> tuple[Line, ...]:
+    said = [_said(row, sums) for row in rows]
+    if len(said) == 1 and said[0].row.moves:
+        return tuple(_alone(said[0]))
+    clusters: list[tuple[int, list[Line]]] = []
+    rest = said
+    while (shared := _most_shared(rest)) is not None:
+        inside = [one for one in rest if _has(one, shared)]
+        rest = [one for one in rest if not _has(one, shared)]
+        lines = [Line(tuple(one.row.id for one in inside), text, heading=True) for text in _heading(shared)]
+        for one in inside:
+            lines += _row_lines(one.without(shared), INDENT)
+        clusters.append((said.index(inside[0]), lines))
+    clusters += [(said.index(one), _row_lines(one, "")) for one in rest]
+    return tuple(line for _, lines in sorted(clusters, key=lambda cluster: cluster[0]) for line in lines)
+
+
+def _said(row: Row, sums: Sums) -> _Said:
+    guards = [part for part in conditions(row.guard) if part != ALWAYS]
+    return _Said(row, tuple(guard_text(part, sums) for part in guards), tuple(map(str, row.effects)))
+
+
+def _has(one: _Said, shared: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+    return all(text in one.guards for text in shared[0]) and all(text in one.effects for text in shared[1])
+
+
+def _most_shared(rows: Sequence[_Said]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The conditions and effects whose being said once saves most; None when no heading is worth its line."""
+    best, most = None, WORTH
+    tried: dict[tuple[tuple[str, ...], tuple[str, ...]], None] = {}
+    for one, other in combinations(rows, 2):
+        guards = tuple(text for text in one.guards if text in other.guards)
+        tried[guards, tuple(text for text in one.effects if text in other.effects)] = None
+    for shared in tried:
+        text = sum(len(part) + 5 for part in (*shared[0], *shared[1]))
+        inside = [one for one in rows if _has(one, shared)]
+        if max(len(_in_full(one)) for one in inside) <= WIDTH:
+            continue  # they fit as they are
+        saved = text * (len(inside) - 1)
+        if saved > most:
+            best, most = shared, saved
+    return best
+
+
+def _in_full(one: _Said) -> str:
+    return " ".join(part for part in (shown(one.row.event), _guard(one.guards), _effect(one.effects)) if part)
+
+
+def _guard(guards: Sequence[str]) -> str:
+    parts = [f"({text})" if " or " in text and len(guards) > 1 else text for text in guards]
+    return f"[{' and '.join(parts)}]" if parts else ""
+
+
+def _effect(effects: Sequence[str]) -> str:
+    return f"/ {', '.join(effects)}" if effects else ""
+
+
+def _heading(shared: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
+    guard, effect = _guard(shared[0]), _effect(shared[1])
+    if len(guard) + 1 + len(effect) <= WIDTH:
+        return [f"{guard} {effect}".strip()]
+    return [line for text in (guard, effect) if text for line in wrap(text, WIDTH)]
+
+
+def _row_lines(one: _Said, indent: str) -> list[Line]:
+    first, *more = wrap(_in_full(one), WIDTH)
+    rows = (one.row.id,)
+    return [Line(rows, indent + first), *(Line(rows, indent + INDENT + text) for text in more)]
+
+
+def _alone(one: _Said) -> Iterable[Line]:
+    """The only row of an arc has its guard and its effect on lines of their own."""
+    for text in (shown(one.row.event), _guard(one.guards), _effect(one.effects)):
+        for piece in wrap(text, WIDTH) if text else ():
+            yield Line((one.row.id,), piece)

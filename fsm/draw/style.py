@@ -1,0 +1,61 @@
+"""The colours of pictures, in light and dark, and the style sheet made of them.
+
+The five marks have Okabe and Ito's hues, darkened or lightened until they read as text on both papers; colour-blind
+readers can tell them apart, and each also differs from the others in width, dashes, underlining or ground.
+This file knows no pictures.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["DARK", "HUES", "LIGHT", "STYLE"]
+
+LIGHT: Final = {
+    "paper": "#ffffff", "box": "#f6f8fa", "ink": "#1f2328", "soft": "#59636e", "dim": "#929ca6", "edge": "#59636e",
+    "faint": "#d5dae0", "on": "#0060a8", "way": "#0060a8", "can": "#00704e", "here": "#b84a00", "glow": "#fff1e0",
+    "tint": "#dcecfb",
+}
+DARK: Final = {
+    "paper": "#0d1117", "box": "#161b22", "ink": "#e6edf3", "soft": "#9ea7b3", "dim": "#717a84", "edge": "#9ea7b3",
+    "faint": "#343b43", "on": "#63b8f5", "way": "#63b8f5", "can": "#3fce9f", "here": "#ff9d4d", "glow": "#33210f",
+    "tint": "#12283d",
+}
+
+
+HUES: Final = {"on": "blue", "way": "blue", "can": "green", "here": "orange", "dim": "grey"}
+"""The colours in words."""
+
+
+def _rules(c: dict[str, str]) -> str:
+    rules = {
+        ".paper": f"fill:{c['paper']}",
+        "text": f"fill:{c['ink']};stroke:{c['paper']}",
+        ".shared text": f"fill:{c['soft']}",
+        ".note": f"fill:{c['soft']}",
+        ".box": f"fill:{c['box']};stroke:{c['edge']}",
+        ".line": f"stroke:{c['edge']}",
+        ".tip": f"fill:{c['edge']};stroke:{c['edge']}",
+        ".start>*": f"fill:{c['ink']};stroke:{c['ink']}",
+        ".dim>.box,.fsm .dim>.line": f"stroke:{c['faint']}",
+        ".dim>.tip": f"fill:{c['faint']};stroke:{c['faint']}",
+        ".dim>text": f"fill:{c['dim']}",
+    }
+    for mark in ("on", "way", "can", "here"):
+        rules[f".{mark}>.box,.fsm .{mark}>.line"] = f"stroke:{c[mark]}"
+        rules[f".{mark}>.tip"] = f"fill:{c[mark]};stroke:{c[mark]}"
+        rules[f".{mark}>text"] = f"fill:{c[mark]}"
+    rules[".here>.box"] = f"stroke:{c['here']};fill:{c['glow']}"
+    return "".join(f".fsm {name}{{{rule}}}" for name, rule in rules.items())
+
+
+STYLE: Final = (
+    ".fsm text{font-family:Arial,Helvetica,'Liberation Sans',sans-serif;font-size:11px;white-space:pre;"
+    "paint-order:stroke;stroke-width:3px;stroke-linejoin:round}"
+    ".fsm .state text{stroke:none!important}.fsm .heading{font-size:16px}.fsm .line{fill:none!important}"
+    ".fsm .on>.box,.fsm .on>.line,.fsm .way>.box,.fsm .way>.line{stroke-width:2}"
+    ".fsm .can>.line{stroke-width:2;stroke-dasharray:7 3}.fsm .here>.box,.fsm .here>.line{stroke-width:3}"
+    ".fsm .way>text{text-decoration:underline}.fsm .can>text{text-decoration:underline dotted}"
+    f"{_rules(LIGHT)}@media (prefers-color-scheme:dark){{{_rules(DARK)}}}"
+)
+"""Put into every SVG.  All rules begin with `.fsm`, so they touch nothing else on a page."""

@@ -1,0 +1,120 @@
+"""How the parts of a chart are written in a picture: guards, effects, names, and ids.
+
+Theory.
+1. The words are the chart's own.  A sum of counters that has a name (`in flight` for `inbound + outbound`) is written
+   by it, since a reader meets the same sum many times; the legend says what it stands for.
+2. A name is shown, never interpreted.  What cannot be seen (controls, line ends, marks that turn the direction of the
+   text, halves of surrogate pairs) is written out as `\\u202e`, blanks at the ends as `␣`; a name in a right-to-left
+   script is isolated, so that it cannot change the order of what stands around it.
+3. An id has only letters, digits, `_`, `.` and `-`, and two names never share one.
+
+This file does not know any output format; each renderer does its own escaping on top.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from fsm.condition import All, AnyOf, Compare, Condition, sum_text
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+    from fsm.variable import Sum
+
+__all__ = ["Sums", "broken", "conditions", "guard_text", "identifier", "shown", "shown_text", "sums_of", "wrap"]
+
+Sums: TypeAlias = "Mapping[str, Sum]"
+"""Sums of counters that have a name of their own, by that name."""
+
+LONGEST: Final = 80
+"""Characters of one name that are shown; the rest is cut with an ellipsis (its id stays whole)."""
+
+
+def shown(name: str) -> str:
+    """A name as it may stand in a picture."""
+    text = re.sub("^ +| +$| {2,}", lambda found: "␣" * len(found[0]), shown_text(name))  # else they would be dropped
+    if len(text) > LONGEST:
+        text = text[: LONGEST - 1] + "…"
+    if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
+        return f"\u2068{text}\u2069"
+    return text or "␣"
+
+
+def _visible(character: str) -> str:
+    if character != " " and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Cn", "Co"):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def shown_text(text: str) -> str:
+    """Prose as it may stand in a picture: like `shown`, but as long as it is."""
+    return text if text.isprintable() and text.isascii() else "".join(map(_visible, text))
+
+
+def identifier(name: str) -> str:
+    """A name as part of an id: other characters become `_x` and their number in hexadecimal, and `_`."""
+    return re.sub(r"[^A-Za-z0-9_.-]|_(?=x)", lambda found: f"_x{ord(found[0]):x}_", name)
+
+
+def sums_of(chart: Chart) -> Sums:
+    """The named sums a chart brings with it, if any."""
+    found: Sums = getattr(chart, "sums", {})
+    return found
+
+
+def conditions(guard: Condition) -> tuple[Condition, ...]:
+    """The conditions that must all hold, each once, in the order they are written in."""
+    return tuple(dict.fromkeys(guard.parts() if isinstance(guard, All) else (guard,)))
+
+
+def guard_text(guard: Condition, sums: Sums) -> str:
+    """A guard in words; empty when it always holds.  Without named sums it is what `str(guard)` says."""
+    if isinstance(guard, Compare):
+        return f"{_sum_words(guard.terms, sums)} {guard.op} {guard.bound}"
+    if isinstance(guard, All):
+        parts = conditions(guard)
+        return " and ".join(_inside(part, sums) for part in parts) if len(parts) != 1 else guard_text(parts[0], sums)
+    if isinstance(guard, AnyOf) and guard.parts():
+        return " or ".join(_inside(part, sums) for part in guard.parts())
+    return shown(str(guard))
+
+
+def _inside(part: Condition, sums: Sums) -> str:
+    text = guard_text(part, sums)
+    return f"({text})" if isinstance(part, (All, AnyOf)) and part.parts() else text
+
+
+def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
+    rest, said = dict(terms), []
+    for name, named in sorted(sums.items(), key=lambda item: -len(item[1].terms)):
+        if named.terms and not named.constant and all(rest.get(n) == factor for n, factor in named.terms):
+            rest = {n: factor for n, factor in rest.items() if n not in dict(named.terms)}
+            said.append(shown(name))
+    return " + ".join([*said, *([sum_text(tuple(rest.items()))] if rest or not said else [])])
+
+
+def broken(text: str, letters: int) -> Iterator[str]:
+    """Prose in lines of at most that many characters where its words allow it; one line at least."""
+    line = ""
+    for word in text.split(" "):
+        if line and len(line) + 1 + len(word) > letters:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    yield line
+
+
+def wrap(text: str, width: int) -> Sequence[str]:
+    """A row in lines of about that many characters, one at least, broken before `and`, `or`, `/` and after commas."""
+    lines, line = [], ""
+    for piece in re.split(r" (?=and |or |/ |\[)|(?<=,) ", text):
+        if line and len(line) + 1 + len(piece) > width:
+            lines.append(line)
+            line = piece
+        else:
+            line = f"{line} {piece}" if line else piece
+    return [*lines, line]
