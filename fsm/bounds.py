@@ -1,0 +1,188 @@
+"""Bounds: conditions over the variables of a chart, as people type them.
+
+    inbound <= 1        OUTBOUND + READY + DEFERRED <= 2        2 * ready + 1 < 6        request in (none, ORDERLY)
+
+The language is that of guards (`condition.py`): a sum of counters against a whole number, an enumerated variable
+against its values, joined with `and`, `or`, `not`.  Names are read without regard to case where that leaves no doubt.
+The text is taken apart by Python's own parser and never run.  This file does not know what a bound is used for.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
+
+from fsm.condition import OPERATORS, All, Among, AnyOf, Compare, Condition, Opaque, Value, label, negated
+from fsm.variable import Choice, Counter, Variable
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+
+__all__ = ["BoundError", "atoms", "bounds_of", "read_bound"]
+
+LONGEST: Final = 1_000
+TURNED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+SIGNS: Final[dict[type[ast.cmpop], str]] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.In: "in", ast.NotIn: "not in",
+}
+
+
+class BoundError(ValueError):
+    """A bound that cannot be read, or does not fit the chart.  `bound` is the text as it was given."""
+
+    def __init__(self, bound: object, problem: str) -> None:
+        self.bound = bound
+        told = repr(bound) if isinstance(bound, str) else repr(str(bound))
+        super().__init__(f"bound {told if len(told) <= 80 else told[:77] + '...'}: {problem}")
+
+
+def bounds_of(chart: Chart, bounds: Iterable[str | Condition] | str | Condition) -> tuple[Condition, ...]:
+    """Bounds (or a single one) as conditions on this chart.  BoundError for one that cannot be read or does not fit."""
+    if isinstance(bounds, (str, Condition)):
+        bounds = (bounds,)
+    return tuple(read_bound(chart, bound) for bound in bounds)
+
+
+def read_bound(chart: Chart, bound: str | Condition) -> Condition:
+    """One bound, given as text or as a condition, checked against the chart.  BoundError when it does not fit."""
+    if isinstance(bound, Condition):
+        for name in sorted(bound.names() - set(chart.names)):
+            raise BoundError(bound, _unknown(chart, name))
+        if any(isinstance(atom, Opaque) for atom in atoms(bound)):
+            raise BoundError(bound, "a callable says nothing that could be decided beforehand; compare counters")
+        return bound
+    if len(bound) > LONGEST:
+        raise BoundError(bound, f"it is {len(bound)} characters long, and a bound has at most {LONGEST}")
+    try:
+        tree = ast.parse(bound.strip(), mode="eval")
+        return _Reader(chart, bound).condition(tree.body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if isinstance(error, BoundError):
+            raise
+        raise BoundError(bound, "it cannot be read; write it like 'inbound + outbound <= 2'") from None
+
+
+def atoms(condition: Condition) -> Iterable[Condition]:
+    """The comparisons and callables a condition is joined of."""
+    parts = condition.parts()
+    if not parts and not isinstance(condition, (All, AnyOf)):
+        yield condition
+    for part in parts:
+        yield from atoms(part)
+
+
+class _Reader:
+    """Turns the parsed text into a condition."""
+
+    def __init__(self, chart: Chart, text: str) -> None:
+        self.chart, self.text = chart, text
+
+    def wrong(self, problem: str) -> BoundError:
+        return BoundError(self.text, problem)
+
+    def condition(self, node: ast.expr) -> Condition:
+        if isinstance(node, ast.BoolOp):
+            parts = [self.condition(part) for part in node.values]
+            return All(*parts) if isinstance(node.op, ast.And) else AnyOf(*parts)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return negated(self.condition(node.operand))
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            parts = [self.pair(sides[n], SIGNS.get(type(op), "is"), sides[n + 1]) for n, op in enumerate(node.ops)]
+            return parts[0] if len(parts) == 1 else All(*parts)
+        for inner in ast.walk(node):
+            if isinstance(inner, (ast.BitAnd, ast.BitOr, ast.Invert)):
+                raise self.wrong("conditions are joined with and, or, not in a text, not with & | ~")
+        raise self.wrong(f"{ast.unparse(node)!r} compares nothing; write it like 'inbound + outbound <= 2'")
+
+    def pair(self, left: ast.expr, sign: str, right: ast.expr) -> Condition:
+        for one, other in ((left, right), (right, left)):
+            variable = self.named(one) if isinstance(one, ast.Name) else None
+            if isinstance(variable, Choice):
+                if sign not in ("==", "!=", "in", "not in") or (one is right and sign in ("in", "not in")):
+                    raise self.wrong(f"{variable.name} is compared with ==, != or in, not with {sign}")
+                listed = other.elts if isinstance(other, (ast.Tuple, ast.List, ast.Set)) and "in" in sign else [other]
+                values = tuple(self.value(variable, item) for item in listed)
+                return Among(variable.name, values, other=sign in ("!=", "not in"))
+        if sign not in OPERATORS:
+            raise self.wrong(f"counters are compared with {', '.join(OPERATORS)}, not with {sign}")
+        terms, constant = self.sum(left)
+        for name, factor in (moved := self.sum(right))[0].items():
+            terms[name] = terms.get(name, 0) - factor
+        bound = moved[1] - constant
+        terms = {name: terms[name] for name in self.chart.names if terms.get(name)}
+        if terms and all(factor < 0 for factor in terms.values()):
+            terms, sign, bound = {name: -factor for name, factor in terms.items()}, TURNED[sign], -bound
+        if not terms:
+            raise self.wrong(f"{ast.unparse(left)} {sign} {ast.unparse(right)} speaks of no counter")
+        if any(factor < 0 for factor in terms.values()):
+            raise self.wrong("a sum of counters is compared with a whole number, not with other counters")
+        return Compare(tuple(terms.items()), sign, bound)
+
+    def sum(self, node: ast.expr) -> tuple[dict[str, int], int]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool):
+            return {}, node.value
+        if isinstance(node, ast.Name):
+            variable = self.named(node)
+            if isinstance(variable, Counter):
+                return {variable.name: 1}, 0
+            if variable is None:
+                raise self.wrong(_unknown(self.chart, node.id))
+            raise self.wrong(f"{variable.name} is no counter")
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+            return self.scaled(self.sum(node.operand), -1 if isinstance(node.op, ast.USub) else 1)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+            terms, constant = self.sum(node.left)
+            more, other = self.scaled(self.sum(node.right), -1 if isinstance(node.op, ast.Sub) else 1)
+            for name, factor in more.items():
+                terms[name] = terms.get(name, 0) + factor
+            return terms, constant + other
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            left, right = self.sum(node.left), self.sum(node.right)
+            if not left[0] or not right[0]:
+                return self.scaled(right, left[1]) if not left[0] else self.scaled(left, right[1])
+            raise self.wrong("counters are not multiplied with each other")
+        raise self.wrong(f"{ast.unparse(node)!r} is no sum of counters and whole numbers")
+
+    @staticmethod
+    def scaled(total: tuple[dict[str, int], int], factor: int) -> tuple[dict[str, int], int]:
+        return {name: factor * times for name, times in total[0].items()}, factor * total[1]
+
+    def value(self, variable: Choice, node: ast.expr) -> Value:
+        text = ""
+        if isinstance(node, ast.Name):
+            text = node.id
+        elif isinstance(node, ast.Constant) and not isinstance(node.value, (bytes, float, complex)):
+            text = label(node.value)
+        known = [label(value) for value in variable.values]
+        place = _find(known, text)
+        if place is None:
+            raise self.wrong(f"{variable.name} has no value {ast.unparse(node)} (it has {', '.join(known)})")
+        return variable.values[place]
+
+    def named(self, node: ast.Name) -> Variable | None:
+        place = _find(self.chart.names, node.id)
+        return None if place is None else self.chart.variables[place]
+
+
+def _find(names: Sequence[str], wanted: str) -> int | None:
+    """Where the name is: written exactly so, or the only one that differs in nothing but case."""
+    for place, name in enumerate(names):
+        if name == wanted:
+            return place
+    alike = [place for place, name in enumerate(names) if _plain(name) == _plain(wanted)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return normalize("NFKC", name).casefold()
+
+
+def _unknown(chart: Chart, name: str) -> str:
+    alike = [one for one in chart.names if _plain(one) == _plain(name)]
+    if alike:
+        return f"{name!r} could be {' or '.join(alike)}; write it exactly"
+    return f"{chart.name} has no variable {name!r} (it has {', '.join(chart.names) or 'none'})"

@@ -1,0 +1,62 @@
+"""`fsm check`: is everything true that should be?  One line for each property, and a trace where one fails.
+
+Exit status 0 when nothing fails, 1 when a property fails, 2 for wrong input.  Besides what must hold of every chart,
+the properties beside the chart are examined (`beside.py` says where they are looked for).
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from fsm.check import Finding, Report, check
+from fsm.commands import CommandError
+from fsm.commands.beside import add_chart_arguments, bounds, chart_of, properties
+from fsm.explore import ExploreError, cut_text
+from fsm.property import PropertyError
+from fsm.tell import shown
+
+__all__ = ["add_arguments", "run"]
+
+MARKS = {"holds": "holds", "fails": "FAILS", "unknown": "?    "}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_chart_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; the exit status."""
+    chart = chart_of(args)
+    own = properties(args)
+    try:
+        report = check(chart, bounds(args, chart), own)
+    except (ExploreError, PropertyError) as error:
+        raise CommandError(f"{error} (--bound)" if isinstance(error, ExploreError) else str(error)) from error
+    print(shown(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
+    print(shown(cut_text(chart, report.bounds, report.cut)))
+    if not own:
+        print(f"no PROPERTIES beside {args.chart}: only what must hold of every chart is examined")
+    print()
+    for finding in report.findings:
+        for line in _lines(finding):
+            print(shown(line))
+    print()
+    print(_summary(report))
+    return 1 if report.failed else 0
+
+
+def _lines(finding: Finding) -> list[str]:
+    lines = [f"{MARKS[finding.status]}  {finding.sentence}", f"       {finding.known}"]
+    if finding.detail:
+        lines.append(f"       {finding.detail}")
+    if finding.trace is not None:
+        lines.append(f"       trace: {','.join(finding.trace) or '(the start)'}")
+    return lines
+
+
+def _summary(report: Report) -> str:
+    held = sum(one.status == "holds" for one in report.findings)
+    left = sum(one.status == "unknown" for one in report.findings)
+    told = f"{held} of {len(report.findings)} properties hold, {len(report.failed)} fail, {left} are not known"
+    return f"{told}; examined {report.configurations:,} configurations and {report.steps:,} steps"
