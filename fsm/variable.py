@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from enum import Enum
 from keyword import iskeyword
-from unicodedata import normalize
 
 from fsm.condition import Among, Compare, Condition, DefinitionError, Value, Values, add, label, sum_text, written
 
@@ -261,6 +260,12 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_normal(name: str) -> bool:
+    from unicodedata import normalize  # Python itself reads identifiers in this form
+
+    return normalize("NFKC", name) == name
+
+
 RESERVED: Final = frozenset((
     "at", "begin", "compiled", "guarded", "heard", "lock", "loose", "machine", "refuse", "repr_mimebundle_",
     "repr_svg_", "route", "routed", "self", "state", "watch", "watched",
@@ -269,7 +274,7 @@ RESERVED: Final = frozenset((
 
 
 def _key(name: str) -> str:
-    plain = isinstance(name, str) and name.isidentifier() and normalize("NFKC", name) == name
+    plain = isinstance(name, str) and name.isidentifier() and (name.isascii() or _is_normal(name))
     if not plain or iskeyword(name) or name.startswith("_") or name in RESERVED:
         problem = f"its name must be a Python identifier without leading _, and none of {', '.join(sorted(RESERVED))}"
         raise DefinitionError(f"variable {name!r}", (problem,))

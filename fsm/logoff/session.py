@@ -15,13 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, NoReturn
 
-__all__ = ["GuardedStoreSession", "StoreSession"]
+__all__ = ["StoreSession"]
 
-STATUS: Final = {
-    sum(bits): LogoffStatus(sum(bits))
-    for bits in ((a, b, c, d) for a in (0, 0x10000) for b in (0, 0x20000) for c in (0, 0x40000) for d in (0, 0x80000))
-}
-"""Every output word; making a flag anew costs more than a step does."""
+STATUS: Final[dict[int, LogoffStatus]] = {}
+"""The output words that were asked for; making a flag anew costs more than a step does."""
 
 
 class StoreSession(Session, chart=LOGOFF):
@@ -81,7 +78,11 @@ class StoreSession(Session, chart=LOGOFF):
     @property
     def status(self) -> LogoffStatus:
         """The output flags (S17, S22 to S24).  COMPLETE with OUTBOUND_QUEUE: released, and mail stays behind."""
-        return STATUS[self.flags]
+        flags = self.flags
+        status = STATUS.get(flags)
+        if status is None:
+            status = STATUS[flags] = LogoffStatus(flags)
+        return status
 
     @property
     def complete(self) -> bool:
@@ -208,12 +209,6 @@ class StoreSession(Session, chart=LOGOFF):
             count = "no flag" if not flags else f"{flags.bit_count()} flags"
             raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"{count} given; one call takes exactly one of {_known()}")
         return int(self.logoff(Logoff(flags)))
-
-
-class GuardedStoreSession(StoreSession, guarded=True):
-    """A StoreSession that several threads may use at once: every call waits for the one under way."""
-
-    __slots__ = ("_lock",)
 
 
 def _wrong_word(flags: object) -> NoReturn:
