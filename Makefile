@@ -35,6 +35,8 @@ bench: .venv/ready
 
 diagrams: .venv/ready
 	$(BIN)/python -m fsm.logoff.gallery
+	$(BIN)/fsm explore --bound 'inbound <= 2' --bound 'outbound + ready + deferred <= 2' --bound 'peers <= 1' --renderer embedded -o diagrams/explorer.html
+	$(BIN)/python -m tests.browser.screenshot
 
 readme: .venv/ready
 	$(BIN)/python -m tests.readme

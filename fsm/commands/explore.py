@@ -1,0 +1,115 @@
+"""`fsm explore`: a chart as one HTML file to step through; or the same page served, following a journal while it grows.
+
+The page is made by `fsm/draw/page.py`, the serving is in `served.py`; this file brings together what the page shows.
+Beside a chart `module:NAME` it looks for `BOUNDS`, and, in `module`, `module.sentences` and `module.gallery`, for the
+`SENTENCES` that its rows cite and the `SUMS` of counters that have a name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fsm import draw
+from fsm.chart import Chart
+from fsm.commands import CommandError
+from fsm.commands.beside import add_chart_arguments, bounds, chart_of
+from fsm.draw.page import page
+from fsm.explore import ExploreError, Graph
+from fsm.paths import Atlas, PathsError
+from fsm.tell import shown
+
+__all__ = ["add_arguments", "made", "run"]
+
+MOST_PATHS = 5_000
+"""Paths that a page lists; a chart with more has a page without them."""
+LARGEST = 100_000
+"""Configurations of a page: above that no browser would open it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_chart_arguments(parser)
+    parser.add_argument("-o", dest="file", metavar="FILE", help="write the page there instead of to standard output")
+    parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
+    parser.add_argument("--serve", action="store_true", help="serve it on this machine alone, and open the browser")
+    parser.add_argument("--journal", metavar="FILE", help="with --serve: follow this journal while it is written")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="with --serve: the port (default: a free one)")
+    parser.add_argument("--no-open", action="store_true", help="with --serve: do not open the browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write or serve the page; the exit status."""
+    if args.renderer not in draw.RENDERERS:
+        raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
+    if not args.serve:
+        for given, option in ((args.journal, "--journal FILE"), (args.port, "--port N"), (args.no_open, "--no-open")):
+            if given:
+                raise CommandError(f"{option} goes with --serve")
+        _write(made(args), args.file)
+        return 0
+    if args.file is not None:
+        raise CommandError("--serve writes no file; give either --serve or -o FILE")
+    from fsm.commands.served import serve
+
+    follows = Path(args.journal) if args.journal is not None else None
+    return serve(made(args, follows.name if follows else ""), chart_of(args), follows, args.port, not args.no_open)
+
+
+def made(args: argparse.Namespace, follows: str = "") -> str:
+    """The page that was asked for.  CommandError when it cannot be made."""
+    chart = chart_of(args)
+    within = bounds(args, chart)
+    paths: dict[str, Any] = {}
+    try:
+        graph = Graph(chart, within, limit=LARGEST)
+        atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
+        paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
+    except ExploreError as error:
+        raise CommandError(shown(f"{error} (--bound)")) from None
+    except PathsError as error:
+        paths = {"without": str(error)}
+    try:
+        return page(
+            graph, where=args.chart, sentences=_beside(args.chart, chart, "sentences"),
+            sums=_beside(args.chart, chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
+        )  # fmt: skip
+    except draw.DrawingError as error:
+        raise CommandError(f"the page needs a picture: {error}", 1) from None
+
+
+def _beside(where: str, chart: Chart, room: str, name: str = "") -> Any:
+    """A mapping that the chart's module brings with it, itself or in that room; None when it brings none."""
+    name = name or room.upper()
+    module = sys.modules[where.partition(":")[0]]
+    found = getattr(module, name, None)
+    if found is None and hasattr(module, "__path__"):
+        inner = f"{module.__name__}.{room}"
+        try:
+            found = getattr(import_module(inner), name, None) if find_spec(inner) is not None else None
+        except Exception as error:
+            raise CommandError(f"cannot import {inner!r}: {error}") from error
+    if found is not None and not isinstance(found, Mapping):
+        raise CommandError(f"{name} beside {where} is {type(found).__name__}, not a mapping")
+    return found
+
+
+def _write(text: str, file: str | None) -> None:
+    data = text.encode()
+    if file is None:
+        if sys.stdout.isatty():
+            raise CommandError("a page is not for a terminal; write it with -o page.html, or open it with --serve")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(file).write_bytes(data)
+    except OSError as error:
+        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
+        raise CommandError(told, 1) from None

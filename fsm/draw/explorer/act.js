@@ -1,0 +1,248 @@
+// What a reader does: steps, undo and redo, back and forward, playing a path, pasting and copying.
+
+let announced = "";
+let remembering = null; // "push" or "replace": the address is written once, after all that one action did
+
+function say(text) { $("said").textContent = announced = text; }
+
+function moved(text, focus = -1) { // the walk has changed: show it, say it, and write it into the address
+  show();
+  say(text);
+  remember("push");
+  before = walk.here;
+  lookAt(configuration(walk.here)[0]);
+  if (focus >= 0) $("trail").children[focus]?.firstChild.focus();
+}
+
+function remember(how) {
+  if (remembering === null) queueMicrotask(() => {
+    const address = addressOf(walk.events()) || "#", kept = { trail: [...walk.trail], place: walk.place };
+    try { history[remembering === "push" ? "pushState" : "replaceState"](kept, "", address); } catch { /* too many at once */ }
+    remembering = null;
+  });
+  if (remembering !== "push") remembering = how;
+}
+
+function stepped(told) { // what is said of a step
+  const event = seen(data.events[told.event][0]);
+  if (told.kind === "refused") return `${event} is not possible: ${told.reason}.`;
+  if (told.kind === "beyond") return `${event} is possible, but leads beyond this page, to ${describe(told.target)}. ${wider()}`;
+  const set = outputs(walk.here).map((output) => seen(data.outputs[output][0]));
+  return `${event}: now ${describe(walk.here)}.${data.outputs.length ? ` Output ${set.join(", ") || "none"}.` : ""}`;
+}
+
+const wider = () => "fsm explore with a wider --bound makes a page that holds it.";
+
+function take(event) {
+  stopPlaying();
+  leaveLive();
+  const told = walk.step(event);
+  if (told.kind === "accepted") moved(stepped(told));
+  else say(stepped(told));
+  return told;
+}
+
+function undo() {
+  stopPlaying();
+  leaveLive();
+  const event = walk.trail[walk.place - 1];
+  if (walk.jump(walk.place - 1)) moved(`Undid ${seen(data.events[event][0])}: ${describe(walk.here)}.`);
+  else say("This is the start.");
+}
+
+function redo() {
+  stopPlaying();
+  leaveLive();
+  const event = walk.trail[walk.place];
+  if (walk.jump(walk.place + 1)) moved(`Redid ${seen(data.events[event][0])}: ${describe(walk.here)}.`);
+  else say("Nothing was undone.");
+}
+
+function restart() {
+  stopPlaying();
+  leaveLive();
+  walk.restart();
+  moved(`The start: ${describe(0)}.`);
+}
+
+// ------------------------------------------------------------------------------------------- the address, back, forward
+
+function openAddress() {
+  const wrong = openTrace(location.hash.slice(1));
+  show();
+  say(wrong || (walk.place ? `From the link: ${describe(walk.here)}.` : `The start: ${describe(0)}.`));
+  before = walk.here;
+  lookAt(configuration(walk.here)[0]);
+  return wrong;
+}
+
+addEventListener("popstate", ({ state }) => {
+  stopPlaying();
+  leaveLive();
+  if (!state) { // a link of the page, or an address that was typed
+    openAddress();
+    scrollTo({ top: 0 });
+    return;
+  }
+  walk.follow(state.trail);
+  walk.jump(state.place);
+  show();
+  say(`${walk.place ? describe(walk.here) : `The start: ${describe(0)}`}.`);
+  before = walk.here;
+  lookAt(configuration(walk.here)[0]);
+});
+
+// --------------------------------------------------------------------------------------------------------- play a way
+
+let playing = 0;
+
+function stopPlaying() {
+  clearTimeout(playing);
+  playing = 0;
+  $("stop").hidden = true;
+}
+
+function playWay(events) {
+  stopPlaying();
+  leaveLive();
+  walk.restart();
+  scrollTo({ top: 0 });
+  moved(`Playing: ${events.map((event) => seen(data.events[event][0])).join(", ")}.`);
+  $("stop").hidden = false;
+  const next = () => {
+    const told = walk.step(events[walk.place]);
+    show();
+    say(stepped(told));
+    remember("replace");
+    before = walk.here;
+    lookAt(configuration(walk.here)[0]);
+    if (walk.place < events.length && told.kind === "accepted") playing = setTimeout(next, 700);
+    else stopPlaying();
+  };
+  if (events.length) playing = setTimeout(next, 400);
+  else stopPlaying();
+}
+
+// --------------------------------------------------------------------------------------------------- carrying it away
+
+function openText(text) { // a trace, a link with a trace, or a snapshot
+  stopPlaying();
+  leaveLive();
+  const bare = text.trim();
+  let told;
+  if (bare.startsWith("{") || bare.startsWith("[")) told = openSnapshot(bare);
+  else told = { wrong: openTrace(/^\S*:\S*#/.test(bare) || bare.startsWith("#") ? bare.slice(bare.indexOf("#") + 1) : bare) };
+  moved(told.wrong || told.said || `The trace leads to ${describe(walk.here)}.`);
+  $("opened").textContent = announced;
+  return told.wrong;
+}
+
+const copies = {
+  link: () => location.href.split("#")[0] + addressOf(walk.events()),
+  trace: () => traceOf(walk.events()),
+  snapshot: () => JSON.stringify(snapshotOf(walk.here)),
+  pytest: () => pytestOf(walk.events(), walk.here),
+};
+
+async function copy(what) {
+  const text = copies[what]();
+  $("pasted").value = text;
+  try {
+    await navigator.clipboard.writeText(text);
+    $("opened").textContent = `Copied the ${what === "pytest" ? "pytest case" : what}.`;
+  } catch {
+    $("pasted").select();
+    $("opened").textContent = "The browser does not let the page copy: the text is selected, copy it yourself.";
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------- hands and keys
+
+function view(id) {
+  for (const { paper } of pictures) paper.hidden = paper.id !== id;
+  document.body.classList.toggle("wide", id === "full");
+  document.querySelector(`[name=view][value=${id}]`).checked = true;
+  lookAt(configuration(walk.here)[0]);
+}
+
+function filter() {
+  const words = $("filter").value.toLowerCase().split(/[\s,→>]+/).filter(Boolean);
+  let some = 0;
+  for (const { item, words: text } of pathItems) {
+    const fits = words.every((word) => text.includes(word));
+    item.hidden = !fits;
+    some += fits;
+  }
+  $("found").textContent = `${some.toLocaleString("en")} of ${pathItems.length.toLocaleString("en")}`;
+}
+
+function clicked(target) { // in a picture
+  const rows = rowsUnder(target);
+  const events = [...new Set(rows.map((row) => data.rows[row][2]))];
+  const legal = events.filter((event) => rows.includes(answer(walk.here, event).row));
+  if (legal.length === 1) take(legal[0]);
+  else if (legal.length) say(`Several events go this way now: ${legal.map((event) => seen(data.events[event][0])).join(", ")}. Click one of the lines.`);
+  else if (rows.length) {
+    const [id, source, event] = data.rows[rows[0]];
+    if (source !== configuration(walk.here)[0]) say(`${rows.length > 1 ? "These lines belong" : `${seen(id)} belongs`} to ${stateName(source)}; it stands in ${stateName(configuration(walk.here)[0])}.`);
+    else say(events.length > 1 ? "None of these is possible now." : stepped({ ...answer(walk.here, event), event }));
+  }
+}
+
+for (const { id, paper } of pictures) {
+  paper.addEventListener("click", ({ target }) => {
+    if (id === "brief" && target.closest(".state .row") && rowsUnder(target).length > 1) view("full");
+    else clicked(target);
+  });
+  paper.addEventListener("pointerover", ({ target }) => {
+    const rows = target.closest(".row") ? rowsUnder(target) : [];
+    const legal = rows.filter((row) => answer(walk.here, data.rows[row][2]).row === row);
+    explain(-1, (legal.length === 1 ? legal[0] : rows.length === 1 ? rows[0] : -1));
+  });
+  paper.addEventListener("pointerleave", () => explain(-1));
+}
+
+for (const [id, act] of [["undo", undo], ["redo", redo], ["restart", restart], ["stop", stopPlaying]]) $(id).addEventListener("click", act);
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button.dataset.copy));
+for (const radio of document.querySelectorAll("[name=view]")) radio.addEventListener("change", () => view(radio.value));
+$("open").addEventListener("click", () => openText($("pasted").value));
+$("filter").addEventListener("input", filter);
+$("untaken").addEventListener("toggle", showCoverage);
+
+const typing = (target) => target.matches?.("input:not([type=radio]):not([type=checkbox]), textarea, select");
+
+addEventListener("paste", (event) => {
+  const text = event.clipboardData?.getData("text/plain") ?? "";
+  if (!typing(event.target) && text.trim()) openText(text);
+});
+
+const commands = { u: undo, r: redo, 0: restart, "/": () => $("filter").focus(), v: () => view($("full").hidden ? "full" : "brief") };
+
+addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (key === "Escape" && target === $("filter")) target.blur();
+  if (typing(target)) return;
+  const place = buttons.findIndex(({ button }) => button === target);
+  if ((key === "ArrowDown" || key === "ArrowUp") && place >= 0) {
+    buttons[(place + (key === "ArrowDown" ? 1 : buttons.length - 1)) % buttons.length].button.focus();
+    event.preventDefault();
+  } else if ($("keys").checked && key.length === 1) {
+    const act = commands[key] ?? (KEYS.includes(key) && buttons[KEYS.indexOf(key)] ? () => take(KEYS.indexOf(key)) : null);
+    if (act) {
+      event.preventDefault();
+      act();
+    }
+  }
+});
+
+let leaveLive = () => {}; // a served page that follows a journal stops following when its reader steps
+
+// The page's own functions, for those who drive it: tests, and the console.
+const explorer = {
+  data, walk, answer, describe, openTrace, openSnapshot, snapshotOf, pytestOf, show, take, openText,
+  eventNumber: (event) => data.events.findIndex(([text]) => text === event),
+};
+
+openAddress();
+filter();

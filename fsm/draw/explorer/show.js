@@ -1,0 +1,188 @@
+// What is seen: the page is built once, and after each step only what changed is written anew.
+// Names and texts go in as text and never as markup.
+
+const $ = (id) => document.getElementById(id);
+const KEYS = "123456789abcdefghijklmnopqstwxyz"; // without r, u and v, which do something else
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+const name = (text) => make("bdi", {}, seen(text));
+const stateName = (state) => seen(data.states[state][0]);
+
+function consequence(row) { // what taking a row comes to, in words
+  const [, source, , target, , effects] = data.rows[row];
+  const told = [...(source === target ? [] : [`→ ${stateName(target)}`]), ...(effects ? [effects] : [])];
+  return told.join(", ") || "nothing changes";
+}
+
+// ---------------------------------------------------------------------------------------------------- built once
+
+const buttons = data.events.map(([text, doc], event) => {
+  const told = make("span", { class: "told" });
+  const key = KEYS[event] ? make("kbd", {}, KEYS[event]) : "";
+  const button = make("button", { type: "button", class: "event" }, key, make("span", { class: "name" }, name(text)), told);
+  if (KEYS[event]) button.setAttribute("aria-keyshortcuts", KEYS[event]);
+  button.addEventListener("click", () => take(event));
+  for (const moment of ["focus", "pointerenter"]) button.addEventListener(moment, () => explain(event));
+  for (const moment of ["blur", "pointerleave"]) button.addEventListener(moment, () => explain(-1));
+  $("list").append(make("li", {}, button));
+  return { button, told, doc };
+});
+
+const values = data.variables.map(([text, doc]) => {
+  const value = make("dd");
+  const pair = make("div", {}, make("dt", { title: doc }, name(text)), value);
+  $("values").append(pair);
+  return { pair, value };
+});
+
+const tableRows = data.rows.map(([id, source, event, target, guard, effects, why], row) => {
+  const now = make("td");
+  const line = make("tr", {}, make("th", { scope: "row" }, name(id)), now, make("td", {}, name(data.states[source][0])),
+    make("td", {}, name(data.events[event][0])), make("td", {}, guard), make("td", {}, effects || "–"),
+    make("td", {}, name(data.states[target][0])), make("td", {}, data.whys[why]));
+  line.addEventListener("click", () => { if (line.className === "can") take(data.rows[row][2]); });
+  $("rows").append(line);
+  return { line, now };
+});
+
+const pathItems = data.paths.map(([id, ways], path) => {
+  const rows = pathRows[path], states = [0, ...rows.map((row) => data.rows[row][3])];
+  states[0] = configuration(0)[0];
+  const item = make("li", {}, make("span", { class: "id" }, id), " ", states.map(stateName).join(" → "));
+  let words = [id, ...states.map(stateName), ...rows.map((row) => data.rows[row][0])];
+  if (typeof ways === "string") item.append(make("span", { class: "told" }, ` infeasible: ${ways}`));
+  else {
+    for (const [number, events] of ways) {
+      const flag = data.flags[number];
+      const text = events.map((event) => seen(data.events[event][0])).join(", ");
+      const play = make("button", { type: "button", "aria-label": `Play path ${id}${flag && ` ending ${flag}`}` }, "▶");
+      play.addEventListener("click", () => playWay(events));
+      item.append(make("span", { class: "way" }, play, flag ? make("b", {}, flag) : "", " ",
+        make("a", { href: addressOf(events) || "#" }, text || "at the start")));
+      words = [...words, flag, text];
+    }
+  }
+  for (const moment of ["focusin", "pointerenter"]) item.addEventListener(moment, () => showPath(rows));
+  for (const moment of ["focusout", "pointerleave"]) item.addEventListener(moment, () => showPath([]));
+  $("path-list").append(item);
+  return { item, words: words.join(" ").toLowerCase() };
+});
+
+$("doc").textContent = data.doc;
+$("table").querySelector("summary").textContent = `The picture as a table: ${data.rows.length} rows`;
+$("paths-told").textContent = data.without || `Each is a trace the engine executed. ▶ plays it; the trace itself is a link.${data.flag && ` In bold: ${seen(data.flag)} at the end.`}`;
+$("filtering").hidden = $("path-list").hidden = !data.paths.length;
+$("edge").textContent = `This page holds ${INSIDE.toLocaleString("en")} configurations, ${data.cut}.`;
+$("foot").textContent = `${seen(data.chart)}, fingerprint ${data.fingerprint}. ` +
+  data.sums.map(([text, sum]) => `${text} is ${sum}`).join("; ");
+
+// ------------------------------------------------------------------------------------------------- after each step
+
+let before = 0, looked = new Set();
+
+function show() {
+  const n = walk.here, here = configuration(n), answers = walk.answers();
+  const can = new Set(), beyond = new Set(), last = walk.last;
+  for (const { kind, row } of answers) (kind === "accepted" ? can : beyond).add(row);
+  $("state").textContent = stateName(here[0]);
+  $("stands").className = data.states[here[0]][2] ? "final" : "";
+  $("state-doc").textContent = data.states[here[0]][1];
+  values.forEach(({ pair, value }, v) => {
+    const text = valueOf(here, v);
+    if (value.textContent !== text) value.textContent = text;
+    pair.className = `${configuration(before)[1 + v] === here[1 + v] ? "" : "new "}${here[1 + v] === data.variables[v][2] ? "usual" : ""}`;
+  });
+  showOutputs(n);
+  answers.forEach((told, event) => showEvent(buttons[event], told));
+  const many = answers.filter(({ kind }) => kind === "accepted").length;
+  $("many").textContent = many ? `${many} of ${EVENTS} now` : "nothing more";
+  showTrail();
+  tableRows.forEach(({ line, now }, row) => {
+    const text = [...(can.has(row) ? ["possible"] : []), ...(row === last ? ["last"] : [])].join(", ");
+    if (now.textContent !== text) now.textContent = text;
+    const kind = can.has(row) ? "can" : "";
+    if (line.className !== kind) line.className = kind;
+  });
+  markPictures(can, beyond, last, looked);
+  showCoverage();
+  explain(-1);
+  document.title = `${stateName(here[0])} · ${seen(data.chart)}`;
+}
+
+function showEvent({ button, told }, { kind, row, target, reason: why }) {
+  const text = kind === "refused" ? why : kind === "accepted" ? consequence(row) :
+    `leads beyond this page, to ${describe(target)}`;
+  if (told.textContent !== text) told.textContent = text;
+  if (button.dataset.kind !== kind) {
+    button.dataset.kind = kind;
+    if (kind === "accepted") button.removeAttribute("aria-disabled");
+    else button.setAttribute("aria-disabled", "true");
+  }
+}
+
+function showOutputs(n) {
+  const told = outputs(n).map((output) => make("span", { class: "output", title: data.outputs[output][2] }, name(data.outputs[output][0])));
+  const word = data.words[data.configurations[n][WORD]][0];
+  if (data.outputs.length) {
+    $("outputs").replaceChildren(make("span", { class: "small" }, "Output "), ...(told.length ? told : ["none"]), " ",
+      make("code", {}, `0x${word.toString(16).toUpperCase()}`));
+  }
+}
+
+function showTrail() {
+  const places = [make("button", { type: "button" }, "start"), ...walk.trail.map((event) => make("button", { type: "button" }, name(data.events[event][0])))];
+  $("trail").replaceChildren(...places.map((button, place) => {
+    if (place === walk.place) button.setAttribute("aria-current", "step");
+    if (place > walk.place) button.className = "undone";
+    button.title = describe(walk.stands[place]);
+    button.addEventListener("click", () => { if (walk.jump(place)) moved(`Back to ${describe(walk.here)}.`, place); });
+    return make("li", {}, button);
+  }));
+  $("trail").querySelector("[aria-current]").scrollIntoView?.({ block: "nearest", inline: "nearest" });
+  // not `disabled`, which would take the focus from whoever just pressed it
+  $("undo").setAttribute("aria-disabled", walk.place === 0);
+  $("redo").setAttribute("aria-disabled", walk.place === walk.trail.length);
+  $("restart").setAttribute("aria-disabled", !walk.trail.length);
+}
+
+function showCoverage() {
+  const parts = [["rows", walk.taken.size, rowsWithin.size], ["configurations", walk.met.size, INSIDE],
+    ...(data.paths.length ? [["paths", walk.done.size, data.paths.length]] : [])];
+  $("covered").replaceChildren(...parts.map(([what, some, all]) => make("div", {}, make("dt", {}, what),
+    make("dd", {}, make("progress", { max: all, value: some, "aria-label": `${what} covered` }), ` ${some} of ${all.toLocaleString("en")}`))));
+  if ($("untaken").open) {
+    $("missing").replaceChildren(...[...rowsWithin].sort((a, b) => a - b).filter((row) => !walk.taken.has(row))
+      .map((row) => make("li", {}, name(data.rows[row][0]))));
+  }
+}
+
+// ---------------------------------------------------------------------- why: of what is pointed at, or was taken last
+
+function explain(event, row = -1) {
+  const told = event >= 0 ? answer(walk.here, event) : null;
+  const which = row >= 0 ? row : told ? told.row : walk.last;
+  const parts = [];
+  if (told && told.kind === "refused") {
+    parts.push(make("p", {}, make("b", {}, name(data.events[event][0])), `: ${told.reason}`), make("p", { class: "small" }, data.events[event][1]));
+  } else if (which >= 0) {
+    const [id, , of, , guard, , why, cites] = data.rows[which];
+    parts.push(make("p", {}, make("b", {}, name(data.events[of][0])), ` ${guard ? `[${guard}] ` : ""}${consequence(which)}`));
+    const text = data.whys[why];
+    if (text) parts.push(make("p", {}, `${text[0].toUpperCase()}${text.slice(1)}.`));
+    parts.push(make("ul", { class: "cites" }, ...cites.map((cite) => make("li", {}, make("span", { class: "id" }, data.sentences[cite][0]), ` ${data.sentences[cite][1]}`))));
+    parts.push(make("p", { class: "small" }, "row ", name(id)));
+  } else parts.push(make("p", { class: "small" }, "Point at an event or a line of the picture, or take a step: here stands why it is so."));
+  $("why-text").replaceChildren(...parts);
+}
+
+function showPath(rows) {
+  looked = new Set(rows);
+  const can = new Set(), beyond = new Set();
+  if (!rows.length) for (const { kind, row } of walk.answers()) (kind === "accepted" ? can : beyond).add(row);
+  markPictures(can, beyond, rows.length ? -1 : walk.last, looked);
+}

@@ -1,0 +1,160 @@
+"""The explorer: a chart as one HTML file to step through.  No server, no network, nothing to install to read it.
+
+Theory.
+1. The page walks the graph it is given (`page_data.py`) and knows no machine.  It says where its bounds cut the graph.
+2. Its content security policy allows nothing but its own style sheet and script, by their hashes.  So whatever a name
+   or a text of a chart may contain, it cannot become code; a served page may also ask its own server for news.
+3. The pictures are those of `vector.py`.  Everything the page colours is found by numbers: `data-r` are rows,
+   `data-s` is a state.  The ids (`t-ROW` and so on) stay in the full picture; the overview has none.
+4. The same chart, bounds and renderer give the same bytes.
+
+The style sheet and the script are the files in `explorer/`.  This file does not know the command line or any server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
+
+from fsm import draw
+from fsm.draw.page_data import page_data
+from fsm.draw.style import DARK, LIGHT, STYLE
+from fsm.draw.vector import SIDE, TOP
+from fsm.draw.words import Sums, identifier, shown, shown_text, sums_of
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+    from fsm.explore import Graph
+    from fsm.path import Path
+
+__all__ = ["page"]
+
+SCRIPTS: Final = ("walk.js", "text.js", "picture.js", "show.js", "act.js")
+LIVE: Final = "live.js"
+SVG: Final = "{http://www.w3.org/2000/svg}"
+AIR: Final = 8
+"""Around a drawing, in its units."""
+
+
+def page(
+    graph: Graph,
+    *,
+    paths: Sequence[Path] = (),
+    flag_name: str | None = None,
+    without: str = "",
+    where: str = "",
+    sentences: Mapping[str, str] | None = None,
+    sums: Sums | None = None,
+    follows: str = "",
+    renderer: str = "auto",
+) -> str:
+    """The page of a graph.
+
+    `paths` are those of an `Atlas` within the same bounds, with its `flag_name`; `without` says why there are none.
+    `where` is `module:NAME` of the chart, for the tests that the page writes; `sentences` are what rows cite.
+    With `follows`, the name of a journal, the page asks its server at `events` for what happens there.
+    DrawingError when nothing here can draw; ValueError for a renderer that there is not.
+    """
+    chart = graph.chart
+    named = sums_of(chart) if sums is None else sums
+    data = page_data(graph, paths, flag_name, sentences or {}, named)
+    data |= {"where": where, "without": shown_text(without), "follows": shown_text(follows)}
+    script = "".join(_file(name) for name in (*SCRIPTS, *([LIVE] if follows else [])))
+    style = f"{_colours()}{_pictures_style()}\n{_file('page.css')}"
+    parts = {
+        "policy": _policy(script, style, served=bool(follows)),
+        "title": escape(shown(chart.name)),
+        "style": style,
+        "script": script,
+        "data": _in_script(data),
+        "brief": _drawing(chart, draw.layout(chart, brief=True, renderer=renderer), "brief-"),
+        "full": _drawing(chart, draw.layout(chart, sums=named, renderer=renderer), ""),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
+
+
+@cache
+def _file(name: str) -> str:
+    text = (files("fsm.draw") / "explorer" / name).read_text(encoding="utf-8")
+    # indentation and comments are a seventh of the script, and whoever wants to read it reads the files
+    return re.sub(r"(?m)^ *//.*\n|^ +", "", text) if name.endswith(".js") else text
+
+
+def _policy(script: str, style: str, *, served: bool) -> str:
+    allowed = [f"script-src '{_hash(script)}'", f"style-src '{_hash(style)}'", "base-uri 'none'", "form-action 'none'"]
+    return "; ".join(["default-src 'none'", *allowed, *(["connect-src 'self'"] if served else [])])
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _in_script(data: object) -> str:
+    """JSON that can neither end the element it stands in nor break a line; a line for each table and configuration."""
+    assert isinstance(data, dict)
+    lines = [f'"{name}":{_json(value, name == "configurations")}' for name, value in data.items()]
+    text = "{" + ",\n".join(lines) + "}"
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _json(value: object, broken: bool) -> str:
+    if broken and isinstance(value, list):
+        return "[" + ",\n".join(json.dumps(one, separators=(",", ":")) for one in value) + "]"
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _colours() -> str:
+    def names(colours: Mapping[str, str]) -> str:
+        return ";".join(f"--{name}:{colour}" for name, colour in colours.items())
+
+    return f":root{{{names(LIGHT)}}}@media screen and (prefers-color-scheme:dark){{:root{{{names(DARK)}}}}}"
+
+
+def _pictures_style() -> str:
+    """The style of pictures, with the page's variables in the place of colours."""
+    usual = STYLE.partition("@media")[0]
+    names = {colour: name for name, colour in LIGHT.items()}  # colours that are alike in light are alike in dark
+    return re.sub(r"#[0-9a-f]{6}", lambda found: f"var(--{names[found[0]]})", usual)
+
+
+# ---------------------------------------------------------------------------------------------- the pictures
+
+
+def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
+    """The drawing alone, without what a picture in a file of its own needs: style, title, caption, texts to hover."""
+    root = ElementTree.fromstring(layout.svg(draw.whole(chart), prefix))
+    inner = next(child for child in root if child.tag == f"{SVG}g")
+    rows = {identifier(row.id): number for number, row in enumerate(chart.rows)}
+    states = {f"{prefix}n-{identifier(state)}": number for number, state in enumerate(chart.states)}
+    for element in inner.iter():
+        for title in element.findall(f"{SVG}title"):
+            element.remove(title)
+        id, several = element.get("id", ""), element.attrib.pop("data-rows", "")
+        if element.attrib.pop("data-row", None) is not None:
+            element.set("data-r", str(rows[id.removeprefix(f"{prefix}t-")]))
+        elif several:
+            element.set("data-r", " ".join(str(rows[name]) for name in several.split()))
+        if element.attrib.pop("data-state", None) is not None:
+            element.set("data-s", str(states[id]))
+        if "data-r" in element.attrib:
+            del element.attrib["class"]  # the page sets it
+        if prefix:
+            element.attrib.pop("id", None)
+        for name in ("d", "points"):
+            if name in element.attrib:
+                element.set(name, re.sub(r"(\.\d)\d+", r"\1", element.attrib[name]).replace(".0", ""))
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)
+    left, top = (float(word) for word in re.findall(r"-?[\d.]+", inner.get("transform", "")))
+    inner.set("transform", f"translate({left - SIDE + AIR:g} {top - TOP + AIR:g})")
+    width, height = round(layout.width + 2 * AIR), round(layout.height + 2 * AIR)
+    text = ElementTree.tostring(inner, encoding="unicode").replace(" />", "/>")
+    return f'<svg class="fsm" viewBox="0 0 {width} {height}" width="{width}" height="{height}">{text}</svg>'

@@ -1,0 +1,199 @@
+"""What the explorer page walks: the configuration graph and everything said of it, as one small JSON value.
+
+Theory.
+1. The page decides nothing.  For every configuration and event it is told what the engine answered: the row and where
+   it leads, or why not.  All it does is look up numbers and put present values into sentences.
+2. Most configurations answer alike, so the answers stand in *patterns*: for each event a number, of its reason or,
+   after the last of the reasons, of its row.  A configuration is `[state, value…, outputs, pattern, target…]`; its
+   targets are those of the accepted events, in the order of the events.
+3. A target that is no configuration of the graph was cut off by the bounds.  It stands in `outside`, numbered on from
+   the last configuration, so that the page can say where its edge is and what lies behind it.
+4. A reason is its text and the variables whose present values are added to it.
+5. What is said more than once (why a row is there, the sentences it cites) stands once and is pointed at.  The rows
+   and states of a path follow from its trace, which the page walks.
+6. Names go into the page as they are, for traces and snapshots.  Where a name cannot be seen as it is, `shown` has it
+   written out.
+
+This file does not know HTML.  It runs no session; a callable guard is asked about one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fsm.condition import ALWAYS, label
+from fsm.draw.words import Sums, guard_text, shown, shown_text
+from fsm.explore import Graph, cut_text
+from fsm.session import Session
+from fsm.snapshot import VERSION, jsonable
+from fsm.variable import Choice
+from fsm.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart, Configuration, Output, Row
+    from fsm.condition import Value
+    from fsm.path import Path
+    from fsm.variable import Variable
+
+__all__ = ["page_data"]
+
+
+def page_data(
+    graph: Graph, paths: Sequence[Path], flag_name: str | None, sentences: Mapping[str, str], sums: Sums
+) -> dict[str, object]:
+    """The JSON value; small enough only if the graph is."""
+    chart = graph.chart
+    tables = _Tables(graph)
+    configurations = [tables.configuration(number) for number in range(len(graph.configurations))]
+    cited = list(dict.fromkeys(name for row in chart.rows for name in row.cites))
+    whys = list(dict.fromkeys(shown_text(row.why) for row in chart.rows))
+    flags = list(dict.fromkeys(flag for path in paths for flag in path.flags or ("",)))
+    texts = [*chart.states, *chart.events, *chart.names, *(o.name for o in chart.outputs), *(r.id for r in chart.rows),
+             *(label(value) for v in chart.variables if isinstance(v, Choice) for value in v.values), chart.name]
+    return {
+        "chart": chart.name, "doc": shown_text(chart.doc), "fingerprint": chart.fingerprint, "version": VERSION,
+        "bounds": [shown_text(str(bound)) for bound in graph.bounds],
+        "cut": shown_text(cut_text(chart, graph.bounds, graph.cut)),
+        "sums": [[shown(name), shown_text(str(named))] for name, named in sums.items()],
+        "states": [[s.name, shown_text(s.doc), int(s.final), _guard(s.invariant, sums)] for s in chart.states],
+        "events": [[e.name, shown_text(e.doc)] for e in chart.events],
+        "variables": [_variable(variable) for variable in chart.variables],
+        "outputs": [[o.name, o.bit, shown_text(o.doc)] for o in _by_bit(chart)],
+        "words": tables.words,
+        "rows": [_row(chart, row, sums, whys, cited) for row in chart.rows],
+        "whys": whys, "sentences": [[shown(name), shown_text(sentences.get(name, ""))] for name in cited],
+        "reasons": tables.reasons, "patterns": tables.patterns,
+        "configurations": configurations, "outside": tables.outside,
+        "paths": [_path(chart, path, flags) for path in paths], "flags": [flag and shown(flag) for flag in flags],
+        "flag": flag_name or "",
+        "shown": {text: shown(text) for text in map(str, texts) if shown(text) != text},
+    }  # fmt: skip
+
+
+class _Tables:
+    """The tables that configurations point into, filled as they are met."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.chart = graph, graph.chart
+        self._session = Session.of(graph.chart)
+        self._outputs = _by_bit(graph.chart)
+        self._places: dict[Configuration, int] = {one: n for n, one in enumerate(graph.configurations)}
+        self._rows = {row.id: number for number, row in enumerate(graph.chart.rows)}
+        self._patterns: dict[tuple[int, ...], int] = {}
+        self._reasons: dict[tuple[str, tuple[int, ...]], int] = {}
+        self._words: dict[int, int] = {}
+        self.outside: list[list[int]] = []
+
+    @property
+    def patterns(self) -> list[list[int]]:
+        """For each pattern, for every event, the number of a reason, or beyond them that of a row."""
+        rows = len(self._reasons)
+        return [[-1 - code if code < 0 else rows + code for code in pattern] for pattern in self._patterns]
+
+    @property
+    def reasons(self) -> list[list[object]]:
+        """Texts, each with the numbers of the variables it is followed by."""
+        return [[text, list(names)] for text, names in self._reasons]
+
+    @property
+    def words(self) -> list[list[object]]:
+        """Output words, each with the numbers of the outputs that are set in it."""
+        return [[word, [n for n, o in enumerate(self._outputs) if word & o.bit]] for word in self._words]
+
+    def configuration(self, number: int) -> list[int]:
+        """Its numbers, as rule 2 has them."""
+        here = self.graph.configurations[number]
+        steps = {step.event: step for step in self.graph.out[number]}
+        legal = self.graph.legal[number]
+        subject = self._session._at(here) if self.chart.opaque else None
+        codes, targets = [], []
+        for event in map(str, self.chart.events):
+            if event in steps:
+                codes.append(self._rows[steps[event].row])
+                targets.append(steps[event].target)
+                continue
+            verdict = judge(self.chart, here, event, subject)
+            if event in legal and verdict.row is not None:
+                codes.append(self._rows[verdict.row.id])
+                targets.append(self._beyond(here, verdict.row))
+            else:
+                codes.append(-1 - _number(self._reasons, self._reason(verdict)))
+        word = _number(self._words, self.chart.flags(here))
+        return [*self._values(here), word, _number(self._patterns, tuple(codes)), *targets]
+
+    def _beyond(self, here: Configuration, row: Row) -> int:
+        """The number of a configuration outside the bounds."""
+        values = self.chart.values(here)
+        new = {effect.name: effect.new(values) for effect in row.effects}
+        there = (row.target, *(new.get(name, value) for name, value in values.items()))
+        if there not in self._places:
+            self._places[there] = len(self.graph.configurations) + len(self.outside)
+            self.outside.append(self._values(there))
+        return self._places[there]
+
+    def _values(self, configuration: Configuration) -> list[int]:
+        told = [self.chart.states.index(str(configuration[0]))]
+        for variable, value in zip(self.chart.variables, configuration[1:], strict=True):
+            told.append(_place(variable, value))
+        return told
+
+    def _reason(self, verdict: Verdict) -> tuple[str, tuple[int, ...]]:
+        reason = verdict.reason or ""
+        values = self.chart.values(verdict.configuration)
+        spoken = frozenset[str]().union(*(condition.names() for condition in verdict.unmet))
+        names = tuple(n for n, name in enumerate(self.chart.names) if name in spoken)
+        present = "; " + ", ".join(f"{self.chart.names[n]} is {label(values[self.chart.names[n]])}" for n in names)
+        if names and reason.endswith(present):
+            return shown_text(reason.removesuffix(present)), names
+        return shown_text(reason), ()
+
+
+def _number(table: dict, key: object) -> int:  # type: ignore[type-arg]  # tables of several kinds
+    number: int = table.setdefault(key, len(table))
+    return number
+
+
+def _place(variable: Variable, value: Value) -> int:
+    if isinstance(variable, Choice):
+        return next(place for place, one in enumerate(variable.values) if one is value or one == value)
+    assert isinstance(value, int)
+    return value
+
+
+def _by_bit(chart: Chart) -> list[Output]:
+    return sorted(chart.outputs, key=lambda output: output.bit)
+
+
+def _guard(guard: object, sums: Sums) -> str:
+    from fsm.condition import Condition
+
+    assert isinstance(guard, Condition)
+    return "" if guard == ALWAYS else guard_text(guard, sums)
+
+
+def _variable(variable: Variable) -> list[object]:
+    """Name, what it counts or says, the number at the start; for an enumerated variable also its values."""
+    told: list[object] = [variable.name, shown_text(variable.doc), _place(variable, variable.initial)]
+    return [*told, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else told
+
+
+def _row(chart: Chart, row: Row, sums: Sums, whys: Sequence[str], cited: Sequence[str]) -> list[object]:
+    return [
+        row.id, chart.states.index(row.source), chart.events.index(row.event), chart.states.index(row.target),
+        _guard(row.guard, sums), shown_text(row.effect_text), whys.index(shown_text(row.why)),
+        [cited.index(name) for name in row.cites],
+    ]  # fmt: skip
+
+
+def _path(chart: Chart, path: Path, flags: Sequence[str]) -> list[object]:
+    """Id and a witness for each flag it can end with; without one its id, why not, and its rows."""
+    if path.witness is None:
+        rows = {row.id: number for number, row in enumerate(chart.rows)}
+        return [path.id, shown_text(path.infeasible or ""), [rows[row] for row in path.rows]]
+    witnesses = path.flags or {"": path.witness}
+    return [path.id, [[flags.index(flag), _numbers(chart.events, trace)] for flag, trace in witnesses.items()]]
+
+
+def _numbers(names: Sequence[str], words: Iterable[str]) -> list[int]:
+    return [names.index(word) for word in words]

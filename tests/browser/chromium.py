@@ -1,0 +1,119 @@
+"""Debian's Chromium, headless, driven by Playwright; and the pages the tests open in it.
+
+Whatever opens a page also watches it: every request, every word in the console and every error is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsm.chart import Chart
+from fsm.draw.page import page
+from fsm.explore import Graph
+from fsm.logoff import LOGOFF
+from fsm.logoff.gallery import SUMS
+from fsm.logoff.sentences import SENTENCES
+from fsm.paths import Atlas
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ROOT / "diagrams" / "explorer.html"
+SWITCHES = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@cache
+def missing() -> str | None:
+    """What the browser tests lack here, or None when they can run."""
+    if lacking := [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]:
+        return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[browser]')"
+    if not program():
+        return "there is no Chromium (apt-get install chromium)"
+    return None
+
+
+def program() -> str | None:
+    """Where Chromium is."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A running browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program(), args=list(SWITCHES))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Watched:
+    """A page, and everything it asked for or complained of."""
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        options = {"viewport": {"width": 1280, "height": 800}} | options
+        self.context = browser.new_context(**options)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+
+    def open(self, where: Path | str, trace: str = "") -> Page:
+        """Open a file or an address, with a trace after the `#`."""
+        url = where.as_uri() if isinstance(where, Path) else where
+        self.page.goto(f"{url}#{trace}" if trace else url)
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def logoff_bounds(i: int, m: int, p: int) -> tuple[str, ...]:
+    """At most i inbound, m outbound or queued, p peers."""
+    return f"inbound <= {i}", f"outbound + ready + deferred <= {m}", f"peers <= {p}"
+
+
+@cache
+def logoff_graph(i: int = 2, m: int = 2, p: int = 1) -> Graph:
+    """The store logoff within bounds."""
+    return Graph(LOGOFF, logoff_bounds(i, m, p))
+
+
+@cache
+def logoff_atlas(i: int = 2, m: int = 2, p: int = 1) -> Atlas:
+    """Its paths."""
+    return Atlas(LOGOFF, logoff_bounds(i, m, p))
+
+
+def logoff_page(i: int = 2, m: int = 2, p: int = 1, *, follows: str = "") -> str:
+    """The page of the store logoff within bounds, as the committed one is made."""
+    atlas = logoff_atlas(i, m, p)
+    return page(
+        logoff_graph(i, m, p), paths=atlas.paths, flag_name=atlas.flag_name, where="fsm.logoff:LOGOFF",
+        sentences=SENTENCES, sums=SUMS, follows=follows, renderer="embedded",
+    )  # fmt: skip
+
+
+def page_of(chart: Chart, folder: Path, *bounds: str, **more: Any) -> Path:
+    """A page of any chart, in a file of that folder."""
+    file = folder / "page.html"
+    file.write_bytes(page(Graph(chart, bounds), renderer="embedded", **more).encode())
+    return file

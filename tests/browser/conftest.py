@@ -1,0 +1,64 @@
+"""The browser of these tests; without one they are skipped, which is written down, and is a failure where CI is set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.chromium import Watched, chromium, logoff_page, missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if (lack := missing()) is not None:
+        told = f"the tests of the explorer in a real browser (tests/browser): {lack}"
+        with (Path(sys.prefix) / "skipped").open("a") as skipped:
+            skipped.write(told + "\n")
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """Makes watched pages; afterwards none of them has complained, and none has asked for anything but its file."""
+    made: list[Watched] = []
+
+    def make(**options: Any) -> Watched:
+        made.append(Watched(browser, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        assert one.complaints == []
+        assert [url for url in one.requests if not url.startswith("file:")] == []
+        assert len(set(one.requests)) <= 1
+
+
+@pytest.fixture(scope="package")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the store logoff, made now: `tests/test_page.py` compares it with the committed one."""
+    file = tmp_path_factory.mktemp("page") / "explorer.html"
+    file.write_bytes(logoff_page().encode())
+    return file
+
+
+@pytest.fixture
+def explorer(watched: Callable[..., Watched], fresh: Path) -> Callable[..., Page]:
+    """Opens that page, with a trace in its address."""
+
+    def open_it(trace: str = "", **options: Any) -> Page:
+        return watched(**options).open(fresh, trace)
+
+    return open_it

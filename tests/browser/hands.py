@@ -1,0 +1,35 @@
+"""What several tests of the page do with it and read off it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+WAY = "submit,outbound_begin,logoff_orderly"
+
+
+def state(page: Page) -> str:
+    return page.locator("#state").inner_text()
+
+
+def trail(page: Page) -> str:
+    return ",".join(page.locator("#trail button:not(.undone)").all_inner_texts()[1:])
+
+
+def stands_after(page: Page, place: int) -> None:
+    """Wait until the walk stands after that many events."""
+    page.locator("#trail li").nth(place).locator("[aria-current]").wait_for()
+
+
+def said(page: Page) -> str:
+    return page.locator("#said").inner_text()
+
+
+def event(page: Page, name: str) -> Locator:
+    return page.locator(".event", has=page.get_by_text(name, exact=True))
+
+
+def address(page: Page) -> str:
+    return str(page.evaluate("location.hash"))
