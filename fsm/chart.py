@@ -151,7 +151,8 @@ class Chart:
     Raises DefinitionError with every offender when anything is wrong; see `proof.py` for what is checked.
     `sums` gives names to sums of counters, for the readers of pictures: {"in flight": INBOUND + OUTBOUND}.
     `proved` is the fingerprint under which all checks once succeeded.  The fingerprint changes with every change of
-    behaviour, so while it is still this chart's own they need not be repeated at every import.
+    behaviour, so while it is still this chart's own they need not be repeated at every import.  Whether it is, is
+    looked at when the chart is used first (for a session, a snapshot): if not, everything is checked then.
     """
 
     def __init__(
@@ -189,7 +190,8 @@ class Chart:
             """The rows with a callable in the guard, of which nothing can be proved or exported."""
         except RecursionError:
             raise DefinitionError(f"chart {name!r}", (TOO_DEEP,)) from None
-        if proved is None or proved != self.fingerprint or len({one.id for one in self.rows}) < len(self.rows):
+        self._proved = proved
+        if proved is None or len({one.id for one in self.rows}) < len(self.rows):
             self.check()
 
     def __repr__(self) -> str:
@@ -294,6 +296,8 @@ class Chart:
         """
         if self._fingerprint is None:
             self._fingerprint = fingerprint(self)
+            if self._proved is not None and self._proved != self._fingerprint:
+                self.check()
         return self._fingerprint
 
 

@@ -14,6 +14,7 @@ from hypothesis import (
 from fsm.chart import Chart, Output, State, row
 from fsm.condition import ALWAYS, Condition, DefinitionError
 from fsm.logoff import LOGOFF
+from fsm.session import Session
 from fsm.solver import before, possible
 from fsm.variable import Choice, Counter
 from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
@@ -171,8 +172,12 @@ def test_the_store_logoff_table_passes_every_check_afresh() -> None:
 
 def test_a_seal_spares_the_checks_only_while_it_is_the_charts_own() -> None:
     wrong = {"rows": [row("go", "on", "go", effects=[A.becomes(A - 1)]), row("end", "on", "end", target="off")]}
-    with pytest.raises(DefinitionError, match="negative"):
-        chart(**wrong, proved="0123456789abcdef")
+    stale = chart(**wrong, proved="0123456789abcdef")
+    for use in (Session.of(stale), lambda: stale.fingerprint):
+        with pytest.raises(DefinitionError, match="negative"):
+            use()
+        stale._fingerprint = None
+    assert LOGOFF._proved == LOGOFF.fingerprint, "the table changed: run its checks, and seal it anew"
     assert chart(proved=chart().fingerprint).fingerprint == chart().fingerprint
     with pytest.raises(DefinitionError, match="twice"):
         chart(**rows(row("go", "off", "go", guard=A > 7)), proved=chart(**rows(row("g", "off", "go", guard=A > 7))).fingerprint)
