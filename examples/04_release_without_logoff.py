@@ -1,6 +1,6 @@
-"""Two clients of one store.  One logs off and its flag is saved; the other only releases, and the flag is used then.
+"""Clients that only release.  Without any logoff, Release asks for ABORT; with a flag saved by another client, it is used.
 
-In the explorer: #submit,outbound_begin,logoff_orderly,release,outbound_sent
+In the explorer: #submit,outbound_begin,release,outbound_sent
 """
 
 from fsm.logoff import Logoff, MapiError, MessageStore, ReleaseStep
@@ -10,18 +10,29 @@ def told(step: ReleaseStep) -> None:
     print("  step of Release:", step.value)
 
 
+def request(store: MessageStore) -> str:
+    return store.session.request.name if store.session.request else "none"
+
+
+print("one client, no logoff:")
 store = MessageStore(on_step=told)
+with store.open() as handle:
+    handle.submit()
+    store.session.outbound_begin()
+print(store, "request", request(store))  # a message is in flight, so ABORT waits for it
+store.session.outbound_sent()
+print(store)
+
+print("two clients, and one of them logs off:")
+store = MessageStore()
 first, second = store.open(), store.open()
 second.submit()
 store.session.outbound_begin()
-
-print("first logs off:", repr(first.store_logoff(Logoff.ORDERLY)), store)
+print(repr(first.store_logoff(Logoff.ORDERLY)), store, "saved", store.saved)
 try:
     first.submit()
 except MapiError as error:
     print(f"0x{error.hresult:08X} {error.explanation}")
-
-print("second releases, the last one;", second.release(), "references left")
-print(store, "request", store.session.request.name if store.session.request else None)
-store.session.outbound_sent()  # what was in flight ends, and now the store is released
-print(store)
+print(second.release(), "references left;", store, "request", request(store))
+store.session.outbound_sent()
+print(store, len(store.steps), "steps")

@@ -19,9 +19,16 @@ STANDARD = set(sys.stdlib_module_names)
 # The rooms, lowest first.  A room imports only from rooms before it (at the top of the file, that is: when it is loaded).
 ORDER = [
     "fsm._version", "fsm.record", "fsm.condition", "fsm.variable", "fsm.fingerprint", "fsm.solver", "fsm.proof",
-    "fsm.chart",
-    "fsm.verdict", "fsm.compiler", "fsm.snapshot", "fsm.step", "fsm.definition", "fsm.session", "fsm.engine",
+    "fsm.chart", "fsm.verdict", "fsm.compiler", "fsm.snapshot", "fsm.step", "fsm.definition", "fsm.session", "fsm.engine",
+    # what is known of a chart
+    "fsm.property", "fsm.bounds", "fsm.flow", "fsm.proof_of_cover", "fsm.growth", "fsm.feasible", "fsm.prove", "fsm.path",
+    "fsm.explore", "fsm.counts", "fsm.cover", "fsm.paths", "fsm.raw", "fsm.check",
+    # walking through it
     "fsm.journal", "fsm.recorder", "fsm.tell", "fsm.way", "fsm.stepper", "fsm.sketch", "fsm.tui",
+    # drawing it
+    "fsm.draw.rendering", "fsm.draw.style", "fsm.draw.words", "fsm.draw.picture", "fsm.draw.dot", "fsm.draw.look",
+    "fsm.draw.markdown", "fsm.draw.vector", "fsm.draw", "fsm.draw.album", "fsm.draw.gallery", "fsm.draw.page_data",
+    "fsm.draw.page",
 ]  # fmt: skip
 
 
@@ -49,10 +56,12 @@ def imports(file: Path, *, loading: bool) -> set[str]:
     return found
 
 
-def test_the_core_imports_downwards_only() -> None:
+def test_every_room_of_the_engine_has_its_place_and_imports_downwards_only() -> None:
+    rooms = {name_of(file): file for file in FILES if file.parent in (ROOT, ROOT / "draw")}
+    assert set(rooms) - {"fsm", "fsm.cli"} == set(ORDER)
     for place, room in enumerate(ORDER):
-        used = {name for name in imports(ROOT / f"{room.partition('.')[2]}.py", loading=True) if name.startswith("fsm.")}
-        assert used <= set(ORDER[:place]), f"{room} imports upwards"
+        used = imports(rooms[room], loading=True) & set(rooms)
+        assert used - {"fsm"} <= set(ORDER[:place]), f"{room} imports upwards"
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent in (ROOT, ROOT / "draw")], ids=name_of)
@@ -61,6 +70,15 @@ def test_the_engine_knows_nothing_of_mail(file: Path) -> None:
     assert [name for name in imports(file, loading=False) if name.startswith(above)] == []
     if name_of(file) not in ("fsm.cli",):
         assert [name for name in imports(file, loading=False) if name.startswith("fsm.commands")] == []
+
+
+HEAVY = {"textual": "fsm.tui", "wasmtime": "fsm.draw.rendering", "graphviz": "fsm.draw.dot"}
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_a_heavy_library_has_one_room(library: str) -> None:
+    users = {name_of(f) for f in FILES if library in {n.partition(".")[0] for n in imports(f, loading=False)}}
+    assert users == {HEAVY[library]}
 
 
 OUTSIDE = {

@@ -521,3 +521,15 @@ def test_a_callable_guard_is_asked_only_after_the_conditions_before_it() -> None
     session.fire("up")
     assert session.may("e").legal == ("e", "up")
     assert session.fire("e")
+
+
+def test_notebooks_show_where_a_session_stands() -> None:
+    session = StoreSession(ready=1)
+    session.outbound_begin()
+    svg = session._repr_svg_()
+    assert svg is not None
+    assert svg.lstrip().startswith("<?xml") or "<svg" in svg[:300]
+    bundle = session._repr_mimebundle_()
+    assert bundle["image/svg+xml"] == svg
+    other = StoreSession()
+    assert other._repr_svg_() != svg
