@@ -1,4 +1,4 @@
-"""Clients that only release.  Without any logoff, Release asks for ABORT; with a flag saved by another client, it is used.
+"""Clients that only release.  Without any logoff, Release asks for ABORT; a flag that another client left is used.
 
 In the explorer: #submit,outbound_begin,release,outbound_sent
 """

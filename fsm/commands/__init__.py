@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "find_chart"]
+__all__ = ["CommandError", "find_chart", "write_output"]
 
 from typing import TYPE_CHECKING
 
@@ -48,3 +48,25 @@ def find_chart(where: str) -> Chart:
     if not isinstance(found, Chart):
         raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
     return found
+
+
+def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None = None) -> None:
+    """Write a command's product to a file, or to standard output when there is none.
+
+    CommandError when it cannot be written, or with this sentence when it would go to a terminal and must not.
+    """
+    import sys
+    from pathlib import Path
+
+    if file is None:
+        if not_for_a_terminal is not None and sys.stdout.isatty():
+            raise CommandError(not_for_a_terminal)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(file).write_bytes(data)
+    except OSError as error:
+        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
+        raise CommandError(told, 1) from None

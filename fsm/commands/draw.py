@@ -6,14 +6,13 @@ The drawing is done by `fsm/draw/`; this file chooses the look and finds a place
 from __future__ import annotations
 
 import argparse
-import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from fsm import draw
 from fsm.chart import Chart
-from fsm.commands import CommandError
+from fsm.commands import CommandError, write_output
 from fsm.commands.beside import add_chart_arguments, bounds, chart_of
 from fsm.condition import DefinitionError, label
 from fsm.variable import Choice, Sum
@@ -51,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         data = _drawn(chart, look, format, args)
     except draw.DrawingError as error:
         raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
-    _write(data, args.file, format)
+    told = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"
+    write_output(data, args.file, told if format in ("png", "pdf") else None)
     return 0
 
 
@@ -122,18 +122,3 @@ def _drawn(chart: Chart, look: draw.Look, format: str, args: argparse.Namespace)
     if format == "table":
         return draw.table(chart, look).encode()
     return draw.image(chart, format, look, brief=args.brief, renderer=args.renderer, timeout=args.timeout)
-
-
-def _write(data: bytes, file: str | None, format: str) -> None:
-    if file is None:
-        if format in ("png", "pdf") and sys.stdout.isatty():
-            raise CommandError(f"{format} is not for a terminal; write it to a file with -o FILE.{format}")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        Path(file).write_bytes(data)
-    except OSError as error:
-        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
-        raise CommandError(told, 1) from None

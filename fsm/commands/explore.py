@@ -17,7 +17,7 @@ from typing import Any
 
 from fsm import draw
 from fsm.chart import Chart
-from fsm.commands import CommandError
+from fsm.commands import CommandError, write_output
 from fsm.commands.beside import add_chart_arguments, bounds, chart_of
 from fsm.draw.page import page
 from fsm.explore import ExploreError, Graph
@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         for given, option in ((args.journal, "--journal FILE"), (args.port, "--port N"), (args.no_open, "--no-open")):
             if given:
                 raise CommandError(f"{option} goes with --serve")
-        _write(made(args), args.file)
+        told = "a page is not for a terminal; write it with -o page.html, or open it with --serve"
+        write_output(made(args).encode(), args.file, told)
         return 0
     if args.file is not None:
         raise CommandError("--serve writes no file; give either --serve or -o FILE")
@@ -97,19 +98,3 @@ def _beside(where: str, chart: Chart, room: str, name: str = "") -> Any:
     if found is not None and not isinstance(found, Mapping):
         raise CommandError(f"{name} beside {where} is {type(found).__name__}, not a mapping")
     return found
-
-
-def _write(text: str, file: str | None) -> None:
-    data = text.encode()
-    if file is None:
-        if sys.stdout.isatty():
-            raise CommandError("a page is not for a terminal; write it with -o page.html, or open it with --serve")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        Path(file).write_bytes(data)
-    except OSError as error:
-        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
-        raise CommandError(told, 1) from None
