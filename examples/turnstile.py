@@ -19,6 +19,10 @@ TURNSTILE = Chart(
 )
 
 
+BOUNDS = ("coins <= 2",)
+"""How far `fsm paths`, `fsm check` and `fsm explore` look, when they are not told."""
+
+
 class Turnstile(Session, chart=TURNSTILE):
     """A gate, its triggers known to IDEs and type checkers."""
 

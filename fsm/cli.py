@@ -1,5 +1,6 @@
 """The `fsm` command: one line to find the command, which is loaded only then.  Knows no machine.
 
+What no command expected is one sentence, too; with FSM_DEBUG in the environment it is the traceback.
 A command says what is wrong by raising CommandError: one sentence on standard error, no traceback, exit status 2 (1
 where a check failed).  A reader that goes away (a closed pipe) ends the command quietly, as it does for `cat`.
 """
@@ -62,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _flush()
         return 128 + 2
+    except Exception as error:
+        if "FSM_DEBUG" in os.environ:
+            raise
+        _flush()
+        told = " ".join(str(error).split()) or "it gives no reason"
+        line = f"fsm {wanted}: {type(error).__name__}: {told} (FSM_DEBUG=1 shows where)"
+        print(line.encode("ascii", "backslashreplace").decode(), file=sys.stderr)
+        return 1
     return status
 
 

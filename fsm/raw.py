@@ -81,7 +81,8 @@ class _Raw:
 
     def __init__(self, chart: Chart) -> None:
         self.chart, self.model = chart, _Model()
-        self.machine = Machine(chart=chart, model=self.model)
+        # no model and no triggers on it: an event may be called like something that every object has
+        self.machine = Machine(chart=chart, model=None, model_attribute="where it stands")
 
     def fire(self, here: Configuration, event: str) -> Configuration | None:
         """Where the event leads, or None when the machine does not take it."""

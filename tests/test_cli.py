@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,32 @@ def test_wrong_words_are_refused_with_the_usage(words: list[str], capsys: pytest
 def test_the_installed_command_says_its_version() -> None:
     done = subprocess.run([f"{sys.exec_prefix}/bin/fsm", "--version"], capture_output=True, text=True)
     assert done.stdout == f"fsm {__version__}\n"
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["step", "--chart", "tests.hostile:FAILING", "--trace", "go"], "ZeroDivisionError"),
+    (["check", "--chart", "tests.hostile:FAILING"], "ZeroDivisionError"),
+    (["draw", "--timeout=1e10", "--renderer", "dot"], "OverflowError"),
+])  # fmt: skip
+def test_what_nobody_expected_is_one_sentence_too(words: list[str], told: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "fsm.cli", *words], capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith(f"fsm {words[0]}: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+def test_a_chart_with_names_of_everything_is_checked() -> None:
+    done = subprocess.run([sys.executable, "-m", "fsm.cli", "check", "--chart", "tests.hostile:TAKEN"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("answer", ["garbage", "<svg><script>x</script></svg>"])
+def test_a_program_that_only_calls_itself_dot_is_found_out(answer: str, tmp_path: Path) -> None:
+    dot = tmp_path / "dot"
+    dot.write_text(f"#!/bin/sh\n/bin/cat > /dev/null\necho '{answer}'\n")
+    dot.chmod(0o755)
+    for format in ("svg", "png"):
+        done = subprocess.run([sys.executable, "-m", "fsm.cli", "draw", "--renderer", "dot", "--format", format], capture_output=True, text=True, env={"PATH": str(tmp_path)})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"answered with something that is no {format}" in done.stderr

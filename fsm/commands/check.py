@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         report = check(chart, bounds(args, chart), own)
     except (ExploreError, PropertyError) as error:
-        raise CommandError(f"{error} (--bound)" if isinstance(error, ExploreError) else str(error)) from error
+        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     print(shown(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
     print(shown(cut_text(chart, report.bounds, report.cut)))
     if not own:

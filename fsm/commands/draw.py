@@ -104,7 +104,7 @@ def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
     try:
         paths = Atlas(chart, bounds(args, chart)).paths
     except ExploreError as error:
-        raise CommandError(f"{error} (--bound)") from error
+        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     except PathsError as error:
         raise CommandError(str(error)) from error
     for one in paths:

@@ -72,7 +72,7 @@ def made(args: argparse.Namespace, follows: str = "") -> str:
         atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
         paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
     except ExploreError as error:
-        raise CommandError(shown(f"{error} (--bound)")) from None
+        raise CommandError(shown(f"{error} (--bound)" if "bound" in str(error) else str(error))) from None
     except PathsError as error:
         paths = {"without": str(error)}
     try:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         graph = Graph(chart, within)
     except (ExploreError, PathsError) as error:
-        raise CommandError(f"{error} (--bound)" if isinstance(error, ExploreError) else str(error)) from error
+        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     first, last = lengths or USUAL_LENGTHS
     counts = {length: n for length, n in enumerate(sequences(graph, last)) if length >= first}
     if args.format == "json":

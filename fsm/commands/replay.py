@@ -104,7 +104,8 @@ def _chunks(source: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
 
 def _read(source: BinaryIO) -> bytes:
     """What is there; waits while there is nothing, also on an input that would rather not be waited for."""
-    read: Callable[[int], bytes | None] = getattr(source, "read1", source.read)
+    # unbuffered: a buffered reader calls an input that has nothing just now an input that has ended
+    read: Callable[[int], bytes | None] = getattr(source, "raw", source).read
     while True:
         try:
             chunk = read(1 << 16)

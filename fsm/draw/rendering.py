@@ -78,6 +78,10 @@ def chosen(renderer: str) -> str:
 # ------------------------------------------------------------------------------------------ the dot process
 
 
+BEGINS: Final = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
+"""What a picture of each format begins with, so that a program that only calls itself `dot` is found out."""
+
+
 def by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
     """By `dot`.  DrawingError when it is missing, fails, or does not answer within `timeout` seconds."""
     if (program := shutil.which("dot")) is None:
@@ -102,6 +106,8 @@ def by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
     if process.returncode:
         first = errors.decode(errors="replace").strip().partition("\n")[0]
         raise DrawingError(f"`dot` failed with status {process.returncode}: {first or 'it says nothing'}", source)
+    if BEGINS.get(format, b"") not in output[:1000] or (format == "svg" and b'class="graph"' not in output):
+        raise DrawingError(f"{program} answered with something that is no {format}: {INSTALL_DOT}", source)
     return output
 
 
