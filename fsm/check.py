@@ -145,7 +145,8 @@ class _Examiner:
 
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
-        proof = final_reachable(self.chart) and not self.problems
+        # where nothing was cut off every configuration has been looked at, and there is nothing left to prove
+        proof = bool(self.graph.cut.steps) and not self.problems and final_reachable(self.chart)
         home = self._home(self.graph.final)
         lost = [n for n in range(len(self.graph.configurations)) if n not in home]
         if not lost:

@@ -20,6 +20,7 @@ from fsm.session import Session
 from fsm.verdict import Refused
 from tests import small_charts as small
 from tests.small_charts import DONE, MODE, Mode, N, after, down, up
+from tests.test_http import http
 
 TABLE = "every name in the table is known"
 PROOF = "it can be proved that rows"
@@ -254,3 +255,10 @@ def test_a_graph_is_what_the_refusals_leave() -> None:
     with pytest.raises(Refused):
         session.fire("top")
     assert Graph(small.LADDER).legal[0] == ("climb",)
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_a_second_protocol_holds_all_that_is_usual(role: str) -> None:
+    """254 configurations with long guards: where all were looked at, nothing is proved at length."""
+    report = check(http(role))
+    assert {finding.status for finding in report.findings} == {"holds"}
