@@ -1,25 +1,23 @@
-"""Sessions: what a class must declare, how a step goes, who may listen, and what a copy is."""
+"""Sessions: starting, asking, refusing, callable guards, and what a copy is."""
 
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
 import sys
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import transitions
 
-from fsm import DefinitionError, Refused, Session, Step, StepInProgress, UnknownEvent, trigger
+from fsm import Refused, Session, UnknownEvent, trigger
 from fsm.chart import Chart, State, row
 from fsm.logoff import LOGOFF, GuardedStoreSession, Logoff, StoreSession
-from fsm.session import Receipt
 from fsm.variable import Counter
 
 N = Counter("n")
+
+
 DOOR = Chart(
     "door",
     states=["open", "shut", State("gone", final=True)],
@@ -52,66 +50,6 @@ class Door(Session, chart=DOOR):
         """Burn it."""
 
 
-# ------------------------------------------------------------------------------------------------ declaring
-
-
-def test_declared_triggers_keep_their_names_and_docs_and_run() -> None:
-    door = Door()
-    assert Door.push.__doc__ == "Push it."
-    assert Door.push.__qualname__ == "Door.push"
-    assert door.push() is True
-    assert (door.state, door.configuration) == ("shut", ("shut", 1))
-    assert not hasattr(door, "__dict__")
-    assert "push" not in Door.__slots__
-
-
-def declare(*events: str, slots: tuple[str, ...] = ("_n",), **body: object) -> Callable[[], type]:
-    def make() -> type:
-        space: dict[str, Any] = {"__slots__": slots, **body}
-        for event in events:
-
-            def declared(self: object) -> None: ...
-
-            space[event] = trigger(declared)
-        return type("Wrong", (Session,), space, chart=DOOR)
-
-    return make
-
-
-def heard(self: object, step: object) -> None: ...
-
-
-WRONG = {
-    "lacks one": (declare("push", "pull"), "class Wrong: it lacks the trigger burn"),
-    "one too many": (declare("push", "pull", "burn", "kick"), "its trigger kick is no event of door"),
-    "misspelt": (declare("push", "pul", "burn"), r"it lacks the trigger pull; its trigger pul is .*did you mean pull"),
-    "no slot": (declare("push", "pull", "burn", slots=()), "its __slots__ lack _n"),
-    "listener state": (declare("push", "pull", "burn", on_enter_shutt=heard), r"on_enter_shutt .*did you mean on_enter_shut"),
-    "listener event": (declare("push", "pull", "burn", before_pus=heard), r"before_pus .*did you mean before_push"),
-    "listener kind": (declare("push", "pull", "burn", on_entr_shut=heard), r"on_entr_shut belongs to no state or event"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_class_fails_when_it_is_defined(case: str) -> None:
-    make, told = WRONG[case]
-    with pytest.raises(DefinitionError, match=told):
-        make()
-
-
-def test_a_subclass_with_a_misspelt_listener_fails_when_it_is_defined() -> None:
-    with pytest.raises(DefinitionError, match=r"on_enter_drainning .*did you mean on_enter_draining"):
-        type("Mine", (StoreSession,), {"on_enter_drainning": heard})
-
-
-def test_an_object_that_listens_to_nothing_or_misspells_is_refused_and_nothing_changes() -> None:
-    session = Door()
-    for body, told in (({}, "listens to nothing"), ({"after_pus": heard}, "after_pus")):
-        with pytest.raises(DefinitionError, match=told):
-            session.listen(type("Listener", (), body)())
-    assert session._watch is None
-
-
 def test_a_class_made_on_the_spot_has_all_triggers() -> None:
     door = Session.of(DOOR)()
     assert door.fire("push") is True
@@ -142,203 +80,6 @@ def test_a_wrong_start_is_refused(values: dict[str, Any], told: str) -> None:
         Door(**values)
 
 
-# ------------------------------------------------------------------------------------------------- stepping
-
-
-class Diary:
-    """Writes down everything it hears, and raises where it is told to."""
-
-    def __init__(self, *raising: str) -> None:
-        self.lines: list[str] = []
-        self.raising = raising
-        self.seen: list[Step] = []
-
-    def _write(self, moment: str, step: Step) -> None:
-        self.lines.append(f"{moment} {step.session.state}")
-        self.seen.append(step)
-        if moment in self.raising:
-            raise ZeroDivisionError(moment)
-
-    def before_push(self, step: Step) -> None:
-        self._write("before_push", step)
-
-    def before(self, step: Step) -> None:
-        self._write("before", step)
-
-    def on_exit_open(self, step: Step) -> None:
-        self._write("on_exit_open", step)
-
-    def on_enter_shut(self, step: Step) -> None:
-        self._write("on_enter_shut", step)
-
-    def after_push(self, step: Step) -> None:
-        self._write("after_push", step)
-
-    def after(self, step: Step) -> None:
-        self._write("after", step)
-
-    def on_transition(self, step: Step) -> None:
-        self._write("on_transition", step)
-
-
-BEFORE = ["before_push open", "before open", "on_exit_open open"]
-AFTER = ["on_enter_shut shut", "after_push shut", "after shut", "on_transition shut"]
-
-
-def test_listeners_hear_a_step_in_its_order() -> None:
-    door, diary = Door(), Diary()
-    assert door.listen(diary) is diary
-    door.push()
-    assert diary.lines == BEFORE + AFTER
-    step = diary.seen[0]
-    assert (step.event, step.row.id, step.source, step.target) == ("push", "push", "open", "shut")
-    assert (step.before, step.after) == (("open", 0), ("shut", 1))
-    door.forget(diary)
-    door.pull()
-    assert diary.lines == BEFORE + AFTER
-    assert door._watch is None
-
-
-def test_a_row_that_stays_is_heard_without_leaving_or_entering() -> None:
-    door, diary = Door(n=2), Diary()
-    door.listen(diary)
-    door.pull()
-    assert diary.lines == ["before open", "after open", "on_transition open"]
-
-
-@pytest.mark.parametrize("moment", [line.split()[0] for line in BEFORE + AFTER])
-def test_raising_before_cancels_the_step_and_raising_after_does_not(moment: str) -> None:
-    door, diary = Door(), Diary(moment)
-    door.listen(diary)
-    with pytest.raises(ZeroDivisionError, match=f"^{moment}$"):
-        door.push()
-    if any(line.startswith(f"{moment} ") for line in BEFORE):
-        assert door.configuration == ("open", 0)
-    else:
-        assert door.configuration == ("shut", 1)
-    door.forget(diary)
-    assert door.fire("push" if door.state == "open" else "pull")
-
-
-def test_a_refused_trigger_is_not_heard() -> None:
-    door, diary = Door(), Diary()
-    door.listen(diary)
-    with pytest.raises(Refused):
-        door.pull()
-    assert diary.lines == []
-
-
-def test_methods_of_a_class_listen_to_its_sessions() -> None:
-    told: list[str] = []
-
-    class Loud(Door):
-        __slots__ = ()
-
-        def on_enter_shut(self, step: Step) -> None:
-            told.append(f"{self.state} {step.event}")
-
-    Loud().push()
-    assert told == ["shut push"]
-    Door().push()
-    assert told == ["shut push"]
-
-
-def test_a_listening_session_is_freed_without_the_garbage_collector() -> None:
-    class Loud(Door):
-        __slots__ = ()
-
-        def on_enter_shut(self, step: Step) -> None: ...
-
-    gc.disable()
-    try:
-        door = Loud()
-        door.push()
-        gone = weakref.ref(door)
-        del door
-        assert gone() is None
-    finally:
-        gc.enable()
-
-
-class Meddler:
-    """Fires a trigger of its own session in the middle of a step, or posts events."""
-
-    def __init__(self, *posts: str, fires: str = "") -> None:
-        self.posts, self.fires = posts, fires
-        self.receipts: list[Receipt] = []
-        self.errors: list[Exception] = []
-
-    def on_enter_shut(self, step: Step) -> None:
-        self.receipts += [step.session.post(event) for event in self.posts]
-        if self.fires:
-            try:
-                step.session.fire(self.fires)
-            except StepInProgress as error:
-                self.errors.append(error)
-
-
-def test_a_listener_may_not_fire_a_trigger_of_its_own_session() -> None:
-    door, meddler = Door(), Meddler(fires="pull")
-    door.listen(meddler)
-    door.push()
-    assert door.state == "shut"
-    assert str(meddler.errors[0]).startswith("cannot pull in the middle of push")
-    assert "session.post('pull')" in str(meddler.errors[0])
-
-
-def test_posted_events_run_after_the_step_in_order_and_each_receipt_has_its_own_end() -> None:
-    door, meddler = Door(), Meddler("pull", "pull", "burn")
-    door.listen(meddler)
-    door.push()
-    assert [r.done for r in meddler.receipts] == [True, True, True]
-    assert meddler.receipts[0].result() is True
-    with pytest.raises(Refused, match="cannot pull while open"):
-        meddler.receipts[1].result()
-    assert meddler.receipts[2].result() is True
-    assert door.state == "gone"
-
-
-def test_a_receipt_that_waits_says_so() -> None:
-    with pytest.raises(RuntimeError, match="pull was posted and has not run yet"):
-        Receipt("pull").result()
-
-
-def test_posting_outside_a_step_runs_at_once() -> None:
-    door = Door()
-    assert door.post("push").result() is True
-    assert door.post("push").error is not None
-    with pytest.raises(UnknownEvent):
-        door.post("kick")
-
-
-def test_events_posted_by_posted_events_wait_their_turn() -> None:
-    order: list[str] = []
-
-    class Chain:
-        def on_transition(self, step: Step) -> None:
-            order.append(step.event)
-            if order == ["push"]:
-                step.session.post("pull")
-                step.session.post("push")
-            elif order == ["push", "pull"]:
-                step.session.post("burn")
-
-    door = Door()
-    door.listen(Chain())
-    door.push()
-    assert order == ["push", "pull", "push", "burn"]
-
-
-def test_what_was_posted_runs_even_when_a_listener_raises_afterwards() -> None:
-    door, meddler = Door(), Meddler("pull")
-    door.listen(meddler)
-    door.listen(Diary("on_transition"))
-    with pytest.raises(ZeroDivisionError):
-        door.push()
-    assert meddler.receipts[0].done
-    assert door.state == "open"
-
-
 def test_unknown_events_are_named_and_nothing_changes() -> None:
     door = Door()
     for ask in (door.fire, door.may, door.post):
@@ -359,14 +100,11 @@ def test_a_refusal_is_a_machine_error_with_the_verdict() -> None:
     assert str(caught.value) == "cannot pull while open: needs n > 1; n is 0 (legal now: push, burn)"
 
 
-# -------------------------------------------------------------------------------------------------- copies
-
-
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
 @pytest.mark.parametrize("kind", [StoreSession, GuardedStoreSession])
 def test_copies_are_independent_and_equal(make: Any, kind: type[StoreSession]) -> None:
     session = kind(ready=2)
-    session.listen(type("L", (), {"on_transition": heard})())
+    session.listen(type("L", (), {"on_transition": lambda self, step: None})())
     session.outbound_begin()
     other = make(session)
     assert type(other) is kind
@@ -397,109 +135,6 @@ def test_a_session_is_small_and_its_fields_are_read_only() -> None:
     for name in ("state", "request", *LOGOFF.names, "status", "complete", "submit"):
         with pytest.raises(AttributeError):
             setattr(session, name, 1)
-
-
-# ------------------------------------------------------------------------------------- shapes of classes
-
-
-def test_a_trigger_is_not_declared_again_without_the_chart() -> None:
-    def again(self: object) -> None: ...
-
-    for name in ("submit", "sumbit"):
-        with pytest.raises(DefinitionError, match=f"it declares the trigger {name} without chart="):
-            type("Again", (StoreSession,), {"__slots__": (), name: trigger(again)})
-
-
-def test_a_trigger_taken_off_the_class_before_the_first_session_works() -> None:
-    fresh = type("Fresh", (Door,), {"__slots__": ()}, chart=DOOR)
-    push = fresh.push
-    door = fresh()
-    assert push(door) is True
-    assert door.state == "shut"
-
-
-@pytest.mark.parametrize("options", [{}, {"chart": LOGOFF}, {"guarded": True}, {"chart": LOGOFF, "guarded": True}])
-def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dict[str, Any]) -> None:
-    class Mixin:
-        __slots__ = ()
-
-    body: dict[str, Any] = {"__slots__": ("_lock",) if "guarded" in options else ()}
-    told = []
-
-    def submit(self: Any) -> bool:
-        told.append(self.ready)
-        return bool(super(kind, self).submit())
-
-    body["submit"] = submit
-    kind: Any = type("Mine", (Mixin, StoreSession), body, **options)
-    session = kind()
-    for fire in (session.submit, lambda: session.fire("submit"), lambda: session.post("submit").result()):
-        assert fire() is True
-    session.outbound_begin()
-    assert (told, session.ready, session.outbound) == ([0, 1, 2], 2, 1)
-
-
-def test_a_guarded_class_needs_a_place_for_its_lock() -> None:
-    with pytest.raises(DefinitionError, match="a guarded class needs _lock in its __slots__"):
-        type("Bare", (StoreSession,), {"__slots__": ()}, guarded=True)
-
-
-def test_variables_have_no_names_that_sessions_need() -> None:
-    from fsm.variable import RESERVED
-
-    own = {name[1:] for name in dir(Session) if name.startswith("_") and not name.startswith("__")}
-    assert own <= RESERVED
-
-
-def test_an_event_called_like_something_of_sessions_is_fired_by_name_alone() -> None:
-    from tests.hostile import NAMES, TAKEN
-
-    session = Session.of(TAKEN)()
-    for name in NAMES:
-        assert session.fire(name) is True
-        assert session.post(name).result() is True
-    assert (session.state, session.snapshot()["state"]) == ("a", "a")
-    with pytest.raises(DefinitionError, match="its event post has the name of something that every session has"):
-        type("Taken", (Session,), {}, chart=TAKEN)
-
-
-def test_who_comes_or_goes_during_a_step_does_so_for_the_next_one() -> None:
-    heard: list[str] = []
-
-    class Late:
-        def after(self, step: Step) -> None:
-            heard.append(step.event)
-
-    late = Late()
-
-    class Usher:
-        def before_push(self, step: Step) -> None:
-            step.session.listen(late)
-
-        def before_pull(self, step: Step) -> None:
-            step.session.forget(late)
-
-    door = Door()
-    door.listen(Usher())
-    for event in ("push", "pull", "push"):
-        door.fire(event)
-    assert heard == ["pull"]
-
-
-def test_forgetting_everyone_in_the_middle_loses_nothing_that_was_posted() -> None:
-    class Leaver:
-        def after_push(self, step: Step) -> None:
-            self.receipt = step.session.post("pull")
-            step.session.forget(self)
-
-    door, leaver = Door(), Leaver()
-    door.listen(leaver)
-    door.push()
-    assert leaver.receipt.result() is True
-    assert door._watch is None
-
-
-# ------------------------------------------------------------------------------------- callable guards
 
 
 def positive(session: Any) -> bool:
