@@ -9,7 +9,7 @@ This file does not know how a step goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from types import FunctionType
 
 from fsm.chart import Chart
@@ -73,6 +73,7 @@ def _declaration_problems(cls: type[Session], chart: Chart) -> Iterator[str]:
             yield f"its __slots__ lack _{name}"
 
 
+@cache
 def taken() -> frozenset[str]:
     """What every session has; an event of such a name is fired by `fire` alone, on a class made by `Session.of`."""
     from fsm.session import Session  # complete by the time that anyone derives from it

@@ -296,10 +296,10 @@ LOGOFF: Final = Chart(
             why="only Release may follow, as often as there are references"),
     ),
     outputs=(
-        Output("COMPLETE", LogoffStatus.COMPLETE, states=(RELEASED,), doc="the store is released"),
-        Output("INBOUND", LogoffStatus.INBOUND, guard=INBOUND > 0, doc="a message is coming in"),
-        Output("OUTBOUND", LogoffStatus.OUTBOUND, guard=OUTBOUND > 0, doc="a message is being sent"),
-        Output("OUTBOUND_QUEUE", LogoffStatus.OUTBOUND_QUEUE, guard=QUEUED > 0, doc="messages are in the queue"),
+        Output("COMPLETE", LogoffStatus.COMPLETE.value, states=(RELEASED,), doc="the store is released"),
+        Output("INBOUND", LogoffStatus.INBOUND.value, guard=INBOUND > 0, doc="a message is coming in"),
+        Output("OUTBOUND", LogoffStatus.OUTBOUND.value, guard=OUTBOUND > 0, doc="a message is being sent"),
+        Output("OUTBOUND_QUEUE", LogoffStatus.OUTBOUND_QUEUE.value, guard=QUEUED > 0, doc="messages are in the queue"),
     ),
 )
 """The chart of the store-logoff machine."""
