@@ -56,10 +56,14 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.file is not None:
         raise CommandError("--serve writes no file; give either --serve or -o FILE")
+    from fsm.commands.ledger import is_ledger, shown_name
     from fsm.commands.served import serve
 
-    follows = Path(args.journal) if args.journal is not None else None
-    return serve(made(args, follows.name if follows else ""), chart_of(args), follows, args.port, not args.no_open)
+    follows: Path | str | None = Path(args.journal) if args.journal is not None else None
+    name = follows.name if isinstance(follows, Path) else ""
+    if args.journal is not None and is_ledger(args.journal):
+        follows, name = args.journal, shown_name(args.journal)
+    return serve(made(args, name), chart_of(args), follows, args.port, not args.no_open)
 
 
 def made(args: argparse.Namespace, follows: str = "") -> str:

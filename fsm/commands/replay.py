@@ -7,6 +7,7 @@ A refused event is an answer, not an error; `--strict` stops at the first one wi
 such object, or names an unknown event, is an error with the line's number and exit status 2; what was answered stays.
 A journal is such a stream: its header is checked against the chart's fingerprint, a start record puts its session where
 the snapshot says, and neither is answered; of a last line torn by a crash standard error is told, and nothing else.
+A store's database is read as its journal.
 Each session that is named is kept, so memory grows with their number.
 Answers are written whenever the input pauses, so the command can stand in a pipe and be asked line by line.
 """
@@ -23,6 +24,7 @@ from typing import BinaryIO, Final, cast
 
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.commands.ledger import is_ledger, opened
 from fsm.definition import compiled
 from fsm.journal import JournalError, TornLine, check_header, is_torn
 from fsm.session import Session
@@ -31,6 +33,7 @@ from fsm.verdict import Refused
 
 __all__ = ["add_arguments", "run"]
 
+SOURCE: Final = "JSON Lines, a store's database (a file, or a postgresql URL), or - for standard input (default)"
 WORDS: Final = {"session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason"}
 """The keys of an answer beside the variables."""
 MARK: Final = b"\xef\xbb\xbf"
@@ -41,7 +44,7 @@ LONGEST: Final = 1 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fsm replay`."""
-    parser.add_argument("file", nargs="?", default="-", help="JSON Lines, or - for standard input (default)")
+    parser.add_argument("file", nargs="?", default="-", help=SOURCE)
     parser.add_argument("--strict", action="store_true", help="stop at the first refused event, exit status 1")
     parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
 
@@ -51,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     chart = find_chart(args.chart)
     if args.file == "-":
         return _replay(sys.stdin.buffer, chart, args.strict)
+    if is_ledger(args.file):
+        with opened(args.file) as journal:
+            return _replay(journal, chart, args.strict)
     try:
         source = open(args.file, "rb")  # noqa: SIM115, PTH123 - an empty name must not become the present folder
     except (OSError, ValueError) as error:

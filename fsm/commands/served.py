@@ -92,6 +92,20 @@ class Following(BytesIO):
         super().close()
 
 
+class _FollowingLedger(Following):
+    """The same of a journal that is kept in a database."""
+
+    def __init__(self, where: str, stop: Event, idle: Callable[[], None]) -> None:
+        from fsm.commands.ledger import growing
+
+        BytesIO.__init__(self)
+        self.stop, self.idle, self._begun = stop, idle, b""
+        self._file = growing(where)
+
+    def _check(self) -> None:
+        """A database is not shortened under its readers."""
+
+
 def news(chart: Chart, journal: Following) -> Iterator[dict[str, object]]:
     """The messages of a journal: `records`, `again` in the first, and `over` in the last, which says why it ended."""
     records: list[dict[str, object]] = []
@@ -156,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Frame-Options", "DENY")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
 
-    def _events(self, path: Path) -> None:
+    def _events(self, path: Path | str) -> None:
         self.send_response(HTTPStatus.OK)
         self._usual()
         self.send_header("Content-Type", "text/event-stream")
@@ -164,9 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         try:
-            journal = Following(path, self.server.stopped, self._still_there)
-        except OSError as error:
-            self._tell({"records": [], "again": True, "over": f"cannot read {path.name}: {error.strerror}"})
+            journal = _followed(path, self.server.stopped, self._still_there)
+        except (OSError, CommandError) as error:
+            why = f"cannot read {Path(path).name}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self._tell({"records": [], "again": True, "over": why})
             return
         try:
             for message in news(self.server.chart, journal):
@@ -193,7 +208,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, port: int, page: str, chart: Chart, journal: Path | None) -> None:
+    def __init__(self, port: int, page: str, chart: Chart, journal: Path | str | None) -> None:
         self.page, self.chart, self.journal = page, chart, journal
         self.stopped = Event()
         super().__init__((HOST, port), _Handler)
@@ -209,7 +224,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-def server(page: str, chart: Chart, journal: Path | None = None, port: int = 0) -> _Server:
+def server(page: str, chart: Chart, journal: Path | str | None = None, port: int = 0) -> _Server:
     """A server that is listening and not answering yet: `serve_forever()`, and `stopped.set()` before `shutdown()`.
 
     OSError when the port is taken; OverflowError when it is none.
@@ -217,11 +232,22 @@ def server(page: str, chart: Chart, journal: Path | None = None, port: int = 0) 
     return _Server(port, page, chart, journal)
 
 
-def serve(page: str, chart: Chart, journal: Path | None, port: int, opens: bool) -> int:
+def _followed(where: Path | str, stop: Event, idle: Callable[[], None]) -> Following:
+    """A journal's file, or (when it is named by a string) a store's database."""
+    if isinstance(where, Path):
+        return Following(where, stop, idle)
+    return _FollowingLedger(where, stop, idle)
+
+
+def serve(page: str, chart: Chart, journal: Path | str | None, port: int, opens: bool) -> int:
     """Serve until interrupted; the exit status.  CommandError when the port or the journal cannot be had."""
     if not 0 <= port <= 65535:
         raise CommandError(f"--port is 0 to 65535, not {port}")
-    if journal is not None:
+    if isinstance(journal, str):
+        from fsm.commands.ledger import growing
+
+        growing(journal).close()
+    elif journal is not None:
         try:
             journal.open("rb").close()
         except OSError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.commands.ledger import is_ledger, opened
 from fsm.journal import JournalError, TornLine
 from fsm.snapshot import SnapshotError
 from fsm.stepper import Stepper, TraceError, parse_trace
@@ -69,7 +70,11 @@ def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepp
     try:
         with warnings.catch_warnings(record=True) as torn:
             warnings.simplefilter("always", TornLine)
-            stepper = Stepper.load(chart, Path(source), session)
+            if is_ledger(source):
+                with opened(source) as journal:
+                    stepper = Stepper.from_journal(chart, journal, session)
+            else:
+                stepper = Stepper.load(chart, Path(source), session)
     except OSError as error:
         raise CommandError(f"cannot read {source}: {error.strerror}") from error
     except (JournalError, SnapshotError, TraceError) as error:

@@ -1,0 +1,287 @@
+"""The messages in the database: two tables, and the statements that move a message from one place to the next.
+
+Theory.
+1. A message is a row that changes; its content is a row of its own that never does, so that a change does not write
+   megabytes again.  It goes with its message.
+2. Each change says in its own condition how the message must be: a row that is not like that is left alone.
+3. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
+   message is in two collections at once, so it does not matter which goes first.
+4. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
+   nobody's.
+
+This file knows no holders but by their ids, no clock and no machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from fsm.logoff.connect import METADATA
+from fsm.logoff.message import Message
+from fsm.logoff.registry import HOLDERS, STORES
+from fsm.logoff.storage import Policy, Share
+
+__all__ = ["CONTENTS", "MESSAGES", "Outbox", "listed"]
+
+MESSAGES: Final = sa.Table(
+    "fsm_messages", METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("store", sa.Integer, sa.ForeignKey(STORES.c.number), nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("owner", sa.String),  # no foreign key: a holder goes first, then what it had
+    sa.Column("due", sa.Float),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("uncertain", sa.Integer, nullable=False),
+    sa.Column("reason", sa.String),
+    sa.Column("submitted", sa.Float, nullable=False),
+    sa.Column("sender", sa.String, nullable=False),  # JSON, as the next: text in a database may not hold everything
+    sa.Column("recipients", sa.String, nullable=False),
+    sa.Index("fsm_messages_by_state", "store", "state", "id"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+CONTENTS: Final = sa.Table(
+    "fsm_contents", METADATA,
+    sa.Column("id", sa.String, sa.ForeignKey(MESSAGES.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+MOST: Final = 1000
+"""Ids in one statement; databases have a limit for that."""
+LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
+
+ME, STORE = sa.bindparam("me", type_=sa.String), sa.bindparam("number", type_=sa.Integer)
+IDS: Final[sa.BindParameter[str]] = sa.bindparam("ids", expanding=True)
+# what is bound may not be called like a column, hence the names
+ONE: Final = MESSAGES.c.id == sa.bindparam("one")
+MINE: Final = (MESSAGES.c.id.in_(IDS), MESSAGES.c.owner == ME)
+QUEUED: Final = (MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("ready", "deferred")))
+SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
+TOLD: Final = [column for column in MESSAGES.c if column.name not in ("store", "owner")]
+BEGUN: Final = {"state": "claimed", "owner": ME, "due": sa.null(), "attempts": MESSAGES.c.attempts + 1}
+TO: Final = sa.func.coalesce(sa.bindparam("to", type_=sa.String), MESSAGES.c.recipients)
+ENDED: Final = {
+    "owner": sa.bindparam("then", type_=sa.String), "due": sa.bindparam("at", type_=sa.Float),
+    "reason": sa.bindparam("why", type_=sa.String),
+}  # fmt: skip
+UNSURE: Final = MESSAGES.c.uncertain + sa.bindparam("unsure", type_=sa.Integer)
+
+SUBMIT: Final = sa.insert(MESSAGES)
+CONTENT: Final = sa.insert(CONTENTS)
+SENT: Final = sa.delete(MESSAGES).where(*SENDING)
+DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="deferred", recipients=TO, uncertain=UNSURE)
+ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
+    **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
+)  # fmt: skip
+CLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN).returning(*TOLD)
+OLDEST: Final = (
+    sa.select(MESSAGES.c.id)
+    .where(MESSAGES.c.store == STORE, MESSAGES.c.state == "ready", sa.func.coalesce(MESSAGES.c.owner, "") != ME)
+    .order_by(MESSAGES.c.id)
+    .limit(sa.bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)  # fmt: skip
+TAKE: Final = sa.update(MESSAGES).where(MESSAGES.c.id.in_(OLDEST)).values(**BEGUN).returning(*TOLD)
+READ: Final = sa.select(CONTENTS.c.id, CONTENTS.c.content).where(CONTENTS.c.id.in_(IDS))
+DUE: Final = (
+    sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "deferred").values(state="ready", due=sa.null())
+    .returning(MESSAGES.c.id)
+)  # fmt: skip
+FIND: Final = sa.select(MESSAGES.c.state, MESSAGES.c.owner).where(ONE, MESSAGES.c.store == STORE).with_for_update()
+GONE: Final = sa.delete(MESSAGES).where(ONE)
+RESUME: Final = (
+    sa.update(MESSAGES).where(ONE, MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("held", "failed")))
+    .values(state="ready", owner=sa.bindparam("then", type_=sa.String), due=sa.null())
+)  # fmt: skip
+COUNTED: Final = sa.select(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due).where(*QUEUED, MESSAGES.c.owner == ME)
+ADOPT: Final = (
+    sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == None).values(owner=ME)  # noqa: E711 - builds SQL
+    .returning(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due)
+)  # fmt: skip
+LEFT: Final = sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == ME).values(owner=sa.null())
+LOST: Final = MESSAGES.c.owner.not_in(sa.select(HOLDERS.c.id).where(HOLDERS.c.store == STORE))
+ORPHANED: Final = sa.update(MESSAGES).where(*QUEUED, LOST).values(owner=sa.null())
+LAPSE: Final = (
+    sa.update(MESSAGES).where(MESSAGES.c.store == STORE, MESSAGES.c.state == "claimed", LOST)
+    .values(state=sa.bindparam("now"), owner=sa.null(), reason=LAPSED, uncertain=MESSAGES.c.uncertain + 1)
+    .returning(MESSAGES.c.id)
+)  # fmt: skip
+LIST: Final = sa.select(*TOLD).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
+LIST_SOME: Final = LIST.where(MESSAGES.c.state.in_(sa.bindparam("states", expanding=True)))
+
+
+class Outbox:
+    """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`."""
+
+    def __init__(self, connection: sa.Connection, number: int, me: str, *, left: bool) -> None:
+        self.connection, self.left = connection, left
+        self._number, self._me = number, me
+        self._collected: dict[sa.Executable, list[dict[str, object]]] = {}
+        self._kinds: dict[str, sa.Executable] = {}
+
+    # ------------------------------------------------------------------------------------- what needs no answer
+
+    def submit(self, message: Message) -> None:
+        """See `Transaction`."""
+        row = {
+            "id": message.id, "store": self._number, "state": "ready", "owner": self._owner, "due": None,
+            "attempts": message.attempts, "uncertain": message.uncertain, "reason": _plain(message.reason),
+            "submitted": message.submitted, "sender": _packed(message.sender),
+            "recipients": _packed(message.recipients),
+        }  # fmt: skip
+        self._collect(SUBMIT, message.id, row)
+        self._collected.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
+
+    def sent(self, id: str) -> None:
+        """See `Transaction`."""
+        self._collect(SENT, id, {"one": id, "me": self._me})
+
+    def deferred(
+        self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
+    ) -> None:
+        """See `Transaction`."""
+        self._ended(DEFERRED, id, self._owner, due, reason, recipients, uncertain)
+
+    def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
+        """See `Transaction`."""
+        if reported:
+            self.sent(id)
+        else:
+            self._ended(ASIDE, id, None, None, reason, recipients, False, now="failed")
+
+    def held(self, id: str, reason: str) -> None:
+        """See `Transaction`."""
+        self._ended(ASIDE, id, None, None, reason, None, True, now="held")
+
+    def _ended(
+        self, kind: sa.Executable, id: str, owner: str | None, due: float | None, reason: str,
+        recipients: Sequence[str] | None, uncertain: bool, **more: str,
+    ) -> None:  # fmt: skip
+        to = None if recipients is None else _packed(recipients)
+        why = {"then": owner, "at": due, "why": _plain(reason), "to": to, "unsure": int(uncertain), **more}
+        self._collect(kind, id, {"one": id, "me": self._me, **why})
+
+    def _collect(self, kind: sa.Executable, id: str, row: dict[str, object]) -> None:
+        if self._kinds.get(id) is not None:
+            self.flush()
+        self._kinds[id] = kind
+        self._collected.setdefault(kind, []).append(row)
+
+    def flush(self) -> None:
+        """Execute what was collected."""
+        for kind, rows in self._collected.items():
+            self.connection.execute(kind, rows)
+        self._collected.clear()
+        self._kinds.clear()
+
+    # ---------------------------------------------------------------------------------------------- what does
+
+    def claim(self, ids: Sequence[str]) -> list[Message]:
+        """See `Transaction`."""
+        rows = {row.id: row for row in self._each(CLAIM, ids)}
+        return self._with_contents([rows[id] for id in dict.fromkeys(ids) if id in rows])
+
+    def take(self, limit: int) -> list[Message]:
+        """See `Transaction`."""
+        rows = self._rows(TAKE, limit=limit)
+        return self._with_contents(sorted(rows, key=lambda row: str(row.id)))
+
+    def ready(self, ids: Sequence[str]) -> list[str]:
+        """See `Transaction`."""
+        found = {row.id for row in self._each(DUE, ids)}
+        return [id for id in dict.fromkeys(ids) if id in found]
+
+    def withdraw(self, id: str) -> str | None:
+        """See `Transaction`."""
+        found = next(iter(self._rows(FIND, one=id)), None)
+        if found is None or found.state == "claimed":
+            return found and str(found.state)
+        if found.owner not in (None, self._me) and self._lives(found.owner):
+            return "theirs"
+        self.connection.execute(GONE, {"one": id})
+        return str(found.state)
+
+    def _lives(self, owner: str) -> bool:
+        """Whether this other holder is alive; who keeps the registry knows."""
+        raise NotImplementedError
+
+    def resume(self, id: str) -> bool:
+        """See `Transaction`."""
+        self.flush()
+        bound = {"one": id, "number": self._number, "then": self._owner}
+        return self.connection.execute(RESUME, bound).rowcount > 0
+
+    def share(self) -> Share:
+        """See `Transaction`."""
+        return _share(self._rows(COUNTED))
+
+    def adopt(self) -> Share:
+        """See `Transaction`."""
+        return _share(self._rows(ADOPT))
+
+    # -------------------------------------------------------------------------------- who comes, and who goes
+
+    def abandon(self) -> None:
+        """Our ready and deferred messages are nobody's."""
+        self.flush()
+        self.connection.execute(LEFT, {"number": self._number, "me": self._me})
+        self.left = True
+
+    def lapse(self, policy: Policy) -> tuple[str, ...]:
+        """What belongs to those who are no holders any more is nobody's; answers with what they were sending."""
+        self.flush()
+        self.connection.execute(ORPHANED, {"number": self._number})
+        now = "ready" if policy == "resend" else "held"
+        return tuple(sorted(row.id for row in self.connection.execute(LAPSE, {"number": self._number, "now": now})))
+
+    @property
+    def _owner(self) -> str | None:
+        return None if self.left else self._me
+
+    # -------------------------------------------------------------------------------------------------- reading
+
+    def _rows(self, statement: sa.Executable, **bound: object) -> Sequence[sa.Row[Any]]:
+        self.flush()
+        return self.connection.execute(statement, {"number": self._number, "me": self._me, **bound}).all()
+
+    def _each(self, statement: sa.Executable, ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
+        for begin in range(0, len(ids), MOST):
+            yield from self._rows(statement, ids=list(ids[begin : begin + MOST]))
+
+    def _with_contents(self, rows: Sequence[sa.Row[Any]]) -> list[Message]:
+        contents = {row.id: row.content for row in self._each(READ, [row.id for row in rows])}
+        return [_message(row, bytes(contents[row.id])) for row in rows]
+
+
+def listed(connection: sa.Connection, number: int, states: Sequence[str]) -> list[Message]:
+    """The messages of a store in these states, or all of them, oldest first, without their content."""
+    bound: dict[str, object] = {"number": number}
+    if states:
+        bound["states"] = list(states)
+    return [_message(row, b"") for row in connection.execute(LIST_SOME if states else LIST, bound)]
+
+
+def _message(row: sa.Row[Any], content: bytes) -> Message:
+    return Message(
+        row.id, content, json.loads(row.sender), tuple(json.loads(row.recipients)), row.submitted, row.state, row.due,
+        row.attempts, row.uncertain, row.reason,
+    )  # fmt: skip
+
+
+def _share(rows: Iterable[sa.Row[Any]]) -> Share:
+    found = sorted((str(row.id), row.due) for row in rows)
+    ready = tuple(id for id, due in found if due is None)
+    return Share(ready, tuple((id, float(due)) for id, due in found if due is not None))
+
+
+def _packed(told: str | Sequence[str]) -> str:
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _plain(reason: str | None) -> str | None:
+    """A reason as any database can hold it: it is read by people, so what cannot be written is written about."""
+    if reason is None or (reason.isascii() and "\0" not in reason):
+        return reason
+    return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
