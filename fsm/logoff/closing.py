@@ -1,0 +1,203 @@
+"""Closing a store by a plan, and following it: readiness, the steps, the time that is left, the outcome.
+
+Theory.
+1. Readiness flips first, then those who asked for notice are told, then the first step asks for its flag.  Nothing is
+   refused before that.
+2. A step ends when the store is released and nothing is in flight here, or when its time is over; then comes the next.
+   `next_step` (another signal) ends its time at once.
+3. Being released to peers is not the end while this process still has messages in flight: it would exit under its own
+   open socket.  So the plan goes on, and its cancel step stops them.
+4. Closing again joins the closing under way; nobody can lengthen it.  When a plan is over and the store is not
+   released, the outcome says what is in the way, the store is as it is, and it may be closed again.
+
+This file does not know how one waits (`spooler.py`, `aio.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+from fsm.logoff.flags import Logoff
+from fsm.logoff.outcome import Outcome, Progress
+from fsm.logoff.plan import DEFAULT, Plan, PlanStep
+
+if TYPE_CHECKING:
+    from fsm.logoff.clock import Timer
+    from fsm.logoff.core import Core
+
+__all__ = ["Closer"]
+
+log: Final = logging.getLogger("fsm.logoff")
+
+
+class Closer:
+    """The closing of a store, and the news of it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._plan: Plan | None = None
+        self._place = -1
+        self._steps: list[str] = []
+        self._began = self._until = 0.0
+        self._timer: Timer | None = None
+        self._waiting: list[Future[Outcome]] = []
+        self._news: list[Future[bool]] = []
+        self._unanswered = False
+        """Whether the present step's question is still at the desk; its time is not over before the answer."""
+        self.on_notice: list[Callable[[], object]] = []
+        self.version = 0
+        """Counts the changes."""
+        core.told.append(self._changed)
+
+    # --------------------------------------------------------------------------------------------------- the plan
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the store is open for new work and means to stay so: what a readiness probe answers."""
+        return self._plan is None and self._core.session.may("submit").accepted
+
+    @property
+    def step(self) -> PlanStep | None:
+        """The plan's present step."""
+        return self._plan.steps[self._place] if self._plan is not None and self._place >= 0 else None
+
+    @property
+    def next(self) -> PlanStep | None:
+        """The step that would come next."""
+        steps = self._plan.steps if self._plan is not None else ()
+        return steps[self._place + 1] if self._place + 1 < len(steps) else None
+
+    def close(self, plan: Plan | str | None = None) -> Future[Outcome]:
+        """Start the plan, or join the one under way.  Cancelling the future ends the waiting, not the closing."""
+        chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
+        future: Future[Outcome] = Future()
+        with self._core.lock:
+            self._waiting.append(future)
+            if self._plan is None:
+                self._place, self._steps = -1, []
+                self._began = self._core.clock.monotonic()
+                if self.ended:
+                    self._finish()
+                    return future
+                self._plan = chosen
+                log.info("%s: closing: %s", self._core.name, chosen)
+                self._core.tell()
+                for call in self.on_notice:
+                    call()
+                self.next_step()
+        return future
+
+    def next_step(self) -> None:
+        """The present step's time is over: the next one now; after the last, the plan is over."""
+        with self._core.lock:
+            if self._plan is None:
+                return
+            self._told()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self.next is None:
+                self._finish()
+                return
+            self._place += 1
+            self._take(self._plan.steps[self._place])
+
+    def _take(self, step: PlanStep) -> None:
+        core, place = self._core, self._place
+        self._until = core.clock.monotonic() + step.seconds
+        self._timer = core.clock.call_later(step.seconds, lambda: self._time_over(place))
+        log.info("%s: %s", core.name, step)
+        self._unanswered = step.act != "notice" and not core.session.complete
+        if self._unanswered:
+            flag = step.act if isinstance(step.act, Logoff) else Logoff.ORDERLY
+            core.ask(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._asked(done, place))
+        self._stop(step)
+        core.tell()
+
+    def _stop(self, step: PlanStep | None) -> None:
+        if step is not None and step.act == "cancel":
+            self._core.stop(list(self._core.items.values()), "the store closes and its time is over")
+
+    def _asked(self, done: Future[Outcome], place: int) -> None:
+        with self._core.lock:
+            if (error := done.exception()) is not None and not self._core.session.complete:
+                self._steps.append(f"could not ask: {error}")
+                log.error("%s: could not ask for the logoff: %s", self._core.name, error)
+            if place == self._place:
+                self._unanswered = False
+                self._stop(self.step)  # also what had been claimed before, and began meanwhile
+                if self._core.clock.monotonic() >= self._until:
+                    self._time_over(place)
+
+    def _time_over(self, place: int) -> None:
+        with self._core.lock:
+            if self._plan is not None and place == self._place and not self._unanswered:
+                self.next_step()
+
+    def _told(self) -> None:
+        """Write down what the present step did."""
+        if (step := self.step) is not None:
+            took = self._core.clock.monotonic() - self._until + step.seconds
+            session, items = self._core.session, len(self._core.items)
+            flight = f", {items} in flight" if items else ""
+            self._steps.append(f"{step}: {session.state} after {took:.1f} s{flight}")
+
+    def _changed(self) -> None:
+        self.version += 1
+        news, self._news = self._news, []
+        for future in news:
+            if future.set_running_or_notify_cancel():
+                future.set_result(True)
+        if self._plan is not None and self._place >= 0 and self._core.session.complete and not self._core.items:
+            self._told()
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._plan, self._place = None, -1
+        waiting, self._waiting = self._waiting, []
+        core, steps, seconds = self._core, tuple(self._steps), self._core.clock.monotonic() - self._began
+        core.tell()
+
+        def finish(done: Future[Outcome]) -> None:
+            if (error := done.exception()) is not None:
+                log.error("%s: what is left in the queue cannot be read: %s", core.name, error)
+            outcome = core.outcome(core.session, steps, seconds, reads=False) if error else done.result()
+            log.log(logging.INFO if outcome else logging.WARNING, "%s: %s", core.name, outcome)
+            for future in waiting:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(outcome)
+
+        core.desk.ask(lambda _: core.outcome(core.session, steps, seconds)).add_done_callback(finish)
+
+    # --------------------------------------------------------------------------------------------------- following
+
+    def news(self, since: int) -> Future[bool]:
+        """Done when something has changed since that version; False when nothing more will."""
+        future: Future[bool] = Future()
+        with self._core.lock:
+            if self.ended or self.version != since:
+                future.set_result(not self.ended)
+            else:
+                self._news.append(future)
+        return future
+
+    @property
+    def ended(self) -> bool:
+        """Whether the store is released and nothing is in flight here, or everything was let go."""
+        return self._core.closed or (self._core.session.complete and not self._core.items)
+
+    def progress(self) -> Progress:
+        """How it stands."""
+        core, session = self._core, self._core.session
+        with core.lock:
+            step, then = self.step, self.next
+            left = max(0.0, self._until - core.clock.monotonic()) if step is not None else None
+            return Progress(
+                session.state, session.request, session.status, session.inbound, session.outbound, session.ready,
+                session.deferred, core.aside, session.peers, str(step) if step else None, str(then) if then else None,
+                left, core.blockers(), dict(core.counters),
+            )  # fmt: skip

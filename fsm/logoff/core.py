@@ -1,0 +1,323 @@
+"""The core of a store that moves messages: its session, what is in flight, what is queued, and what is asked of it.
+
+Theory.
+1. Whatever happens is asked of the desk (`desk.py`), which decides, commits and steps in one order.  The core says what
+   each thing means to the session and to the storage, and keeps what the session only counts: the items in flight, the
+   messages it counts (`holding.py`), the peers (`company.py`), who waits for a message to send (`outgoing.py`).
+2. Everything is a future.  Nothing here waits, and nothing looks again and again: whoever waits for something to begin,
+   to change or to end is told in the step that makes it so.  `spooler.py` and `aio.py` are the two ways to wait.
+3. Without the default Inbox, NO_WAIT and PURGE stop what is coming in (S10, S49); its source keeps it.
+
+This file knows no database, no thread, no loop, and no plan (`closing.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import RLock
+from typing import Final
+
+from fsm.logoff.clock import Clock, Timer
+from fsm.logoff.company import Company
+from fsm.logoff.desk import Desk, Draft
+from fsm.logoff.endings import Endings
+from fsm.logoff.flags import Logoff, MapiError, Result
+from fsm.logoff.holding import Holding
+from fsm.logoff.item import Blocker, Closing, Ending, Item
+from fsm.logoff.message import Message, new_id
+from fsm.logoff.outcome import Outcome
+from fsm.logoff.outgoing import Outgoing
+from fsm.logoff.session import StoreSession
+from fsm.logoff.storage import Peer, Policy, Storage
+from fsm.verdict import Refused
+
+__all__ = ["COUNTERS", "Core", "Retry"]
+
+log: Final = logging.getLogger("fsm.logoff")
+
+COUNTERS: Final = (
+    "submitted", "sent", "deferred", "failed", "uncertain", "held", "withdrawn", "received", "refused_inbound",
+    "refused_new", "stopped", "lapsed", "taken_by_peers", "taken_over",
+)  # fmt: skip
+"""What a store counts from its opening on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a deferred message is tried again: after `first` seconds, then `factor` times longer, up to `longest`."""
+
+    first: float = 60.0
+    factor: float = 2.0
+    longest: float = 3600.0
+
+    def after(self, attempts: int) -> float:
+        """Seconds until the next attempt, after so many."""
+        return float(min(self.longest, self.first * self.factor ** min(max(attempts, 1) - 1, 64)))
+
+
+class Core:
+    """A store's session with its items, queue and peers.  All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        *,
+        name: str,
+        default_inbox: bool,
+        uncertain: Policy,
+        retry: Retry,
+        thread: bool | None = None,
+    ) -> None:
+        if uncertain not in ("resend", "hold"):
+            raise ValueError(f"what is uncertain is dealt with by 'resend' or 'hold', not by {uncertain!r}")
+        self.storage, self.clock, self.name = storage, clock, name
+        self.default_inbox, self.uncertain, self.retry = default_inbox, uncertain, retry
+        self.lock: Final = RLock()
+        self.items: dict[str, Item] = {}
+        self.counters: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
+        self.doubtful: dict[str, Message] = {}
+        """Messages of which nobody can tell whether they arrived, or how often; without their content."""
+        self.told: list[Callable[[], object]] = []
+        """Called, under the lock, after everything that changed."""
+        self.closed = False
+        self.aside = 0
+        """Messages put aside: held, or failed without a report, until someone decides."""
+        self._inbound = 0
+        self._rings = False
+        self._due: tuple[float, Timer] | None = None
+        self.endings, self.outgoing, self.company = Endings(self), Outgoing(self), Company(self)
+
+        storage.policy = uncertain
+        opening = storage.open()
+        self.holder = opening.holder
+        self.holding = Holding(opening.share)
+        self.aside = len(storage.messages("held", "failed"))
+        self._last = max([*self.holding.ready, *self.holding.deferred], default="")
+        self.peers: tuple[Peer, ...] = opening.peers
+        if opening.lapsed:
+            log.warning("%s: %d messages were being sent when their process ended", name, len(opening.lapsed))
+            self.counters["lapsed"] = len(opening.lapsed)
+            lapsed = set(opening.lapsed)
+            self.doubtful |= {m.id: m for m in storage.messages() if m.id in lapsed}
+        ready, deferred = len(self.holding.ready), len(self.holding.deferred)
+        self.session = StoreSession(ready=ready, deferred=deferred, peers=len(self.peers))
+        threaded = storage.durable if thread is None else thread
+        self.desk = Desk(self.session, storage, self.holder, lock=self.lock, changed=self.changed, thread=threaded)
+        storage.watch(self.company.look)
+
+    # --------------------------------------------------------------------------------------- messages, either way
+
+    def begin_inbound(self, item: Item) -> Future[Item]:
+        """The item begins; Closing when the store takes nothing new in."""
+        with self.lock:
+            self._inbound += 1
+            item.id = f"in-{self._inbound}"
+
+        def decide(draft: Draft) -> Item:
+            self._admit(draft, "inbound_begin", message=item.id, peer=item.peer)
+            draft.then.append(lambda: self.begun(item, None))
+            return item
+
+        return self.desk.ask(decide)
+
+    def next_item(self, new: Callable[[], Item]) -> Future[Item | None]:
+        """The next message to send, claimed, as an item made by `new`; None when the store is released or closed."""
+        with self.lock:
+            return self.outgoing.next(new)
+
+    def begun(self, item: Item, message: Message | None) -> Item:
+        """It is in flight from now on."""
+        if message is not None:
+            item.id, item.message = message.id, message
+        item.begin()
+        self.items[item.id] = item
+        return item
+
+    def abandon(self, item: Item) -> None:
+        """Nobody entered the block of an item that has begun."""
+        with self.lock:
+            if item.message is not None:
+                self.outgoing.give_back(item)
+            else:
+                self.endings.end(item, Ending("failed", "nobody was there to take it"))
+
+    # ------------------------------------------------------------------------------------------------- the queue
+
+    def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
+        """A new message; its id, once it is durable.  Closing when the store takes nothing new in."""
+        if not isinstance(content, bytes):
+            raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
+        if isinstance(recipients, str):
+            raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
+
+        def decide(draft: Draft) -> str:
+            self._last = new_id(self._last)
+            message = Message(self._last, content, sender, tuple(recipients), self.clock.time())
+            self._admit(draft, "submit", message=message.id)
+            draft.tx.submit(message)
+            draft.then.append(lambda: self.queued([message.id], "submitted"))
+            return message.id
+
+        return self.desk.ask(decide)
+
+    def withdraw(self, id: str) -> Future[None]:
+        """Take a message back.
+
+        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE when it is not there.
+        """
+
+        def decide(draft: Draft) -> None:
+            found = draft.tx.withdraw(id)
+            if found == "claimed":
+                raise MapiError(Result.MAPI_E_UNABLE_TO_ABORT, f"the message {id} is being sent right now")
+            if found is None or found == "theirs":
+                why = "is another process's" if found else "is not in the queue; it was sent, withdrawn, or never there"
+                raise MapiError(Result.MAPI_E_NOT_IN_QUEUE, f"the message {id} {why}")
+            if found in ("held", "failed"):
+                draft.then.append(lambda: self._put_aside(-1))
+            elif not draft.session.complete:
+                self.company.reconcile(draft, f"{id} was withdrawn", "withdrawn")
+
+        return self.desk.ask(decide)
+
+    def resume(self, id: str) -> Future[None]:
+        """A held or failed message goes back into the queue.  Closing when the store takes nothing new in."""
+
+        def decide(draft: Draft) -> None:
+            self._admit(draft, "submit", message=id)
+            if not draft.tx.resume(id):
+                raise MapiError(Result.MAPI_E_NOT_IN_QUEUE, f"no message {id} is held or failed")
+            draft.then.append(lambda: self.queued([id], "submitted"))
+            draft.then.append(lambda: self._put_aside(-1))
+
+        return self.desk.ask(decide)
+
+    def _put_aside(self, more: int) -> None:
+        self.aside += more
+
+    def queued(self, ids: Sequence[str], counted: str) -> None:
+        """These are ready now, and ours."""
+        self.holding.queue(ids)
+        self._rings = self._rings or bool(ids)
+        if counted:
+            self.counters[counted] += len(ids)
+
+    # -------------------------------------------------------------------------------------- asking for the logoff
+
+    def ask(self, event: str) -> Future[Outcome]:
+        """`logoff_…` or `release`, with the peers counted in the same transaction.  Refused when it is released."""
+
+        def decide(draft: Draft) -> Outcome:
+            session = draft.session
+            if not session.complete:
+                self.company.meet(draft)
+                if not session.peers:  # the last one here; what others have just left is to be honoured as well
+                    self.company.take_over(draft)
+            ready, deferred = session.ready, session.deferred
+            draft.fire(event)
+            if deferred and session.ready == ready + deferred:  # PURGE's flush
+                flushed = draft.tx.ready([id for id, _ in draft.tx.share().deferred])
+                draft.then.append(lambda: self.queued(flushed, ""))
+            cancels = not self.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
+            draft.then.append(lambda: self._asked(event, cancels))
+            return self.outcome(session)
+
+        return self.desk.ask(decide)
+
+    def _asked(self, event: str, cancels: bool) -> None:
+        log.info("%s: %s: %s", self.name, event, self.session.chart.describe(self.session.configuration))
+        if cancels:
+            self.stop([i for i in self.items.values() if i.message is None], "the store has no inbox to put it in now")
+        if self.session.complete:
+            self.storage.ring()
+
+    def stop(self, items: Sequence[Item], reason: str) -> None:
+        """Ask these items to end.  They do when their blocks are left."""
+        with self.lock:
+            self.counters["stopped"] += sum(item.stopped is None for item in items)
+            calls = [call for item in items for call in item.stop(reason)]
+        for call in calls:
+            try:
+                call(reason)
+            except Exception:
+                log.exception("%s: what was to be called when an item is stopped failed", self.name)
+
+    def outcome(
+        self, session: StoreSession, steps: tuple[str, ...] = (), seconds: float = 0.0, *, reads: bool = True
+    ) -> Outcome:
+        """How it stands, as an outcome; with `reads` it says which messages stay in the queue of a released store."""
+        to_peers = session.complete and bool(session.peers)
+        with self.lock:
+            blockers, doubtful = self.blockers(), tuple(self.doubtful.values())
+        left = tuple(self.storage.messages("ready", "deferred")) if reads and session.complete and not to_peers else ()
+        return Outcome(session.complete, session.state, session.request, session.status, session.ready +
+        session.deferred, left, doubtful, blockers, steps, seconds, to_peers)  # fmt: skip
+
+    def blockers(self) -> tuple[Blocker, ...]:
+        """What is in flight, the longest first."""
+        with self.lock:
+            return tuple(item.blocker for item in self.items.values())
+
+    # ----------------------------------------------------------------------------------------------------- the rest
+
+    def changed(self) -> None:
+        """Something happened: who waits for a message, a change, an end?  (The desk calls.)"""
+        with self.lock:
+            self.outgoing.serve()
+            self._arm()
+            if self._rings and self.peers and not self.outgoing.idle:
+                self.storage.ring()  # a message waits: perhaps a peer has hands free
+            self._rings = False
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell those who follow that something changed."""
+        with self.lock:
+            for tell in tuple(self.told):
+                tell()
+
+    def _arm(self) -> None:
+        """One timer, for the deferred message that is due first; during a drain the deferred stay so."""
+        first = self.holding.first_due() if not self.closed and self.session.may("submit") else None
+        if self._due is not None and self._due[0] != first:
+            self._due[1].cancel()
+            self._due = None
+        if first is not None and self._due is None:
+            # never later than the longest wait there is: the clock may have been set back since it was written down
+            wait = min(max(0.0, first - self.clock.time()), self.retry.longest)
+            self._due = first, self.clock.call_later(wait, lambda: self._fall_due(first))
+
+    def _fall_due(self, moment: float) -> None:
+        def decide(draft: Draft) -> None:
+            if draft.session.may("deferred_due"):
+                due = draft.tx.ready(self.holding.due_by(max(moment, self.clock.time())))
+                for id in due:
+                    draft.fire("deferred_due", message=id)
+                self.company.reconcile(draft)
+                draft.then.append(lambda: self.queued(due, ""))
+
+        with self.lock:
+            self._due = None
+        self.desk.ask(decide)
+
+    def _admit(self, draft: Draft, event: str, **told: object) -> None:
+        try:
+            draft.fire(event, **told)
+        except Refused as refusal:
+            self.counters["refused_new"] += 1
+            raise Closing(f"the store is closing: {refusal.verdict.reason}") from refusal
+
+    def close(self) -> None:
+        """Let everything go: nobody waits any more, and this process no longer holds the store."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self.changed()
+        self.desk.close()
+        self.storage.close()

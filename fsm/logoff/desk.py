@@ -1,0 +1,232 @@
+"""The desk: where everything that happens to a store is decided, written down, and then done, in one order.
+
+Theory.
+1. What is asked waits in one line.  The desk takes all that waits (a *batch*), decides each on a copy of the session,
+   and writes the changes and the journal entries of all of them in one transaction.  Only when that has been committed
+   does the real session take the steps, and those who asked get their answers.  A failed commit steps nothing.
+2. So the commits of messages that come at the same time are one commit: under load that is most of the speed.
+3. When a batch cannot be committed, each of its tasks is tried by itself, so that nobody fails for another's sake.
+4. A session's listeners are told after the commit.  One that raises then is logged: what is committed has happened.
+
+With a durable storage the desk works in one thread of its own, so that nobody who asks holds a lock while the disk
+writes; in memory it works at once, in the thread that asks.  This file does not know what is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Lock, RLock, Thread, get_ident
+from typing import Any, Final, Generic, TypeVar
+
+from fsm.chart import Configuration
+from fsm.compiler import Compiled
+from fsm.journal import entry, start
+from fsm.logoff.chart import LOGOFF
+from fsm.logoff.session import StoreSession
+from fsm.logoff.storage import Storage, StorageError, Transaction
+from fsm.verdict import Refused
+
+__all__ = ["Desk", "Draft"]
+
+T = TypeVar("T")
+log: Final = logging.getLogger("fsm.logoff")
+LARGEST: Final = 512
+"""Tasks in one transaction; more would make the first of them wait for the last."""
+
+
+class Draft:
+    """What a task decides on: a copy of the session as it will be, and the transaction.
+
+    A task fires its events first and changes messages after: when it raises, its events are as if they had not been.
+    """
+
+    __slots__ = ("events", "session", "then", "told", "tx")
+
+    def __init__(self, session: StoreSession, tx: Transaction) -> None:
+        self.session, self.tx = session, tx
+        self.events: list[str] = []
+        self.told: list[tuple[str, Configuration, Configuration, dict[str, object]]] = []
+        self.then: list[Callable[[], object]] = []
+
+    def fire(self, event: str, **told: object) -> None:
+        """The event happens (Refused when it may not); `told` is written down with it.
+
+        With the step that releases the store it is left, in the same transaction.
+        """
+        before, was = self.session.configuration, self.session.complete
+        self.session.fire(event)
+        self.events.append(event)
+        self.told.append((event, before, self.session.configuration, {k: v for k, v in told.items() if v}))
+        if self.session.complete and not was:
+            self.tx.leave()
+
+
+class _Task(Generic[T]):
+    __slots__ = ("decide", "draft", "error", "future", "value")
+
+    def __init__(self, decide: Callable[[Draft], T]) -> None:
+        self.decide = decide
+        self.future: Future[T] = Future()
+        self.draft: Draft | None = None
+        self.value: T
+        self.error: BaseException | None = None
+
+
+class Desk:
+    """One line of tasks for one session and one storage."""
+
+    def __init__(
+        self,
+        session: StoreSession,
+        storage: Storage,
+        name: str,
+        *,
+        lock: RLock,
+        changed: Callable[[], object],
+        thread: bool,
+    ) -> None:
+        self._session, self._storage, self._name = session, storage, name
+        self._lock, self._changed = lock, changed
+        self._seq = 0
+        self._closed = False
+        self._door = Lock()
+        self._line: SimpleQueue[_Task[Any] | None] = SimpleQueue()
+        self._waiting: deque[_Task[Any]] = deque()
+        self._owner: int | None = None
+        self._compiled: Compiled = _compiled(session)
+        self._thread = Thread(target=self._serve, name="fsm store", daemon=True) if thread else None
+        if self._thread is not None:
+            self._thread.start()
+        self.ask(lambda draft: draft.tx.record(start(LOGOFF, name, draft.session.configuration)))
+
+    def ask(self, decide: Callable[[Draft], T]) -> Future[T]:
+        """Have this decided after all that was asked before.  The future has its value when it is durable and done.
+
+        A future that is cancelled before its turn comes is left out.
+        """
+        task = _Task(decide)
+        if self._thread is not None:
+            with self._door:
+                if not self._closed:
+                    self._line.put(task)
+                    return task.future
+        if self._closed:
+            task.future.set_exception(StorageError("the store was let go; open it again"))
+            return task.future
+        with self._lock:
+            self._waiting.append(task)
+            if self._owner is None:  # otherwise a listener asks, in the middle of a batch, and it comes after
+                self._owner = get_ident()
+                try:
+                    while self._waiting:
+                        self._batch([self._waiting.popleft()])
+                finally:
+                    self._owner = None
+        return task.future
+
+    @property
+    def inside(self) -> bool:
+        """Whether this is the thread in which the desk works now (a listener): it may ask, but not wait."""
+        return get_ident() == (self._thread.ident if self._thread is not None else self._owner)
+
+    def close(self) -> None:
+        """Finish what was asked, and take nothing more.  Waits for the thread, unless it is this one."""
+        with self._door:
+            if not self._closed and self._thread is not None:
+                self._line.put(None)
+            self._closed = True
+        if self._thread is not None and not self.inside:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while (task := self._line.get()) is not None:
+            batch, last = [task], False
+            while len(batch) < LARGEST and not self._line.empty():
+                more = self._line.get()
+                if more is None:
+                    last = True
+                    break
+                batch.append(more)
+            self._batch(batch)
+            if last:
+                return
+
+    def _batch(self, tasks: list[_Task[Any]]) -> None:
+        tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        if not tasks:
+            return
+        try:
+            self._commit(tasks)
+        except Exception as error:  # the transaction: nothing of it has happened
+            if len(tasks) > 1:
+                for task in tasks:
+                    self._alone(task)
+            else:
+                tasks[0].error, tasks[0].draft = _as_storage(error), None
+        self._finish(tasks)
+
+    def _alone(self, task: _Task[Any]) -> None:
+        task.error, task.draft = None, None
+        try:
+            self._commit([task])
+        except Exception as error:
+            task.error, task.draft = _as_storage(error), None
+        self._step([task])
+
+    def _commit(self, tasks: list[_Task[Any]]) -> None:
+        here, seq = self._session.configuration, self._seq
+        with self._storage.transaction() as tx:
+            for task in tasks:
+                draft = Draft(StoreSession._at(here), tx)
+                try:
+                    task.value = task.decide(draft)
+                except StorageError:
+                    raise
+                except Exception as error:
+                    task.error = error
+                    continue
+                for event, before, after, told in draft.told:
+                    seq += 1
+                    tx.record(entry(LOGOFF, self._name, seq, event, before, after, None) | told)
+                task.draft, here = draft, draft.session.configuration
+        self._seq = seq
+
+    def _step(self, tasks: list[_Task[Any]]) -> None:
+        with self._lock:
+            for task in tasks:
+                if (draft := task.draft) is None:
+                    continue
+                task.draft = None
+                for event, _, after, _ in draft.told:
+                    try:
+                        self._session.fire(event)
+                    except Exception:
+                        log.exception("a listener failed at %s; the step is committed and stands", event)
+                        if self._session.configuration != after:  # it raised before the step
+                            self._compiled.write(self._session, after)
+                for then in draft.then:
+                    then()
+
+    def _finish(self, tasks: list[_Task[Any]]) -> None:
+        self._step(tasks)
+        with self._lock:
+            self._changed()
+        for task in tasks:
+            if task.error is not None:
+                task.future.set_exception(task.error)
+            else:
+                task.future.set_result(task.value)
+
+
+def _compiled(session: StoreSession) -> Compiled:
+    from fsm.definition import compiled
+
+    return compiled(type(session))
+
+
+def _as_storage(error: Exception) -> Exception:
+    return error if isinstance(error, (StorageError, Refused)) else StorageError(f"the storage failed: {error}")
