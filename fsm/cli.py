@@ -23,7 +23,9 @@ COMMANDS: Final = {
     "explore": "make a page to step through a machine in the browser, or serve it and follow a journal",
     "paths": "list every path to a final state, each with an executed witness or the reason why it has none",
     "replay": "answer a stream of events, one JSON line each",
-    "tour": "walk a store session through the five flags, Release and a shared store",
+    "serve": "serve real mail: take it in, store it, send it, and log off without losing any",
+    "stores": "list the running stores, their state and what is in their way; ask one to log off",
+    "tour": "see real mail logged off in mid-traffic in each way, with every message accounted for",
     "step": "walk through a machine on the terminal, or print a walk",
 }
 """Each is a module of `fsm.commands`."""

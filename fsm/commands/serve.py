@@ -1,0 +1,192 @@
+"""`fsm serve`: a small real message store, between an inbound port, a submission port and a smarthost.
+
+One line `ready ...` on standard output when it is; the log is on standard error.  The first SIGTERM or SIGINT starts
+the plan, each further one takes its next step; each time it is told what the next will do (`fsm.logoff.signals`).
+At the end the outcome is one sentence on standard output, and the exit status is 0 when the store was released, 75
+(try again later) when the plan ended without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import logging
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fsm.commands import CommandError
+
+if TYPE_CHECKING:
+    from fsm.mail.config import Config, Security
+
+__all__ = ["add_arguments", "run"]
+
+TEMPFAIL: Final = 75
+"""EX_TEMPFAIL of sysexits.h: mail programs say so that what is not done now is done later."""
+SWITCH: Final = 0.0005
+"""Seconds after which Python's threads take turns: the loop, which only answers, must not wait 5 ms for the store's
+thread.  Measured with one client: a fifth more messages a second."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `fsm serve`."""
+    parser.add_argument("--store", metavar="FOLDER", help="where the outbox (outbox.db) and the inbox (a Maildir) are")
+    parser.add_argument("--inbound", metavar="HOST:PORT", help="take mail for the owner here, into the inbox")
+    parser.add_argument("--submission", metavar="HOST:PORT", help="take mail to be sent here")
+    parser.add_argument("--smarthost", metavar="HOST:PORT", help="deliver what is to be sent to this server")
+    parser.add_argument("--plan", help='how to close (default "NO_WAIT 20s -> ORDERLY 5s -> cancel 3s")')
+    parser.add_argument("--lmtp", action="store_true", help="speak LMTP on the inbound port, not SMTP")
+    parser.add_argument("--owner", action="append", default=[], metavar="ADDRESS|DOMAIN",
+                        help="take inbound mail for these only (default: for all)")  # fmt: skip
+    parser.add_argument("--connections", type=int, default=4, help="to the smarthost (default 4)")
+    parser.add_argument("--hostname", metavar="NAME", help="what the server calls itself (default: its computer)")
+    parser.add_argument("--name", default="", help="what `fsm stores` calls it (default: its folder)")
+    parser.add_argument("--uncertain", choices=["resend", "hold"], default="resend",
+                        help="what becomes of mail that may have arrived (default resend)")  # fmt: skip
+    parser.add_argument("--retry", nargs=3, type=float, default=[60.0, 2.0, 3600.0],
+                        metavar=("FIRST", "FACTOR", "LONGEST"), help="(default 60 2 3600)")  # fmt: skip
+    parser.add_argument("--give-up", type=float, default=5.0, metavar="DAYS", help="then mail goes back (default 5)")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-size", type=int, metavar="BYTES", help="of a message (default 33554432)")
+    limits.add_argument("--max-sessions", type=int, metavar="N", help="at a time on each port (default 2000)")
+    limits.add_argument("--max-recipients", type=int, metavar="N", help="of a message (default 1000)")
+    limits.add_argument("--max-rate", type=int, metavar="N", help="messages a minute from one address (default: any)")
+    limits.add_argument("--max-errors", type=int, metavar="N", help="in one session (default 20)")
+    limits.add_argument("--max-idle", type=float, metavar="SECONDS", help="between two commands (default 300)")
+    secure = parser.add_argument_group("security (both are needed on a port that other computers reach)")
+    secure.add_argument("--certificate", metavar="FILE", help="of the ports, in PEM")
+    secure.add_argument("--key", metavar="FILE", help="its key, when it is not in the same file")
+    secure.add_argument("--users", metavar="FILE", help="who may use the ports: lines of --new-user")
+    secure.add_argument("--new-user", metavar="NAME", help="ask for a password, print a line for that file")
+    way_out = parser.add_argument_group("the way to the smarthost")
+    way_out.add_argument("--smarthost-tls", choices=["none", "starttls", "tls"],
+                         help="default: none on the loopback, starttls elsewhere")  # fmt: skip
+    way_out.add_argument("--smarthost-ca", metavar="FILE", help="its authority (default: the system's)")
+    way_out.add_argument("--smarthost-user", metavar="NAME", help="log in there")
+    way_out.add_argument("--smarthost-password", metavar="FILE", help="a file with the password")
+    way_out.add_argument("--smarthost-timeout", type=float, default=60.0, metavar="SECONDS", help="(default 60)")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice: the SMTP commands, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; the exit status."""
+    if args.new_user is not None:
+        return _new_user(args.new_user)
+    for library in ("aiosmtpd", "aiosmtplib", "sqlalchemy"):
+        if find_spec(library) is None:
+            raise CommandError(f"serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'")
+    from fsm.mail.config import ConfigError
+
+    try:
+        config = _config(args)
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
+    _log_to_stderr(args.verbose)
+    sys.setswitchinterval(SWITCH)
+    return asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    from fsm.logoff.signals import on_signals
+    from fsm.mail.server import CannotServe, MailServer
+
+    try:
+        async with MailServer(config) as server:
+            there = [f"{name}={address}" for name, address in server.addresses.items()]
+            if config.smarthost is not None:
+                there.append(f"smarthost={config.smarthost.address}")
+            with on_signals(server.store, config.plan):
+                print("ready", *there, f"store={config.folder}", flush=True)
+                outcome = await server.served()
+            print(outcome, flush=True)
+    except CannotServe as error:
+        raise CommandError(str(error), 1) from None
+    return 0 if outcome else TEMPFAIL
+
+
+def _config(args: argparse.Namespace) -> Config:
+    import socket
+
+    from fsm.logoff.plan import DEFAULT, Plan
+    from fsm.mail.config import Address, Config, ConfigError, Limits, Smarthost
+
+    if not args.store:
+        raise ConfigError("a store needs a folder: --store FOLDER")
+    try:
+        plan = Plan.parse(args.plan) if args.plan is not None else DEFAULT
+    except ValueError as error:
+        raise ConfigError(f"--plan: {error}") from None
+
+    def address(option: str, *, listening: bool = True) -> Address | None:
+        text = getattr(args, option)
+        return None if text is None else Address.parse(text, f"--{option}", listening=listening)
+
+    limits = {name: value for name in ("size", "sessions", "recipients", "rate", "errors", "idle")
+              if (value := getattr(args, f"max_{name}")) is not None}  # fmt: skip
+    there, smarthost = address("smarthost", listening=False), None
+    if there is not None:
+        security: Security = args.smarthost_tls or ("none" if there.loopback else "starttls")
+        password = _password(args.smarthost_password)
+        ca = _path(args.smarthost_ca)
+        smarthost = Smarthost(there, security, args.smarthost_user, password, ca, args.smarthost_timeout)
+    return Config(
+        folder=Path(args.store),
+        inbound=address("inbound"),
+        submission=address("submission"),
+        smarthost=smarthost,
+        plan=plan,
+        lmtp=args.lmtp,
+        connections=args.connections,
+        limits=Limits(**limits),
+        certificate=_path(args.certificate),
+        key=_path(args.key),
+        users_file=_path(args.users),
+        owners=tuple(args.owner),
+        hostname=args.hostname or _usable(socket.gethostname()),
+        uncertain=args.uncertain,
+        retry=tuple(args.retry),
+        give_up=args.give_up * 86400,
+        name=args.name,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _usable(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in name).strip("-.") or "localhost"
+
+
+def _password(file: str | None) -> str:
+    from fsm.mail.config import ConfigError
+
+    try:
+        return "" if file is None else Path(file).read_text("utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the password in {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _new_user(name: str) -> int:
+    from fsm.mail.users import entry
+
+    terminal = sys.stdin.isatty()
+    password = getpass.getpass(f"Password for {name}: ") if terminal else sys.stdin.readline().rstrip("\r\n")
+    try:
+        print(entry(name, password))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+def _log_to_stderr(verbose: int) -> None:
+    logging.basicConfig(
+        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("mail.log").setLevel(logging.INFO if verbose > 1 else logging.ERROR)  # aiosmtpd's
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -1,0 +1,81 @@
+"""`fsm stores`: this user's running stores, how they stand and what is in their way; and asking one to log off.
+
+    fsm stores [--json]
+    fsm stores logoff NAME FLAG     ask for a flag (never waits)
+    fsm stores close NAME           start the store's plan
+    fsm stores next NAME            take the plan's next step now
+
+NAME is the store's name or its process.  Knows no mail: it asks over each store's control socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from fsm.commands import CommandError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+COUNTS: Final = ("inbound", "outbound", "ready", "deferred", "held", "peers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `fsm stores`."""
+    parser.add_argument("act", nargs="?", default="list", choices=["list", "logoff", "close", "next"],
+                        help="what to do (default list)")  # fmt: skip
+    parser.add_argument("name", nargs="?", help="the store's name, or its process")
+    parser.add_argument("flag", nargs="?", help="for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the stores, or ask one; the exit status."""
+    from fsm.mail.control import ControlError, ask, running
+
+    try:
+        found = running()
+        if args.act == "list":
+            if args.name is not None:
+                raise CommandError(f"to list takes no name; what shall {args.name} do: logoff, close or next?")
+            answers = [status for _, status in found]
+        else:
+            wish = {"flag": args.flag.upper().removeprefix("LOGOFF_")} if args.flag is not None else {}
+            if (args.act == "logoff") != bool(wish):
+                raise CommandError("say `logoff NAME FLAG`, with one of NO_WAIT, ORDERLY, PURGE, ABORT, QUIET")
+            answers = [ask(_one(found, args.name), do=args.act, **wish)]
+    except ControlError as error:
+        raise CommandError(str(error), 1) from None
+    for answer in answers:
+        print(json.dumps(answer) if args.json else _told(answer))
+    if not answers and not args.json:
+        print("no store is running")
+    return 0
+
+
+def _one(found: list[tuple[Path, dict[str, object]]], name: str | None) -> Path:
+    chosen = [path for path, told in found if name in (told["name"], str(told["pid"]))]
+    if len(chosen) == 1:
+        return chosen[0]
+    there = ", ".join(f"{told['name']} ({told['pid']})" for _, told in found) or "none"
+    if chosen:
+        raise CommandError(f"{len(chosen)} stores are called {name}; name one by its process: {there}")
+    what = "name a store" if name is None else f"no store is called {name}"
+    raise CommandError(f"{what}; running: {there}", 1)
+
+
+def _told(answer: dict[str, Any]) -> str:
+    asked = f" on {answer['request']}" if answer["request"] else ""
+    where = ", ".join(f"{name} {address}" for name, address in answer["addresses"].items())
+    lines = [f"{answer['name']} (process {answer['pid']}): {answer['state']}{asked}{f'; {where}' if where else ''}"]
+    counts = ", ".join(f"{name} {answer[name]}" for name in COUNTS)
+    lines.append(f"    {counts}; {answer['folder']}")
+    if answer["step"]:
+        then = f", then {answer['next_step']}" if answer["next_step"] else ""
+        lines.append(f"    closing: {answer['step']}, {answer['time_left']:.0f} s left{then}")
+    lines += [f"    in the way: {blocker}" for blocker in answer["blockers"]]
+    return "\n".join(lines)

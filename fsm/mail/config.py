@@ -1,0 +1,223 @@
+"""The settings of a mail server, checked before anything is opened: what is wrong is one sentence that says what
+would work.
+
+The rule that matters: a port that only this computer reaches (the loopback, by its resolved address) may be open to
+all; any other port needs TLS and authentication, both.  The same for the way out: beyond the loopback it is TLS
+unless told otherwise.  This file opens no port and no database.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+import ssl
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from fsm.logoff.plan import DEFAULT, Plan
+from fsm.mail.users import Users, UsersError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = ["Address", "Config", "ConfigError", "Limits", "Security", "Smarthost"]
+
+Security = Literal["none", "starttls", "tls"]
+
+FEWEST_BYTES: Final = 64 * 1024
+"""A message size that every server must take (RFC 5321 4.5.3.1.7)."""
+FEWEST_RECIPIENTS: Final = 100
+"""RFC 5321 4.5.3.1.8."""
+
+
+class ConfigError(Exception):
+    """A setting that cannot be meant, or must not be.  One sentence; nothing has been opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address to listen at or to connect to, resolved: `ip` is what is used, `host` what was written."""
+
+    host: str
+    port: int
+    ip: str
+
+    @classmethod
+    def parse(cls, text: str, what: str, *, listening: bool) -> Address:
+        """HOST:PORT or [IPV6]:PORT; port 0, any free one, only when listening.  ConfigError begins with `what`."""
+        example = "127.0.0.1:8025, localhost:8025 or [::1]:8025"
+        host, colon, number = text.strip().rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ConfigError(f"{what}: an IPv6 address stands in brackets, such as [::1]:8025, not {text!r}")
+        if not colon or not host or not number.isascii() or not number.isdigit():
+            raise ConfigError(f"{what} is HOST:PORT, such as {example}, not {text!r}")
+        port = int(number) if len(number) <= 5 else 1 << 16
+        if port > 65535 or (port == 0 and not listening):
+            raise ConfigError(f"{what}: a port is a number from {0 if listening else 1} to 65535, not {number}")
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{what}: cannot find the host {host!r} ({told}); give {example}") from None
+        found.sort(key=lambda one: one[0] != socket.AF_INET)  # IPv4 first, where a name has both
+        return cls(host, port, str(found[0][4][0]))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this computer is reached there."""
+        return ip_address(self.ip.partition("%")[0]).is_loopback
+
+    def __str__(self) -> str:
+        host = self.ip if self.port == 0 or self.host == self.ip else self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may ask for.  ConfigError when a number makes no sense.
+
+    `size` in bytes of one message; `sessions` at a time on each port; `recipients` of one message; `rate` messages a
+    minute from one peer address (0: any); `errors` in one session before it is ended; `idle` seconds between commands.
+    """
+
+    size: int = 32 * 1024 * 1024
+    sessions: int = 2000
+    recipients: int = 1000
+    rate: int = 0
+    errors: int = 20
+    idle: float = 300.0
+
+    def __post_init__(self) -> None:
+        least = {"size": FEWEST_BYTES, "recipients": FEWEST_RECIPIENTS, "sessions": 1, "rate": 0, "errors": 1}
+        for name, fewest in least.items():
+            value = getattr(self, name)
+            if value < fewest:
+                raise ConfigError(f"the limit {name} is at least {fewest:,}, not {value}")
+        if not (math.isfinite(self.idle) and self.idle >= 1):
+            raise ConfigError(f"the limit idle is at least a second, not {self.idle}")
+
+
+@dataclass(frozen=True, slots=True)
+class Smarthost:
+    """Where mail goes out.  `timeout`: seconds for an answer; the one after the final dot may take ten times that."""
+
+    address: Address
+    security: Security = "none"
+    user: str | None = None
+    password: str = field(default="", repr=False)
+    ca: Path | None = None
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.user is not None and self.security == "none" and not self.address.loopback:
+            raise ConfigError(
+                "a password is sent to the smarthost over TLS only: take starttls or tls for its security"
+            )
+        if self.user is not None and (not self.user or not self.password or "\0" in self.user + self.password):
+            raise ConfigError("a name and a password for the smarthost are needed, neither of them empty")
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise ConfigError(f"the timeout of the smarthost is in seconds, more than 0, not {self.timeout}")
+
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS settings; None without TLS.  ConfigError when the authority's certificate cannot be read."""
+        if self.security == "none":
+            return None
+        try:
+            return ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        except OSError as error:
+            raise ConfigError(f"cannot read the certificate {self.ca}: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a server needs to know.  ConfigError when it cannot be so.
+
+    `folder` holds the outbox (`outbox.db`) and the Inbox; `hostname` is what the server calls itself; `connections` go
+    to the smarthost at a time; `owners` are the addresses or domains the inbound port takes mail for (none: all);
+    `give_up` are the seconds after which a message that could not be sent goes back to its sender.
+    """
+
+    folder: Path
+    inbound: Address | None = None
+    submission: Address | None = None
+    smarthost: Smarthost | None = None
+    plan: Plan = DEFAULT
+    lmtp: bool = False
+    connections: int = 4
+    limits: Limits = field(default_factory=Limits)
+    certificate: Path | None = None
+    key: Path | None = None
+    users_file: Path | None = None
+    owners: tuple[str, ...] = ()
+    hostname: str = "localhost"
+    uncertain: Literal["resend", "hold"] = "resend"
+    retry: tuple[float, float, float] = (60.0, 2.0, 3600.0)
+    give_up: float = 5 * 86400.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.inbound is None and self.submission is None and self.smarthost is None:
+            raise ConfigError("there is nothing to do: give an inbound port, a submission port or a smarthost")
+        for what, port in (("inbound", self.inbound), ("submission", self.submission)):
+            if port is not None and not port.loopback and (self.certificate is None or self.users_file is None):
+                raise ConfigError(
+                    f"the {what} port {port} can be reached by others than this computer, so it needs TLS (a"
+                    " certificate and its key) and authentication (a users file); or take 127.0.0.1 or [::1]"
+                )
+        if self.users_file is not None and self.certificate is None:
+            raise ConfigError("passwords are taken over TLS only: a users file needs a certificate and its key, too")
+        if self.inbound and self.submission and self.inbound.port and self.inbound == self.submission:
+            raise ConfigError(f"the inbound and the submission port cannot both be {self.inbound}")
+        if not 1 <= self.connections <= 1000:
+            raise ConfigError(f"connections to the smarthost are 1 to 1000, not {self.connections}")
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", self.hostname):
+            raise ConfigError(f"a server calls itself by a host name, such as mail.example.org, not {self.hostname!r}")
+        first, factor, longest = self.retry
+        if not (all(map(math.isfinite, self.retry)) and 0 < first <= longest and factor >= 1):
+            raise ConfigError("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
+        if not self.give_up > 0:
+            raise ConfigError(f"a message is tried for some seconds at least, not {self.give_up}")
+
+    @property
+    def users(self) -> Users | None:
+        """Who may use the ports; None when anybody may.  Reads the file; ConfigError."""
+        try:
+            return None if self.users_file is None else Users(self.users_file)
+        except UsersError as error:
+            raise ConfigError(str(error)) from None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The certificate of the ports; None when there is none.  Reads the files; ConfigError."""
+        if self.certificate is None:
+            if self.key is not None:
+                raise ConfigError(f"the key {self.key} needs its certificate")
+            return None
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.certificate, self.key)
+        except ssl.SSLError as error:
+            told = error.reason or "it is none"
+            raise ConfigError(f"{self.certificate} is no certificate with its key in PEM ({told})") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read the certificate {self.certificate} or its key: {error.strerror}") from None
+        return context
+
+    @property
+    def store_name(self) -> str:
+        """What the store is called: `name`, or the last part of its folder."""
+        return self.name or self.folder.resolve().name or "store"
+
+    def with_ports(self, inbound: int | None, submission: int | None) -> Config:
+        """The same with the ports that were given by the system where 0 was asked for."""
+        return replace(
+            self,
+            inbound=self.inbound and replace(self.inbound, port=inbound or self.inbound.port),
+            submission=self.submission and replace(self.submission, port=submission or self.submission.port),
+        )

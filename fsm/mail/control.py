@@ -1,0 +1,203 @@
+"""Asking a running store from another process of the same user: its state, what is in its way, to log off.
+
+Theory.
+1. Each running store has a Unix socket of mode 0600 in a folder of mode 0700 that is this user's:
+   `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder that is somebody else's is
+   refused.
+2. One JSON object a line each way.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`, `{"do": "release"}`,
+   `{"do": "close"}` (start the plan), `{"do": "next"}` (the plan's next step now).  Each is answered with how the
+   store stands after it, or with `{"error": sentence}`.  None of them waits for messages.  `{"do": "watch"}` is
+   answered again and again, after every change, until the store is released.
+3. A server whose process was killed leaves its socket; nobody answers there, and whoever finds it so removes it.
+
+The server's half needs nothing but its store; the asking half (`running`, `ask`) loads neither it nor any mail library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsm.logoff.flags import Logoff
+from fsm.verdict import Refused
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from fsm.mail.server import MailServer
+
+__all__ = ["Control", "ControlError", "ask", "folder", "running"]
+
+log: Final = logging.getLogger("fsm.mail")
+LONGEST: Final = 64 * 1024
+WATCH: Final = b'{"do": "watch"}'
+PATIENCE: Final = 5.0
+"""Seconds a running store may take to answer."""
+ROOM: Final = 100
+"""Bytes a socket's path may have (108 with the NUL on Linux, 104 elsewhere)."""
+
+
+class ControlError(Exception):
+    """No store answers there, or it says no; one sentence."""
+
+
+def folder() -> Path:
+    """Where this user's sockets are; made when it is not there.  ControlError when it is somebody else's."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = runtime and len(os.fsencode(runtime)) < 70 and Path(runtime).is_dir()
+    found = Path(runtime, "fsm") if usable else Path(tempfile.gettempdir(), f"fsm-{os.getuid()}")
+    try:
+        found.mkdir(mode=0o700, exist_ok=True)
+        told = found.lstat()
+    except OSError as error:
+        raise ControlError(f"cannot make the folder {found}: {error.strerror}; set XDG_RUNTIME_DIR") from error
+    if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.getuid() or told.st_mode & 0o077:
+        raise ControlError(f"{found} is not a folder of this user's alone; remove it, or set XDG_RUNTIME_DIR")
+    if len(os.fsencode(found)) + 40 > ROOM:
+        raise ControlError(
+            f"the folder {found} has too long a name for sockets; set a shorter XDG_RUNTIME_DIR or TMPDIR"
+        )
+    return found
+
+
+class Control:
+    """The socket of one running store."""
+
+    def __init__(self, server: MailServer) -> None:
+        self._server = server
+        self._listening: asyncio.Server | None = None
+        self._asking: dict[asyncio.StreamWriter, None] = {}
+        self.path: Path | None = None
+
+    async def open(self) -> None:
+        """Listen.  A store whose socket cannot be made serves all the same, and says so in the log."""
+        try:
+            path = folder() / f"{os.getpid()}-{secrets.token_hex(4)}.store"
+            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            before = os.umask(0o177)
+            try:
+                bound.bind(str(path))
+            finally:
+                os.umask(before)
+            self._listening = await asyncio.start_unix_server(self._answer_all, sock=bound, limit=LONGEST)
+            self.path = path
+        except (ControlError, OSError) as error:
+            log.warning("`fsm stores` will not see this store: %s", error)
+
+    async def close(self) -> None:
+        """Stop listening, and remove the socket."""
+        if self._listening is not None:
+            self._listening.close()
+        for writer in list(self._asking):
+            writer.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._asking[writer] = None
+        try:
+            while asked := await reader.readline():
+                if asked.strip() == WATCH:
+                    async for _ in self._server.store.progress():
+                        writer.write(json.dumps(await self._status()).encode() + b"\n")
+                        await writer.drain()
+                writer.write(json.dumps(await self._answer(asked)).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, OSError):
+            pass  # a line that does not end, or a reader that is gone
+        finally:
+            del self._asking[writer]
+            writer.close()
+
+    async def _answer(self, asked: bytes) -> dict[str, object]:
+        try:
+            wish = json.loads(asked)
+            act = wish.get("do")
+            if act == "logoff":
+                flag = wish.get("flag")
+                if not isinstance(flag, str) or flag not in Logoff.__members__:
+                    return {"error": f"a flag is one of {', '.join(Logoff.__members__)}, not {flag!r}"}
+                await self._server.store.logoff(Logoff[flag])
+            elif act == "release":
+                await self._server.store.release()
+            elif act == "close":
+                self._server.close()
+                await asyncio.sleep(0)  # the plan's first step is asked for in the server's task
+            elif act == "next":
+                if not self._server.closing:
+                    return {"error": "no plan is under way; ask to close first"}
+                self._server.store.next_step()
+            elif act not in ("status", "watch"):
+                return {"error": f"a store can be asked for status, watch, logoff, release, close or next, not {act!r}"}
+        except (ValueError, AttributeError, RecursionError):
+            return {"error": 'a request is a line of JSON, such as {"do": "status"}'}
+        except Refused as refusal:
+            return {"error": str(refusal)}
+        return await self._status()
+
+    async def _status(self) -> dict[str, object]:
+        server, store = self._server, self._server.store
+        told: dict[str, object] = {
+            "name": server.config.store_name,
+            "folder": str(server.config.folder.resolve()),
+            "pid": os.getpid(),
+            "addresses": dict(server.addresses),
+            "state": store.state,
+            "request": store.request.name if store.request is not None else None,
+            "flags": [flag.name for flag in store.status],
+            "in_service": store.in_service,
+            "blockers": [str(blocker) for blocker in store.blockers()],
+            "counters": dict(store.counters),
+        }
+        session = store.session
+        for name in ("inbound", "outbound", "ready", "deferred", "peers"):
+            told[name] = getattr(session, name)
+        told |= {"held": 0, "step": None, "next_step": None, "time_left": None}  # of a store that is released
+        async for progress in store.progress():
+            told |= {"step": progress.step, "next_step": progress.next_step, "time_left": progress.time_left}
+            told["held"] = progress.held
+            break
+        return told
+
+
+# -------------------------------------------------------------------------------------------------------- asking
+
+
+def ask(path: Path, **wish: object) -> dict[str, object]:
+    """Ask the store at this socket; its answer.  ControlError when nobody answers, or the answer is an error."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(PATIENCE)
+            link.connect(str(path))
+            link.sendall(json.dumps(wish).encode() + b"\n")
+            with link.makefile("rb") as answers:
+                answer = json.loads(answers.readline(LONGEST * 16) or b"null")
+    except (ConnectionRefusedError, FileNotFoundError):
+        with suppress(OSError):
+            path.unlink()
+        raise ControlError(f"no store answers at {path} any more") from None
+    except (OSError, ValueError) as error:
+        raise ControlError(f"the store at {path} does not answer: {error}") from None
+    if not isinstance(answer, dict):
+        raise ControlError(f"the store at {path} has just gone")
+    if "error" in answer:
+        raise ControlError(str(answer["error"]))
+    return answer
+
+
+def running() -> list[tuple[Path, dict[str, object]]]:
+    """The sockets of this user's running stores, with how each stands, in order of name and process."""
+    found = []
+    for path in folder().glob("*.store"):
+        with suppress(ControlError):
+            found.append((path, ask(path, do="status")))
+    return sorted(found, key=lambda one: (str(one[1]["name"]), str(one[1]["pid"])))

@@ -1,0 +1,108 @@
+"""Who may use a port that strangers can reach: a file of names and hashed passwords, one `name:scrypt:...` a line.
+
+    name:scrypt:N:R:P:SALT:HASH       N, R, P are scrypt's cost (RFC 7914), SALT and HASH are base64
+
+A password is only ever compared with its hash, in time that does not depend on it, and a name that is not there
+costs as much as one that is.  `fsm serve --new-user NAME` writes a line.  This file knows no SMTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = ["Users", "UsersError", "entry"]
+
+COST: Final = (1 << 14, 8, 1)
+"""N, R, P: 16 MiB and some 50 ms on the machine this was written for."""
+MOST_COST: Final = (1 << 18, 16, 8)
+LENGTH: Final = 32
+
+
+class UsersError(Exception):
+    """The file of users cannot be used; one sentence that says which line is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hash:
+    cost: tuple[int, int, int]
+    salt: bytes
+    hash: bytes
+
+    def fits(self, password: bytes) -> bool:
+        return hmac.compare_digest(_hashed(password, self.salt, self.cost), self.hash)
+
+
+class Users:
+    """The users of a file.  UsersError when it cannot be read, holds a line that is none, or nobody at all."""
+
+    def __init__(self, file: str | Path) -> None:
+        try:
+            lines = Path(file).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise UsersError(f"cannot read the users file {file}: {told}") from error
+        self._known: dict[bytes, _Hash] = {}
+        for number, text in enumerate(lines, 1):
+            if not text.strip() or text.startswith("#"):
+                continue
+            try:
+                name, hashed = _parsed(text)
+            except ValueError as error:
+                told = f"{file}, line {number}: {error}; make lines with `fsm serve --new-user NAME`"
+                raise UsersError(told) from None
+            if name in self._known:
+                raise UsersError(f"{file}, line {number}: {name.decode()} is there twice")
+            self._known[name] = hashed
+        if not self._known:
+            raise UsersError(f"the users file {file} names nobody; make lines with `fsm serve --new-user NAME`")
+        self._nobody = _Hash(COST, bytes(16), bytes(LENGTH))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def may_enter(self, name: bytes, password: bytes) -> bool:
+        """Whether there is such a user with this password.  Takes some 50 ms of a processor: call it from a thread."""
+        return self._known.get(name, self._nobody).fits(password)
+
+
+def entry(name: str, password: str) -> str:
+    """A line for the file.  ValueError when the name cannot be one, or the password is empty."""
+    if not name or not name.isprintable() or ":" in name or name.startswith("#") or name != name.strip():
+        raise ValueError(f"a user's name is printable, has no colon and does not begin with #, unlike {name!r}")
+    if not password:
+        raise ValueError("a password cannot be empty")
+    salt = secrets.token_bytes(16)
+    n, r, p = COST
+    told = (b64encode(part).decode() for part in (salt, _hashed(password.encode(), salt, COST)))
+    return f"{name}:scrypt:{n}:{r}:{p}:{':'.join(told)}"
+
+
+def _parsed(text: str) -> tuple[bytes, _Hash]:
+    words = text.strip().split(":")
+    if len(words) != 7 or not words[0] or words[1] != "scrypt":
+        raise ValueError("expected name:scrypt:N:R:P:SALT:HASH")
+    try:
+        n, r, p = (int(word) for word in words[2:5])
+        salt, hashed = (b64decode(word, validate=True) for word in words[5:])
+    except ValueError:
+        raise ValueError("N, R and P must be numbers, SALT and HASH base64") from None
+    cheap = n < 2 or n & (n - 1) or r < 1 or p < 1
+    if cheap or any(given > most for given, most in zip((n, r, p), MOST_COST, strict=True)):
+        raise ValueError(f"the cost {n}:{r}:{p} is none (N is a power of two; at most {MOST_COST})")
+    if len(salt) < 8 or len(hashed) != LENGTH:
+        raise ValueError(f"SALT must have 8 bytes or more, and HASH {LENGTH}")
+    return words[0].encode(), _Hash((n, r, p), salt, hashed)
+
+
+def _hashed(password: bytes, salt: bytes, cost: tuple[int, int, int]) -> bytes:
+    n, r, p = cost
+    return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=128 * r * (n + p + 2), dklen=LENGTH)
