@@ -1,6 +1,6 @@
-# make tour    a walk through the machine          make bench     every speed the README speaks of, side by side
+# make tour    real mail, logged off in each way   make bench     every speed the README speaks of, side by side
 # make test    everything CI does                  make diagrams  the gallery, drawn anew
-#                                                  make readme, make examples   what they show, made anew
+# make soak    200 rounds of kill -9               make readme, make examples   what they show, made anew
 #
 # Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
 
@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench
 
-.PHONY: tour test lint types tests versions bench diagrams readme examples lock clean
+.PHONY: tour test lint types tests soak versions bench diagrams readme examples lock clean
 
 tour: .venv/ready
 	@$(BIN)/fsm tour
@@ -27,6 +27,9 @@ types: .venv/ready
 tests: .venv/ready
 	$(BIN)/pytest
 
+soak: .venv/ready
+	FSM_SOAK=200 $(BIN)/pytest tests/crash/test_kill.py
+
 versions: .venv/ready  # the other Pythons this machine has
 	@.ci/versions
 
@@ -38,7 +41,7 @@ diagrams: .venv/ready
 	$(BIN)/fsm explore --bound 'inbound <= 2' --bound 'outbound + ready + deferred <= 2' --bound 'peers <= 1' --renderer embedded -o diagrams/explorer.html
 	$(BIN)/python -m tests.browser.screenshot
 
-readme: .venv/ready
+readme: .venv/ready  # `python -m tests.readme tour` runs the tour anew, too
 	$(BIN)/python -m tests.readme
 
 examples: .venv/ready
