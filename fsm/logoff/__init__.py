@@ -1,6 +1,8 @@
 """The orderly release of a message store: MAPI's StoreLogoffTransports as a machine one can embed.
 
     from fsm.logoff import LOGOFF, Logoff, LogoffStatus, MessageStore, StoreSession
+    from fsm.logoff.spooler import Store    # a store with messages in flight, for threads
+    from fsm.logoff.aio import Store        # the same for asyncio
 
 `spec.md` in this folder is what the machine does, sentence by sentence.
 """
@@ -13,15 +15,26 @@ from fsm.logoff.session import StoreSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from fsm.logoff.core import Retry
+    from fsm.logoff.database import Database
     from fsm.logoff.guarded import GuardedStoreSession
+    from fsm.logoff.item import Closing, Stopped
+    from fsm.logoff.outcome import NotReleased, Outcome
+    from fsm.logoff.plan import Plan
+    from fsm.logoff.storage import StorageError
     from fsm.logoff.store import MessageStore, ReleaseStep, StoreHandle
 
-_HOME = {"GuardedStoreSession": "guarded", "MessageStore": "store", "ReleaseStep": "store", "StoreHandle": "store"}
+_HOME = {
+    "Closing": "item", "Database": "database", "GuardedStoreSession": "guarded", "MessageStore": "store",
+    "NotReleased": "outcome", "Outcome": "outcome", "Plan": "plan", "ReleaseStep": "store", "Retry": "core",
+    "Stopped": "item", "StorageError": "storage", "StoreHandle": "store",
+}  # fmt: skip
 """What is loaded when it is asked for."""
 
 __all__ = [
-    "LOGOFF", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "MessageStore", "ReleaseStep", "Result",
-    "StoreHandle", "StoreSession",
+    "LOGOFF", "Closing", "Database", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "MessageStore",
+    "NotReleased", "Outcome", "Plan", "ReleaseStep", "Result", "Retry", "Stopped", "StorageError", "StoreHandle",
+    "StoreSession",
 ]
 
 
