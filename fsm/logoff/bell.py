@@ -11,10 +11,7 @@ This file does not know what a ring means.
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -23,7 +20,7 @@ import sqlalchemy as sa
 
 from fsm.logoff.connect import is_sqlite
 from fsm.logoff.registry import Holder, Registry
-from fsm.logoff.storage import StorageError
+from fsm.logoff.runtime import RuntimeFolderError, runtime_folder
 
 if TYPE_CHECKING:
     import psycopg
@@ -59,11 +56,11 @@ class _Socket:
         self._socket.setblocking(False)
         self.address = ""
         try:
-            folder = _folder()
+            folder = runtime_folder()
             _tidy(folder)
             self._socket.bind(str(folder / holder.id))
             self.address = str(folder / holder.id)
-        except (OSError, StorageError) as error:
+        except (OSError, RuntimeFolderError) as error:
             # peers are then noticed by their ends, and with each renewal
             LOG.warning("no bell for holder %s: %s", holder.id, error)
 
@@ -130,18 +127,6 @@ class _Channel:
 def bell_for(engine: sa.Engine, holder: Holder) -> Bell:
     """The bell of a holder."""
     return _Socket(holder) if is_sqlite(engine.url) else _Channel(holder)
-
-
-def _folder() -> Path:
-    """Where this user's bells are: a folder nobody else can write to, with a path short enough for a socket."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    folder = Path(runtime, "fsm") if runtime and len(runtime) < 70 and Path(runtime).is_dir() else None
-    folder = folder or Path(tempfile.gettempdir(), f"fsm-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise StorageError(f"{folder} is not a folder of this user's alone; remove it, or set XDG_RUNTIME_DIR")
-    return folder
 
 
 def _tidy(folder: Path) -> None:

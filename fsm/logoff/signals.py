@@ -8,8 +8,9 @@ Theory.
 1. The ladder is told before anyone has to climb it: when it is put up it says what the first signal does and what each
    further one; each signal is answered with what happens now and what the next signal would do, and so is a step that
    comes because the time of the one before it is over.
-2. A handler only takes a note.  What the note asks for is done elsewhere (in threads by a thread of the ladder, in
-   asyncio by the loop), for a handler may interrupt the store itself in the middle of something.
+2. Nothing is done in a handler, for it may interrupt the store in the middle of something, and a main thread that waits
+   for a lock may not come to its handlers at all.  Python writes the signal's number into a socket; who reads it (in
+   threads a thread of the ladder, in asyncio the loop) does what is to be done.
 3. A closing that somebody else began is joined by the first signal; nothing is skipped that was not announced.
    After the end a signal is answered, and does nothing.
 
@@ -19,12 +20,14 @@ This file does not know what a step does (`closing.py`).
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias, overload
 
@@ -125,7 +128,7 @@ class _Ladder:
         raise NotImplementedError
 
     def _note(self, note: _Note) -> None:
-        """Have this done elsewhere; called in handlers, and under the store's lock."""
+        """Have this done elsewhere; called under the store's lock."""
         raise NotImplementedError
 
     def _look(self) -> None:
@@ -184,25 +187,44 @@ class Ladder(_Ladder):
         return self._core.clock.result(self._ended)
 
     def _put_up(self) -> None:
-        self._notes: SimpleQueue[_Note | Literal["down"]] = SimpleQueue()
+        self._notes: deque[_Note | Literal["down"]] = deque()
+        self._read, self._written = socket.socketpair()
+        self._written.setblocking(False)
+        self._other = signal.set_wakeup_fd(self._written.fileno(), warn_on_full_buffer=False)
         for number in self._signals:
-            signal.signal(number, lambda number, _: self._note(number))
+            signal.signal(number, _noticed)
         threading.Thread(target=self._serve, name="fsm signals", daemon=True).start()
 
     def _take_down(self) -> None:
-        self._notes.put("down")
+        signal.set_wakeup_fd(self._other, warn_on_full_buffer=False)
+        self._hand_over("down")
 
     def _note(self, note: _Note) -> None:
-        self._notes.put(note)  # which may interrupt itself
+        self._hand_over(note)
+
+    def _hand_over(self, note: _Note | Literal["down"]) -> None:
+        self._notes.append(note)
+        self._written.send(b"\0")
 
     def _serve(self) -> None:
         down = False
-        while not down or (self._begun and not self._ended.done()):
-            note = self._notes.get()
-            if note == "down":
-                down = True
-            else:
-                self._do(note)
+        with self._read, self._written:
+            while not down or (self._begun and not self._ended.done()):
+                byte = self._read.recv(1)
+                if byte == b"\0":
+                    note = self._notes.popleft()
+                    if note == "down":
+                        down = True
+                    else:
+                        self._do(note)
+                elif byte[0] in self._signals:
+                    self._do(byte[0])
+                elif self._other >= 0:  # somebody else's signal
+                    os.write(self._other, byte)
+
+
+def _noticed(number: int, frame: FrameType | None) -> None:
+    """What is to be done the ladder's thread does; it has had the signal's number before this is called."""
 
 
 class LoopLadder(_Ladder):

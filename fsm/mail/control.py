@@ -21,13 +21,12 @@ import logging
 import os
 import secrets
 import socket
-import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm.logoff.flags import Logoff
+from fsm.logoff.runtime import RuntimeFolderError, runtime_folder
 from fsm.verdict import Refused
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ LONGEST: Final = 64 * 1024
 WATCH: Final = b'{"do": "watch"}'
 PATIENCE: Final = 5.0
 """Seconds a running store may take to answer."""
-ROOM: Final = 100
-"""Bytes a socket's path may have (108 with the NUL on Linux, 104 elsewhere)."""
 
 
 class ControlError(Exception):
@@ -51,22 +48,11 @@ class ControlError(Exception):
 
 
 def folder() -> Path:
-    """Where this user's sockets are; made when it is not there.  ControlError when it is somebody else's."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = runtime and len(os.fsencode(runtime)) < 70 and Path(runtime).is_dir()
-    found = Path(runtime, "fsm") if usable else Path(tempfile.gettempdir(), f"fsm-{os.getuid()}")
+    """Where this user's sockets are.  ControlError when it is somebody else's."""
     try:
-        found.mkdir(mode=0o700, exist_ok=True)
-        told = found.lstat()
-    except OSError as error:
-        raise ControlError(f"cannot make the folder {found}: {error.strerror}; set XDG_RUNTIME_DIR") from error
-    if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.getuid() or told.st_mode & 0o077:
-        raise ControlError(f"{found} is not a folder of this user's alone; remove it, or set XDG_RUNTIME_DIR")
-    if len(os.fsencode(found)) + 40 > ROOM:
-        raise ControlError(
-            f"the folder {found} has too long a name for sockets; set a shorter XDG_RUNTIME_DIR or TMPDIR"
-        )
-    return found
+        return runtime_folder()
+    except RuntimeFolderError as error:
+        raise ControlError(str(error)) from error
 
 
 class Control:

@@ -1,0 +1,272 @@
+"""This program, closed now, loses nothing: run with a store in simulated time, and closed at each of its steps.
+
+    def program(store):                        # or async def; a second parameter gets the Sink where mail arrives
+        ...
+    loses_nothing(program, "NO_WAIT 20s -> cancel 3s")
+
+Theory.
+1. The program runs once by itself, so that the steps of its store's session are counted; it is closed when it is over,
+   or when it waits for something that can no longer happen, as servers do.
+2. Then it runs again and again with a new store, closed by the plan before the first step, after the first, and so on,
+   up to the last.  A closing begins in the middle of whatever the program does with the store, as a signal would.
+3. Each time what must not be lost is looked for (`book.py`), and the session's trace is walked through the chart, with
+   everything that must always hold (section 5 of `spec.md`).
+4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled.  Closing, Stopped
+   and NotReleased may leave it.
+
+A program with threads of its own is not the same in every run, so not every run finds what another may.
+This file does not know what a program is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+from fsm.chart import Configuration
+from fsm.logoff import LOGOFF, aio, spooler
+from fsm.logoff.face import Face
+from fsm.logoff.item import Closing, Item, Stopped
+from fsm.logoff.memory import MemoryStorage
+from fsm.logoff.outcome import NotReleased, Outcome
+from fsm.logoff.plan import DEFAULT, Plan
+from fsm.logoff.properties import PROPERTIES
+from fsm.step import Step
+from fsm.testing.book import Book, Sink
+from fsm.testing.clock import SimulatedClock
+from fsm.testing.loop import SimulatedLoop, run
+from fsm.testing.walked import wrong
+
+__all__ = ["Checked", "LostMail", "loses_nothing"]
+
+F = TypeVar("F", bound=Item)
+LIMIT: Final = 200
+MINUTE: Final = 60.0
+EXPECTED: Final = (Closing, Stopped, NotReleased)
+
+Program: TypeAlias = "Callable[..., object]"
+"""Takes a store (and a Sink), sync or async; may return the contents that it keeps elsewhere."""
+
+
+class LostMail(AssertionError):
+    """A program loses mail when it is closed.
+
+    `step` is after how many steps of its session that was, `trace` all events of the session, `problems` what is wrong.
+    """
+
+    def __init__(self, plan: Plan, step: int, trace: Sequence[str], problems: Sequence[str]) -> None:
+        self.plan, self.step, self.trace, self.problems = plan, step, tuple(trace), tuple(problems)
+        when = f"after step {step} ({self.trace[step - 1]})" if 0 < step <= len(trace) else "before its first step"
+        told = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"closed by {plan} {when}, the program loses mail:{told}\n  trace: {','.join(trace)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A program that lost nothing: the steps of its session by itself, and how often it was closed."""
+
+    steps: int
+    closings: int
+
+
+def loses_nothing(program: Program, plan: Plan | str = DEFAULT, *, limit: int = LIMIT, **options: object) -> Checked:
+    """Close this program at every step, and raise LostMail when something is lost or left open.
+
+    `options` are the store's (`uncertain`, `retry`, `default_inbox`).  A program that never comes to rest is closed
+    after `limit` steps.  What the program itself raises when it is not closed at any step is raised as it is.
+    """
+    chosen = Plan.parse(plan) if isinstance(plan, str) else plan
+    steps = _check(program, chosen, None, limit, options)
+    for step in range(steps + 1):
+        _check(program, chosen, step, limit, options)
+    return Checked(steps, steps + 2)
+
+
+def _check(program: Program, plan: Plan, step: int | None, limit: int, options: dict[str, object]) -> int:
+    """One run, closed after this step (None: when it comes to rest); the steps that there were before."""
+    now = _Run(program, plan, limit if step is None else step, options)
+    error = now.asynchronous() if inspect.iscoroutinefunction(program) else now.synchronous()
+    if error is not None and step is None:
+        raise error
+    if problems := [*now.problems(error)]:
+        raise LostMail(plan, now.began, [event for event, _ in now.trace], problems) from error
+    return now.began
+
+
+class _Run:
+    """One run of a program with one store."""
+
+    def __init__(self, program: Program, plan: Plan, at: int, options: dict[str, object]) -> None:
+        self._program, self._plan, self._at, self._options = program, plan, at, options
+        self._storage = MemoryStorage()
+        sink = Sink() if len(inspect.signature(program).parameters) > 1 else None
+        self._given = (sink,) if sink is not None else ()
+        self.book = Book(self._storage, sink)
+        self.trace: list[tuple[str, Configuration]] = []
+        self.began = 0
+        self._store: Face
+        self._start: Configuration = ()
+        self._over: Future[Outcome | None] | None = None
+
+    # --------------------------------------------------------------------------------------------- the two faces
+
+    def synchronous(self) -> BaseException | None:
+        """Run it; the error that it ended by, if that is none of those expected."""
+        clock = SimulatedClock()
+        store = _Threads(self.book, self._storage, clock, self._options)
+        clock.when_idle = self._begin_once
+        self._watch(store)
+        try:
+            try:
+                self.book.keeps(self._program(store, *self._given))
+            except Exception as error:
+                self.book.left_by(error)
+                if not _expected(error):
+                    return error
+            clock.result(self._begin())
+        finally:
+            store.let_go()
+        return None
+
+    def asynchronous(self) -> BaseException | None:
+        """Run it; the error that it ended by, if that is none of those expected."""
+        return run(self._in_loop())
+
+    async def _in_loop(self) -> BaseException | None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        store = _Tasks(self.book, self._storage, loop.clock, self._options)
+        self._watch(store)
+        task = asyncio.ensure_future(_awaited(self._program(store, *self._given)))
+        loop.when_idle = lambda: self._begin_once() or (not task.done() and task.cancel())
+        self._when_over(lambda: loop.call_soon_threadsafe(lambda: loop.call_later(MINUTE, task.cancel)))
+        try:
+            await asyncio.wait({task})
+            if task.cancelled():
+                self.book.left_by(asyncio.CancelledError())
+            elif (error := task.exception()) is not None:
+                self.book.left_by(error)
+                if not _expected(error):
+                    return error
+            else:
+                self.book.keeps(task.result())
+            await asyncio.wrap_future(self._begin())
+        finally:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for one in others:
+                one.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            store.let_go()
+        return None
+
+    # ------------------------------------------------------------------------------------------------ the closing
+
+    def _watch(self, store: Face) -> None:
+        self._store, self._start = store, store.session.configuration
+        self._ends: list[Callable[[], object]] = []
+        store.session.listen(self)
+        store._core.told.append(self._look)
+        self._look()
+
+    def on_transition(self, step: Step) -> None:
+        """A step of the session."""
+        self.trace.append((str(step.event), step.after))
+
+    def _look(self) -> None:
+        if len(self.trace) >= self._at:
+            self._begin()
+
+    def _when_over(self, call: Callable[[], object]) -> None:
+        self._ends.append(call)
+        if self._over is not None and self._over.done():
+            call()
+
+    def _begin_once(self) -> bool:
+        return self._over is None and bool(self._begin())
+
+    def _begin(self) -> Future[Outcome | None]:
+        """Begin the closing, unless it has begun; done when it is over."""
+        if self._over is None:
+            self._over, self.began = Future(), len(self.trace)
+            if self._store._core.closed:  # the program has let the store go
+                self._over.set_result(None)
+            else:
+                self._store._closer.close(self._plan).add_done_callback(self._ended)
+        return self._over
+
+    def _ended(self, done: Future[Outcome]) -> None:
+        assert self._over is not None
+        self.book.closed(self._store.blockers())
+        self._over.set_result(done.result())
+        for call in self._ends:
+            call()
+
+    def problems(self, error: BaseException | None) -> Iterator[str]:
+        """What is wrong, in words."""
+        if error is not None:
+            yield f"the program failed: {type(error).__name__}: {error}"
+        yield from self.book.missing()
+        yield from wrong(LOGOFF, PROPERTIES, self._start, self.trace)
+
+
+async def _awaited(program: object) -> object:
+    assert isinstance(program, Awaitable)
+    return await program
+
+
+def _expected(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_expected, error.exceptions))
+    return isinstance(error, EXPECTED)
+
+
+class _Noting(Face):
+    """A store that writes down by which errors its blocks are left."""
+
+    def __init__(self, book: Book, storage: MemoryStorage, clock: object, options: dict[str, object]) -> None:
+        self._book = book
+        super().__init__(storage, clock=clock, **options)  # type: ignore[arg-type]
+
+    def _item(self, item: F) -> F:
+        plain = item.ending
+
+        def ending(error: BaseException | None) -> object:
+            self._book.left_by(error)
+            return plain(error)
+
+        vars(item)["ending"] = ending
+        return super()._item(item)
+
+
+class _Threads(_Noting, spooler.Store):
+    def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+        try:
+            id = super().submit(content, sender, recipients)
+        except Closing as error:
+            self._book.refused(error, content)
+            raise
+        self._book.accepted(id, content)
+        return id
+
+    def withdraw(self, id: str) -> None:
+        super().withdraw(id)
+        self._book.withdrawn(id)
+
+
+class _Tasks(_Noting, aio.Store):
+    async def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+        try:
+            id = await super().submit(content, sender, recipients)
+        except Closing as error:
+            self._book.refused(error, content)
+            raise
+        self._book.accepted(id, content)
+        return id
+
+    async def withdraw(self, id: str) -> None:
+        await super().withdraw(id)
+        self._book.withdrawn(id)

@@ -1,0 +1,38 @@
+"""Fixtures for pytest: `pytest_plugins = ["fsm.testing.plugin"]` in a conftest.py makes them known.
+
+    def test_mine(loses_nothing):   loses_nothing(program)          # closed at each of its steps
+    def test_retry(store, simulated_clock):   ...; simulated_clock.advance(60)
+
+This file does not know what is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fsm.logoff.spooler import Store
+from fsm.testing.clock import SimulatedClock
+from fsm.testing.closing import loses_nothing as _loses_nothing
+
+__all__ = ["loses_nothing", "simulated_clock", "store"]
+
+
+@pytest.fixture
+def simulated_clock() -> SimulatedClock:
+    """A clock that jumps to what comes next; the `store` of the same test has it."""
+    return SimulatedClock()
+
+
+@pytest.fixture
+def store(simulated_clock: SimulatedClock) -> Iterator[Store]:
+    """A store for threads, in memory, in simulated time.  It is closed by the default plan after the test."""
+    with Store(clock=simulated_clock) as store:
+        yield store
+
+
+@pytest.fixture(name="loses_nothing")
+def loses_nothing() -> object:
+    """`fsm.testing.closing.loses_nothing`."""
+    return _loses_nothing
