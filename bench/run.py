@@ -22,6 +22,7 @@ from typing import Any
 
 from bench import rivals
 from bench.handwritten import HandWrittenSession
+from bench.mail import mail
 from bench.pictures import paths, pictures
 from bench.result import Result, best
 from bench.screens import screens
@@ -190,7 +191,7 @@ def table(results: list[Result]) -> str:
 
 def main() -> int:
     stepped, trigger = steps()
-    results = [imports(), *stepped, *memory(), replay(), *paths(trigger), *pictures(), *screens()]
+    results = [imports(), *stepped, *memory(), replay(), *paths(trigger), *pictures(), *screens(), *mail()]
     text = table(results)
     print(text)
     (HERE / "results.md").write_text(

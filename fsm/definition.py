@@ -114,13 +114,14 @@ def owner_of(cls: type[Session]) -> type[Session]:
 
 def compiled(cls: type[Session]) -> Compiled:
     """The compiled rows of a class; compiled, and put on the class that declared the chart, when asked for first."""
-    owner = owner_of(cls)
-    if owner._compiled is None:
-        from fsm.compiler import compile_chart
+    if (found := cls._compiled) is not None:  # inherited from the owner
+        return found
+    from fsm.compiler import compile_chart
 
-        owner._compiled = compile_chart(owner.chart, refused, watched)
-        install(owner)
-    return owner._compiled
+    owner = owner_of(cls)
+    found = owner._compiled = compile_chart(owner.chart, refused, watched)
+    install(owner)
+    return found
 
 
 def install(cls: type[Session]) -> None:

@@ -52,7 +52,7 @@ class Faulty(Sink):
     def let_go(self, stage: str = "dot") -> None:
         """Give the answer that was held back, on every connection."""
         for visit in self.visits:
-            visit._answer(Reaction(REPLIES[stage]))  # type: ignore[index]
+            visit._answer_late(Reaction(REPLIES[stage]))  # type: ignore[index]
 
 
 class _Recorder(Sink):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
-from bench import rivals, run
+import pytest
+
+from bench import mail, rivals, run
 from bench.handwritten import HandWrittenSession
 from fsm.logoff import LOGOFF, StoreSession
 
@@ -50,6 +53,22 @@ def test_so_do_python_statemachine_and_automat() -> None:
     for life in MANY:
         skeleton = make()
         assert all(getattr(skeleton, inputs[row])() for _, row in life)
+
+
+@pytest.mark.parametrize("command", [mail.ours, mail.naive])
+def test_both_servers_deliver_all_that_is_submitted(command: mail.Command) -> None:
+    assert mail.race(1, lambda: mail.through(command, 3, 30)) > [0]
+
+
+def test_a_logoff_with_messages_ready_delivers_them_all_and_so_does_the_library() -> None:
+    with_mail, idle, library = mail.race(1, lambda: mail.released(20), lambda: mail.released(0), lambda: mail.library(20))
+    assert min(with_mail, idle, library) > 0
+
+
+def test_a_race_that_hangs_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "PATIENCE", 0.01)
+    with pytest.raises(TimeoutError):
+        mail.race(1, lambda: asyncio.Event().wait())
 
 
 def test_the_results_are_the_benchmarks_table() -> None:

@@ -67,7 +67,7 @@ def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: sign
 
 
 def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_path: Path) -> None:
-    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s") as (program, told):
+    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (program, told):
         assert program.stderr is not None
         host, port = told["inbound"].split(":")
         with smtplib.SMTP(host, int(port), timeout=20) as client:
@@ -142,3 +142,15 @@ sys.exit(main(["serve", "--store", {str(tmp_path)!r}, "--inbound", "127.0.0.1:0"
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, f"fsm serve: serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'\n")
+
+
+def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path) -> None:
+    with served(tmp_path / "store") as (program, told):
+        host, port = told["submission"].split(":")
+        with smtplib.SMTP(host, int(port), timeout=20) as client:
+            client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
+        program.send_signal(signal.SIGTERM)
+        out, errors = program.communicate(timeout=60)
+    assert "there is no smarthost: what is submitted stays in the outbox" in errors
+    assert "released on ORDERLY (COMPLETE OUTBOUND_QUEUE)" in out
+    assert program.returncode == 0

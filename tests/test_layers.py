@@ -75,8 +75,8 @@ def test_the_engine_knows_nothing_of_mail(file: Path) -> None:
 HEAVY = {
     "textual": {"fsm.tui"}, "wasmtime": {"fsm.draw.rendering"}, "graphviz": {"fsm.draw.dot"},
     "rich": {"fsm.logoff.display"}, "prometheus_client": {"fsm.logoff.metrics"},
-    "sqlalchemy": {f"fsm.logoff.{room}" for room in ("connect", "registry", "outbox", "ledger", "bell", "watch", "database")},
-    "aiosmtpd": {"fsm.mail.smtp", "fsm.mail.hooks"}, "aiosmtplib": {"fsm.mail.smarthost"},
+    "sqlalchemy": {f"fsm.logoff.{room}" for room in ("connect", "registry", "outbox", "ledger", "bell", "watch", "database", "direct")},
+    "aiosmtpd": {"fsm.mail.smtp", "fsm.mail.hooks", "fsm.mail.quick"}, "aiosmtplib": {"fsm.mail.smarthost", "fsm.mail.wire"},
     "hypothesis": {"fsm.testing.charts"}, "pytest": {"fsm.testing.plugin"},
 }  # fmt: skip
 

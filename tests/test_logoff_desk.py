@@ -169,3 +169,73 @@ def test_in_memory_a_task_asked_in_the_middle_of_another_comes_after_it() -> Non
     desk.ask(submit()).result(0)
     assert order == ["submit", "asked", "abort_submit"]
     assert not desk.inside
+
+
+@pytest.mark.parametrize("thread", [True, False])
+def test_what_follows_from_a_batch_is_in_its_transaction(storage: Counted, thread: bool) -> None:
+    seen: list[list[str]] = []
+
+    def last(draft: Draft) -> None:
+        if draft.queued:
+            (message,) = draft.tx.claim(draft.queued)
+            draft.fire("outbound_begin", message=message.id)
+            assert (message.content, message.attempts, message.state) == (b"x", 1, "claimed")
+            seen.append([*draft.queued])
+
+    def ask(draft: Draft) -> str:
+        id: str = submit()(draft)
+        draft.queued.append(id)
+        return id
+
+    session = StoreSession()
+    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, last=last, thread=thread)
+    try:
+        desk.ask(lambda draft: None).result(60)
+        before = storage.commits
+        id = desk.ask(ask).result(60)
+        assert storage.commits == before + 1
+        assert seen == [[id]]
+        assert (session.ready, session.outbound) == (0, 1)
+        assert [(message.id, message.state, message.attempts) for message in storage.messages()] == [(id, "claimed", 1)]
+    finally:
+        desk.close()
+
+
+@pytest.mark.parametrize("error", [StorageError("the claim cannot be"), ValueError("a mistake")])
+def test_when_what_follows_cannot_be_the_batch_is_done_all_the_same(storage: Counted, error: Exception) -> None:
+    def last(draft: Draft) -> None:
+        draft.fire("submit")
+        raise error
+
+    session, missed = StoreSession(), list[Exception]()
+    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, last=last, missed=missed.append, thread=True)
+    try:
+        id = desk.ask(submit()).result(60)
+        assert [message.id for message in storage.messages("ready")] == [id]
+        assert session.ready == 1
+        assert missed
+        assert all(str(error) in str(one) for one in missed)
+    finally:
+        desk.close()
+
+
+def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(storage: Counted) -> None:
+    session, tried = StoreSession(), list[int]()
+    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, thread=True)
+    try:
+        desk.ask(lambda draft: None).result(60)
+        storage.gate.clear()
+        first = desk.ask(lambda draft: tried.append(1))
+        futures = [first, *(desk.ask(lambda draft: tried.append(1)) for _ in range(5))]
+        connection, storage._connection = storage._connection, None
+        engine, storage._engine = storage._engine, None
+        storage.gate.set()
+        for future in futures:
+            with pytest.raises(StorageError, match="is not open"):
+                future.result(60)
+        storage._connection, storage._engine = connection, engine
+        assert tried == []
+        assert desk.ask(submit()).result(60)
+        assert session.ready == 1
+    finally:
+        desk.close()

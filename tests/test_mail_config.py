@@ -57,7 +57,7 @@ def test_port_0_is_for_listening_only() -> None:
     ({"inbound": HERE, "connections": 0}, "1 to 1000"), ({"inbound": HERE, "connections": 1001}, "1 to 1000"),
     ({"inbound": HERE, "hostname": "a b"}, "host name"), ({"inbound": HERE, "hostname": "a\r\nb"}, "host name"), ({"inbound": HERE, "hostname": ""}, "host name"),
     ({"inbound": HERE, "retry": (0, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (2, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (1, 0.5, 1)}, "retry"),
-    ({"inbound": HERE, "retry": (1, float("nan"), 1)}, "retry"), ({"inbound": HERE, "give_up": 0}, "some seconds"), ({"inbound": HERE, "give_up": float("nan")}, "some seconds"),
+    ({"inbound": HERE, "retry": (1, float("nan"), 1)}, "retry"), ({"inbound": HERE, "give_up": 0}, "some time"), ({"inbound": HERE, "give_up": float("nan")}, "some time"),
 ])  # fmt: skip
 def test_settings_that_cannot_be_meant_are_one_sentence(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:

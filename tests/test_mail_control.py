@@ -16,7 +16,8 @@ from fsm.cli import main
 from fsm.logoff.plan import Plan
 from fsm.mail.control import ControlError, ask, folder, running
 from fsm.mail.server import MailServer
-from tests.mail import run, serving, until
+from fsm.mail.sink import Reaction
+from tests.mail import counted, run, serving, until
 from tests.sink import STALL, Faulty
 
 
@@ -188,3 +189,22 @@ def test_the_command_says_what_it_misses(words: list[str], told: str, capsys: py
 def test_nothing_running_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert (_asked(), capsys.readouterr().out) == (0, "no store is running\n")
     assert (_asked("--json"), capsys.readouterr().out) == (0, "")
+
+
+def test_somebody_decides_about_what_was_put_aside(here: Path, tmp_path: Path) -> None:
+    async def case() -> None:
+        async with Faulty({"dot": Reaction(None, "close", keep=True)}) as sink, serving(tmp_path, sink=sink, uncertain="hold", timeout=5.0) as server:
+            ids = [await server.store.submit(b"Subject: x\r\n\r\nx\r\n", "a@example.org", ("b@example.net",)) for _ in range(2)]
+            await until(server, counted(held=2))
+            ((path, told),) = await asyncio.to_thread(running)
+            assert [line.split(" ")[0] for line in told["aside"]] == ids  # type: ignore[attr-defined]
+            assert told["held"] == 2
+            sink.script.clear()
+            await asyncio.to_thread(lambda: ask(path, do="resume", id=ids[0]))
+            await until(server, counted(sent=1))
+            after = await asyncio.to_thread(lambda: ask(path, do="withdraw", id=ids[1]))
+            assert (after["held"], after["aside"]) == (0, [])
+            with pytest.raises(ControlError, match=r"no message .* is held or failed"):
+                await asyncio.to_thread(lambda: ask(path, do="resume", id=ids[1]))
+
+    run(case())

@@ -33,12 +33,19 @@ def expected(stage: str, fault: str) -> str:
     return "deferred"
 
 
+PLAIN = {"ehlo": "250-sink\r\n250 8BITMIME"}
+"""A smarthost that does not offer PIPELINING."""
+
+
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_fault_at_each_stage_has_the_one_ending_it_must_have(stage: str, fault: str, tmp_path: Path) -> None:
+def test_each_fault_at_each_stage_has_the_one_ending_it_must_have(
+    stage: str, fault: str, offers: dict[str, str], tmp_path: Path
+) -> None:
     async def work() -> None:
         ending = expected(stage, fault)
-        async with Faulty({stage: FAULTS[fault]}) as sink, serving(tmp_path, sink=sink, timeout=0.1) as server:
+        async with Faulty(offers | {stage: FAULTS[fault]}) as sink, serving(tmp_path, sink=sink, timeout=0.1) as server:
             await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
             now = await until(server, counted(**{ending: 1}))
             others = {name: now.counters[name] for name in ("sent", "failed", "uncertain", "held")}
@@ -70,7 +77,8 @@ def test_taken_without_an_answer_is_uncertain_and_by_policy_sent_again_or_held(f
     run(work())
 
 
-def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
+def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(offers: dict[str, str], tmp_path: Path) -> None:
     answers = {"never@": "550 5.1.1 no such user", "later@": "450 4.2.1 mailbox busy"}
 
     async def work() -> None:
@@ -79,7 +87,7 @@ def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(tmp_pa
             return next((said for who, said in answers.items() if who in visit.said and (waits or who == "never@")), None)
 
         recipients = ["one@example.net", "never@example.net", "later@example.net", "two@example.net"]
-        async with Faulty({"rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, retry=(0.001, 1.0, 0.001)) as server:
+        async with Faulty({**offers, "rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, retry=(0.001, 1.0, 0.001)) as server:
             await server.store.submit(b"Message-ID: <m@x>\r\nSubject: s\r\n\r\nhello\r\n", "a@example.org", recipients)
             await until(server, counted(deferred=1, sent=1))
             assert [one.recipients for one in sink.delivered] == [("one@example.net", "two@example.net"), ("later@example.net",)]
@@ -88,6 +96,22 @@ def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(tmp_pa
             assert b"Status: 5.1.1" in told
             assert b"later@" not in told.partition(b"message/rfc822")[0]
             assert await server.store.messages() == []
+
+    run(work())
+
+
+@pytest.mark.parametrize(("refusing", "connections"), [("rcpt", 1), ("mail", 2)])
+def test_a_smarthost_that_wants_a_message_nobody_takes_gets_an_empty_one_for_nobody(refusing: str, connections: int, tmp_path: Path) -> None:
+    # RFC 2920 3.1.  When it would take recipients after a refused sender, a lone dot would be a message to them, so the link is cut.
+    async def work() -> None:
+        script = {refusing: NEVER, "data": "354 go on"} | ({"rcpt": "250 OK"} if refusing == "mail" else {})
+        async with Faulty(script, only=1) as sink, serving(tmp_path, sink=sink) as server:
+            for _ in range(2):
+                await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net", "c@example.net"])
+            await until(server, counted(failed=1, sent=1))
+            assert [message.content for message in sink.delivered] == [b"\r\nhello\r\n"]
+            assert sink.connections == connections
+            assert ("rset" in [visit.stage for visit in sink.seen]) == (connections == 1)
 
     run(work())
 

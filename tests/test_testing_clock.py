@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from fsm.logoff.clock import Clock
-from fsm.logoff.core import Retry
+from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Closing
 from fsm.logoff.spooler import Store
 from fsm.testing.clock import START, NothingLeft, SimulatedClock

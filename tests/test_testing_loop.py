@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from fsm.logoff.aio import Store
-from fsm.logoff.core import Retry
 from fsm.logoff.database import Database
+from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Stopped
 from fsm.testing.clock import START, NothingLeft
 from fsm.testing.loop import SimulatedLoop, run

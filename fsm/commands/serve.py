@@ -98,7 +98,9 @@ async def _serve(config: Config) -> int:
             there = [f"{name}={address}" for name, address in server.addresses.items()]
             if config.smarthost is not None:
                 there.append(f"smarthost={config.smarthost.address}")
-            with on_signals(server.store, config.plan):
+            with on_signals(server.store, config.way_down):
+                if config.smarthost is None and config.submission is not None:
+                    print("fsm serve: there is no smarthost: what is submitted stays in the outbox", file=sys.stderr)
                 print("ready", *there, f"store={config.folder}", flush=True)
                 outcome = await server.served()
             print(outcome, flush=True)

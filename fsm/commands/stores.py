@@ -4,6 +4,8 @@
     fsm stores logoff NAME FLAG     ask for a flag (never waits)
     fsm stores close NAME           start the store's plan
     fsm stores next NAME            take the plan's next step now
+    fsm stores resume NAME ID       send a message that was put aside (held, or failed without a report)
+    fsm stores withdraw NAME ID     delete a message that is not being sent
 
 NAME is the store's name or its process.  Knows no mail: it asks over each store's control socket.
 """
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+ACTS: Final = ("list", "logoff", "close", "next", "resume", "withdraw")
 COUNTS: Final = ("inbound", "outbound", "ready", "deferred", "held", "peers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fsm stores`."""
-    parser.add_argument("act", nargs="?", default="list", choices=["list", "logoff", "close", "next"],
-                        help="what to do (default list)")  # fmt: skip
+    parser.add_argument("act", nargs="?", default="list", choices=ACTS, help="what to do (default list)")
     parser.add_argument("name", nargs="?", help="the store's name, or its process")
-    parser.add_argument("flag", nargs="?", help="for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET")
+    told = "for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET; for resume and withdraw: a message"
+    parser.add_argument("flag", nargs="?", metavar="flag|id", help=told)
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
@@ -41,11 +44,17 @@ def run(args: argparse.Namespace) -> int:
         found = running()
         if args.act == "list":
             if args.name is not None:
-                raise CommandError(f"to list takes no name; what shall {args.name} do: logoff, close or next?")
+                raise CommandError(f"to list takes no name; what shall {args.name} do: {', '.join(ACTS[1:])}?")
             answers = [status for _, status in found]
         else:
-            wish = {"flag": args.flag.upper().removeprefix("LOGOFF_")} if args.flag is not None else {}
-            if (args.act == "logoff") != bool(wish):
+            wish = {}
+            if args.act in ("resume", "withdraw"):
+                if args.flag is None:
+                    raise CommandError(f"say `{args.act} NAME ID`; `fsm stores` lists the messages that are put aside")
+                wish = {"id": args.flag}
+            elif args.flag is not None:
+                wish = {"flag": args.flag.upper().removeprefix("LOGOFF_")}
+            if (args.act == "logoff") != ("flag" in wish):
                 raise CommandError("say `logoff NAME FLAG`, with one of NO_WAIT, ORDERLY, PURGE, ABORT, QUIET")
             answers = [ask(_one(found, args.name), do=args.act, **wish)]
     except ControlError as error:
@@ -78,4 +87,5 @@ def _told(answer: dict[str, Any]) -> str:
         then = f", then {answer['next_step']}" if answer["next_step"] else ""
         lines.append(f"    closing: {answer['step']}, {answer['time_left']:.0f} s left{then}")
     lines += [f"    in the way: {blocker}" for blocker in answer["blockers"]]
+    lines += [f"    put aside: {message}" for message in answer["aside"]]
     return "\n".join(lines)

@@ -81,12 +81,12 @@ def _told(visited: Visited) -> list[str]:
     before, answer, books = visited.before, visited.answer, visited.books
     counts = ", ".join(f"{name} {before[name]}" for name in ("inbound", "outbound", "ready", "deferred"))
     lines = [
-        f"asked with     {counts}",
+        f"just before    {counts}",
         f"answer         {answer['state']}: {' '.join(answer['flags']) or '-'}",
     ]
     if answer["blockers"]:
         more = f" and {len(answer['blockers']) - 1} more" if len(answer["blockers"]) > 1 else ""
-        lines.append(f"in the way     {answer['blockers'][0].partition(',')[0]}{more}")
+        lines.append(f"in flight      {answer['blockers'][0].partition(',')[0]}{more}")
     if visited.refused:
         lines.append(f"refused then   {visited.refused} messages, with 421: their senders keep them")
     asked = 1 + visited.stop.peer

@@ -15,8 +15,8 @@ from fsm.logoff.session import StoreSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fsm.logoff.core import Retry
     from fsm.logoff.database import Database
+    from fsm.logoff.deferred import Retry
     from fsm.logoff.guarded import GuardedStoreSession
     from fsm.logoff.item import Closing, Stopped
     from fsm.logoff.outcome import NotReleased, Outcome
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Closing": "item", "Database": "database", "GuardedStoreSession": "guarded", "MessageStore": "store",
-    "NotReleased": "outcome", "Outcome": "outcome", "Plan": "plan", "ReleaseStep": "store", "Retry": "core",
+    "NotReleased": "outcome", "Outcome": "outcome", "Plan": "plan", "ReleaseStep": "store", "Retry": "deferred",
     "Stopped": "item", "StorageError": "storage", "StoreHandle": "store",
 }  # fmt: skip
 """What is loaded when it is asked for."""

@@ -43,7 +43,7 @@ class InFlight(Item):
     _cancelled = False
 
     async def __aenter__(self) -> Self:
-        if self.message is None and not self.id:
+        if self.enter():
             await self._store._wait(self._core.begin_inbound(self), self._core.abandon)
         self.entered = True
         self._task = asyncio.current_task()
@@ -62,6 +62,7 @@ class InFlight(Item):
             if not self._uncancel(task):  # not ours: somebody else cancels this task
                 raise
             await self._store._wait(future, shielded=True)
+        self._uncancel(task)  # also when the block made another error of it
         if stopped:
             raise Stopped(self.stopped or "") from error
 
@@ -154,6 +155,10 @@ class Store(Face):
     async def messages(self, *states: str) -> list[Message]:
         """The messages in these states (`Message.state`; all when none is named), oldest first, without content."""
         return await asyncio.to_thread(self._core.storage.messages, *states)
+
+    async def message(self, id: str) -> Message | None:
+        """One message, whole; None when it is not there (any more)."""
+        return await asyncio.to_thread(self._core.storage.message, id)
 
     async def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SYSTEM", "Clock", "LoopClock", "SystemClock", "Timer"]
 
 T = TypeVar("T")
+log: Final = logging.getLogger("fsm.logoff")
 
 
 class Timer(Protocol):
@@ -110,7 +113,10 @@ class _Call:
     def run(self) -> None:
         call, self.call = self.call, None
         if call is not None:
-            call()
+            try:
+                call()
+            except Exception:  # the others' calls are still to come
+                log.exception("what was to be called later failed")
 
 
 SYSTEM: Final = SystemClock()
@@ -134,7 +140,8 @@ class LoopClock:
     def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call this after so many seconds, in the loop."""
         coming = _Call(call)
-        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, coming.run)
+        with suppress(RuntimeError):  # the loop has ended, and with it what was to come
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, coming.run)
         return coming
 
     def result(self, future: Future[T]) -> T:

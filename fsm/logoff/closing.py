@@ -16,7 +16,7 @@ This file does not know how one waits (`spooler.py`, `aio.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Closer"]
 
 log: Final = logging.getLogger("fsm.logoff")
+AGAIN: Final = 1.0
+"""Seconds until a step that could not ask asks again."""
 
 
 class Closer:
@@ -48,6 +50,7 @@ class Closer:
         self._unanswered = False
         """Whether the present step's question is still at the desk; its time is not over before the answer."""
         self.on_notice: list[Callable[[], object]] = []
+        self.on_released: list[Callable[[], object]] = []
         self.version = 0
         """Counts the changes."""
         core.told.append(self._changed)
@@ -74,6 +77,7 @@ class Closer:
         """Start the plan, or join the one under way.  Cancelling the future ends the waiting, not the closing."""
         chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
         future: Future[Outcome] = Future()
+        notice = False
         with self._core.lock:
             self._waiting.append(future)
             if self._plan is None:
@@ -85,10 +89,20 @@ class Closer:
                 self._plan = chosen
                 log.info("%s: closing: %s", self._core.name, chosen)
                 self._core.tell()
-                for call in self.on_notice:
-                    call()
-                self.next_step()
+                notice = True
+        if notice:
+            self._call(self.on_notice)  # not under the lock: they may use the store
+            with self._core.lock:
+                if self._plan is chosen and self._place < 0:
+                    self.next_step()
         return future
+
+    def _call(self, calls: Sequence[Callable[[], object]]) -> None:
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                log.exception("%s: who was to be told failed", self._core.name)
 
     def next_step(self) -> None:
         """The present step's time is over: the next one now; after the last, the plan is over."""
@@ -111,10 +125,19 @@ class Closer:
         log.info("%s: %s", core.name, step)
         self._unanswered = step.act != "notice" and not core.session.complete
         if self._unanswered:
-            flag = step.act if isinstance(step.act, Logoff) else Logoff.ORDERLY
-            core.ask(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._asked(done, place))
+            self._ask(step, place)
         self._stop(step)
         core.tell()
+
+    def _ask(self, step: PlanStep, place: int) -> None:
+        flag = step.act if isinstance(step.act, Logoff) else Logoff.ORDERLY
+        self._core.ask(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._asked(done, place))
+
+    def _ask_again(self, step: PlanStep, place: int) -> None:
+        with self._core.lock:
+            if place == self._place and step is self.step and not self._core.session.complete:
+                self._unanswered = True
+                self._ask(step, place)
 
     def _stop(self, step: PlanStep | None) -> None:
         if step is not None and step.act == "cancel":
@@ -122,14 +145,18 @@ class Closer:
 
     def _asked(self, done: Future[Outcome], place: int) -> None:
         with self._core.lock:
-            if (error := done.exception()) is not None and not self._core.session.complete:
-                self._steps.append(f"could not ask: {error}")
+            if failed := (error := done.exception()) is not None and not self._core.session.complete:
+                told = f"could not ask: {error}"
+                if told not in self._steps[-1:]:
+                    self._steps.append(told)
                 log.error("%s: could not ask for the logoff: %s", self._core.name, error)
-            if place == self._place:
+            if place == self._place and (step := self.step) is not None:
                 self._unanswered = False
-                self._stop(self.step)  # also what had been claimed before, and began meanwhile
+                self._stop(step)  # also what had been claimed before, and began meanwhile
                 if self._core.clock.monotonic() >= self._until:
                     self._time_over(place)
+                elif failed:
+                    self._core.clock.call_later(AGAIN, lambda: self._ask_again(step, place))
 
     def _time_over(self, place: int) -> None:
         with self._core.lock:
@@ -150,7 +177,10 @@ class Closer:
         for future in news:
             if future.set_running_or_notify_cancel():
                 future.set_result(True)
-        if self._plan is not None and self._place >= 0 and self._core.session.complete and not self._core.items:
+        if self._core.session.complete:
+            released, self.on_released = self.on_released, []
+            self._call(released)
+        if self._plan is not None and self._place >= 0 and self.ended:
             self._told()
             self._finish()
 

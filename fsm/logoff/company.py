@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.desk import Draft
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Company"]
 
 log: Final = logging.getLogger("fsm.logoff")
+AGAIN: Final = 1.0
+"""Seconds until the peers are counted again when they could not be."""
 
 
 class Company:
@@ -32,18 +35,18 @@ class Company:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._looking = False
+        self._lock = Lock()
 
     def look(self) -> None:
         """Something changed among those who have the store open: count them, and see what is there for us."""
-        with self._core.lock:
+        with self._lock:  # not the core's: who lets the store go may hold that, and wait for who looks
             if self._looking or self._core.closed:
                 return
             self._looking = True
         self._core.desk.ask(self._look_around).add_done_callback(self._looked)
 
     def _look_around(self, draft: Draft) -> None:
-        core = self._core
-        with core.lock:
+        with self._lock:
             self._looking = False  # what changes from here on needs another look
         if draft.session.complete:
             return
@@ -57,7 +60,11 @@ class Company:
 
     def _looked(self, done: Future[None]) -> None:
         if (error := done.exception()) is not None:
-            log.warning("%s: the peers could not be counted: %s", self._core.name, error)
+            with self._lock:
+                self._looking = False
+            if not self._core.closed:
+                log.warning("%s: the peers could not be counted: %s", self._core.name, error)
+                self._core.clock.call_later(AGAIN, self.look)  # nobody rings a second time
 
     def meet(self, draft: Draft) -> None:
         """Count the peers; from here to the end of the transaction nobody comes or goes."""
@@ -88,7 +95,8 @@ class Company:
         """What the session counts and is no longer in our share of the queue is gone, for this reason."""
         core, share, session = self._core, draft.tx.share(), draft.session
         ready, deferred = session.ready - len(share.ready), session.deferred - len(share.deferred)
-        for event, times in (("abort_submit", ready), ("abort_deferred", deferred)):
+        # the deferred first: with the last of the ready a drain ends, and nothing may follow
+        for event, times in (("abort_deferred", deferred), ("abort_submit", ready)):
             for _ in range(times):
                 draft.fire(event, why=why)
                 draft.then.append(lambda: core.counters.update({counted: 1}))

@@ -150,7 +150,8 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
     def _begin(connection: sa.Connection) -> None:
         # a transaction that reads first and then writes could find that it may not: so the place is taken first
         if not connection.get_execution_options().get("each_by_itself", False):
-            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+            driver: Any = connection.connection.driver_connection
+            driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -215,11 +216,11 @@ def trouble(url: sa.URL) -> Iterator[None]:
     """Errors of the database in this block are raised as StorageError."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter of what was asked directly
         raise _told(url, error) from error
 
 
-def _told(url: sa.URL, error: SQLAlchemyError) -> StorageError:
+def _told(url: sa.URL, error: Exception) -> StorageError:
     place, original = named(url), getattr(error, "orig", None) or error
     said = " ".join(str(original).split())
     if isinstance(error, PoolTimeout):

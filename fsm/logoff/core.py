@@ -17,12 +17,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import RLock
-from typing import Final
+from typing import Final, TypeVar, cast
 
-from fsm.logoff.clock import Clock, Timer
+from fsm.logoff.clock import Clock
 from fsm.logoff.company import Company
+from fsm.logoff.deferred import Deferred, Retry
 from fsm.logoff.desk import Desk, Draft
 from fsm.logoff.endings import Endings
 from fsm.logoff.flags import Logoff, MapiError, Result
@@ -32,31 +32,19 @@ from fsm.logoff.message import Message, new_id
 from fsm.logoff.outcome import Outcome
 from fsm.logoff.outgoing import Outgoing
 from fsm.logoff.session import StoreSession
-from fsm.logoff.storage import Peer, Policy, Storage
+from fsm.logoff.storage import Opening, Peer, Policy, Storage
 from fsm.verdict import Refused
 
-__all__ = ["COUNTERS", "Core", "Retry"]
+__all__ = ["COUNTERS", "Core"]
 
 log: Final = logging.getLogger("fsm.logoff")
 
+T = TypeVar("T")
 COUNTERS: Final = (
     "submitted", "sent", "deferred", "failed", "uncertain", "held", "withdrawn", "received", "refused_inbound",
     "refused_new", "stopped", "lapsed", "taken_by_peers", "taken_over",
 )  # fmt: skip
 """What a store counts from its opening on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When a deferred message is tried again: after `first` seconds, then `factor` times longer, up to `longest`."""
-
-    first: float = 60.0
-    factor: float = 2.0
-    longest: float = 3600.0
-
-    def after(self, attempts: int) -> float:
-        """Seconds until the next attempt, after so many."""
-        return float(min(self.longest, self.first * self.factor ** min(max(attempts, 1) - 1, 64)))
 
 
 class Core:
@@ -89,11 +77,19 @@ class Core:
         """Messages put aside: held, or failed without a report, until someone decides."""
         self._inbound = 0
         self._rings = False
-        self._due: tuple[float, Timer] | None = None
-        self.endings, self.outgoing, self.company = Endings(self), Outgoing(self), Company(self)
+        self.endings, self.outgoing = Endings(self), Outgoing(self)
+        self.company, self.deferred = Company(self), Deferred(self)
 
         storage.policy = uncertain
         opening = storage.open()
+        try:
+            self._start(opening, thread)
+        except BaseException:
+            storage.close()
+            raise
+
+    def _start(self, opening: Opening, thread: bool | None) -> None:
+        storage, name = self.storage, self.name
         self.holder = opening.holder
         self.holding = Holding(opening.share)
         self.aside = len(storage.messages("held", "failed"))
@@ -107,7 +103,10 @@ class Core:
         ready, deferred = len(self.holding.ready), len(self.holding.deferred)
         self.session = StoreSession(ready=ready, deferred=deferred, peers=len(self.peers))
         threaded = storage.durable if thread is None else thread
-        self.desk = Desk(self.session, storage, self.holder, lock=self.lock, changed=self.changed, thread=threaded)
+        self.desk = Desk(
+            self.session, storage, self.holder, lock=self.lock, changed=self.changed,
+            last=self.outgoing.claim, missed=self.outgoing.missed, thread=threaded,
+        )  # fmt: skip
         storage.watch(self.company.look)
 
     # --------------------------------------------------------------------------------------- messages, either way
@@ -123,7 +122,7 @@ class Core:
             draft.then.append(lambda: self.begun(item, None))
             return item
 
-        return self.desk.ask(decide)
+        return self._ask_new(decide)
 
     def next_item(self, new: Callable[[], Item]) -> Future[Item | None]:
         """The next message to send, claimed, as an item made by `new`; None when the store is released or closed."""
@@ -160,10 +159,11 @@ class Core:
             message = Message(self._last, content, sender, tuple(recipients), self.clock.time())
             self._admit(draft, "submit", message=message.id)
             draft.tx.submit(message)
+            draft.queued.append(message.id)
             draft.then.append(lambda: self.queued([message.id], "submitted"))
             return message.id
 
-        return self.desk.ask(decide)
+        return self._ask_new(decide)
 
     def withdraw(self, id: str) -> Future[None]:
         """Take a message back.
@@ -195,7 +195,7 @@ class Core:
             draft.then.append(lambda: self.queued([id], "submitted"))
             draft.then.append(lambda: self._put_aside(-1))
 
-        return self.desk.ask(decide)
+        return self._ask_new(decide)
 
     def _put_aside(self, more: int) -> None:
         self.aside += more
@@ -212,7 +212,7 @@ class Core:
     def ask(self, event: str) -> Future[Outcome]:
         """`logoff_…` or `release`, with the peers counted in the same transaction.  Refused when it is released."""
 
-        def decide(draft: Draft) -> Outcome:
+        def decide(draft: Draft) -> None:
             session = draft.session
             if not session.complete:
                 self.company.meet(draft)
@@ -225,9 +225,9 @@ class Core:
                 draft.then.append(lambda: self.queued(flushed, ""))
             cancels = not self.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
             draft.then.append(lambda: self._asked(event, cancels))
-            return self.outcome(session)
+            draft.answer = lambda: self.outcome(self.session)
 
-        return self.desk.ask(decide)
+        return cast("Future[Outcome]", self.desk.ask(decide))
 
     def _asked(self, event: str, cancels: bool) -> None:
         log.info("%s: %s: %s", self.name, event, self.session.chart.describe(self.session.configuration))
@@ -254,9 +254,15 @@ class Core:
         to_peers = session.complete and bool(session.peers)
         with self.lock:
             blockers, doubtful = self.blockers(), tuple(self.doubtful.values())
-        left = tuple(self.storage.messages("ready", "deferred")) if reads and session.complete and not to_peers else ()
+        left = tuple(self._left()) if reads and session.complete and not to_peers else ()
         return Outcome(session.complete, session.state, session.request, session.status, session.ready +
-        session.deferred, left, doubtful, blockers, steps, seconds, to_peers)  # fmt: skip
+        session.deferred, left, doubtful, blockers, steps, seconds, to_peers, self.aside)  # fmt: skip
+
+    def _left(self) -> list[Message]:
+        found = self.storage.messages("ready", "deferred")
+        if self.storage.durable:
+            return found
+        return [whole for one in found if (whole := self.storage.message(one.id)) is not None]
 
     def blockers(self) -> tuple[Blocker, ...]:
         """What is in flight, the longest first."""
@@ -269,7 +275,7 @@ class Core:
         """Something happened: who waits for a message, a change, an end?  (The desk calls.)"""
         with self.lock:
             self.outgoing.serve()
-            self._arm()
+            self.deferred.arm()
             if self._rings and self.peers and not self.outgoing.idle:
                 self.storage.ring()  # a message waits: perhaps a peer has hands free
             self._rings = False
@@ -281,36 +287,21 @@ class Core:
             for tell in tuple(self.told):
                 tell()
 
-    def _arm(self) -> None:
-        """One timer, for the deferred message that is due first; during a drain the deferred stay so."""
-        first = self.holding.first_due() if not self.closed and self.session.may("submit") else None
-        if self._due is not None and self._due[0] != first:
-            self._due[1].cancel()
-            self._due = None
-        if first is not None and self._due is None:
-            # never later than the longest wait there is: the clock may have been set back since it was written down
-            wait = min(max(0.0, first - self.clock.time()), self.retry.longest)
-            self._due = first, self.clock.call_later(wait, lambda: self._fall_due(first))
-
-    def _fall_due(self, moment: float) -> None:
-        def decide(draft: Draft) -> None:
-            if draft.session.may("deferred_due"):
-                due = draft.tx.ready(self.holding.due_by(max(moment, self.clock.time())))
-                for id in due:
-                    draft.fire("deferred_due", message=id)
-                self.company.reconcile(draft)
-                draft.then.append(lambda: self.queued(due, ""))
-
-        with self.lock:
-            self._due = None
-        self.desk.ask(decide)
-
     def _admit(self, draft: Draft, event: str, **told: object) -> None:
         try:
             draft.fire(event, **told)
         except Refused as refusal:
-            self.counters["refused_new"] += 1
             raise Closing(f"the store is closing: {refusal.verdict.reason}") from refusal
+
+    def _ask_new(self, decide: Callable[[Draft], T]) -> Future[T]:
+        future = self.desk.ask(decide)
+        future.add_done_callback(self._count_refused)
+        return future
+
+    def _count_refused(self, done: Future[T]) -> None:
+        if not done.cancelled() and isinstance(done.exception(), Closing):
+            with self.lock:
+                self.counters["refused_new"] += 1
 
     def close(self) -> None:
         """Let everything go: nobody waits any more, and this process no longer holds the store."""

@@ -30,7 +30,7 @@ from fsm.logoff.bell import Bell, bell_for
 from fsm.logoff.connect import address, autocommitting, engine_for, is_sqlite, named, prepared, trouble
 from fsm.logoff.ledger import Ledger, read, trim
 from fsm.logoff.message import Message
-from fsm.logoff.outbox import Outbox, listed
+from fsm.logoff.outbox import Outbox, listed, whole
 from fsm.logoff.registry import Holder, Registry, here, lock_store
 from fsm.logoff.storage import Opening, Peer, Policy, StorageError, Transaction
 from fsm.logoff.watch import Watch
@@ -153,12 +153,22 @@ class Database:
 
     def messages(self, *states: str) -> list[Message]:
         """See `Storage`."""
+        with self._reading() as (connection, number):
+            return listed(connection, number, states)
+
+    def message(self, id: str) -> Message | None:
+        """See `Storage`."""
+        with self._reading() as (connection, number):
+            return whole(connection, number, id)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[sa.Connection, int]]:
         with self._lock:
             engine, holder = self._engine, self._holder
         if engine is None or holder is None:
             raise StorageError(f"{self} is not open")
         with trouble(self.url), autocommitting(engine) as connection:
-            return listed(connection, holder.number, states)
+            yield connection, holder.number
 
     def close(self) -> None:
         """See `Storage`.  What is still claimed then lapses.  A database that is away is told by our absence."""

@@ -5,8 +5,10 @@ Theory.
    and writes the changes and the journal entries of all of them in one transaction.  Only when that has been committed
    does the real session take the steps, and those who asked get their answers.  A failed commit steps nothing.
 2. So the commits of messages that come at the same time are one commit: under load that is most of the speed.
-3. When a batch cannot be committed, each of its tasks is tried by itself, so that nobody fails for another's sake.
-4. A session's listeners are told after the commit.  One that raises then is logged: what is committed has happened.
+3. At the end of each batch it is asked what follows from it (`last`), and that goes into the same transaction: a
+   message that comes while somebody waits to send it is submitted and claimed in one commit.
+4. When a batch cannot be committed, each of its tasks is tried by itself, so that nobody fails for another's sake.
+5. A session's listeners are told after the commit.  One that raises then is logged: what is committed has happened.
 
 With a durable storage the desk works in one thread of its own, so that nobody who asks holds a lock while the disk
 writes; in memory it works at once, in the thread that asks.  This file does not know what is asked for.
@@ -18,6 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 from queue import SimpleQueue
 from threading import Lock, RLock, Thread, get_ident
 from typing import Any, Final, Generic, TypeVar
@@ -42,36 +45,39 @@ class Draft:
     """What a task decides on: a copy of the session as it will be, and the transaction.
 
     A task fires its events first and changes messages after: when it raises, its events are as if they had not been.
+    `queued` are the messages that became ready in this batch.  `answer` makes the task's value when all of the batch is
+    done, where it is not known before.
     """
 
-    __slots__ = ("events", "session", "then", "told", "tx")
+    __slots__ = ("answer", "queued", "session", "then", "told", "tx")
 
-    def __init__(self, session: StoreSession, tx: Transaction) -> None:
-        self.session, self.tx = session, tx
-        self.events: list[str] = []
+    def __init__(self, session: StoreSession, tx: Transaction, queued: list[str]) -> None:
+        self.session, self.tx, self.queued = session, tx, queued
         self.told: list[tuple[str, Configuration, Configuration, dict[str, object]]] = []
         self.then: list[Callable[[], object]] = []
+        self.answer: Callable[[], Any] | None = None
 
     def fire(self, event: str, **told: object) -> None:
         """The event happens (Refused when it may not); `told` is written down with it.
 
         With the step that releases the store it is left, in the same transaction.
         """
-        before, was = self.session.configuration, self.session.complete
-        self.session.fire(event)
-        self.events.append(event)
-        self.told.append((event, before, self.session.configuration, {k: v for k, v in told.items() if v}))
-        if self.session.complete and not was:
+        session = self.session
+        before = session.configuration
+        session.fire(event)
+        self.told.append((event, before, session.configuration, {k: v for k, v in told.items() if v}))
+        if session.state != before[0] and session.complete:
             self.tx.leave()
 
 
 class _Task(Generic[T]):
-    __slots__ = ("decide", "draft", "error", "future", "value")
+    __slots__ = ("answer", "decide", "draft", "error", "future", "value")
 
     def __init__(self, decide: Callable[[Draft], T]) -> None:
         self.decide = decide
         self.future: Future[T] = Future()
         self.draft: Draft | None = None
+        self.answer: Callable[[], T] | None = None
         self.value: T
         self.error: BaseException | None = None
 
@@ -88,11 +94,14 @@ class Desk:
         lock: RLock,
         changed: Callable[[], object],
         thread: bool,
+        last: Callable[[Draft], object] = lambda _: None,
+        missed: Callable[[Exception], object] = lambda _: None,
     ) -> None:
+        """`changed` is called after each batch, `last` at its end; `missed` when what `last` did was not committed."""
         self._session, self._storage, self._name = session, storage, name
-        self._lock, self._changed = lock, changed
+        self._lock, self._changed, self._last, self._missed = lock, changed, last, missed
         self._seq = 0
-        self._closed = False
+        self._closed = self._begun = self._started = False
         self._door = Lock()
         self._line: SimpleQueue[_Task[Any] | None] = SimpleQueue()
         self._waiting: deque[_Task[Any]] = deque()
@@ -101,7 +110,7 @@ class Desk:
         self._thread = Thread(target=self._serve, name="fsm store", daemon=True) if thread else None
         if self._thread is not None:
             self._thread.start()
-        self.ask(lambda draft: draft.tx.record(start(LOGOFF, name, draft.session.configuration)))
+        self.ask(lambda _: None)  # so that the journal has its start now
 
     def ask(self, decide: Callable[[Draft], T]) -> Future[T]:
         """Have this decided after all that was asked before.  The future has its value when it is durable and done.
@@ -159,14 +168,20 @@ class Desk:
         tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
         if not tasks:
             return
+        last: _Task[Any] = _Task(self._last)
+        self._begun = False
         try:
-            self._commit(tasks)
+            self._commit([*tasks, last])
         except Exception as error:  # the transaction: nothing of it has happened
-            if len(tasks) > 1:
-                for task in tasks:
+            for task in (*tasks, last):
+                if self._begun:
                     self._alone(task)
-            else:
-                tasks[0].error, tasks[0].draft = _as_storage(error), None
+                else:  # it is nobody's fault
+                    task.error = _as_storage(error)
+        else:
+            self._step([*tasks, last])
+        if isinstance(last.error, Exception):
+            self._missed(last.error)
         self._finish(tasks)
 
     def _alone(self, task: _Task[Any]) -> None:
@@ -178,30 +193,39 @@ class Desk:
         self._step([task])
 
     def _commit(self, tasks: list[_Task[Any]]) -> None:
-        here, seq = self._session.configuration, self._seq
+        here, seq, queued = self._session.configuration, self._seq, list[str]()
+        session = StoreSession._at(here)
         with self._storage.transaction() as tx:
+            self._begun = True
+            if not self._started:
+                tx.record(start(LOGOFF, self._name, here))
             for task in tasks:
-                draft = Draft(StoreSession._at(here), tx)
+                draft = Draft(session, tx, queued)
                 try:
                     task.value = task.decide(draft)
-                except StorageError:
-                    raise
                 except Exception as error:
+                    if isinstance(error, StorageError) or task.decide == self._last:  # which may have claimed
+                        raise
                     task.error = error
+                    self._compiled.write(session, here)
                     continue
                 for event, before, after, told in draft.told:
-                    seq += 1
-                    tx.record(entry(LOGOFF, self._name, seq, event, before, after, None) | told)
-                task.draft, here = draft, draft.session.configuration
-        self._seq = seq
+                    seq, here = seq + 1, after
+                    told = {"session": self._name, "seq": seq, "event": event, "from": str(before[0]), **told}
+                    tx.record({**_stands(after), **told})
+                task.draft = draft
+        self._seq, self._started = seq, True
 
     def _step(self, tasks: list[_Task[Any]]) -> None:
         with self._lock:
             for task in tasks:
                 if (draft := task.draft) is None:
                     continue
-                task.draft = None
+                task.draft, task.answer = None, draft.answer
                 for event, _, after, _ in draft.told:
+                    if self._session._watch is None:  # nobody is to be told
+                        self._compiled.write(self._session, after)
+                        continue
                     try:
                         self._session.fire(event)
                     except Exception:
@@ -212,14 +236,27 @@ class Desk:
                     then()
 
     def _finish(self, tasks: list[_Task[Any]]) -> None:
-        self._step(tasks)
         with self._lock:
-            self._changed()
+            try:
+                self._changed()
+            except Exception:  # who asked is to be answered all the same
+                log.exception("what follows from a change failed")
         for task in tasks:
+            if task.error is None and task.answer is not None:
+                try:
+                    task.value = task.answer()
+                except Exception as error:
+                    task.error = error
             if task.error is not None:
                 task.future.set_exception(task.error)
             else:
                 task.future.set_result(task.value)
+
+
+@lru_cache(maxsize=4096)
+def _stands(after: Configuration) -> dict[str, object]:
+    """What an entry says of the configuration after it, in an entry that is still to be told what happened."""
+    return entry(LOGOFF, "", 0, "", after, after, None)
 
 
 def _compiled(session: StoreSession) -> Compiled:

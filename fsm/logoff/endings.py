@@ -80,6 +80,7 @@ class Endings:
             tx.held(id, ending.reason)
         else:
             after = core.retry.after(attempts) if ending.after is None else ending.after
+            core.deferred.longest = max(core.deferred.longest, after)
             due, uncertain = core.clock.time() + after, ending.kind == "uncertain"
             tx.deferred(id, due, ending.reason, recipients=ending.recipients, uncertain=uncertain)
             # after the release it is the peers'
@@ -91,7 +92,11 @@ class Endings:
         item.unrecorded = None
         core.counters[COUNTED.get(way, way)] += 1
         core.aside += way == "hold" or (way == "failed" and not ending.reported)
-        log.debug("%s: %s %s%s", core.name, item.id, way, f" ({ending.reason})" if ending.reason else "")
+        if way in ("failed", "deferred"):
+            later = f", {item.message.attempts} so far" if item.message is not None else ""
+            log.warning("%s: %s %s: %s%s", core.name, item.id, way, ending.reason, later if way == "deferred" else "")
+        else:
+            log.debug("%s: %s %s%s", core.name, item.id, way, f" ({ending.reason})" if ending.reason else "")
         if ending.kind == "uncertain" and item.message is not None:
             core.counters["uncertain"] += 1
             doubts = replace(item.message, content=b"", uncertain=item.message.uncertain + 1, reason=ending.reason)

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from fsm.logoff.clock import Clock
 from fsm.logoff.closing import Closer
-from fsm.logoff.core import Core, Retry
+from fsm.logoff.core import Core
+from fsm.logoff.deferred import Retry
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.logoff.item import Blocker, Item
 from fsm.logoff.session import StoreSession
@@ -42,6 +43,10 @@ class Face:
     ) -> None:
         from fsm.logoff.memory import MemoryStorage
 
+        if storage is not None and not callable(getattr(storage, "transaction", None)):
+            raise TypeError(f"a store is kept in a storage such as Database('store.db'), not in {storage!r}")
+        if retry is not None and not isinstance(retry, Retry):
+            raise TypeError(f"retry is a Retry, such as Retry(first=60, factor=2, longest=3600), not {retry!r}")
         self._core = Core(
             storage if storage is not None else MemoryStorage(),
             clock if clock is not None else self._clock(),
@@ -120,6 +125,13 @@ class Face:
     def on_notice(self, call: Callable[[], object]) -> None:
         """Call this when closing begins, after readiness has flipped and before anything is refused."""
         self._closer.on_notice.append(call)
+
+    def on_released(self, call: Callable[[], object]) -> None:
+        """Call this, once, when the store is released; from whatever thread that happens in.
+
+        (A listener of the session would hear of it, too; but a session with listeners takes every step more slowly.)
+        """
+        self._closer.on_released.append(call)
 
     def let_go(self) -> None:
         """No longer hold the store: its storage is closed, and whoever waits for a message gets none.

@@ -14,6 +14,7 @@ This file knows no session and no waiting; `spooler.py` and `aio.py` give items 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Blocker", "Closing", "Ending", "Item", "Stopped"]
 
 Direction = Literal["inbound", "outbound"]
+KNOWN = {
+    "CancelledError": "it was cancelled",
+    "KeyboardInterrupt": "it was interrupted",
+    "TimeoutError": "it took too long",
+}
+"""What an error without words means."""
 
 
 class Closing(Exception):
@@ -133,8 +140,10 @@ class Item:
     def defer(self, reason: str, *, after: float | None = None, recipients: Sequence[str] | None = None) -> None:
         """It is tried again after so many seconds (None: the store's schedule), for these recipients (None: all).
 
-        ValueError for an inbound item: its source decides when to try again.
+        ValueError for an inbound item, as its source decides when to try again, and for seconds that are none.
         """
+        if after is not None and not 0 <= after < math.inf:
+            raise ValueError(f"a message can be tried again after 0 seconds or more, not after {after}")
         if self.direction == "inbound":
             raise ValueError("an inbound message cannot be deferred here; fail it, and its source tries again")
         told = None if recipients is None else tuple(recipients)
@@ -142,9 +151,11 @@ class Item:
 
     def on_cancel(self, call: Callable[[str], object]) -> None:
         """Call this with the reason when the item is stopped (at once, when it is already): close the socket here."""
-        self._on_cancel.append(call)
-        if self.stopped is not None:
-            call(self.stopped)
+        with self._core.lock:
+            self._on_cancel.append(call)
+            stopped = self.stopped
+        if stopped is not None:
+            call(stopped)
 
     # ------------------------------------------------------------------------------------------ what can be seen
 
@@ -167,12 +178,18 @@ class Item:
             return self._said
         if error is None:
             return Ending("received" if self.direction == "inbound" else "sent")
-        reason = self.stopped or " ".join(str(error).split()) or type(error).__name__
+        reason = self.stopped or " ".join(str(error).split()) or KNOWN.get(type(error).__name__, type(error).__name__)
         if self.direction == "inbound":
             return Ending("failed", reason)
         return Ending("uncertain" if self._beyond else "deferred", reason)
 
     # ------------------------------------------------------------------------------------------ what the core does
+
+    def enter(self) -> bool:
+        """Its block is being entered; whether it is still to begin.  RuntimeError unless that can be done now."""
+        if self.over or self.entered:
+            raise RuntimeError("the block of an item is entered once, and not after the item was given back")
+        return self.message is None
 
     def begin(self) -> None:
         """It is in flight from now on."""

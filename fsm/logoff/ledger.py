@@ -22,6 +22,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from fsm.logoff.connect import METADATA, address, engine_for, trouble, versioned
+from fsm.logoff.direct import execute
 
 __all__ = ["CHARTS", "JOURNAL", "KEPT", "Followed", "Ledger", "lines", "read", "trim"]
 
@@ -47,6 +48,7 @@ ROWS: Final = 1000
 PATIENCE: Final = 5.0
 """Seconds a reader waits for a lock or a connection."""
 
+ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 RECORD: Final = sa.insert(JOURNAL)
 BEGUN: Final = sa.insert(CHARTS)
 NEWEST: Final = sa.select(CHARTS.c.header).order_by(CHARTS.c.number.desc()).limit(1)
@@ -82,13 +84,13 @@ class Ledger:
             header = {"journal": 1, "chart": begun.get("chart"), "fingerprint": begun.get("fingerprint")}
             self._charts.append({"session": session, "header": json.dumps(header)})
         if "journal" not in told:
-            self._entries.append({"session": session, "entry": json.dumps(told, separators=(",", ":"))})
+            self._entries.append({"session": session, "entry": ENCODE(told)})
 
     def flush(self) -> None:
         """Write what was collected."""
         for table, rows in ((BEGUN, self._charts), (RECORD, self._entries)):
             if rows:
-                self.connection.execute(table, rows)
+                execute(self.connection, table, rows)
                 rows.clear()
 
 

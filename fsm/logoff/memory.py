@@ -79,6 +79,12 @@ class MemoryStorage:
             found = [one for one, _ in self._messages.values() if not states or one.state in states]
         return [replace(one, content=b"") for one in sorted(found, key=lambda one: one.id)]
 
+    def message(self, id: str) -> Message | None:
+        """See `Storage`."""
+        with self._lock:
+            found = self._messages.get(id)
+        return found[0] if found is not None else None
+
     def close(self) -> None:
         """Let it go; what it holds is there when it is opened again."""
         with self._lock:

@@ -5,7 +5,8 @@ Theory.
    megabytes again.  It goes with its message.
 2. Each change says in its own condition how the message must be: a row that is not like that is left alone.
 3. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
-   message is in two collections at once, so it does not matter which goes first.
+   message is in two collections at once, so it does not matter which goes first.  What is claimed while it is still
+   collected is written as claimed at once.
 4. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
    nobody's.
 
@@ -16,16 +17,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from fsm.logoff.connect import METADATA
+from fsm.logoff.direct import execute, rows
 from fsm.logoff.message import Message
 from fsm.logoff.registry import HOLDERS, STORES
 from fsm.logoff.storage import Policy, Share
 
-__all__ = ["CONTENTS", "MESSAGES", "Outbox", "listed"]
+__all__ = ["CONTENTS", "MESSAGES", "Outbox", "listed", "whole"]
 
 MESSAGES: Final = sa.Table(
     "fsm_messages", METADATA,
@@ -48,6 +51,7 @@ CONTENTS: Final = sa.Table(
     sa.Column("id", sa.String, sa.ForeignKey(MESSAGES.c.id, ondelete="CASCADE"), primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
 )  # fmt: skip
+ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 MOST: Final = 1000
 """Ids in one statement; databases have a limit for that."""
 LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
@@ -70,7 +74,7 @@ UNSURE: Final = MESSAGES.c.uncertain + sa.bindparam("unsure", type_=sa.Integer)
 
 SUBMIT: Final = sa.insert(MESSAGES)
 CONTENT: Final = sa.insert(CONTENTS)
-SENT: Final = sa.delete(MESSAGES).where(*SENDING)
+SENT: Final = sa.delete(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed")
 DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="deferred", recipients=TO, uncertain=UNSURE)
 ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
     **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
@@ -110,6 +114,11 @@ LAPSE: Final = (
 )  # fmt: skip
 LIST: Final = sa.select(*TOLD).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
 LIST_SOME: Final = LIST.where(MESSAGES.c.state.in_(sa.bindparam("states", expanding=True)))
+WHOLE: Final = (
+    sa.select(*TOLD, CONTENTS.c.content)
+    .join(CONTENTS, CONTENTS.c.id == MESSAGES.c.id)
+    .where(MESSAGES.c.store == STORE, MESSAGES.c.id == sa.bindparam("id"))
+)
 
 
 class Outbox:
@@ -120,6 +129,8 @@ class Outbox:
         self._number, self._me = number, me
         self._collected: dict[sa.Executable, list[dict[str, object]]] = {}
         self._kinds: dict[str, sa.Executable] = {}
+        self._gone: list[object] = []
+        self._new: dict[str, tuple[Message, dict[str, object]]] = {}
 
     # ------------------------------------------------------------------------------------- what needs no answer
 
@@ -132,11 +143,15 @@ class Outbox:
             "recipients": _packed(message.recipients),
         }  # fmt: skip
         self._collect(SUBMIT, message.id, row)
+        self._new[message.id] = message, row
         self._collected.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
 
     def sent(self, id: str) -> None:
         """See `Transaction`."""
-        self._collect(SENT, id, {"one": id, "me": self._me})
+        if id in self._kinds:
+            self.flush()
+        self._kinds[id] = SENT
+        self._gone.append(id)
 
     def deferred(
         self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
@@ -164,44 +179,56 @@ class Outbox:
         self._collect(kind, id, {"one": id, "me": self._me, **why})
 
     def _collect(self, kind: sa.Executable, id: str, row: dict[str, object]) -> None:
-        if self._kinds.get(id) is not None:
+        if id in self._kinds:
             self.flush()
         self._kinds[id] = kind
         self._collected.setdefault(kind, []).append(row)
 
     def flush(self) -> None:
         """Execute what was collected."""
-        for kind, rows in self._collected.items():
-            self.connection.execute(kind, rows)
+        for kind, many in self._collected.items():
+            execute(self.connection, kind, many)
+        for begin in range(0, len(self._gone), MOST):
+            ids = self._gone[begin : begin + MOST]
+            execute(self.connection, SENT, [{"ids": ids, "me": self._me}])
         self._collected.clear()
+        self._gone.clear()
         self._kinds.clear()
+        self._new.clear()
 
     # ---------------------------------------------------------------------------------------------- what does
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
         """See `Transaction`."""
-        rows = {row.id: row for row in self._each(CLAIM, ids)}
-        return self._with_contents([rows[id] for id in dict.fromkeys(ids) if id in rows])
+        found = {id: self._begin(*self._new.pop(id)) for id in ids if id in self._new}  # that is not written yet
+        if others := [id for id in ids if id not in found]:
+            told = list(self._each(CLAIM, others))
+            found |= {message.id: message for message in self._with_contents(told)}
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    def _begin(self, message: Message, row: dict[str, object]) -> Message:
+        begun = replace(message, state="claimed", due=None, attempts=message.attempts + 1)
+        row |= {"state": begun.state, "owner": self._me, "attempts": begun.attempts}
+        return begun
 
     def take(self, limit: int) -> list[Message]:
         """See `Transaction`."""
-        rows = self._rows(TAKE, limit=limit)
-        return self._with_contents(sorted(rows, key=lambda row: str(row.id)))
+        return self._with_contents(sorted(self._rows(TAKE, limit=limit)))
 
     def ready(self, ids: Sequence[str]) -> list[str]:
         """See `Transaction`."""
-        found = {row.id for row in self._each(DUE, ids)}
+        found = {id for (id,) in self._each(DUE, ids)}
         return [id for id in dict.fromkeys(ids) if id in found]
 
     def withdraw(self, id: str) -> str | None:
         """See `Transaction`."""
-        found = next(iter(self._rows(FIND, one=id)), None)
-        if found is None or found.state == "claimed":
-            return found and str(found.state)
-        if found.owner not in (None, self._me) and self._lives(found.owner):
+        state, owner = next(iter(self._rows(FIND, one=id)), (None, None))
+        if state is None or state == "claimed":
+            return state and str(state)
+        if owner not in (None, self._me) and self._lives(owner):
             return "theirs"
         self.connection.execute(GONE, {"one": id})
-        return str(found.state)
+        return str(state)
 
     def _lives(self, owner: str) -> bool:
         """Whether this other holder is alive; who keeps the registry knows."""
@@ -242,17 +269,17 @@ class Outbox:
 
     # -------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, statement: sa.Executable, **bound: object) -> Sequence[sa.Row[Any]]:
+    def _rows(self, statement: sa.Executable, **bound: object) -> Sequence[tuple[Any, ...]]:
         self.flush()
-        return self.connection.execute(statement, {"number": self._number, "me": self._me, **bound}).all()
+        return rows(self.connection, statement, {"number": self._number, "me": self._me, **bound})
 
-    def _each(self, statement: sa.Executable, ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
+    def _each(self, statement: sa.Executable, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for begin in range(0, len(ids), MOST):
             yield from self._rows(statement, ids=list(ids[begin : begin + MOST]))
 
-    def _with_contents(self, rows: Sequence[sa.Row[Any]]) -> list[Message]:
-        contents = {row.id: row.content for row in self._each(READ, [row.id for row in rows])}
-        return [_message(row, bytes(contents[row.id])) for row in rows]
+    def _with_contents(self, told: Sequence[tuple[Any, ...]]) -> list[Message]:
+        contents = dict(self._each(READ, [one[0] for one in told]))
+        return [_message(one, bytes(contents[one[0]])) for one in told]
 
 
 def listed(connection: sa.Connection, number: int, states: Sequence[str]) -> list[Message]:
@@ -263,21 +290,26 @@ def listed(connection: sa.Connection, number: int, states: Sequence[str]) -> lis
     return [_message(row, b"") for row in connection.execute(LIST_SOME if states else LIST, bound)]
 
 
-def _message(row: sa.Row[Any], content: bytes) -> Message:
-    return Message(
-        row.id, content, json.loads(row.sender), tuple(json.loads(row.recipients)), row.submitted, row.state, row.due,
-        row.attempts, row.uncertain, row.reason,
-    )  # fmt: skip
+def whole(connection: sa.Connection, number: int, id: str) -> Message | None:
+    """A message of a store with its content; None when it is not there."""
+    row: Any = connection.execute(WHOLE, {"number": number, "id": id}).first()
+    return _message(row[:-1], bytes(row[-1])) if row is not None else None
 
 
-def _share(rows: Iterable[sa.Row[Any]]) -> Share:
-    found = sorted((str(row.id), row.due) for row in rows)
+def _message(told: Sequence[Any], content: bytes) -> Message:
+    id, state, due, attempts, uncertain, reason, submitted, sender, recipients = told  # as in TOLD
+    to = tuple(json.loads(recipients))
+    return Message(id, content, json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
+
+
+def _share(told: Iterable[tuple[Any, ...]]) -> Share:
+    found = sorted((str(id), due) for id, _, due in told)
     ready = tuple(id for id, due in found if due is None)
     return Share(ready, tuple((id, float(due)) for id, due in found if due is not None))
 
 
 def _packed(told: str | Sequence[str]) -> str:
-    return json.dumps(told, separators=(",", ":"))
+    return ENCODE(told)
 
 
 def _plain(reason: str | None) -> str | None:

@@ -44,6 +44,8 @@ class Outcome:
     steps: tuple[str, ...]
     seconds: float
     to_peers: bool = False
+    held: int = 0
+    """Messages put aside until someone decides: held, or failed without a report."""
 
     def __bool__(self) -> bool:
         return self.released and not self.blockers
@@ -63,9 +65,11 @@ class Outcome:
             told.append("the rest is the work of the other processes that have the store open")
         elif self.queued:
             told.append(f"{_count(self.queued, 'message')} in the queue")
+        if self.held:
+            told.append(f"{_count(self.held, 'message')} held until someone decides")
         if self.uncertain:
             told.append(
-                f"{_count(len(self.uncertain), 'message')} may have arrived twice or not at all: {_ids(self.uncertain)}"
+                f"{_count(len(self.uncertain), 'message')} may have arrived or not: {_ids(self.uncertain)}"
             )
         if self.blockers:
             named = "; ".join(map(str, self.blockers[:5]))

@@ -38,7 +38,7 @@ class InFlight(Item):
     _store: Store
 
     def __enter__(self) -> Self:
-        if self.message is None and not self.id:
+        if self.enter():
             self._store._wait(self._core.begin_inbound(self), self._core.abandon)
         self.entered = True
         return self
@@ -114,6 +114,10 @@ class Store(Face):
     def messages(self, *states: str) -> list[Message]:
         """The messages in these states (`Message.state`; all when none is named), oldest first, without content."""
         return self._core.storage.messages(*states)
+
+    def message(self, id: str) -> Message | None:
+        """One message, whole; None when it is not there (any more)."""
+        return self._core.storage.message(id)
 
     def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff.

@@ -10,7 +10,8 @@ Theory.
 4. Leaving is one transaction: of several that leave together, exactly one sees no peers and is the last.
 
 Two implementations: `memory.py`, for a store that ends with its program, and `database.py`.  One contract suite runs
-over both.  All methods are for one thread at a time, but for `ring` and `messages`.  This file knows no machine.
+over both.  All methods are for one thread at a time, but for `ring`, `messages` and `message`.  This file knows no
+machine.
 """
 
 from __future__ import annotations
@@ -157,6 +158,9 @@ class Storage(Protocol):
 
     def messages(self, *states: str) -> list[Message]:
         """All messages in these states (all states when none is named), oldest first, without their content."""
+
+    def message(self, id: str) -> Message | None:
+        """One message, whole; None when it is not there (any more)."""
 
     def close(self) -> None:
         """Stop being a holder and let everything go.  Closing again does nothing."""

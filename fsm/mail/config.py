@@ -15,9 +15,10 @@ import ssl
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from fsm.logoff.plan import DEFAULT, Plan
+from fsm.logoff.flags import Logoff
+from fsm.logoff.plan import DEFAULT, Plan, PlanStep
 from fsm.mail.users import Users, UsersError
 
 TYPE_CHECKING = False
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from typing import Final
 
 __all__ = ["Address", "Config", "ConfigError", "Limits", "Security", "Smarthost"]
+
+WAITING: Final = (Logoff.NO_WAIT, Logoff.PURGE)
+"""What waits for what is ready to be sent."""
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -98,9 +102,9 @@ class Limits:
         for name, fewest in least.items():
             value = getattr(self, name)
             if value < fewest:
-                raise ConfigError(f"the limit {name} is at least {fewest:,}, not {value}")
+                raise ConfigError(f"the limit {name} is at least {fewest:,}, not {value} (--max-{name})")
         if not (math.isfinite(self.idle) and self.idle >= 1):
-            raise ConfigError(f"the limit idle is at least a second, not {self.idle}")
+            raise ConfigError(f"the limit idle is at least a second, not {self.idle} (--max-idle)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Smarthost:
     def __post_init__(self) -> None:
         if self.user is not None and self.security == "none" and not self.address.loopback:
             raise ConfigError(
-                "a password is sent to the smarthost over TLS only: take starttls or tls for its security"
+                "a password is sent to the smarthost over TLS only: take --smarthost-tls starttls or tls"
             )
         if self.user is not None and (not self.user or not self.password or "\0" in self.user + self.password):
             raise ConfigError("a name and a password for the smarthost are needed, neither of them empty")
@@ -182,7 +186,15 @@ class Config:
         if not (all(map(math.isfinite, self.retry)) and 0 < first <= longest and factor >= 1):
             raise ConfigError("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
         if not self.give_up > 0:
-            raise ConfigError(f"a message is tried for some seconds at least, not {self.give_up}")
+            raise ConfigError(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
+
+    @property
+    def way_down(self) -> Plan:
+        """The plan to close by: without a smarthost nobody sends what is ready, so nothing waits for it (ORDERLY)."""
+        if self.smarthost is not None:
+            return self.plan
+        steps = (PlanStep(Logoff.ORDERLY, s.seconds) if s.act in WAITING else s for s in self.plan.steps)
+        return Plan(tuple(steps))
 
     @property
     def users(self) -> Users | None:
@@ -204,7 +216,8 @@ class Config:
             context.load_cert_chain(self.certificate, self.key)
         except ssl.SSLError as error:
             told = error.reason or "it is none"
-            raise ConfigError(f"{self.certificate} is no certificate with its key in PEM ({told})") from None
+            where = "" if self.key is not None else "; a key in a file of its own is --key FILE"
+            raise ConfigError(f"{self.certificate} is no certificate with its key in PEM ({told}){where}") from None
         except OSError as error:
             raise ConfigError(f"cannot read the certificate {self.certificate} or its key: {error.strerror}") from None
         return context

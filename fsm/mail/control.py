@@ -5,8 +5,9 @@ Theory.
    `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder that is somebody else's is
    refused.
 2. One JSON object a line each way.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`, `{"do": "release"}`,
-   `{"do": "close"}` (start the plan), `{"do": "next"}` (the plan's next step now).  Each is answered with how the
-   store stands after it, or with `{"error": sentence}`.  None of them waits for messages.  `{"do": "watch"}` is
+   `{"do": "close"}` (start the plan), `{"do": "next"}` (the plan's next step now), `{"do": "resume", "id": …}` and
+   `{"do": "withdraw", "id": …}` (decide about a message put aside).  Each is answered with how the store stands
+   after it, or with `{"error": sentence}`.  None of them waits for messages.  `{"do": "watch"}` is
    answered again and again, after every change, until the store is released.
 3. A server whose process was killed leaves its socket; nobody answers there, and whoever finds it so removes it.
 
@@ -25,8 +26,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsm.logoff.flags import Logoff
+from fsm.logoff.flags import Logoff, MapiError
+from fsm.logoff.item import Closing
 from fsm.logoff.runtime import RuntimeFolderError, runtime_folder
+from fsm.logoff.storage import StorageError
 from fsm.verdict import Refused
 
 if TYPE_CHECKING:
@@ -113,6 +116,8 @@ class Control:
                 if not isinstance(flag, str) or flag not in Logoff.__members__:
                     return {"error": f"a flag is one of {', '.join(Logoff.__members__)}, not {flag!r}"}
                 await self._server.store.logoff(Logoff[flag])
+            elif act in ("resume", "withdraw"):
+                await getattr(self._server.store, act)(str(wish.get("id")))
             elif act == "release":
                 await self._server.store.release()
             elif act == "close":
@@ -123,11 +128,12 @@ class Control:
                     return {"error": "no plan is under way; ask to close first"}
                 self._server.store.next_step()
             elif act not in ("status", "watch"):
-                return {"error": f"a store can be asked for status, watch, logoff, release, close or next, not {act!r}"}
+                acts = "status, watch, logoff, release, close, next, resume or withdraw"
+                return {"error": f"a store can be asked for {acts}, not {act!r}"}
         except (ValueError, AttributeError, RecursionError):
             return {"error": 'a request is a line of JSON, such as {"do": "status"}'}
-        except Refused as refusal:
-            return {"error": str(refusal)}
+        except (Refused, Closing, MapiError, StorageError) as error:
+            return {"error": str(error)}
         return await self._status()
 
     async def _status(self) -> dict[str, object]:
@@ -143,6 +149,7 @@ class Control:
             "in_service": store.in_service,
             "blockers": [str(blocker) for blocker in store.blockers()],
             "counters": dict(store.counters),
+            "aside": [str(message) for message in await store.messages("held", "failed")],
         }
         session = store.session
         for name in ("inbound", "outbound", "ready", "deferred", "peers"):

@@ -107,8 +107,9 @@ class Inbox:
 
     def _sweep(self) -> None:
         for file in (self.folder / "tmp").iterdir():
-            if time.time() - file.stat().st_mtime > STALE:
-                file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another server delivers here, and is done with this one
+                if time.time() - file.stat().st_mtime > STALE:
+                    file.unlink()
 
     def _trouble(self, error: OSError) -> InboxError:
         told = f"cannot store in the inbox {self.folder}: {error.strerror or error}"

@@ -28,8 +28,8 @@ from types import TracebackType
 from fsm.chart import Configuration
 from fsm.logoff import LOGOFF
 from fsm.logoff.aio import Store
-from fsm.logoff.core import Retry
 from fsm.logoff.database import Database
+from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Stopped
 from fsm.logoff.message import Message
 from fsm.logoff.outcome import Outcome
@@ -54,6 +54,8 @@ BACKLOG: Final = 1024
 GOODBYE: Final = 5.0
 """Seconds in which a client must have read its last answer; then its connection is cut."""
 SPARE_FILES: Final = 64
+HANDS: Final = 2
+"""Messages taken from the queue at a time, for each connection: one is being sent while another's end is recorded."""
 
 
 class CannotServe(Exception):
@@ -74,6 +76,8 @@ class MailServer:
         self._ports: list[Port] = []
         self._listening: list[asyncio.Server] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._connections: list[Connection] = []
+        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._end: asyncio.Task[Outcome] | None = None
         self._opened = AsyncExitStack()
 
@@ -125,7 +129,11 @@ class MailServer:
             for _ in range(config.connections):
                 there, own, limit = config.smarthost, config.hostname, config.give_up
                 connection = Connection(there, context, hostname=own, report=self._report, give_up=limit)
-                self._workers.append(asyncio.create_task(self._work(connection)))
+                self._connections.append(connection)
+                self._free.put_nowait(connection)
+            provider = f"smtp:{config.smarthost.address}"
+            for _ in range(config.connections * HANDS):
+                self._workers.append(asyncio.create_task(self._work(provider)))
 
     async def _listen(self, name: str, address: Address, port: Port, opened: AsyncExitStack) -> None:
         try:
@@ -150,20 +158,22 @@ class MailServer:
 
     # --------------------------------------------------------------------------------------------------- delivery
 
-    async def _work(self, connection: Connection) -> None:
-        """Deliver one message after the other, until the store is released."""
-        provider = f"smtp:{connection.smarthost.address}"
-        try:
-            async for item in self.store.outgoing(provider=provider):
-                try:
-                    async with item:
+    async def _work(self, provider: str) -> None:
+        """Deliver one message after the other, over whatever connection is free, until the store is released."""
+        async for item in self.store.outgoing(provider=provider):
+            try:
+                async with item:
+                    if self._free.empty():
+                        item.progress("waiting for a connection")
+                    connection = await self._free.get()
+                    try:
                         await connection.deliver(item)
-                except (LinkLost, Stopped, StorageError) as error:
-                    log.warning("%s was not delivered: %s", item.id, error)
-                except Exception:
-                    log.exception("%s was not delivered", item.id)  # its ending is decided all the same
-        finally:
-            await connection.quit()
+                    finally:
+                        self._free.put_nowait(connection)
+            except (LinkLost, Stopped, StorageError) as error:
+                log.warning("%s was not delivered: %s", item.id, error)
+            except Exception:
+                log.exception("%s was not delivered", item.id)  # its ending is decided all the same
 
     async def _report(self, message: Message, failures: Sequence[Failure]) -> bool:
         """Put a report of these failures into the inbox; whether there is a sender to be told.  InboxError."""
@@ -197,7 +207,7 @@ class MailServer:
         return await asyncio.shield(self._end)
 
     async def _close(self) -> Outcome:
-        outcome = await self.store.close(self.config.plan)
+        outcome = await self.store.close(self.config.way_down)
         await self._depart(cut=not outcome)
         return outcome
 
@@ -217,6 +227,7 @@ class MailServer:
             port.cut()
         await self._shared.finished()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*(connection.quit() for connection in self._connections))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

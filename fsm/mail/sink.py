@@ -156,6 +156,7 @@ class _Conversation(asyncio.Protocol):
         self.searched = 0
         self.sender, self.recipients = "", list[str]()
         self.begun = False
+        self.replies: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
@@ -165,6 +166,7 @@ class _Conversation(asyncio.Protocol):
         self.sink.connections += 1
         self.number = self.sink.connections
         self._react("connect", "")
+        self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
         """It has gone."""
@@ -175,6 +177,7 @@ class _Conversation(asyncio.Protocol):
         self.buffer += data
         while not self.mute and (self._dot() if self.in_data else self._command()):
             pass
+        self._flush()
 
     def _command(self) -> bool:
         end = self.buffer.find(b"\n")
@@ -217,7 +220,8 @@ class _Conversation(asyncio.Protocol):
         reaction = self.sink.react(Visit(stage, self.number, self.message, said))
         if not isinstance(reaction, Reaction):
             reply = reaction or REPLIES[stage]
-            if reaction is None and ((stage == "rcpt" and not self.begun) or (stage in ("data", "dot") and not self.recipients)):
+            asked_too_early = not self.begun if stage == "rcpt" else stage in ("data", "dot") and not self.recipients
+            if reaction is None and asked_too_early:
                 reply = "503 not now"
             reaction = Reaction(reply, "close" if stage == "quit" else "")
         went_well = reaction.reply is not None and reaction.reply[0] in "23"
@@ -228,15 +232,21 @@ class _Conversation(asyncio.Protocol):
             self.sink.keep(Delivered(name, *told))
         if stage == "dot" and self.sink.pace and reaction.reply is not None:
             self.mute = True
-            asyncio.get_running_loop().call_later(self.sink.pace, self._answer, reaction)
+            asyncio.get_running_loop().call_later(self.sink.pace, self._answer_late, reaction)
         else:
             self._answer(reaction)
         return went_well
+
+    def _answer_late(self, reaction: Reaction) -> None:
+        self._answer(reaction)
+        self._flush()
 
     def _answer(self, reaction: Reaction) -> None:
         self.mute = reaction.reply is None or bool(reaction.end)
         if reaction.reply is not None:
             self._write(reaction.reply)
+        if reaction.end:
+            self._flush()
         if reaction.end == "close":
             self.transport.close()
         elif reaction.end == "reset":
@@ -247,8 +257,13 @@ class _Conversation(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self.data_received, b"")
 
     def _write(self, reply: str) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(f"{reply}\r\n".encode())
+        self.replies.append(f"{reply}\r\n".encode())
+
+    def _flush(self) -> None:
+        """The replies to what came in one piece go in one piece."""
+        if self.replies and not self.transport.is_closing():
+            self.transport.write(b"".join(self.replies))
+        self.replies.clear()
 
 
 def _path(said: str) -> str:

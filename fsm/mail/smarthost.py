@@ -11,8 +11,7 @@ Theory.
 4. After anything but a reply the connection is in an unknown place of the conversation, so it is closed.
 5. A failure is reported to the sender first, and recorded then.  What cannot be reported now is not failed now.
 
-Where PIPELINING is offered all that precedes the message is said at once (`wire.py`); the rules are the same.  This
-file knows items, and no queue and no plan.
+Where PIPELINING is offered, all that precedes the message is said at once (`wire.py`).  This file knows no queue.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from fsm.logoff.item import Item
 from fsm.logoff.message import Message
 from fsm.mail.bounce import Failure
 from fsm.mail.config import Smarthost
-from fsm.mail.sanitary import line, transparent, wrong_address
-from fsm.mail.trace import header_of
+from fsm.mail.opening import opening
+from fsm.mail.sanitary import line, transparent
 from fsm.mail.wire import Wire
 
 TYPE_CHECKING = False
@@ -90,6 +89,7 @@ class Connection:
             tls_context=context,
         )
         self._wire: Wire | None = None
+        self._item: Item | None = None
 
     async def deliver(self, item: Item) -> None:
         """Send the item's message.  Its ending is decided (`fail`, `defer`), or normal, or an exception: LinkLost.
@@ -101,7 +101,8 @@ class Connection:
         if not message.recipients:
             item.fail("554 5.1.3 the message has no recipients")
             return
-        item.on_cancel(lambda reason: self.abort())
+        self._item = item
+        item.on_cancel(lambda reason: self.abort() if self._item is item else None)
         verdicts = _Verdicts()
         try:
             await self._hand_over(item, message, verdicts)
@@ -146,7 +147,7 @@ class Connection:
                 item.progress(f"connecting to {self.smarthost.address}")
                 self._wire = await self._connected()
             wire = self._wire
-            mail, encoding, problem = self._needs(message)
+            mail, encoding, problem = opening(message, self._client.supports_extension)
             if problem is not None:
                 verdicts.refuse(message.recipients, 550, problem)
                 return
@@ -175,11 +176,11 @@ class Connection:
                 await client.ehlo()
             except aiosmtplib.SMTPHeloError:
                 await client.helo()
-        transport = client.transport
-        if transport is None or transport.is_closing():
+        if client.transport is None or client.transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        assert isinstance(transport, asyncio.Transport)
-        return Wire(transport, pipelining=client.supports_extension("pipelining"), timeout=self.smarthost.timeout)
+        assert isinstance(client.transport, asyncio.Transport)
+        together = client.supports_extension("pipelining")
+        return Wire(client.transport, pipelining=together, timeout=self.smarthost.timeout)
 
     async def _recipients(self, wire: Wire, item: Item, message: Message, verdicts: _Verdicts) -> None:
         for number, recipient in enumerate(message.recipients, 1):
@@ -205,7 +206,6 @@ class Connection:
             item.progress("DATA")
         reply = await wire.reply()
         if reply.code == 354:
-            item.progress("sending the message")
             reply = await self._send(wire, item, transparent(message.content), verdicts)
             if 200 <= reply.code < 300:
                 return
@@ -219,6 +219,7 @@ class Connection:
         wire.expect()
         last = (len(content) - 1) // PIECE * PIECE
         for start in range(0, last, PIECE):
+            item.progress("sending the message")
             await wire.content(content[start : start + PIECE])
         if wire.closed:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
@@ -249,32 +250,12 @@ class Connection:
 
     async def _reset(self, wire: Wire, last: aiosmtplib.SMTPResponse | None) -> None:
         """Back to the beginning of the conversation; if that cannot be had, the connection goes."""
-        try:
-            if (last is None or last.code != 421) and not wire.closed:
+        with suppress(aiosmtplib.SMTPException):
+            if last is None or last.code != 421:
                 wire.say(b"RSET")
                 if (await wire.reply()).code == 250:
                     return
-        except aiosmtplib.SMTPException:
-            pass
         self.abort()
-
-    def _needs(self, message: Message) -> tuple[bytes, str, str | None]:
-        """The MAIL command, the encoding of addresses, and why the message cannot be sent there at all."""
-        offers, envelope = self._client.supports_extension, (message.sender, *message.recipients)
-        words = [f"MAIL FROM:<{message.sender}>", *([f"SIZE={len(message.content)}"] if offers("size") else [])]
-        for address in envelope:
-            if address and (wrong := wrong_address(address, smtputf8=True)):
-                return b"", "ascii", f"{wrong}: {line(address, 100)}"
-        header = header_of(message.content)
-        utf8 = not all(map(str.isascii, envelope)) or (not header.isascii() and _is_utf8(header))
-        if utf8 and not offers("smtputf8"):
-            return b"", "ascii", "550 5.6.7 the message needs SMTPUTF8, which the smarthost does not offer"
-        if not message.content.isascii():
-            if not offers("8bitmime"):
-                return b"", "ascii", "550 5.6.3 the message needs 8BITMIME, which the smarthost does not offer"
-            words.append("BODY=8BITMIME")
-        encoding = "utf-8" if utf8 else "ascii"
-        return " ".join([*words, "SMTPUTF8"] if utf8 else words).encode(encoding), encoding, None
 
     # ---------------------------------------------------------------------------------------------- what came of it
 
@@ -305,14 +286,6 @@ class Connection:
 
     def _expired(self, message: Message) -> bool:
         return time.time() - message.submitted > self._give_up
-
-
-def _is_utf8(header: bytes) -> bool:
-    try:
-        header.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _reply(code: int, text: str) -> str:

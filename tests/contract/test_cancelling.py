@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fsm.logoff.aio import Store
-from fsm.logoff.core import Retry
 from fsm.logoff.database import Database
+from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Closing, Stopped
 from fsm.logoff.memory import MemoryStorage
 

@@ -56,10 +56,10 @@ def test_one_of_two_is_complete_at_once_and_the_other_sends_the_queue(database: 
         one, two = Store(database.new(host="a")), Store(database.new(host="b"))
         ids = [await one.submit(b"%d" % n) for n in range(3)]
         await until(one, lambda p: p.peers == 1)
+        events = Events(two)
         outcome = await one.logoff(flag)
         assert (outcome.released, outcome.status, outcome.to_peers) == (True, LogoffStatus.COMPLETE, True)
         assert (outcome.request, outcome.queued, outcome.left) == (flag, 0, ())
-        events = Events(two)
         await until(two, lambda p: (p.ready, p.peers) == (3, 0))
         assert events.all == ["peer_closed", "submit", "submit", "submit"]
         sent: list[bytes] = []
@@ -182,7 +182,7 @@ def test_a_storage_that_cannot_write_now_steps_nothing_and_endings_are_made_up_f
         events = Events(store)
         other = sqlite3.connect(file.where, isolation_level=None)
         async for item in store.outgoing():
-            with pytest.raises(StorageError, match="locked|busy"):
+            with pytest.raises(StorageError, match=r"locked|busy"):
                 async with item:
                     other.execute("BEGIN IMMEDIATE")
             break

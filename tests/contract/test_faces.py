@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from fsm.logoff import Logoff, LogoffStatus, MapiError, Result
-from fsm.logoff.core import Retry
 from fsm.logoff.database import Database
+from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Closing, Stopped
 from fsm.logoff.memory import MemoryStorage
 from fsm.logoff.outcome import NotReleased
@@ -474,6 +474,22 @@ def test_a_message_is_bytes(make: Make, wrong: Any) -> None:
                 await store.submit(wrong)
             with pytest.raises(TypeError, match="several"):
                 await store.submit(b"x", "", "you@example.org")
+
+    run(case())
+
+
+def test_what_is_left_can_be_had_whole(make: Make) -> None:
+    async def case() -> None:
+        async with opened(make) as store:
+            id = await store.submit(b"hello", "me", ("you",))
+            whole = await store.message(id)
+            assert (whole.content, whole.sender, whole.recipients) == (b"hello", "me", ("you",))
+            assert await store.message("nothing") is None
+            outcome = await store.close("ORDERLY 30s")
+            (left,) = outcome.left
+            if not store._core.storage.durable:
+                assert left.content == b"hello"
+            assert (await store.message(left.id)).content == b"hello"
 
     run(case())
 

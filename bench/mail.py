@@ -1,0 +1,220 @@
+"""The speed of `fsm serve`, against the same aiosmtpd and aiosmtplib over a plain sqlite3 queue (`naive.py`).
+
+The servers run in processes of their own; the clients and the sink are here, on the other core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from statistics import median
+
+import aiosmtplib
+
+from bench.result import Result
+from fsm.mail.sink import Reaction, Sink, Visit
+
+CONNECTIONS = 16
+"""To the sink, for whoever delivers."""
+MESSAGES = 1000
+ROUNDS = 5
+PATIENCE = 60.0
+"""Seconds for one run; then something hangs, and the benchmark ends with an error."""
+LINE = b"x" * 70 + b"\r\n"
+CONTENT = b"From: a@example.org\r\nTo: b@example.net\r\nMessage-ID: <%d@bench>\r\nSubject: bench\r\n\r\n" + LINE * 28
+Command = Callable[[str, Sink], list[str]]
+
+
+class Served:
+    """A server in a process of its own: where it listens, and its lines on standard output."""
+
+    def __init__(self, process: asyncio.subprocess.Process, host: str, port: int) -> None:
+        self.process, self.host, self.port = process, host, port
+
+    async def submit(self, count: int, clients: int) -> None:
+        """So many messages in all, from so many clients at once."""
+        share = count // clients
+        await asyncio.gather(*(submit(self.host, self.port, range(n * share, (n + 1) * share)) for n in range(clients)))
+
+    async def line(self) -> str:
+        """Its next line."""
+        assert self.process.stdout is not None
+        return (await self.process.stdout.readline()).decode()
+
+
+@asynccontextmanager
+async def served(words: list[str]) -> AsyncIterator[Served]:
+    """A server, from its ready line until it is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        host, _, port = line.split("submission=")[1].split()[0].rpartition(":")
+        yield Served(process, host, int(port))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def ours(folder: str, sink: Sink) -> list[str]:
+    """The command of our server."""
+    return ["fsm.cli", "serve", "--submission", "127.0.0.1:0", "--smarthost", sink.address, "--store", folder,
+            "--connections", str(CONNECTIONS), "--plan", f"NO_WAIT {PATIENCE:g}s"]  # fmt: skip
+
+
+def naive(folder: str, sink: Sink) -> list[str]:
+    """The command of the other."""
+    return ["bench.naive", folder, str(sink.port), str(CONNECTIONS)]
+
+
+async def submit(host: str, port: int, numbers: range) -> None:
+    """One client: a connection that is kept, one message after the other."""
+    reader, writer = await asyncio.open_connection(host, port)
+
+    async def say(line: bytes) -> None:
+        writer.write(line)
+        while (answer := await reader.readline())[3:4] == b"-":
+            pass
+        assert answer[:1] in (b"2", b"3"), answer
+
+    await say(b"")
+    await say(b"EHLO bench\r\n")
+    for number in numbers:
+        await say(b"MAIL FROM:<a@example.org>\r\n")
+        await say(b"RCPT TO:<b@example.net>\r\n")
+        await say(b"DATA\r\n")
+        await say(CONTENT % number + b".\r\n")
+    writer.close()
+
+
+async def through(command: Command, clients: int, messages: int = MESSAGES) -> float:
+    """Messages a second, from the first submission to the last delivery."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Sink() as sink, served(command(folder, sink)) as server:
+            await server.submit(20, 1)  # what is made at the first use is made now
+            await sink.until(20)
+            start = time.perf_counter()
+            await server.submit(messages, clients)
+            await sink.until(20 + messages // clients * clients)
+            return messages // clients * clients / (time.perf_counter() - start)
+
+
+class Waiting(Sink):
+    """A sink that greets nobody until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = False
+
+    def react(self, visit: Visit) -> Reaction | None:
+        """Silence at first."""
+        return Reaction(None) if visit.stage == "connect" and not self.open else None
+
+    def greet(self) -> None:
+        """Greet those who wait, and whoever comes."""
+        self.open = True
+        for visit in self.visits:
+            visit._react("connect", "")
+            visit._flush()
+
+
+async def released(ready: int) -> float:
+    """Seconds from logoff (a signal; the plan asks for NO_WAIT) until the server says that the store is released.
+
+    So many messages are ready then, and as many more as there are connections are in flight; or none at all.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        async with Waiting() as sink, served(ours(folder, sink)) as server:
+            if ready:
+                await server.submit(CONNECTIONS, 1)
+                await server.submit(ready, 10)
+            start = time.perf_counter()
+            server.process.send_signal(signal.SIGTERM)
+            sink.greet()
+            line = await server.line()
+            spent = time.perf_counter() - start
+            assert "released" in line, line
+            assert len(sink.delivered) == (ready and ready + CONNECTIONS)
+            return spent
+
+
+async def library(messages: int = MESSAGES) -> float:
+    """Seconds in which aiosmtplib alone, in a process of its own, sends so many messages over so many connections."""
+    async with Sink() as sink:
+        words = ["-m", "bench.mail", "send", str(sink.port), str(messages)]
+        process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
+        told, _ = await process.communicate()
+        assert len(sink.delivered) == messages
+        return float(told)
+
+
+async def send(port: int, messages: int) -> float:
+    """Do it; seconds, without connecting."""
+    clients = [aiosmtplib.SMTP(hostname="127.0.0.1", port=port) for _ in range(CONNECTIONS)]
+    for client in clients:
+        await client.connect()
+    numbers = iter(range(messages))
+
+    async def work(client: aiosmtplib.SMTP) -> None:
+        for number in numbers:
+            await client.sendmail("a@example.org", ["b@example.net"], CONTENT % number)
+
+    start = time.perf_counter()
+    await asyncio.gather(*map(work, clients))
+    spent = time.perf_counter() - start
+    for client in clients:
+        client.close()
+    return spent
+
+
+def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> list[float]:
+    """The median of several rounds, the racers taking turns.  TimeoutError when one hangs."""
+
+    async def run(racer: Callable[[], Awaitable[float]]) -> float:
+        async with asyncio.timeout(PATIENCE):
+            return await racer()
+
+    told: list[list[float]] = [[] for _ in racers]
+    for _ in range(rounds):
+        for racer, times in zip(racers, told, strict=True):
+            times.append(asyncio.run(run(racer)))
+    return [median(times) for times in told]
+
+
+def passing(clients: int, least: float, rounds: int) -> Result:
+    """Through the server, with so many clients."""
+    mine, other = race(rounds, lambda: through(ours, clients), lambda: through(naive, clients))
+    who = "1 client" if clients == 1 else f"{clients} clients"
+    return Result(f"mail through `fsm serve`, {who}", f"{mine:.0f} messages a second",
+                  f"aiosmtpd and aiosmtplib over a plain sqlite3 queue {other:.0f}: {mine / other:.2f} times that",
+                  f">= {least:g} times", mine / other >= least)  # fmt: skip
+
+
+def mail(rounds: int = ROUNDS) -> list[Result]:
+    """The lines about mail."""
+    lines = [passing(1, 0.85, rounds), passing(16, 2.0, rounds)]
+    (idle,) = race(rounds, lambda: released(0))
+    mine, other = race(rounds, lambda: released(MESSAGES), library)
+    return [
+        *lines,
+        Result("from logoff to released, nothing in flight", f"{idle * 1e3:.0f} ms", "", "", None),
+        Result(f"from logoff to released, {MESSAGES:,} messages ready", f"{mine:.2f} s",
+               f"aiosmtplib alone sends as many over {CONNECTIONS} connections in {other:.2f} s: {mine / other:.2f} times that",
+               "<= 1.5 times", mine / other <= 1.5),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["send"]:
+        print(asyncio.run(send(int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        for result in mail(int(sys.argv[1]) if sys.argv[1:] else ROUNDS):
+            print(*result, sep=" | ", flush=True)

@@ -1,0 +1,68 @@
+"""Statements that are run for every message, told to SQLite's driver directly.
+
+Theory.
+1. A statement is written once, with SQLAlchemy, for all databases.  For SQLite its text is made once, too, and then
+   given to the driver with the values alone: what SQLAlchemy does around a statement takes longer than SQLite does.
+2. A list of values (`IN`) is one value for SQLite, a JSON array, so that the text is the same for any number of them.
+3. It is the same connection and the same transaction; errors are the driver's own (`connect.trouble` knows them).
+
+Other databases are asked through SQLAlchemy.  This file knows no tables.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+__all__ = ["execute", "rows"]
+
+DIALECT: Final = sqlite.dialect()
+
+
+def execute(connection: sa.Connection, statement: sa.Executable, many: Sequence[Mapping[str, object]]) -> None:
+    """Run it once for each of these, which have the same keys."""
+    driver = _driver(connection)
+    if driver is None:
+        connection.execute(statement, many)
+        return
+    text, values = _prepared(statement, tuple(many[0]))
+    if len(many) == 1:
+        driver.execute(text, values(many[0]))
+    else:
+        driver.executemany(text, map(values, many))
+
+
+def rows(connection: sa.Connection, statement: sa.Executable, bound: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
+    """Run it and read all that it answers.  What is bound that is a list is for an `IN`."""
+    driver = _driver(connection)
+    if driver is None:
+        return connection.execute(statement, bound).all()
+    text, values = _prepared(statement, tuple(bound))
+    return driver.execute(text, values(bound)).fetchall()  # type: ignore[no-any-return]
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection if connection.dialect.name == "sqlite" else None
+
+
+@lru_cache(maxsize=256)
+def _prepared(statement: Any, keys: tuple[str, ...]) -> tuple[str, Callable[[Mapping[str, object]], Sequence[object]]]:
+    """The text of a statement for which these are bound, and what puts the values in their order."""
+    compiled = statement.compile(dialect=DIALECT, column_keys=keys)
+    text = re.sub(r"__\[POSTCOMPILE_\w+\]", "SELECT value FROM json_each(?)", str(compiled))
+    names, fixed = tuple(compiled.positiontup), compiled.params
+    if "json_each" not in text and len(names) > 1 and set(names) <= set(keys):
+        return text, itemgetter(*names)
+
+    def values(bound: Mapping[str, object]) -> list[object]:
+        found = [bound[name] if name in bound else fixed[name] for name in names]
+        return [json.dumps(one) if isinstance(one, (list, tuple)) else one for one in found]
+
+    return text, values

@@ -1,0 +1,107 @@
+"""One scene of a test of faults: a sink, clients with books, one server after the other on a folder, and the account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fsm.mail.samples import Sample
+from fsm.mail.sink import Delivered
+from tests.crash.accounts import Account, reconcile
+from tests.crash.clients import SMALL, Attempt, Books, Way, send
+from tests.crash.served import PATIENCE, Served, log_of, sockets
+from tests.mail import CLIENTS, Client
+from tests.sink import Faulty
+
+
+class Watched(Faulty):
+    """A faulty sink that says when a certain message arrives."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self._news = asyncio.Event()
+
+    def keep(self, message: Delivered) -> None:
+        super().keep(message)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def arrived(self, *attempts: Attempt, times: int = 1) -> None:
+        """Wait until each of these has been delivered so often at least."""
+        while any(sum(one.sender == attempt.sender for one in self.delivered) < times for attempt in attempts):
+            await self._news.wait()
+
+
+class Scene:
+    """What a test of faults works with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "store"
+        self.books = Books(Random(1))
+        self.samples = self.books.messages()
+        self.sink = Watched()
+
+    async def serve(self, *more: str, sends: bool = True, **how: Any) -> Served:
+        """A server that is ready, with or without a smarthost."""
+        served = await Served.started(self.folder, self.sink.address if sends else None, *more, **how)
+        if not await served.ready():
+            status = await served.ended()
+            raise AssertionError(f"no server at {self.folder} (status {status}): {log_of(self.folder)}")
+        return served
+
+    def new(self, way: Way, samples: tuple[Sample, ...] = SMALL) -> Attempt:
+        """An attempt to come."""
+        return self.books.attempt(way, next(self.samples if samples is SMALL else self.books.messages(samples)))
+
+    async def send(self, served: Served, way: Way, sample: Sample | None = None) -> Attempt:
+        """An attempt over a connection of its own."""
+        attempt = self.books.attempt(way, sample or next(self.samples))
+        try:
+            async with await Client.at(getattr(served, way)) as client:
+                await send(client, attempt)
+        except (ConnectionError, AssertionError):  # it could not even connect, or greet
+            attempt.came_to = attempt.came_to or "unsent"
+        return attempt
+
+    async def accepted(self, served: Served, way: Way, sample: Sample | None = None) -> Attempt:
+        """The same, and it is accepted."""
+        attempt = await self.send(served, way, sample)
+        assert attempt.came_to == "accepted", f"{attempt.came_to}: {attempt.reply}; {log_of(self.folder)}"
+        return attempt
+
+    async def finish(self, served: Served, status: int = 0) -> str:
+        """SIGTERM, and the end with this exit status; what it said."""
+        served.ask_to_close()
+        found = await served.ended()
+        assert found == status, f"status {found}: {served.said.decode()} {log_of(self.folder)}"
+        return served.said.decode()
+
+    def account(self) -> Account:
+        """The reconciliation, without a problem."""
+        account = reconcile(self.folder, self.books, self.sink.delivered)
+        assert not account.problems, "\n".join([str(self.folder), *account.problems[:20]])
+        return account
+
+    def copies(self, attempt: Attempt) -> int:
+        """How often it has arrived at the sink."""
+        return sum(one.sender == attempt.sender for one in self.sink.delivered)
+
+
+def play(folder: Path, act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+    """Play a scene in this folder; a test that hangs fails in the end."""
+
+    async def within() -> None:
+        scene = Scene(folder)
+        try:
+            async with asyncio.timeout(PATIENCE), scene.sink:
+                await act(scene)
+        finally:
+            for client in CLIENTS:
+                client.hang_up()
+            CLIENTS.clear()
+
+    with sockets():
+        asyncio.run(within())

@@ -1,0 +1,68 @@
+"""kill -9 at random moments: nothing accepted is lost, and only what is marked uncertain arrives twice.
+
+20 rounds; FSM_SOAK=200 makes it 200 of them with other seeds each time, FSM_SEED=7 repeats a seed (or begins there).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from secrets import randbelow
+
+import pytest
+
+from tests.crash.rounds import OPENING, run_round
+from tests.crash.scene import Scene, play
+from tests.crash.served import Served
+
+SOAK, SEED = os.environ.get("FSM_SOAK", ""), os.environ.get("FSM_SEED", "")
+FIRST = int(SEED) if SEED else randbelow(10**6) if SOAK else 0
+ROUNDS = int(SOAK) if SOAK else 1 if SEED else 20
+STRIDE = 1 if SOAK else 4
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
+def test_a_round(tmp_path: Path, seed: int) -> None:
+    account = run_round(tmp_path, seed)
+    assert account.counts["accepted"] > 0, "nothing was examined"
+    print(f"seed {seed}: {account}")
+
+
+def test_at_the_operations_of_one_message_each_way(tmp_path: Path) -> None:
+    """The same from run to run: a message each way and the logoff, and killed at each (4th) operation of that, in turn.
+
+    Before it is killed, all that the server would answer is answered: a 250 that comes too early is seen.
+    """
+
+    async def act(scene: Scene) -> None:
+        point, status = OPENING, -9
+        async with await scene.serve(sends=False, plan="ORDERLY 0s -> cancel 30s") as served:
+            await scene.finish(served)  # the database is made
+        while status == -9:
+            async with await Served.started(scene.folder, scene.sink.address, point=point) as served:
+                if await served.ready():
+                    work = asyncio.create_task(there_and_back(scene, served))
+                    await served.stopped()
+                    if served.halted:
+                        await served.gone_round()
+                    served.kill()
+                    await work
+                served.kill()
+                status = await served.ended()
+            point += STRIDE
+        assert status == 0
+        assert point > OPENING + 30, f"only up to operation {point}"
+        account = scene.account()
+        assert account.counts["accepted"] >= 20 // STRIDE, str(account)
+        assert account.counts["twice"] >= 3 // STRIDE, str(account)  # sent, and killed before that was written down
+
+    play(tmp_path, act)
+
+
+async def there_and_back(scene: Scene, served: Served) -> None:
+    """A submission until it is delivered, an inbound message, and the logoff."""
+    submission = await scene.send(served, "submission")
+    inbound = await scene.send(served, "inbound") if submission.came_to == "accepted" else submission
+    if inbound.came_to == "accepted":
+        served.ask_to_close()
