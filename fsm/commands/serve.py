@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import getpass
 import logging
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,6 +104,8 @@ async def _serve(config: Config) -> int:
                     print("fsm serve: there is no smarthost: what is submitted stays in the outbox", file=sys.stderr)
                 print("ready", *there, f"store={config.folder}", flush=True)
                 outcome = await server.served()
+            for one in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(one, signal.SIG_IGN)  # it ends anyway; the exit status is to say how
             print(outcome, flush=True)
     except CannotServe as error:
         raise CommandError(str(error), 1) from None

@@ -132,7 +132,8 @@ class MailServer:
                 self._connections.append(connection)
                 self._free.put_nowait(connection)
             provider = f"smtp:{config.smarthost.address}"
-            for _ in range(config.connections * HANDS):
+            hands = HANDS if config.uncertain == "resend" else 1  # after a crash what was not begun is not to be held
+            for _ in range(config.connections * hands):
                 self._workers.append(asyncio.create_task(self._work(provider)))
 
     async def _listen(self, name: str, address: Address, port: Port, opened: AsyncExitStack) -> None:

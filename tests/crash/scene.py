@@ -43,10 +43,12 @@ class Scene:
         self.books = Books(Random(1))
         self.samples = self.books.messages()
         self.sink = Watched()
+        self.servers: list[Served] = []
 
     async def serve(self, *more: str, sends: bool = True, **how: Any) -> Served:
         """A server that is ready, with or without a smarthost."""
         served = await Served.started(self.folder, self.sink.address if sends else None, *more, **how)
+        self.servers.append(served)
         if not await served.ready():
             status = await served.ended()
             raise AssertionError(f"no server at {self.folder} (status {status}): {log_of(self.folder)}")
@@ -99,6 +101,9 @@ def play(folder: Path, act: Callable[[Scene], Coroutine[Any, Any, None]]) -> Non
             async with asyncio.timeout(PATIENCE), scene.sink:
                 await act(scene)
         finally:
+            for served in scene.servers:  # those that a failed test has left
+                served.kill()
+                await served.ended()
             for client in CLIENTS:
                 client.hang_up()
             CLIENTS.clear()
