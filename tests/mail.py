@@ -32,7 +32,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
     async def within() -> None:
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 await work
         finally:
             for client in CLIENTS:

@@ -35,7 +35,7 @@ def served(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], d
 
 def submit(address: str, *, inbound: bool = False) -> None:
     host, port = address.split(":")
-    with smtplib.SMTP(host, int(port), timeout=20) as client:
+    with smtplib.SMTP(host, int(port), timeout=120) as client:
         for sample in SAMPLES:
             if not sample.smtputf8:
                 client.sendmail(sample.sender, sample.recipients, sample.content)
@@ -70,7 +70,7 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
     with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (program, told):
         assert program.stderr is not None
         host, port = told["inbound"].split(":")
-        with smtplib.SMTP(host, int(port), timeout=20) as client:
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.ehlo("me")
             for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
                 client.docmd(command)
@@ -147,7 +147,7 @@ sys.exit(main(["serve", "--store", {str(tmp_path)!r}, "--inbound", "127.0.0.1:0"
 def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path) -> None:
     with served(tmp_path / "store") as (program, told):
         host, port = told["submission"].split(":")
-        with smtplib.SMTP(host, int(port), timeout=20) as client:
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
         program.send_signal(signal.SIGTERM)
         out, errors = program.communicate(timeout=60)

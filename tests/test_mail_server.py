@@ -202,7 +202,7 @@ def test_with_users_nothing_goes_without_tls_and_a_password(tmp_path: Path) -> N
     def talk(address: str) -> list[int]:
         host, port = address.split(":")
         codes = []
-        with smtplib.SMTP(host, int(port), timeout=20) as client:
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
             codes += [client.ehlo("me")[0], client.docmd("MAIL FROM:<a@b.c>")[0], client.docmd("AUTH PLAIN AGpvZQBzZWNyZXQ=")[0]]
             assert not client.has_extn("auth")
             codes.append(client.docmd("STARTTLS")[0])
@@ -238,7 +238,7 @@ def test_mail_is_read_no_further_in_clear_text_once_tls_begins(tmp_path: Path) -
 def test_guessing_passwords_ends_the_session(tmp_path: Path) -> None:
     def guess(address: str) -> list[int]:
         host, port = address.split(":")
-        with smtplib.SMTP(host, int(port), timeout=20) as client:
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.starttls(context=_trusting()) if host == "localhost" else None
             client.ehlo("me")
             client._host = "localhost"  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30
+PATIENCE = 120
 """Seconds after which a test gives up."""
 
 

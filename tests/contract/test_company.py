@@ -21,7 +21,7 @@ from tests.contract.shop import Shop
 
 
 def run(case: Any) -> None:
-    asyncio.run(asyncio.wait_for(case, 60))
+    asyncio.run(asyncio.wait_for(case, 180))
 
 
 async def until(store: Store, holds: Callable[[Any], bool]) -> Any:

@@ -43,7 +43,7 @@ def make(request: pytest.FixtureRequest, face: Any, tmp_path: Path) -> Make:
 
 def run(case: Coroutine[Any, Any, None]) -> None:
     """Run a case; one that hangs is a failure, not a wait."""
-    asyncio.run(asyncio.wait_for(case, 60))
+    asyncio.run(asyncio.wait_for(case, 180))
 
 
 @asynccontextmanager
