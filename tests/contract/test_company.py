@@ -194,7 +194,7 @@ def test_a_storage_that_cannot_write_now_steps_nothing_and_endings_are_made_up_f
         assert events.all == ["outbound_begin"]
         other.execute("ROLLBACK")
         assert await outcome
-        assert events.all == ["outbound_begin", "outbound_sent", "logoff_no_wait"] or events.all[-1] == "outbound_sent"
+        assert sorted(events.all) == ["logoff_no_wait", "outbound_begin", "outbound_sent"]  # whichever came first
         assert await store.messages() == []
         store.let_go()
         other.close()
