@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from fsm.logoff.flags import Logoff
 from fsm.logoff.outcome import Outcome, Progress
@@ -27,6 +27,7 @@ from fsm.logoff.plan import DEFAULT, Plan, PlanStep
 if TYPE_CHECKING:
     from fsm.logoff.clock import Timer
     from fsm.logoff.core import Core
+    from fsm.logoff.desk import Draft
 
 __all__ = ["Closer"]
 
@@ -201,7 +202,10 @@ class Closer:
                 if future.set_running_or_notify_cancel():
                     future.set_result(outcome)
 
-        core.desk.ask(lambda _: core.outcome(core.session, steps, seconds)).add_done_callback(finish)
+        def decide(draft: Draft) -> None:  # what was asked before it may be of the same batch, and is done after it
+            draft.answer = lambda: core.outcome(core.session, steps, seconds)
+
+        cast("Future[Outcome]", core.desk.ask(decide)).add_done_callback(finish)
 
     # --------------------------------------------------------------------------------------------------- following
 

@@ -327,6 +327,19 @@ def test_a_logoff_tells_how_it_stands_after_all_that_was_asked_before_it(shared:
     assert [message.id for message in outcome.left] == [submitted.result(MOST)]
 
 
+def test_a_plan_skipped_to_its_end_tells_how_it_stands_after_all_its_steps(shared: Callable[..., Store]) -> None:
+    store = shared()
+    with store.inbound(peer="10.0.0.7"):
+        with one_batch(store):
+            outcome = store._closer.close("ORDERLY 60s -> NO_WAIT 60s")
+            store._closer.next_step()
+            store._closer.next_step()
+        told = outcome.result(MOST)
+        assert not told.released
+        assert (told.state, told.request) == ("draining", Logoff.NO_WAIT)
+        assert [blocker.peer for blocker in told.blockers] == ["10.0.0.7"]
+
+
 def test_letting_go_ends_a_closing_under_way() -> None:
     clock = SimulatedClock()
     store = Store(clock=clock)
