@@ -24,7 +24,7 @@ ORDER = [
     "fsm.property", "fsm.bounds", "fsm.flow", "fsm.proof_of_cover", "fsm.growth", "fsm.feasible", "fsm.prove", "fsm.path",
     "fsm.explore", "fsm.counts", "fsm.cover", "fsm.paths", "fsm.raw", "fsm.check",
     # walking through it
-    "fsm.journal", "fsm.recorder", "fsm.tell", "fsm.way", "fsm.stepper", "fsm.sketch", "fsm.tui",
+    "fsm.journal", "fsm.scribe", "fsm.recorder", "fsm.tell", "fsm.way", "fsm.stepper", "fsm.sketch", "fsm.tui",
     # drawing it
     "fsm.draw.rendering", "fsm.draw.style", "fsm.draw.words", "fsm.draw.picture", "fsm.draw.dot", "fsm.draw.look",
     "fsm.draw.markdown", "fsm.draw.vector", "fsm.draw", "fsm.draw.album", "fsm.draw.gallery", "fsm.draw.page_data",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -31,6 +31,7 @@ from fsm.logoff.connect import address, autocommitting, engine_for, is_sqlite, n
 from fsm.logoff.ledger import Ledger, read, trim
 from fsm.logoff.message import Message
 from fsm.logoff.outbox import Outbox, listed, whole
+from fsm.logoff.recent import ROOM, Recent
 from fsm.logoff.registry import Holder, Registry, here, lock_store
 from fsm.logoff.storage import Opening, Peer, Policy, StorageError, Transaction
 from fsm.logoff.watch import Watch
@@ -46,7 +47,8 @@ class Database:
     `store` and `profile` name what is opened there; who opens the same is a peer.  `policy` says what becomes of
     messages whose sender died.  `host` is this machine's name, `lease` how many seconds another host waits before it
     takes us for dead.  `clock` is what leases are read off, in seconds since 1970 (default: the server's clock, or
-    this machine's for a file).  `patience` is how many seconds a lock or a connection is waited for.
+    this machine's for a file).  `patience` is how many seconds a lock or a connection is waited for.  `recent` is how
+    many octets of submitted messages that wait are kept in memory, so that they need not be read.
     """
 
     durable = True
@@ -54,10 +56,11 @@ class Database:
     def __init__(
         self, where: str | Path, *, store: str = "default", profile: str = "default", policy: Policy = "resend",
         host: str | None = None, lease: float = 30.0, clock: Callable[[], float] | None = None, patience: float = 5.0,
+        recent: int = ROOM,
     ) -> None:  # fmt: skip
         self.url = address(where)
         self.store, self.profile, self.policy = store, profile, policy
-        self._host, self._lease, self._patience = host, lease, patience
+        self._host, self._lease, self._patience, self._room = host, lease, patience, recent
         self._clock = clock or (time.time if is_sqlite(self.url) else None)
         self._lock = Lock()  # of what follows, for `messages`, `ring` and `close`
         self._engine: sa.Engine | None = None
@@ -66,6 +69,7 @@ class Database:
         self._bell: Bell | None = None
         self._watch: Watch | None = None
         self._left = False
+        self._recent = Recent(recent)
 
     def __str__(self) -> str:
         return named(self.url)
@@ -91,6 +95,7 @@ class Database:
     def _enter(self, connection: sa.Connection) -> Opening:
         number = lock_store(connection, self.store, self.profile)
         self._holder = Holder(secrets.token_hex(6), number, here(self._host), self._lease)
+        self._recent = Recent(self._room)
         self._left = False
         assert self._engine is not None
         self._bell = bell_for(self._engine, self._holder)
@@ -129,6 +134,7 @@ class Database:
                     connection.close()
             raise
         self._left = transaction.left
+        self._recent.keep(transaction.waiting.values())
         if transaction.comes_or_goes and self._watch is not None:
             self._watch.left = self._left
             self._watch.ring()
@@ -210,14 +216,17 @@ class _Transaction(Outbox):
     def __init__(self, database: Database, connection: sa.Connection) -> None:
         holder = database._holder
         assert holder is not None
-        super().__init__(connection, holder.number, holder.id, left=database._left)
+        super().__init__(connection, holder.number, holder.id, database._recent, left=database._left)
         self.registry = Registry(connection, holder, database._clock)
         self.ledger = Ledger(connection)
         self.comes_or_goes = False
         self._database = database
 
-    def record(self, told: Mapping[str, object]) -> None:
-        self.ledger.record(told)
+    def begin(self, session: str, header: str, line: str) -> None:
+        self.ledger.begin(session, header, line)
+
+    def record(self, session: str, line: str) -> None:
+        self.ledger.record(session, line)
 
     def peers(self) -> tuple[Peer, ...]:
         self.flush()

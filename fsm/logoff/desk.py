@@ -8,7 +8,8 @@ Theory.
 3. At the end of each batch it is asked what follows from it (`last`), and that goes into the same transaction: a
    message that comes while somebody waits to send it is submitted and claimed in one commit.
 4. When a batch cannot be committed, each of its tasks is tried by itself, so that nobody fails for another's sake.
-5. A session's listeners are told after the commit.  One that raises then is logged: what is committed has happened.
+5. Who is *patient* gives others a moment to come, and is committed with them: nobody waits for that but who asked.
+6. A session's listeners are told after the commit.  One that raises then is logged: what is committed has happened.
 
 With a durable storage the desk works in one thread of its own, so that nobody who asks holds a lock while the disk
 writes; in memory it works at once, in the thread that asks.  This file does not know what is asked for.
@@ -20,17 +21,19 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Lock, RLock, Thread, get_ident
+from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
 from fsm.chart import Configuration
 from fsm.compiler import Compiled
-from fsm.journal import entry, start
+from fsm.journal import header, start
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.session import StoreSession
 from fsm.logoff.storage import Storage, StorageError, Transaction
+from fsm.scribe import ENCODE, Scribe
 from fsm.verdict import Refused
 
 __all__ = ["Desk", "Draft"]
@@ -39,6 +42,8 @@ T = TypeVar("T")
 log: Final = logging.getLogger("fsm.logoff")
 LARGEST: Final = 512
 """Tasks in one transaction; more would make the first of them wait for the last."""
+MOMENT: Final = 0.002
+"""Seconds for which the patient wait."""
 
 
 class Draft:
@@ -71,10 +76,10 @@ class Draft:
 
 
 class _Task(Generic[T]):
-    __slots__ = ("answer", "decide", "draft", "error", "future", "value")
+    __slots__ = ("answer", "decide", "draft", "error", "future", "patient", "value")
 
-    def __init__(self, decide: Callable[[Draft], T]) -> None:
-        self.decide = decide
+    def __init__(self, decide: Callable[[Draft], T], *, patient: bool = False) -> None:
+        self.decide, self.patient = decide, patient
         self.future: Future[T] = Future()
         self.draft: Draft | None = None
         self.answer: Callable[[], T] | None = None
@@ -100,6 +105,7 @@ class Desk:
         """`changed` is called after each batch, `last` at its end; `missed` when what `last` did was not committed."""
         self._session, self._storage, self._name = session, storage, name
         self._lock, self._changed, self._last, self._missed = lock, changed, last, missed
+        self._scribe = Scribe(LOGOFF, name)
         self._seq = 0
         self._closed = self._begun = self._started = False
         self._door = Lock()
@@ -112,12 +118,12 @@ class Desk:
             self._thread.start()
         self.ask(lambda _: None)  # so that the journal has its start now
 
-    def ask(self, decide: Callable[[Draft], T]) -> Future[T]:
+    def ask(self, decide: Callable[[Draft], T], *, patient: bool = False) -> Future[T]:
         """Have this decided after all that was asked before.  The future has its value when it is durable and done.
 
         A future that is cancelled before its turn comes is left out.
         """
-        task = _Task(decide)
+        task = _Task(decide, patient=patient)
         if self._thread is not None:
             with self._door:
                 if not self._closed:
@@ -153,15 +159,15 @@ class Desk:
 
     def _serve(self) -> None:
         while (task := self._line.get()) is not None:
-            batch, last = [task], False
-            while len(batch) < LARGEST and not self._line.empty():
-                more = self._line.get()
-                if more is None:
-                    last = True
-                    break
-                batch.append(more)
+            batch, patient, until = [task], task.patient, monotonic() + MOMENT
+            with suppress(Empty):
+                while task is not None and len(batch) < LARGEST:
+                    wait = max(0.0, until - monotonic()) if patient else 0.0
+                    if (task := self._line.get(wait > 0, wait)) is not None:
+                        batch.append(task)
+                        patient = patient and task.patient
             self._batch(batch)
-            if last:
+            if task is None:
                 return
 
     def _batch(self, tasks: list[_Task[Any]]) -> None:
@@ -198,7 +204,7 @@ class Desk:
         with self._storage.transaction() as tx:
             self._begun = True
             if not self._started:
-                tx.record(start(LOGOFF, self._name, here))
+                tx.begin(self._name, ENCODE(header(LOGOFF)), ENCODE(start(LOGOFF, self._name, here)))
             for task in tasks:
                 draft = Draft(session, tx, queued)
                 try:
@@ -211,8 +217,7 @@ class Desk:
                     continue
                 for event, before, after, told in draft.told:
                     seq, here = seq + 1, after
-                    told = {"session": self._name, "seq": seq, "event": event, "from": str(before[0]), **told}
-                    tx.record({**_stands(after), **told})
+                    tx.record(self._name, self._scribe.line(seq, event, before, after, told))
                 task.draft = draft
         self._seq, self._started = seq, True
 
@@ -251,12 +256,6 @@ class Desk:
                 task.future.set_exception(task.error)
             else:
                 task.future.set_result(task.value)
-
-
-@lru_cache(maxsize=4096)
-def _stands(after: Configuration) -> dict[str, object]:
-    """What an entry says of the configuration after it, in an entry that is still to be told what happened."""
-    return entry(LOGOFF, "", 0, "", after, after, None)
 
 
 def _compiled(session: StoreSession) -> Compiled:

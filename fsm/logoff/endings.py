@@ -61,7 +61,9 @@ class Endings:
                 self._keep(draft, item.message.id, item.message.attempts, way, ending)
             draft.then.append(lambda: self._ended(item, ending, way))
 
-        future = core.desk.ask(decide)
+        # nobody waits behind the end of a message when none is ready to follow it, and no logoff is under way
+        patient = item.message is not None and not core.holding.ready and core.session.request is None
+        future = core.desk.ask(decide, patient=patient)
         future.add_done_callback(lambda done: self._failed(item, ending, done.exception()))
         return future
 

@@ -14,8 +14,7 @@ This file knows no messages, and of the machine only how a journal names its cha
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +47,6 @@ ROWS: Final = 1000
 PATIENCE: Final = 5.0
 """Seconds a reader waits for a lock or a connection."""
 
-ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 RECORD: Final = sa.insert(JOURNAL)
 BEGUN: Final = sa.insert(CHARTS)
 NEWEST: Final = sa.select(CHARTS.c.header).order_by(CHARTS.c.number.desc()).limit(1)
@@ -77,14 +75,14 @@ class Ledger:
         self._entries: list[dict[str, str]] = []
         self._charts: list[dict[str, str]] = []
 
-    def record(self, told: Mapping[str, object]) -> None:
-        """An entry, a start record, or a header (which says nothing that start records do not say)."""
-        session, begun = str(told.get("session", "default")), told.get("start")
-        if isinstance(begun, Mapping):
-            header = {"journal": 1, "chart": begun.get("chart"), "fingerprint": begun.get("fingerprint")}
-            self._charts.append({"session": session, "header": json.dumps(header)})
-        if "journal" not in told:
-            self._entries.append({"session": session, "entry": ENCODE(told)})
+    def begin(self, session: str, header: str, line: str) -> None:
+        """See `Transaction`."""
+        self._charts.append({"session": session, "header": header})
+        self.record(session, line)
+
+    def record(self, session: str, line: str) -> None:
+        """See `Transaction`."""
+        self._entries.append({"session": session, "entry": line})
 
     def flush(self) -> None:
         """Write what was collected."""

@@ -7,7 +7,7 @@ This file knows no machine.  It says nothing but what `storage.py` says, about t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import RLock
@@ -24,7 +24,7 @@ KEPT: Final = 10_000
 
 
 class MemoryStorage:
-    """Storage in memory.  `journal` holds the newest entries as they were told.
+    """Storage in memory.  `journal` holds the newest lines of the journal: start records and entries.
 
     What was claimed when it is closed lapses by the `policy`, as after a crash; so it can be opened again.
     """
@@ -33,7 +33,7 @@ class MemoryStorage:
 
     def __init__(self, *, policy: Policy = "resend") -> None:
         self.policy = policy
-        self.journal: deque[dict[str, object]] = deque(maxlen=KEPT)
+        self.journal: deque[str] = deque(maxlen=KEPT)
         self._messages: dict[str, tuple[Message, bool]] = {}  # and whether it is ours (or nobody's)
         self._lock = RLock()
         self._open = False
@@ -96,7 +96,7 @@ class _Transaction:
     """See `storage.Transaction`."""
 
     def __init__(self, storage: MemoryStorage) -> None:
-        self.told: list[dict[str, object]] = []
+        self.told: list[str] = []
         self._storage, self._messages = storage, storage._messages
         self._before: dict[str, tuple[Message, bool] | None] = {}
         self._left_before = storage._left
@@ -174,8 +174,11 @@ class _Transaction:
             self._put(one, ours=True, also_left=True)
         return self._share(found)
 
-    def record(self, told: Mapping[str, object]) -> None:
-        self.told.append(dict(told))
+    def begin(self, session: str, header: str, line: str) -> None:
+        self.told.append(line)
+
+    def record(self, session: str, line: str) -> None:
+        self.told.append(line)
 
     def peers(self) -> tuple[Peer, ...]:
         return ()

@@ -5,9 +5,10 @@ Theory.
    megabytes again.  It goes with its message.
 2. Each change says in its own condition how the message must be: a row that is not like that is left alone.
 3. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
-   message is in two collections at once, so it does not matter which goes first.  What is claimed while it is still
-   collected is written as claimed at once.
-4. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
+   message is in two collections at once, so it does not matter which goes first.
+4. What is claimed while it is still collected is written as claimed at once; what was submitted lately (`recent.py`) is
+   claimed without being read.
+5. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
    nobody's.
 
 This file knows no holders but by their ids, no clock and no machine.
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 from fsm.logoff.connect import METADATA
 from fsm.logoff.direct import execute, rows
 from fsm.logoff.message import Message
+from fsm.logoff.recent import Recent
 from fsm.logoff.registry import HOLDERS, STORES
 from fsm.logoff.storage import Policy, Share
 
@@ -79,7 +81,9 @@ DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="def
 ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
     **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
 )  # fmt: skip
-CLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN).returning(*TOLD)
+CLAIM_KNOWN: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN)
+CLAIM: Final = CLAIM_KNOWN.returning(*TOLD)
+CLAIMED: Final = sa.select(MESSAGES.c.id).where(*MINE, MESSAGES.c.state == "claimed")
 OLDEST: Final = (
     sa.select(MESSAGES.c.id)
     .where(MESSAGES.c.store == STORE, MESSAGES.c.state == "ready", sa.func.coalesce(MESSAGES.c.owner, "") != ME)
@@ -124,8 +128,11 @@ WHOLE: Final = (
 class Outbox:
     """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`."""
 
-    def __init__(self, connection: sa.Connection, number: int, me: str, *, left: bool) -> None:
+    def __init__(self, connection: sa.Connection, number: int, me: str, recent: Recent, *, left: bool) -> None:
         self.connection, self.left = connection, left
+        self.waiting: dict[str, Message] = {}
+        """What was submitted in this transaction, is written, and waits."""
+        self._recent = recent
         self._number, self._me = number, me
         self._collected: dict[sa.Executable, list[dict[str, object]]] = {}
         self._kinds: dict[str, sa.Executable] = {}
@@ -188,6 +195,7 @@ class Outbox:
         """Execute what was collected."""
         for kind, many in self._collected.items():
             execute(self.connection, kind, many)
+        self.waiting |= {id: message for id, (message, _) in self._new.items()}
         for begin in range(0, len(self._gone), MOST):
             ids = self._gone[begin : begin + MOST]
             execute(self.connection, SENT, [{"ids": ids, "me": self._me}])
@@ -201,19 +209,37 @@ class Outbox:
     def claim(self, ids: Sequence[str]) -> list[Message]:
         """See `Transaction`."""
         found = {id: self._begin(*self._new.pop(id)) for id in ids if id in self._new}  # that is not written yet
-        if others := [id for id in ids if id not in found]:
-            told = list(self._each(CLAIM, others))
-            found |= {message.id: message for message in self._with_contents(told)}
-        return [found[id] for id in dict.fromkeys(ids) if id in found]
+        rest = [id for id in ids if id not in found]
+        known = {one.id: _begun(one) for one in self._forget(*rest)}
+        if read := [id for id in rest if id not in known]:
+            found |= {one.id: one for one in self._with_contents(list(self._each(CLAIM, read)))}
+        if known:
+            found |= self._claim_known(known)
+        return [one for id in dict.fromkeys(ids) if (one := found.get(id)) is not None]
 
     def _begin(self, message: Message, row: dict[str, object]) -> Message:
-        begun = replace(message, state="claimed", due=None, attempts=message.attempts + 1)
+        begun = _begun(message)
         row |= {"state": begun.state, "owner": self._me, "attempts": begun.attempts}
         return begun
 
+    def _claim_known(self, known: dict[str, Message]) -> dict[str, Message]:
+        """Claim what need not be read, and has never been claimed by us before."""
+        self.flush()
+        ids = list(known)
+        parts = [ids[begin : begin + MOST] for begin in range(0, len(ids), MOST)]
+        if sum(execute(self.connection, CLAIM_KNOWN, [{"ids": part, "me": self._me}]) for part in parts) == len(ids):
+            return known
+        return {id: known[id] for (id,) in self._each(CLAIMED, ids)}
+
+    def _forget(self, *ids: str) -> list[Message]:
+        """From now on these have to be read; as they were submitted, those for which that was not so already."""
+        return [one for id in ids if (one := self.waiting.pop(id, None) or self._recent.take(id)) is not None]
+
     def take(self, limit: int) -> list[Message]:
         """See `Transaction`."""
-        return self._with_contents(sorted(self._rows(TAKE, limit=limit)))
+        taken = self._with_contents(sorted(self._rows(TAKE, limit=limit)))
+        self._forget(*(message.id for message in taken))
+        return taken
 
     def ready(self, ids: Sequence[str]) -> list[str]:
         """See `Transaction`."""
@@ -227,6 +253,7 @@ class Outbox:
             return state and str(state)
         if owner not in (None, self._me) and self._lives(owner):
             return "theirs"
+        self._forget(id)
         self.connection.execute(GONE, {"one": id})
         return str(state)
 
@@ -246,7 +273,9 @@ class Outbox:
 
     def adopt(self) -> Share:
         """See `Transaction`."""
-        return _share(self._rows(ADOPT))
+        share = _share(self._rows(ADOPT))
+        self._forget(*share.ready)  # others may have had them meanwhile
+        return share
 
     # -------------------------------------------------------------------------------- who comes, and who goes
 
@@ -306,6 +335,10 @@ def _share(told: Iterable[tuple[Any, ...]]) -> Share:
     found = sorted((str(id), due) for id, _, due in told)
     ready = tuple(id for id, due in found if due is None)
     return Share(ready, tuple((id, float(due)) for id, due in found if due is not None))
+
+
+def _begun(message: Message) -> Message:
+    return replace(message, state="claimed", due=None, attempts=message.attempts + 1)
 
 
 def _packed(told: str | Sequence[str]) -> str:

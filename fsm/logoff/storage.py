@@ -16,7 +16,7 @@ machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -122,8 +122,11 @@ class Transaction(Protocol):
     def adopt(self) -> Share:
         """Nobody's ready and deferred messages become ours; deferred ones stay so."""
 
-    def record(self, told: Mapping[str, object]) -> None:
-        """An entry of the journal (a JSON object), after all that were recorded before it."""
+    def begin(self, session: str, header: str, line: str) -> None:
+        """A session's journal begins: the header of a journal of its chart, and its start record, as JSON."""
+
+    def record(self, session: str, line: str) -> None:
+        """An entry of a session's journal, as JSON, after all that were recorded before it."""
 
     def peers(self) -> tuple[Peer, ...]:
         """The living others, the longest there first.  Those found dead are swept: rule 3.

@@ -7,6 +7,7 @@ NUL, or half a character) into them.  This file knows no message and no protocol
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _bare(content: bytes) -> bool:
     return content.count(b"\n") != pairs or content.count(b"\r") != pairs
 
 
+@lru_cache(maxsize=4096)
 def wrong_address(address: str, *, smtputf8: bool) -> str | None:
     """Why this cannot be an address of an envelope, or None.  The null sender is not asked about."""
     if len(address) <= LONGEST_PATH and _USUAL_ADDRESS.fullmatch(address):

@@ -28,8 +28,9 @@ def header_of(content: bytes) -> bytes:
     """The header section, without the empty line that ends it."""
     if content.startswith((b"\r\n", b"\n")):
         return b""
-    ends = [end for mark in (b"\r\n\r\n", b"\n\n") if (end := content.find(mark)) >= 0]
-    return content[: min(ends)] if ends else content
+    end = content.find(b"\r\n\r\n")
+    bare = content.find(b"\n\n", 0, end if end >= 0 else len(content))
+    return content[: bare if bare >= 0 else end] if bare >= 0 or end >= 0 else content
 
 
 def goes_in_a_circle(content: bytes) -> bool:

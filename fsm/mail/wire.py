@@ -42,6 +42,8 @@ class Wire(asyncio.Protocol):
         self._wrong: SMTPException | None = None
         self._buffer, self._told, self._length = bytearray(), list[str](), 0
         self._waiting: asyncio.Future[None] | None = None
+        self._late_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         transport.set_write_buffer_limits(0)  # so that having written means that all of it has left
         transport.set_protocol(self)
 
@@ -108,15 +110,28 @@ class Wire(asyncio.Protocol):
             if self._wrong is not None:
                 raise self._wrong
             self._waiting = self._loop.create_future()
-            timer = self._loop.call_later(self.timeout * patience, self._late)
+            self._watch(self._loop.time() + self.timeout * patience)
             try:
                 await self._waiting
             finally:
                 self._waiting = None
-                timer.cancel()
 
-    def _late(self) -> None:
-        self._fail(SMTPReadTimeoutError("Timed out waiting for server response"))
+    def _watch(self, late_at: float) -> None:
+        """See to it that waiting ends then.  A timer that ends earlier looks again; it is not made anew each time."""
+        self._late_at = late_at
+        if self._timer is None or self._timer.when() > late_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(late_at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() < self._late_at:
+            self._watch(self._late_at)
+        else:
+            self._fail(SMTPReadTimeoutError("Timed out waiting for server response"))
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -124,6 +139,9 @@ class Wire(asyncio.Protocol):
 
     def _fail(self, error: SMTPException) -> None:
         self._wrong = self._wrong or error
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._transport.close()
         self._wake()
 

@@ -14,6 +14,7 @@ This file does not know how a program is run.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -128,7 +129,8 @@ class Book:
                 )
 
     def _events(self, *events: str) -> set[str]:
-        return {str(told.get("message")) for told in self._storage.journal if told.get("event") in events}
+        told = map(json.loads, self._storage.journal)
+        return {str(one.get("message")) for one in told if one.get("event") in events}
 
 
 def _named(id: str, content: bytes) -> str:

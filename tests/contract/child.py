@@ -86,7 +86,7 @@ def main() -> None:
         ids = [new_id() for _ in range(count)]
         for id in ids:
             tx.submit(Message(id, os.urandom(size), "s", ("r",), 1.0))
-            tx.record({"session": "child", "event": "submit", "id": id})
+            tx.record("child", json.dumps({"session": "child", "event": "submit", "id": id}))
         return ids
 
     def act(do: str, told: dict[str, Any]) -> Any:

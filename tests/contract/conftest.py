@@ -104,6 +104,7 @@ class Place:
 
     kind: str
     where: str
+    options: dict[str, Any] = field(default_factory=dict)
     made: list[Storage] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
 
@@ -112,7 +113,7 @@ class Place:
         if self.kind == "memory":
             storage = MemoryStorage(**{k: v for k, v in options.items() if k == "policy"})
         else:
-            storage = Database(self.where, **options)
+            storage = Database(self.where, **self.options | options)
         self.made.append(storage)
         return storage
 
@@ -132,17 +133,19 @@ class Place:
 def place_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
     if kind == "postgresql":
         return Place(kind, request.getfixturevalue("server").new())
+    if kind == "sqlite, all read":
+        return Place("sqlite", str(folder / "store.db"), {"recent": 0})
     return Place(kind, str(folder / "store.db"))
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, all read", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place = place_of(request.param, request, tmp_path)
     yield place
     place.end()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "sqlite, all read", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place = place_of(request.param, request, tmp_path)
     yield place

@@ -26,13 +26,14 @@ class Pen:
         self.name, self.session, self.seq = name, StoreSession(), 0
 
     def begin(self, tx: Transaction) -> None:
-        tx.record(start(LOGOFF, self.name, self.session.configuration))
+        tx.begin(self.name, json.dumps(header(LOGOFF)), json.dumps(start(LOGOFF, self.name, self.session.configuration)))
 
     def fire(self, tx: Transaction, event: str, **more: object) -> None:
         before = self.session.configuration
         self.session.fire(event)
         self.seq += 1
-        tx.record(entry(LOGOFF, self.name, self.seq, event, before, self.session.configuration, None) | more)
+        told = entry(LOGOFF, self.name, self.seq, event, before, self.session.configuration, None) | more
+        tx.record(self.name, json.dumps(told))
 
 
 def recorded(place: Place, *names: str) -> None:
@@ -73,7 +74,7 @@ def test_what_a_failed_transaction_recorded_is_not_there(place: Place) -> None:
         tx.share()
         raise KeyError
     if place.kind == "memory":
-        assert [one.get("event") for one in storage.journal] == [None]
+        assert [json.loads(line).get("event") for line in storage.journal] == [None]
     else:
         assert len(list(read(place.where))) == 2
 
@@ -92,7 +93,7 @@ def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) ->
     with storage.transaction() as tx:
         Pen(opening.holder).begin(tx)
     with storage.transaction() as tx:
-        tx.record({"session": opening.holder, "event": "submit"})
+        tx.record(opening.holder, json.dumps({"session": opening.holder, "event": "submit"}))
         assert len(list(read(database.where))) == 2, "what is committed, while another writes"
         assert tx.peers() == ()
 
@@ -164,7 +165,7 @@ def test_following_gives_what_came_since_and_nothing_twice(database: Place) -> N
         assert json.loads(line)["event"] == event
     with storage.transaction() as tx:
         for _ in range(2500):
-            tx.record({"session": "a", "event": "submit"})
+            tx.record("a", json.dumps({"session": "a", "event": "submit"}))
     assert len(follower.more()) + len(follower.more()) == 2500
     assert follower.more() == []
     follower.close()
@@ -183,7 +184,7 @@ def test_following_misses_nothing_that_was_committed_in_another_order(remote: Pl
         Pen("a").begin(tx)
         tx.finish()
         with b.transaction() as tx2:
-            tx2.record({"session": "b", "event": "submit"})
+            tx2.record("b", json.dumps({"session": "b", "event": "submit"}))
         assert [json.loads(line)["session"] for line in follower.more()] == ["b"]
     assert [json.loads(line)["session"] for line in follower.more()] == ["a"]
     follower.close()

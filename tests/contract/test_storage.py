@@ -113,7 +113,7 @@ def test_a_transaction_left_by_an_error_changed_nothing(place: Place) -> None:
             tx.claim([first])
             tx.sent(second)
             tx.withdraw(third)
-            tx.record({"session": "s", "event": "submit"})
+            tx.record("s", '{"session":"s","event":"submit"}')
             tx.leave()
             tx.share()
             raise error("no")
