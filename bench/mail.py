@@ -175,8 +175,8 @@ async def send(port: int, messages: int) -> float:
     return spent
 
 
-def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> list[float]:
-    """The median of several rounds, the racers taking turns.  TimeoutError when one hangs."""
+def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> tuple[list[float], float]:
+    """The median of each, and of the first over the last in each round; the racers take turns.  TimeoutError."""
 
     async def run(racer: Callable[[], Awaitable[float]]) -> float:
         async with asyncio.timeout(PATIENCE):
@@ -186,29 +186,30 @@ def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> list[float]:
     for _ in range(rounds):
         for racer, times in zip(racers, told, strict=True):
             times.append(asyncio.run(run(racer)))
-    return [median(times) for times in told]
+    ratio = median(mine / other for mine, other in zip(told[0], told[-1], strict=True))
+    return [median(times) for times in told], ratio
 
 
 def passing(clients: int, least: float, rounds: int) -> Result:
     """Through the server, with so many clients."""
-    mine, other = race(rounds, lambda: through(ours, clients), lambda: through(naive, clients))
+    (mine, other), ratio = race(rounds, lambda: through(ours, clients), lambda: through(naive, clients))
     who = "1 client" if clients == 1 else f"{clients} clients"
     return Result(f"mail through `fsm serve`, {who}", f"{mine:.0f} messages a second",
-                  f"aiosmtpd and aiosmtplib over a plain sqlite3 queue {other:.0f}: {mine / other:.2f} times that",
-                  f">= {least:g} times", mine / other >= least)  # fmt: skip
+                  f"aiosmtpd and aiosmtplib over a plain sqlite3 queue {other:.0f}: {ratio:.2f} times that",
+                  f">= {least:g} times", ratio >= least)  # fmt: skip
 
 
 def mail(rounds: int = ROUNDS) -> list[Result]:
     """The lines about mail."""
     lines = [passing(1, 0.85, rounds), passing(16, 2.0, rounds)]
-    (idle,) = race(rounds, lambda: released(0))
-    mine, other = race(rounds, lambda: released(MESSAGES), library)
+    (idle,), _ = race(rounds, lambda: released(0))
+    (mine, other), ratio = race(rounds, lambda: released(MESSAGES), library)
     return [
         *lines,
         Result("from logoff to released, nothing in flight", f"{idle * 1e3:.0f} ms", "", "", None),
         Result(f"from logoff to released, {MESSAGES:,} messages ready", f"{mine:.2f} s",
-               f"aiosmtplib alone sends as many over {CONNECTIONS} connections in {other:.2f} s: {mine / other:.2f} times that",
-               "<= 1.5 times", mine / other <= 1.5),
+               f"aiosmtplib alone sends as many over {CONNECTIONS} connections in {other:.2f} s: {ratio:.2f} times that",
+               "<= 1.5 times", ratio <= 1.5),
     ]  # fmt: skip
 
 

@@ -33,23 +33,28 @@ class Scribe:
         self._head = f'{{"session":{ENCODE(session)},"seq":'
         self._names = [ENCODE(name) for name in chart.names]
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._stands)
+        self._flags = lru_cache(maxsize=REMEMBERED)(self._flags_told)
 
     def line(
-        self, seq: int, event: str, before: Configuration, after: Configuration, more: Mapping[str, object]
+        self, seq: int, event: str, before: Configuration, after: Configuration, flags: int, more: Mapping[str, object]
     ) -> str:
-        """The line of an event that was accepted, with `more` that is to be told of it (no keys of an entry)."""
-        head = f'{self._head}{seq},"event":{_quoted(str(event))},"accepted":true,"from":{_quoted(str(before[0]))}'
-        end = f",{ENCODE(more)[1:]}" if more else "}"
-        return f"{head},{self._remembered(after)}{end}"
+        """The line of an accepted event; `flags` are those after it.
+
+        `more` is what else is to be told of it (no keys of an entry).
+        """
+        head = f'{self._head}{seq},"event":{_quoted(event)},"accepted":true,"from":{_quoted(before[0])}'
+        end = "".join([f",{_quoted(key)}:{ENCODE(value)}" for key, value in more.items()])
+        return f"{head},{self._remembered(after)},{self._flags(flags)}{end}}}"
 
     def _stands(self, after: Configuration) -> str:
-        flags = self._chart.flags(after)
         values = [
-            f"{name}:{value if type(value) is int else _quoted(value)}"
+            f",{name}:{value if type(value) is int else _quoted(value)}"
             for name, value in zip(self._names, after[1:], strict=True)
         ]
-        told = [f'"flags":{flags}', f'"flag_names":{ENCODE(self._chart.flag_names(flags))}', '"reason":null']
-        return ",".join([f'"state":{_quoted(str(after[0]))}', *values, *told])
+        return f'"state":{_quoted(after[0])}{"".join(values)}'
+
+    def _flags_told(self, flags: int) -> str:
+        return f'"flags":{flags},"flag_names":{ENCODE(self._chart.flag_names(flags))},"reason":null'
 
 
 @lru_cache(maxsize=1024, typed=True)

@@ -44,7 +44,7 @@ def test_every_step_is_told_as_its_entry_is(chart: Chart, bounds: list[str]) -> 
             count += 1
             after = graph.configurations[step.target]
             more = {"message": "m", "why": 'é"\n'} if count % 2 else {}
-            line = writer.line(count, step.event, before, after, more)
+            line = writer.line(count, step.event, before, after, chart.flags(after), more)
             assert told(line) == [*entry(chart, 'a"\ud800', count, step.event, before, after, None).items(), *more.items()]
             assert line.isascii()
             assert "\n" not in line
@@ -57,4 +57,4 @@ def test_what_is_forgotten_is_told_again(monkeypatch: pytest.MonkeyPatch) -> Non
     graph = Explorer(LOGOFF, ["inbound <= 3", "outbound + ready + deferred <= 0", "peers <= 0"])
     for _ in range(2):
         for here in graph:
-            assert told(writer.line(1, "submit", here, here, {})) == [*entry(LOGOFF, "a", 1, "submit", here, here, None).items()]
+            assert told(writer.line(1, "submit", here, here, LOGOFF.flags(here), {})) == [*entry(LOGOFF, "a", 1, "submit", here, here, None).items()]

@@ -58,7 +58,7 @@ class Draft:
 
     def __init__(self, session: StoreSession, tx: Transaction, queued: list[str]) -> None:
         self.session, self.tx, self.queued = session, tx, queued
-        self.told: list[tuple[str, Configuration, Configuration, dict[str, object]]] = []
+        self.told: list[tuple[str, Configuration, Configuration, int, dict[str, object]]] = []
         self.then: list[Callable[[], object]] = []
         self.answer: Callable[[], Any] | None = None
 
@@ -70,7 +70,8 @@ class Draft:
         session = self.session
         before = session.configuration
         session.fire(event)
-        self.told.append((event, before, session.configuration, {k: v for k, v in told.items() if v}))
+        more = {name: value for name, value in told.items() if value}
+        self.told.append((event, before, session.configuration, session.flags, more))
         if session.state != before[0] and session.complete:
             self.tx.leave()
 
@@ -215,9 +216,9 @@ class Desk:
                     task.error = error
                     self._compiled.write(session, here)
                     continue
-                for event, before, after, told in draft.told:
+                for event, before, after, flags, more in draft.told:
                     seq, here = seq + 1, after
-                    tx.record(self._name, self._scribe.line(seq, event, before, after, told))
+                    tx.record(self._name, self._scribe.line(seq, event, before, after, flags, more))
                 task.draft = draft
         self._seq, self._started = seq, True
 
@@ -227,7 +228,7 @@ class Desk:
                 if (draft := task.draft) is None:
                     continue
                 task.draft, task.answer = None, draft.answer
-                for event, _, after, _ in draft.told:
+                for event, _, after, _, _ in draft.told:
                     if self._session._watch is None:  # nobody is to be told
                         self._compiled.write(self._session, after)
                         continue

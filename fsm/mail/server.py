@@ -54,8 +54,8 @@ BACKLOG: Final = 1024
 GOODBYE: Final = 5.0
 """Seconds in which a client must have read its last answer; then its connection is cut."""
 SPARE_FILES: Final = 64
-HANDS: Final = 2
-"""Messages taken from the queue at a time, for each connection: one is being sent while another's end is recorded."""
+HANDS: Final = 3
+"""Messages taken from the queue at a time, for each connection: one waits, one is being sent, one's end is recorded."""
 
 
 class CannotServe(Exception):

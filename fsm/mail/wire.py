@@ -40,7 +40,7 @@ class Wire(asyncio.Protocol):
         self._owed = 0
         self._replies: deque[SMTPResponse] = deque()
         self._wrong: SMTPException | None = None
-        self._buffer, self._told, self._length = bytearray(), list[str](), 0
+        self._buffer, self._told, self._length = b"", list[str](), 0
         self._waiting: asyncio.Future[None] | None = None
         self._late_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -149,11 +149,10 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Replies, or pieces of them."""
-        self._buffer += data
-        while self._wrong is None and (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            self._line(line)
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            if self._wrong is None:
+                self._line(line)
         if len(self._buffer) + self._length > LONGEST:
             self._fail(SMTPResponseException(NO_REPLY, "Response too long"))
         if self._replies:
