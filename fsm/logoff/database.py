@@ -9,6 +9,8 @@ Theory.
 2. Who opens sweeps first: holders that died are holders no more, what they were sending has lapsed, what they had
    queued is nobody's, and whatever is nobody's is adopted.
 3. A holder that closes does to itself what a sweep would do to it.  Being killed is therefore nothing special.
+4. A server that goes away in the middle of a commit may have made it.  The journal tells: what the transaction wrote
+   last is there, and then all of it has happened, or it is not.
 
 This file knows no machine; it puts the four rooms beneath it together.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -28,7 +30,7 @@ import sqlalchemy as sa
 
 from fsm.logoff.bell import Bell, bell_for
 from fsm.logoff.connect import address, autocommitting, engine_for, is_sqlite, named, prepared, trouble
-from fsm.logoff.ledger import Ledger, read, trim
+from fsm.logoff.ledger import Ledger, is_written, read, trim
 from fsm.logoff.message import Message
 from fsm.logoff.outbox import Outbox, listed, whole
 from fsm.logoff.recent import ROOM, Recent
@@ -39,6 +41,8 @@ from fsm.logoff.watch import Watch
 __all__ = ["Database", "read"]
 
 LOG: Final = logging.getLogger("fsm.logoff")
+PAUSE: Final = 0.1
+"""Seconds between two looks whether a lost server is back."""
 
 
 class Database:
@@ -117,27 +121,55 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """See `Storage`.  After an error the storage can be used on; when the database was away, it is reached anew."""
+        """See `Storage`.  After an error the storage can be used on; when the database was away, it is reached anew.
+
+        StorageError that is not `certain` when the server was lost at the end and is not back within `patience`.
+        """
         connection = None
         try:
             with trouble(self.url):
-                connection = self._writer()
-                with connection.begin():
-                    transaction = _Transaction(self, connection)
-                    yield transaction
-                    transaction.finish()
+                connection, written = self._writer(), None
+                try:
+                    with connection.begin():
+                        transaction = _Transaction(self, connection)
+                        yield transaction
+                        transaction.finish()
+                        written = transaction.ledger.last
+                except sa.exc.DBAPIError as error:
+                    if written is None or not error.connection_invalidated or is_sqlite(self.url):
+                        raise
+                    self._drop(connection)
+                    if not self._happened(written):
+                        raise
         except BaseException:
-            if connection is not None and connection.in_transaction():
-                self._connection = None  # it would not even roll back
-                with suppress(Exception):
-                    connection.invalidate()
-                    connection.close()
+            if connection is not None and connection.in_transaction():  # it would not even roll back
+                self._drop(connection)
             raise
         self._left = transaction.left
         self._recent.keep(transaction.waiting.values())
         if transaction.comes_or_goes and self._watch is not None:
             self._watch.left = self._left
             self._watch.ring()
+
+    def _drop(self, connection: sa.Connection) -> None:
+        self._connection = None
+        with suppress(Exception):
+            connection.invalidate()
+            connection.close()
+
+    def _happened(self, entry: Mapping[str, str]) -> bool:
+        """Whether a commit whose answer was lost has been made, by the last entry that it wrote."""
+        assert self._engine is not None
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    return is_written(connection, entry)
+            except sa.exc.DBAPIError as error:
+                if time.monotonic() >= until:
+                    why = f"{self} was lost while it kept a change, and is not back: it may have kept it"
+                    raise StorageError(why, busy=True, certain=False) from error
+            time.sleep(PAUSE)
 
     def _writer(self) -> sa.Connection:
         if self._engine is None:

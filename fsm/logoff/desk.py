@@ -180,11 +180,12 @@ class Desk:
         try:
             self._commit([*tasks, last])
         except Exception as error:  # the transaction: nothing of it has happened
+            told = _as_storage(error)
             for task in (*tasks, last):
-                if self._begun:
+                if self._begun and getattr(told, "certain", True):
                     self._alone(task)
-                else:  # it is nobody's fault
-                    task.error = _as_storage(error)
+                else:  # it is nobody's fault; or it may have happened, and must not happen twice
+                    task.error, task.draft = told, None
         else:
             self._step([*tasks, last])
         if isinstance(last.error, Exception):

@@ -14,7 +14,7 @@ This file knows no messages, and of the machine only how a journal names its cha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from fsm.logoff.connect import METADATA, address, engine_for, trouble, versioned
 from fsm.logoff.direct import execute
 
-__all__ = ["CHARTS", "JOURNAL", "KEPT", "Followed", "Ledger", "lines", "read", "trim"]
+__all__ = ["CHARTS", "JOURNAL", "KEPT", "Followed", "Ledger", "is_written", "lines", "read", "trim"]
 
 JOURNAL: Final = sa.Table(
     "fsm_journal", METADATA,
@@ -64,14 +64,18 @@ SESSIONS: Final = (
     .group_by(JOURNAL.c.session)
     .order_by(sa.func.max(JOURNAL.c.number).desc())
 )
+WRITTEN: Final = sa.select(
+    sa.exists().where(JOURNAL.c.session == sa.bindparam("one"), JOURNAL.c.entry == sa.bindparam("line"))
+)
 FORGET: Final = tuple(sa.delete(table).where(table.c.session == sa.bindparam("one")) for table in (JOURNAL, CHARTS))
 
 
 class Ledger:
-    """The entries of one transaction, collected and written at its end."""
+    """The entries of one transaction, collected and written at its end.  `last` is the last of them, by its columns."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self.last: dict[str, str] | None = None
         self._entries: list[dict[str, str]] = []
         self._charts: list[dict[str, str]] = []
 
@@ -82,7 +86,8 @@ class Ledger:
 
     def record(self, session: str, line: str) -> None:
         """See `Transaction`."""
-        self._entries.append({"session": session, "entry": line})
+        self.last = {"session": session, "entry": line}
+        self._entries.append(self.last)
 
     def flush(self) -> None:
         """Write what was collected."""
@@ -90,6 +95,12 @@ class Ledger:
             if rows:
                 execute(self.connection, table, rows)
                 rows.clear()
+
+
+def is_written(connection: sa.Connection, entry: Mapping[str, str]) -> bool:
+    """Whether this entry is there, once all who write now have ended.  For PostgreSQL."""
+    connection.execute(sa.text(f"LOCK TABLE {JOURNAL.name} IN SHARE MODE"))
+    return bool(connection.scalar(WRITTEN, {"one": entry["session"], "line": entry["entry"]}))
 
 
 def trim(connection: sa.Connection, living: Collection[str], kept: int = KEPT) -> None:

@@ -32,11 +32,12 @@ Policy = Literal["resend", "hold"]
 class StorageError(Exception):
     """The storage cannot do it: full, locked, damaged, not there, or of a newer version.  Nothing has changed.
 
-    Attributes: `problem` (a sentence), `busy` (whether the same may well work a little later).
+    Attributes: `problem` (a sentence), `busy` (whether the same may well work a little later), `certain` (False when a
+    server went away in the middle of a commit and did not come back in time to be asked: it may have changed).
     """
 
-    def __init__(self, problem: str, *, busy: bool = False) -> None:
-        self.problem, self.busy = problem, busy
+    def __init__(self, problem: str, *, busy: bool = False, certain: bool = True) -> None:
+        self.problem, self.busy, self.certain = problem, busy, certain
         super().__init__(problem)
 
 
