@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import smtplib
 import subprocess
@@ -92,7 +93,7 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
     (["--store", "{}", "--inbound", "0.0.0.0:0"], 2, "needs TLS"), (["--store", "{}"], 2, "nothing to do"), (["--inbound", "127.0.0.1:0"], 2, "--store FOLDER"),
     (["--store", "{}", "--inbound", "nonsense"], 2, "--inbound is HOST:PORT"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", "FLY 3s"], 2, "no step of a plan"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", ""], 2, "no step of a plan"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--max-size", "1"], 2, "the limit size"),
-    (["--store", "{}", "--inbound", "127.0.0.1:0", "--certificate", "/none"], 1, "cannot read the certificate"),
+    (["--store", "{}", "--inbound", "127.0.0.1:0", "--certificate", "/none"], 2, "cannot read the certificate"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--hostname", "a b"], 2, "host name"), (["--store", "/dev/null/x", "--inbound", "127.0.0.1:0"], 1, "/dev/null"),
     (["--store", "/proc/nowhere", "--inbound", "127.0.0.1:0"], 1, "/proc/nowhere"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--smarthost", "127.0.0.1:25", "--smarthost-password", "/none"], 2, "cannot read the password"),
@@ -154,3 +155,32 @@ def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path)
     assert "there is no smarthost: what is submitted stays in the outbox" in errors
     assert "released on ORDERLY (COMPLETE OUTBOUND_QUEUE)" in out
     assert program.returncode == 0
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--smarthost-user", "me"], "--smarthost-user needs --smarthost HOST:PORT"),
+    (["--smarthost-timeout", "3"], "--smarthost-timeout needs --smarthost HOST:PORT"),
+    (["--lmtp"], "--lmtp needs --inbound HOST:PORT"),
+    (["--owner", "a@example.org"], "--owner needs --inbound HOST:PORT"),
+    (["--users", "none", "--certificate", "none"], "cannot read"),
+])  # fmt: skip
+def test_an_option_that_would_do_nothing_and_a_file_that_is_not_there_are_refused(words: list[str], told: str, tmp_path: Path) -> None:
+    done = subprocess.run([*SERVE, "--submission", "127.0.0.1:0", "--store", str(tmp_path / "store"), *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fsm serve: {told}")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_folder_that_is_removed_under_a_server_is_answered_no_more(tmp_path: Path) -> None:
+    with served(tmp_path / "store") as (program, told):
+        host, port = told["submission"].split(":")
+        shutil.rmtree(tmp_path / "store")
+        with smtplib.SMTP(host, int(port), timeout=120) as client, pytest.raises(smtplib.SMTPDataError) as refused:
+            client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
+        assert refused.value.smtp_code == 451
+        program.send_signal(signal.SIGTERM)
+        _, errors = program.communicate(timeout=120)
+    assert "was removed or replaced while it was open" in errors
+    assert "Traceback" not in errors
+    assert program.returncode == 75

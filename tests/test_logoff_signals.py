@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import threading
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_threads_a_step_that_comes_by_itself_is_announced_and_a_closing_under_wa
         send(TERM)
         assert said.next() == CLIMBED[0].replace("SIGTERM:", "SIGTERM, joining a closing under way:")
         store.next_step()  # as the clock does, when the time of a step is over
-        assert said.next() == CLIMBED[1].replace("SIGINT:", "its time has come:")
+        assert said.next() == CLIMBED[1].replace("SIGINT:", "time is up:")
         item.__exit__(None, None, None)
         assert ladder.outcome() is theirs.result()
     store.let_go()
@@ -252,3 +253,9 @@ def test_the_faces_say_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     asyncio.run(program())
 
 
+
+
+def test_who_forgets_the_store_is_told_that_it_comes_first() -> None:
+    wrong: Any = "NO_WAIT 20s"
+    with pytest.raises(TypeError, match=r"the store comes first, one of fsm\.logoff\.spooler or fsm\.logoff\.aio, not 'NO_WAIT 20s'"):
+        on_signals(wrong)

@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uncertain", choices=["resend", "hold"], default="resend",
                         help="what becomes of mail that may have arrived (default resend)")  # fmt: skip
     parser.add_argument("--retry", nargs=3, type=float, default=[60.0, 2.0, 3600.0],
-                        metavar=("FIRST", "FACTOR", "LONGEST"), help="(default 60 2 3600)")  # fmt: skip
+                        metavar=("FIRST", "FACTOR", "LONGEST"),
+                        help="when mail is tried again: after FIRST seconds, then FACTOR times that each time, "
+                        "LONGEST at most (default 60 2 3600)")  # fmt: skip
     parser.add_argument("--give-up", type=float, default=5.0, metavar="DAYS", help="then mail goes back (default 5)")
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-size", type=int, metavar="BYTES", help="of a message (default 33554432)")
@@ -68,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way_out.add_argument("--smarthost-ca", metavar="FILE", help="its authority (default: the system's)")
     way_out.add_argument("--smarthost-user", metavar="NAME", help="log in there")
     way_out.add_argument("--smarthost-password", metavar="FILE", help="a file with the password")
-    way_out.add_argument("--smarthost-timeout", type=float, default=60.0, metavar="SECONDS", help="(default 60)")
+    way_out.add_argument("--smarthost-timeout", type=float, metavar="SECONDS", help="for an answer (default 60)")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice: the SMTP commands, too")
 
 
@@ -92,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(config: Config) -> int:
     from fsm.logoff.signals import on_signals
+    from fsm.mail.config import ConfigError
     from fsm.mail.server import CannotServe, MailServer
 
     try:
@@ -109,6 +112,8 @@ async def _serve(config: Config) -> int:
             print(outcome, flush=True)
     except CannotServe as error:
         raise CommandError(str(error), 1) from None
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
     return 0 if outcome else TEMPFAIL
 
 
@@ -129,6 +134,12 @@ def _config(args: argparse.Namespace) -> Config:
         text = getattr(args, option)
         return None if text is None else Address.parse(text, f"--{option}", listening=listening)
 
+    way_out = [name for name in ("tls", "ca", "user", "password", "timeout")
+               if getattr(args, f"smarthost_{name}") is not None]  # fmt: skip
+    if way_out and args.smarthost is None:
+        raise ConfigError(f"--smarthost-{way_out[0]} needs --smarthost HOST:PORT")
+    if args.inbound is None and (args.lmtp or args.owner):
+        raise ConfigError(f"--{'lmtp' if args.lmtp else 'owner'} needs --inbound HOST:PORT")
     limits = {name: value for name in ("size", "sessions", "recipients", "rate", "errors", "idle")
               if (value := getattr(args, f"max_{name}")) is not None}  # fmt: skip
     there, smarthost = address("smarthost", listening=False), None
@@ -136,7 +147,8 @@ def _config(args: argparse.Namespace) -> Config:
         security: Security = args.smarthost_tls or ("none" if there.loopback else "starttls")
         password = _password(args.smarthost_password)
         ca = _path(args.smarthost_ca)
-        smarthost = Smarthost(there, security, args.smarthost_user, password, ca, args.smarthost_timeout)
+        timeout = {} if args.smarthost_timeout is None else {"timeout": args.smarthost_timeout}
+        smarthost = Smarthost(there, security, args.smarthost_user, password, ca, **timeout)
     return Config(
         folder=Path(args.store),
         inbound=address("inbound"),

@@ -9,7 +9,9 @@ Theory.
 2. Who opens sweeps first: holders that died are holders no more, what they were sending has lapsed, what they had
    queued is nobody's, and whatever is nobody's is adopted.
 3. A holder that closes does to itself what a sweep would do to it.  Being killed is therefore nothing special.
-4. A server that goes away in the middle of a commit may have made it.  The journal tells: what the transaction wrote
+4. A file that is taken away while it is open can still be written to, and nobody will ever read that: so after each
+   commit it is looked at.
+5. A server that goes away in the middle of a commit may have made it.  The journal tells: what the transaction wrote
    last is there, and then all of it has happened, or it is not.
 
 This file knows no machine; it puts the four rooms beneath it together.
@@ -26,7 +28,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-import sqlalchemy as sa
+try:
+    import sqlalchemy as sa
+except ModuleNotFoundError as missing:
+    told = "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"
+    raise ModuleNotFoundError(told, name=missing.name) from None
 
 from fsm.logoff.bell import Bell, bell_for
 from fsm.logoff.connect import address, autocommitting, engine_for, is_sqlite, named, prepared, trouble
@@ -74,6 +80,7 @@ class Database:
         self._watch: Watch | None = None
         self._left = False
         self._recent = Recent(recent)
+        self._file: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return named(self.url)
@@ -87,6 +94,7 @@ class Database:
             with trouble(self.url), engine.begin() as connection:
                 prepared(connection, self.url)
                 opening = self._enter(connection)
+            self._file = _identity(self.url)
             self._say()
         except BaseException:
             self._release()
@@ -145,6 +153,8 @@ class Database:
             if connection is not None and connection.in_transaction():  # it would not even roll back
                 self._drop(connection)
             raise
+        if self._file != _identity(self.url):
+            raise StorageError(f"{self} was removed or replaced while it was open: nothing can be kept there any more")
         self._left = transaction.left
         self._recent.keep(transaction.waiting.values())
         if transaction.comes_or_goes and self._watch is not None:
@@ -240,6 +250,15 @@ class Database:
             self._bell = None
         if engine is not None:
             engine.dispose()
+
+
+def _identity(url: sa.URL) -> tuple[int, int] | None:
+    """Which file it is; None for a server, or when there is none."""
+    try:
+        found = Path(str(url.database)).stat() if is_sqlite(url) else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found is not None else None
 
 
 class _Transaction(Outbox):

@@ -20,10 +20,14 @@ import threading
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+try:
+    from rich.console import Console, Group, RenderableType
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+except ModuleNotFoundError as missing:
+    told = "a store's display needs rich: pip install 'fsm-logoff[progress]'"
+    raise ModuleNotFoundError(told, name=missing.name) from None
 
 from fsm.logoff.chart import BLOCKED, DRAINING, OPEN, RELEASED
 from fsm.logoff.face import Face

@@ -16,8 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
-from prometheus_client.registry import Collector
+try:
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as missing:
+    told = "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"
+    raise ModuleNotFoundError(told, name=missing.name) from None
 
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.face import Face

@@ -85,7 +85,11 @@ def on_signals(
     chosen = Plan.parse(plan) if isinstance(plan, str) else plan
     if isinstance(store, spooler.Store):
         return Ladder(store, chosen, signals, say or _to_stderr)
-    return LoopLadder(store, chosen, signals, say or _to_stderr)
+    from fsm.logoff import aio
+
+    if isinstance(store, aio.Store):
+        return LoopLadder(store, chosen, signals, say or _to_stderr)
+    raise TypeError(f"the store comes first, one of fsm.logoff.spooler or fsm.logoff.aio, not {store!r}")
 
 
 class _Ladder:
@@ -139,7 +143,7 @@ class _Ladder:
 
     def _do(self, note: _Note) -> None:
         if note is None:
-            self._show("its time has come")
+            self._show("time is up")
         elif not isinstance(note, int):
             self._say(str(note))
             self._ended.set_result(note)

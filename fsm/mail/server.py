@@ -63,7 +63,9 @@ class CannotServe(Exception):
 
 
 class MailServer:
-    """A mail server over `config`.  `async with` opens it (CannotServe), and closes it by its plan if nobody has.
+    """A mail server over `config`.  `async with` opens it, and closes it by its plan if nobody has.
+
+    CannotServe when it cannot be opened, ConfigError when a file that the settings name is not what it should be.
 
     `addresses` are where it really listens, by port name; `store` is its store and `inbox` its inbox.
     """
@@ -87,7 +89,7 @@ class MailServer:
         async with AsyncExitStack() as opened:
             try:
                 await self._open(opened)
-            except (ConfigError, InboxError, StorageError) as error:
+            except (InboxError, StorageError) as error:
                 raise CannotServe(str(error)) from error
             except OSError as error:
                 told = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
@@ -99,6 +101,8 @@ class MailServer:
         config, self._asked = self.config, asyncio.Event()
         tls, users = config.tls, config.users
         context = config.smarthost.context() if config.smarthost is not None else None
+        if config.folder.exists() and not config.folder.is_dir():
+            raise ConfigError(f"{config.folder} is a file, and a store is a folder; name another")
         config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.inbox = Inbox(config.folder / "inbox")
         executor = self._executor = ThreadPoolExecutor(8, "fsm mail")

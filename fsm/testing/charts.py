@@ -21,7 +21,11 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Final, TypeAlias
 
-from hypothesis import strategies as st
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError as missing:
+    told = "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"
+    raise ModuleNotFoundError(told, name=missing.name) from None
 
 from fsm.chart import Chart
 from fsm.condition import Value

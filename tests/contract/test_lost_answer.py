@@ -16,6 +16,7 @@ from tests.contract.conftest import Place, Server
 from tests.contract.proxy import Proxy, When
 from tests.contract.test_attacked import agree
 
+
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
     proxy = Proxy(server.folder)

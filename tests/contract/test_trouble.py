@@ -312,3 +312,20 @@ def test_a_place_that_is_none(where: str, means: str) -> None:
 def test_a_url_may_name_a_file_and_a_driver_may_be_left_out(tmp_path: Path) -> None:
     assert str(Database(f"sqlite:///{tmp_path}/store.db")) == f"{tmp_path}/store.db"
     assert str(Database("postgresql://me:secret@host/name")) == "postgresql+psycopg://me:***@host/name"
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_taken_away_while_it_is_open(file: Place, replaced: bool) -> None:
+    """What is written there nobody will ever read, so it is not said to be kept."""
+    storage = file.new()
+    storage.open()
+    submitted(storage)
+    for path in Path(file.where).parent.glob("store.db*"):
+        path.unlink()
+    if replaced:
+        Path(file.where).touch()
+    with pytest.raises(StorageError, match="was removed or replaced while it was open"):
+        submitted(storage)
+    storage.close()
+    with closing(sqlite3.connect(file.where)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,), "nothing was written to the other"

@@ -1,0 +1,30 @@
+"""A part whose library is not installed says which extra brings it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PARTS = [
+    ("fsm.logoff.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
+    ("fsm.logoff.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
+    ("fsm.logoff.display", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
+    ("fsm.testing.charts", "hypothesis", "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"),
+]
+
+
+@pytest.mark.parametrize(("part", "library", "told"), PARTS, ids=[part for part, *_ in PARTS])
+def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(part: str, library: str, told: str) -> None:
+    script = f"""
+import sys
+sys.modules[{library!r}] = None
+try:
+    import {part}
+except ModuleNotFoundError as error:
+    print(error.name, error, error.__cause__ or error.__suppress_context__, sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    name, sentence, quiet = done.stdout.strip().split("|")
+    assert (name.partition(".")[0], sentence, quiet) == (library, told, "True")
