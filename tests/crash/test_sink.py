@@ -84,7 +84,7 @@ def test_it_hangs_at_every_connection_and_the_server_is_killed(tmp_path: Path) -
         sink = scene.sink
         sink.script["dot"] = HANG_KEPT
         async with await scene.serve() as served:
-            attempts = [await scene.accepted(served, "submission") for _ in range(10)]
+            attempts = [await scene.accepted(served, "submission") for _ in range(16)]
             await sink.until(4)
             served.kill()
             assert await served.ended() == -9
@@ -94,10 +94,10 @@ def test_it_hangs_at_every_connection_and_the_server_is_killed(tmp_path: Path) -
         del sink.script["dot"]
         async with await scene.serve() as served:
             await asyncio.gather(*(sink.arrived(one) for one in attempts))
-            await sink.until(14)
+            await sink.until(20)
             await scene.finish(served)
         account = scene.account()
-        assert account.counts["twice"] == 4 <= account.counts["uncertain"] < 10, str(account)
-        assert [scene.copies(one) for one in attempts] == [2] * 4 + [1] * 6
+        assert account.counts["twice"] == 4 <= account.counts["uncertain"] <= 12, str(account)
+        assert [scene.copies(one) for one in attempts] == [2] * 4 + [1] * 12
 
     play(tmp_path, act)
