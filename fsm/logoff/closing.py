@@ -43,6 +43,8 @@ class Closer:
         self._core = core
         self._plan: Plan | None = None
         self._place = -1
+        self._turn = 0
+        """Counts the steps that were taken, of all plans: a timer or an answer of an earlier one means nothing now."""
         self._steps: list[str] = []
         self._began = self._until = 0.0
         self._timer: Timer | None = None
@@ -120,48 +122,49 @@ class Closer:
             self._take(self._plan.steps[self._place])
 
     def _take(self, step: PlanStep) -> None:
-        core, place = self._core, self._place
+        self._turn += 1
+        core, turn = self._core, self._turn
         self._until = core.clock.monotonic() + step.seconds
-        self._timer = core.clock.call_later(step.seconds, lambda: self._time_over(place))
+        self._timer = core.clock.call_later(step.seconds, lambda: self._time_over(turn))
         log.info("%s: %s", core.name, step)
         self._unanswered = step.act != "notice" and not core.session.complete
         if self._unanswered:
-            self._ask(step, place)
+            self._ask(step, turn)
         self._stop(step)
         core.tell()
 
-    def _ask(self, step: PlanStep, place: int) -> None:
+    def _ask(self, step: PlanStep, turn: int) -> None:
         flag = step.act if isinstance(step.act, Logoff) else Logoff.ORDERLY
-        self._core.ask(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._asked(done, place))
+        self._core.ask(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._asked(done, turn))
 
-    def _ask_again(self, step: PlanStep, place: int) -> None:
+    def _ask_again(self, step: PlanStep, turn: int) -> None:
         with self._core.lock:
-            if place == self._place and step is self.step and not self._core.session.complete:
+            if turn == self._turn and step is self.step and not self._core.session.complete:
                 self._unanswered = True
-                self._ask(step, place)
+                self._ask(step, turn)
 
     def _stop(self, step: PlanStep | None) -> None:
         if step is not None and step.act == "cancel":
             self._core.stop(list(self._core.items.values()), "the store closes and its time is over")
 
-    def _asked(self, done: Future[Outcome], place: int) -> None:
+    def _asked(self, done: Future[Outcome], turn: int) -> None:
         with self._core.lock:
             if failed := (error := done.exception()) is not None and not self._core.session.complete:
                 told = f"could not ask: {error}"
                 if told not in self._steps[-1:]:
                     self._steps.append(told)
                 log.error("%s: could not ask for the logoff: %s", self._core.name, error)
-            if place == self._place and (step := self.step) is not None:
+            if turn == self._turn and (step := self.step) is not None:
                 self._unanswered = False
                 self._stop(step)  # also what had been claimed before, and began meanwhile
                 if self._core.clock.monotonic() >= self._until:
-                    self._time_over(place)
+                    self._time_over(turn)
                 elif failed:
-                    self._core.clock.call_later(AGAIN, lambda: self._ask_again(step, place))
+                    self._core.clock.call_later(AGAIN, lambda: self._ask_again(step, turn))
 
-    def _time_over(self, place: int) -> None:
+    def _time_over(self, turn: int) -> None:
         with self._core.lock:
-            if self._plan is not None and place == self._place and not self._unanswered:
+            if self._plan is not None and turn == self._turn and not self._unanswered:
                 self.next_step()
 
     def _told(self) -> None:

@@ -340,6 +340,22 @@ def test_a_plan_skipped_to_its_end_tells_how_it_stands_after_all_its_steps(share
         assert [blocker.peer for blocker in told.blockers] == ["10.0.0.7"]
 
 
+def test_the_clock_of_an_earlier_plan_ends_no_step_of_the_next() -> None:
+    clock = SimulatedClock()
+    store = Store(clock=clock)
+    store.inbound().__enter__()
+    first = store._closer.close("ORDERLY 30s")
+    late = store._closer._turn
+    clock.advance(30)
+    assert not first.result(MOST)
+    second = store._closer.close("ORDERLY 30s")
+    store._closer._time_over(late)  # its timer was about to call when the plan ended
+    assert not second.done()
+    clock.advance(30)
+    assert second.result(MOST).steps[-1].startswith("ORDERLY 30s: draining after 30.0 s")
+    store.let_go()
+
+
 def test_letting_go_ends_a_closing_under_way() -> None:
     clock = SimulatedClock()
     store = Store(clock=clock)
