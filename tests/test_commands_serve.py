@@ -173,7 +173,7 @@ def test_an_option_that_would_do_nothing_and_a_file_that_is_not_there_are_refuse
 
 
 def test_a_folder_that_is_removed_under_a_server_is_answered_no_more(tmp_path: Path) -> None:
-    with served(tmp_path / "store") as (program, told):
+    with served(tmp_path / "store", "--plan", "ORDERLY 1s") as (program, told):
         host, port = told["submission"].split(":")
         shutil.rmtree(tmp_path / "store")
         with smtplib.SMTP(host, int(port), timeout=120) as client, pytest.raises(smtplib.SMTPDataError) as refused:
