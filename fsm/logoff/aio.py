@@ -126,7 +126,7 @@ class Store(Face):
 
         item: Item | None = None
         try:
-            while (item := await self._wait(self._core.next_item(new), self._abandoned)) is not None:
+            while (item := await self._wait(self._core.next_item(new), self._abandoned, turn=True)) is not None:
                 assert isinstance(item, InFlight)
                 yield item
         finally:
@@ -186,9 +186,19 @@ class Store(Face):
             version = self._closer.version
             yield self._closer.progress()
 
-    async def _wait(self, future: Future[T], undo: Callable[[T], object] | None = None, *, shielded: bool = False) -> T:
-        """Wait for it here.  When this task is cancelled it does not happen, or is undone when it has; or goes on."""
-        if future.done():
+    async def _wait(
+        self,
+        future: Future[T],
+        undo: Callable[[T], object] | None = None,
+        *,
+        shielded: bool = False,
+        turn: bool = False,
+    ) -> T:
+        """Wait for it here.  When this task is cancelled it does not happen, or is undone when it has; or goes on.
+
+        With `turn` those who were answered before go on before, also when the answer is there already.
+        """
+        if future.done() and not turn:
             return future.result()
         woken: asyncio.Future[None] = self._loop.create_future()
         future.add_done_callback(lambda _: self._wake(woken))

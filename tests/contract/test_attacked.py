@@ -229,6 +229,34 @@ def test_a_time_that_is_none_is_refused_where_it_is_said(after: float) -> None:
     store.let_go()
 
 
+def test_who_is_given_a_later_message_does_not_overtake_who_was_given_an_earlier_one(file: Place) -> None:
+    async def case() -> None:
+        store, began = aio.Store(file.new()), []
+
+        async def work(name: str) -> None:
+            async for item in store.outgoing():
+                began.append((name, item.id))
+                async with item:
+                    return
+
+        ask = store._core.next_item
+
+        def answered(new: Any) -> Any:
+            future = ask(new)
+            future.result(MOST)  # before it is looked whether it is there
+            return future
+
+        first = asyncio.create_task(work("first"))
+        await asyncio.sleep(0)
+        ids = [store._core.submit(b"x", "", ()).result(MOST) for _ in range(2)]  # the loop stands still meanwhile
+        store._core.next_item = answered  # type: ignore[method-assign]
+        await asyncio.gather(first, asyncio.create_task(work("second")))
+        assert began == [("first", ids[0]), ("second", ids[1])]
+        store.let_go()
+
+    awaited(case())
+
+
 def test_an_item_that_was_given_back_cannot_be_sent_as_well(shared: Callable[..., Store]) -> None:
     store = shared()
     store.submit(b"x")

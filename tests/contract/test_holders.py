@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,11 @@ class Heard:
 
 
 @pytest.fixture(autouse=True)
-def bells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path / "fsm"
+def bells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the test's own, with a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="fsm-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder, "fsm")
 
 
 def peers(storage: Any) -> list[str]:
