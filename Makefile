@@ -25,7 +25,7 @@ types: .venv/ready
 	$(BIN)/mypy
 
 tests: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 soak: .venv/ready  # other seeds each time; FSM_SEED=n begins at a seed
 	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest tests/crash
