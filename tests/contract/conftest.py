@@ -145,8 +145,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place.end()
 
 
-@pytest.fixture(params=["sqlite", "sqlite, all read", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    place = place_of(request.param, request, tmp_path)
+    yield place
+    place.end()
+
+
+@pytest.fixture(params=["sqlite", "sqlite, all read", "postgresql"])
+def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Also one that keeps nothing in memory: for what is asked of messages."""
     place = place_of(request.param, request, tmp_path)
     yield place
     place.end()

@@ -305,10 +305,10 @@ class Holders:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_on_a_message_in_each_place(database: Place, method: str) -> None:
+def test_each_method_on_a_message_in_each_place(every_database: Place, method: str) -> None:
     """A method that finds a message not as it must be leaves it alone: the whole product."""
     arguments, more = METHODS[method]
-    with Holders(database, "mt") as both:
+    with Holders(every_database, "mt") as both:
         for at in PLACES:  # what was there before stays, and the model knows what becomes of that as well
             one = replace(A, id=new_id())
             state, _, whose = at.partition(" ")
