@@ -3,7 +3,8 @@
 Theory.
 1. An address of the usual kind, between angle brackets, needs no parser of mail headers; any other goes to the parser.
 2. Silence is measured by one timer that looks at the clock when it ends, not by a new timer for each command.
-3. Content is read in the pieces in which it comes (`content.py`), not line by line.
+3. Content is read in the pieces in which it comes (`content.py`), not line by line.  The reader, which keeps a
+   command short, may hold more of it before the connection is made to wait.
 
 This file knows no store.
 """
@@ -25,6 +26,8 @@ __all__ = ["QuickSMTP"]
 
 ALL: Final = 1 << 30
 """More than a reader ever holds: it is emptied."""
+HOLDS: Final = 64 * 1024
+"""Octets of content in the reader; at twice as many the connection waits."""
 
 
 class QuickSMTP(SMTP):
@@ -36,13 +39,18 @@ class QuickSMTP(SMTP):
     async def receive(self) -> None:
         """Ask for the content, take it, and answer what the DATA hook says (or why it cannot be taken)."""
         await self.push("354 End data with <CR><LF>.<CR><LF>")
-        content = Content(self.data_size_limit or ALL)
-        while not content.complete:
-            piece = await self._reader.read(ALL)
-            if not piece:  # the client is gone: what aiosmtpd does then
-                raise asyncio.CancelledError
-            if rest := content.feed(piece):
-                self._reader.feed_data(rest)  # it is empty
+        reader, content = self._reader, Content(self.data_size_limit or ALL)
+        limit = reader._limit  # type: ignore[attr-defined]
+        reader._limit = HOLDS  # type: ignore[attr-defined]
+        try:
+            while not content.complete:
+                piece = await reader.read(ALL)
+                if not piece:  # the client is gone: what aiosmtpd does then
+                    raise asyncio.CancelledError
+                if rest := content.feed(piece):
+                    reader.feed_data(rest)  # it is empty
+        finally:
+            reader._limit = limit  # type: ignore[attr-defined]
         status = content.refused
         if status is None:
             assert self.envelope is not None
