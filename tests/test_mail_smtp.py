@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -164,14 +165,15 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_stored_changes_noth
 def test_a_client_that_is_cut_off_while_its_message_is_being_submitted_changes_nothing(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(tmp_path) as server:
-            submitting, may, submit = asyncio.Event(), asyncio.Event(), server.store.submit
+            submitting, may, core = asyncio.Event(), threading.Event(), server.store._core
+            core.desk.ask(lambda _: may.wait(60))  # nothing is decided before it may
+            ask = core.submit
 
-            async def slowly(content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+            def submit(content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
                 submitting.set()
-                await may.wait()
-                return await submit(content, sender, recipients)
+                return ask(content, sender, recipients)
 
-            server.store.submit = slowly  # type: ignore[method-assign]
+            core.submit = submit  # type: ignore[method-assign]
             client = await Client.at(server.addresses["submission"])
             await client.begin()
             (session,) = server._ports[1].sessions

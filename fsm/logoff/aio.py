@@ -133,13 +133,16 @@ class Store(Face):
             if item is not None and not item.entered:
                 self._core.abandon(item)
 
-    async def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+    async def submit(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
+    ) -> str:
         """Put a message into the queue; its id.  It is durable when this returns (with a durable storage).
 
         Closing when the store takes nothing new in; StorageError when it cannot be kept.  Nothing has changed then.
-        A task cancelled meanwhile cannot know: the message is in the queue, or never was.
+        A task cancelled meanwhile cannot know: the message is in the queue, or never was; `shielded` it is submitted
+        all the same.
         """
-        return await self._wait(self._core.submit(content, sender, recipients))
+        return await self._wait(self._core.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back.

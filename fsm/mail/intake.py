@@ -1,8 +1,8 @@
 """Taking one message in at a port, from the moment the client may send it until it is durable and can be answered 250.
 
 Theory.
-1. An intake is a task of its own.  The client's connection may go at any moment; what was begun ends by itself, and
-   what has arrived whole is stored whole.
+1. The client's connection may go at any moment; what was begun ends by itself (an inbound message is a task of its
+   own, a submission is in the store's hands), and what has arrived whole is stored whole.
 2. An inbound message is an item of the store from DATA on.  Its client hangs up before the final dot: the item
    fails. The plan stops it: the client is told 421.  After the final dot nothing stops it.
 3. A submission is nothing to the store until its final dot has come; then it is submitted, and that is durable or
@@ -99,19 +99,15 @@ class Submission:
         """None: nothing is decided before the message is there."""
         return None
 
-    async def finish(self, content: bytes) -> str:
-        """Submit it; the reply once that is durable."""
-        self.committed = True
-        return await asyncio.shield(self._shared.spawn(self._submit(content)))
-
     def hang_up(self) -> None:
         """Nothing had begun."""
 
-    async def _submit(self, content: bytes) -> str:
-        envelope = self._envelope
+    async def finish(self, content: bytes) -> str:
+        """Submit it; the reply once that is durable.  Being cancelled here stops nothing."""
+        self.committed, envelope = True, self._envelope
         try:
             whole = envelope.passage.received(time.time()) + content
-            id = await self._shared.store.submit(whole, envelope.sender, envelope.recipients)
+            id = await self._shared.store.submit(whole, envelope.sender, envelope.recipients, shielded=True)
         except Closing as closing:
             return closing.smtp
         except StorageError as error:

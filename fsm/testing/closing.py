@@ -258,9 +258,11 @@ class _Threads(_Noting, spooler.Store):
 
 
 class _Tasks(_Noting, aio.Store):
-    async def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+    async def submit(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
+    ) -> str:
         try:
-            id = await super().submit(content, sender, recipients)
+            id = await super().submit(content, sender, recipients, shielded=shielded)
         except Closing as error:
             self._book.refused(error, content)
             raise
