@@ -218,6 +218,7 @@ class Core:
                 self.company.meet(draft)
                 if not session.peers:  # the last one here; what others have just left is to be honoured as well
                     self.company.take_over(draft)
+                    self.company.reconcile(draft)  # who was taken for dead takes over what it counts already
             ready, deferred = session.ready, session.deferred
             draft.fire(event)
             if deferred and session.ready == ready + deferred:  # PURGE's flush

@@ -219,3 +219,30 @@ def test_the_mail_of_the_last_time_is_there_the_next_time(database: Place) -> No
         again.let_go()
 
     run(case())
+
+
+def test_who_was_taken_for_dead_counts_what_it_takes_over_again_once(database: Place) -> None:
+    """Its messages became a peer's, and then nobody's, before it heard of anything."""
+    time = 1000.0
+
+    def clock() -> float:
+        return time
+
+    async def case() -> None:
+        nonlocal time
+        store = Store(database.new(host="a", clock=clock))
+        ids = [await store.submit(b"%d" % n) for n in range(3)]
+        store._core.company._looking = True  # it is just about to look around
+        peer = database.new(host="b", clock=clock)
+        time = 2000.0
+        assert list(peer.open().share.ready) == ids
+        peer.close()
+        sent: list[bytes] = []
+        await store.logoff(Logoff.NO_WAIT)
+        assert (store.session.ready, len(store._core.holding.ready)) == (3, 3)
+        await send_all(store, sent)
+        assert sent == [b"0", b"1", b"2"]
+        assert store.state == "released"
+        store.let_go()
+
+    run(case())
