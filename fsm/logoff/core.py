@@ -137,6 +137,11 @@ class Core:
         self.items[item.id] = item
         return item
 
+    def leave(self, item: Item) -> None:
+        """It is in flight no longer."""
+        if self.items.get(item.id) is item:  # who was taken for dead may have the same message in flight again
+            del self.items[item.id]
+
     def abandon(self, item: Item) -> None:
         """Nobody entered the block of an item that has begun."""
         with self.lock:

@@ -90,7 +90,7 @@ class Endings:
 
     def _ended(self, item: Item, ending: Ending, way: str) -> None:
         core = self._core
-        core.items.pop(item.id, None)
+        core.leave(item)
         item.unrecorded = None
         core.counters[COUNTED.get(way, way)] += 1
         core.aside += way == "hold" or (way == "failed" and not ending.reported)
@@ -120,7 +120,7 @@ class Endings:
                 core.clock.call_later(AGAIN, self._once_more)
 
     def _too_late(self, item: Item) -> None:
-        self._core.items.pop(item.id, None)
+        self._core.leave(item)
         log.warning("%s: %s ended after the store was let go; whether it arrived is uncertain", self._core.name,
         item.id)
 

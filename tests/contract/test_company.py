@@ -246,3 +246,35 @@ def test_who_was_taken_for_dead_counts_what_it_takes_over_again_once(database: P
         store.let_go()
 
     run(case())
+
+
+def test_a_message_in_flight_twice_since_its_process_was_taken_for_dead_is_in_the_way_until_both_end(database: Place) -> None:
+    time = 1000.0
+
+    def clock() -> float:
+        return time
+
+    async def case() -> None:
+        nonlocal time
+        store = Store(database.new(host="a", clock=clock))
+        (id,) = [await store.submit(b"x")]
+        (first, second) = [aiter(store.outgoing()) for _ in range(2)]
+        async with await anext(first) as item:
+            peer = database.new(host="b", clock=clock)
+            time = 2000.0
+            assert list(peer.open().share.ready) == [id]
+            peer.close()
+            store._core.company.look()  # as at its next renewal
+            again = await anext(second)
+            assert (again.id, again.message.attempts, again.message.uncertain) == (id, 2, 1)
+            await again.__aenter__()
+            assert item.message.attempts == 1
+        assert [blocker.id for blocker in store.blockers()] == [id]
+        assert store.session.outbound == 1
+        await again.__aexit__(None, None, None)
+        assert store.blockers() == ()
+        assert await store.messages() == []
+        assert await store.close("QUIET 10s")
+        store.let_go()
+
+    run(case())
