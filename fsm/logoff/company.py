@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -92,7 +93,10 @@ class Company:
         self._core.peers = now
 
     def reconcile(self, draft: Draft, why: str = "taken by a peer", counted: str = "taken_by_peers") -> None:
-        """What the session counts and is no longer in our share of the queue is gone, for this reason."""
+        """What the session counts and is no longer in our share of the queue is gone, for this reason.
+
+        What is ready and not counted was submitted when nobody could tell whether it was kept.
+        """
         core, share, session = self._core, draft.tx.share(), draft.session
         ready, deferred = session.ready - len(share.ready), session.deferred - len(share.deferred)
         # the deferred first: with the last of the ready a drain ends, and nothing may follow
@@ -100,5 +104,10 @@ class Company:
             for _ in range(times):
                 draft.fire(event, why=why)
                 draft.then.append(lambda: core.counters.update({counted: 1}))
-        if ready > 0 or deferred > 0:
-            draft.then.append(lambda: core.holding.become(share))
+        if ready < 0 and session.may("submit"):
+            for _ in range(-ready):
+                draft.fire("submit", why="it had been kept, which nobody could tell then")
+        elif ready < 0:  # it stays for the next time
+            counts = core.holding.ready.union(draft.queued)
+            share = replace(share, ready=tuple(id for id in share.ready if id in counts))
+        draft.then.append(lambda: core.holding.become(share))

@@ -32,7 +32,7 @@ from fsm.logoff.message import Message, new_id
 from fsm.logoff.outcome import Outcome
 from fsm.logoff.outgoing import Outgoing
 from fsm.logoff.session import StoreSession
-from fsm.logoff.storage import Opening, Peer, Policy, Storage
+from fsm.logoff.storage import Opening, Peer, Policy, Storage, StorageError
 from fsm.verdict import Refused
 
 __all__ = ["COUNTERS", "Core"]
@@ -40,6 +40,8 @@ __all__ = ["COUNTERS", "Core"]
 log: Final = logging.getLogger("fsm.logoff")
 
 T = TypeVar("T")
+AGAIN: Final = 1.0
+"""Seconds until it is looked what is there, when that could not be told."""
 COUNTERS: Final = (
     "submitted", "sent", "deferred", "failed", "uncertain", "held", "withdrawn", "received", "refused_inbound",
     "refused_new", "stopped", "lapsed", "taken_by_peers", "taken_over",
@@ -105,7 +107,7 @@ class Core:
         threaded = storage.durable if thread is None else thread
         self.desk = Desk(
             self.session, storage, self.holder, lock=self.lock, changed=self.changed,
-            last=self.outgoing.claim, missed=self.outgoing.missed, thread=threaded,
+            last=self.outgoing.claim, missed=self._missed, thread=threaded,
         )  # fmt: skip
         storage.watch(self.company.look)
 
@@ -286,6 +288,22 @@ class Core:
                 self.storage.ring()  # a message waits: perhaps a peer has hands free
             self._rings = False
             self.tell()
+
+    def _missed(self, error: BaseException) -> None:
+        """A batch could not be kept; or it may have been, and then it is looked what is there."""
+        self.outgoing.missed(error)
+        if not getattr(error, "certain", True):
+            self.clock.call_later(AGAIN, self._look_what_is_there)
+
+    def _look_what_is_there(self) -> None:
+        if self.closed:
+            return
+        self.company.look()
+        try:
+            self.aside = len(self.storage.messages("held", "failed"))
+        except StorageError as error:
+            log.warning("%s: what is put aside cannot be counted: %s", self.name, error)
+            self.clock.call_later(AGAIN, self._look_what_is_there)
 
     def tell(self) -> None:
         """Tell those who follow that something changed."""

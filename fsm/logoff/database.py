@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -81,6 +81,8 @@ class Database:
         self._left = False
         self._recent = Recent(recent)
         self._file: tuple[int, int] | None = None
+        self._unsure: tuple[str, ...] = ()
+        """What was claimed in transactions of which nobody knows whether they were committed."""
 
     def __str__(self) -> str:
         return named(self.url)
@@ -134,27 +136,29 @@ class Database:
         StorageError that is not `certain` when the server was lost at the end and is not back within `patience`.
         """
         connection = None
+        self._must_be_in_place(certain=True)
         try:
             with trouble(self.url):
-                connection, written = self._writer(), None
+                connection, ended = self._writer(), False
                 try:
                     with connection.begin():
                         transaction = _Transaction(self, connection)
+                        transaction.give_back(self._unsure)
                         yield transaction
                         transaction.finish()
-                        written = transaction.ledger.last
+                        ended = True
                 except sa.exc.DBAPIError as error:
-                    if written is None or not error.connection_invalidated or is_sqlite(self.url):
+                    if not ended or not error.connection_invalidated or is_sqlite(self.url):
                         raise
                     self._drop(connection)
-                    if not self._happened(written):
+                    if not self._happened(transaction):
                         raise
         except BaseException:
             if connection is not None and connection.in_transaction():  # it would not even roll back
                 self._drop(connection)
             raise
-        if self._file != _identity(self.url):
-            raise StorageError(f"{self} was removed or replaced while it was open: nothing can be kept there any more")
+        self._unsure = ()
+        self._must_be_in_place(certain=False)
         self._left = transaction.left
         self._recent.keep(transaction.waiting.values())
         if transaction.comes_or_goes and self._watch is not None:
@@ -167,19 +171,29 @@ class Database:
             connection.invalidate()
             connection.close()
 
-    def _happened(self, entry: Mapping[str, str]) -> bool:
-        """Whether a commit whose answer was lost has been made, by the last entry that it wrote."""
+    def _must_be_in_place(self, *, certain: bool) -> None:
+        if self._file is not None and self._file != _identity(self.url, self._file):
+            told = f"{self} was removed or replaced while it was open: nothing can be kept there any more"
+            raise StorageError(told, certain=certain)
+
+    def _happened(self, transaction: _Transaction) -> bool:
+        """Whether a commit whose answer was lost has been made, by the last entry that it wrote.
+
+        When nobody can be asked, what it claimed is given back by the next transaction.
+        """
         assert self._engine is not None
         until = time.monotonic() + self._patience
-        while True:
+        while (entry := transaction.ledger.last) is not None:
             try:
                 with self._engine.begin() as connection:
                     return is_written(connection, entry)
-            except sa.exc.DBAPIError as error:
+            except sa.exc.SQLAlchemyError:
                 if time.monotonic() >= until:
-                    why = f"{self} was lost while it kept a change, and is not back: it may have kept it"
-                    raise StorageError(why, busy=True, certain=False) from error
+                    break
             time.sleep(PAUSE)
+        self._unsure = (*self._unsure, *transaction.claimed)
+        why = f"{self} was lost while it kept a change, and is not back: it may have kept it"
+        raise StorageError(why, busy=True, certain=False)
 
     def _writer(self) -> sa.Connection:
         if self._engine is None:
@@ -252,12 +266,14 @@ class Database:
             engine.dispose()
 
 
-def _identity(url: sa.URL) -> tuple[int, int] | None:
-    """Which file it is; None for a server, or when there is none."""
+def _identity(url: sa.URL, known: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """Which file it is; None for a server, or when there is none; `known` when it cannot be looked at."""
     try:
         found = Path(str(url.database)).stat() if is_sqlite(url) else None
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return known
     return (found.st_dev, found.st_ino) if found is not None else None
 
 

@@ -101,11 +101,15 @@ class Desk:
         changed: Callable[[], object],
         thread: bool,
         last: Callable[[Draft], object] = lambda _: None,
-        missed: Callable[[Exception], object] = lambda _: None,
+        missed: Callable[[BaseException], object] = lambda _: None,
     ) -> None:
-        """`changed` is called after each batch, `last` at its end; `missed` when what `last` did was not committed."""
+        """`changed` is called after each batch, `last` at its end.
+
+        `missed` when what `last` did was not committed, or when nobody knows whether something was.
+        """
         self._session, self._storage, self._name = session, storage, name
         self._lock, self._changed, self._last, self._missed = lock, changed, last, missed
+        self._session_name, self._sessions = name, 1
         self._scribe = Scribe(LOGOFF, name)
         self._seq = 0
         self._closed = self._begun = self._started = False
@@ -181,6 +185,8 @@ class Desk:
             self._commit([*tasks, last])
         except Exception as error:  # the transaction: nothing of it has happened
             told = _as_storage(error)
+            if not getattr(told, "certain", True):
+                self._begin_anew()
             for task in (*tasks, last):
                 if self._begun and getattr(told, "certain", True):
                     self._alone(task)
@@ -188,8 +194,9 @@ class Desk:
                     task.error, task.draft = told, None
         else:
             self._step([*tasks, last])
-        if isinstance(last.error, Exception):
-            self._missed(last.error)
+        errors = [task.error for task in (last, *tasks) if isinstance(task.error, StorageError)]
+        if missed := next((error for error in errors if not error.certain), last.error):
+            self._missed(missed)
         self._finish(tasks)
 
     def _alone(self, task: _Task[Any]) -> None:
@@ -198,7 +205,15 @@ class Desk:
             self._commit([task])
         except Exception as error:
             task.error, task.draft = _as_storage(error), None
+            if not getattr(task.error, "certain", True):
+                self._begin_anew()
         self._step([task])
+
+    def _begin_anew(self) -> None:
+        """The journal may have entries of steps that were not taken: from here on it is another session's."""
+        self._sessions += 1
+        self._session_name = f"{self._name}-{self._sessions}"
+        self._scribe, self._seq, self._started = Scribe(LOGOFF, self._session_name), 0, False
 
     def _commit(self, tasks: list[_Task[Any]]) -> None:
         here, seq, queued = self._session.configuration, self._seq, list[str]()
@@ -206,7 +221,8 @@ class Desk:
         with self._storage.transaction() as tx:
             self._begun = True
             if not self._started:
-                tx.begin(self._name, ENCODE(header(LOGOFF)), ENCODE(start(LOGOFF, self._name, here)))
+                name = self._session_name
+                tx.begin(name, ENCODE(header(LOGOFF)), ENCODE(start(LOGOFF, name, here)))
             for task in tasks:
                 draft = Draft(session, tx, queued)
                 try:
@@ -219,7 +235,7 @@ class Desk:
                     continue
                 for event, before, after, flags, more in draft.told:
                     seq, here = seq + 1, after
-                    tx.record(self._name, self._scribe.line(seq, event, before, after, flags, more))
+                    tx.record(self._session_name, self._scribe.line(seq, event, before, after, flags, more))
                 task.draft = draft
         self._seq, self._started = seq, True
 

@@ -81,8 +81,13 @@ DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="def
 ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
     **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
 )  # fmt: skip
-CLAIM_KNOWN: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN)
-CLAIM: Final = CLAIM_KNOWN.returning(*TOLD)
+CLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN).returning(*TOLD)
+CLAIM_KNOWN: Final = sa.update(MESSAGES).where(
+    *MINE, MESSAGES.c.state == "ready", MESSAGES.c.attempts == 0
+).values(**BEGUN)
+UNCLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed").values(
+    state="ready", attempts=MESSAGES.c.attempts - 1
+)
 CLAIMED: Final = sa.select(MESSAGES.c.id).where(*MINE, MESSAGES.c.state == "claimed")
 OLDEST: Final = (
     sa.select(MESSAGES.c.id)
@@ -132,6 +137,8 @@ class Outbox:
         self.connection, self.left = connection, left
         self.waiting: dict[str, Message] = {}
         """What was submitted in this transaction, is written, and waits."""
+        self.claimed: list[str] = []
+        """What was claimed in this transaction."""
         self._recent = recent
         self._number, self._me = number, me
         self._collected: dict[sa.Executable, list[dict[str, object]]] = {}
@@ -215,7 +222,13 @@ class Outbox:
             found |= {one.id: one for one in self._with_contents(list(self._each(CLAIM, read)))}
         if known:
             found |= self._claim_known(known)
+        self.claimed += found
         return [one for id in dict.fromkeys(ids) if (one := found.get(id)) is not None]
+
+    def give_back(self, ids: Sequence[str]) -> None:
+        """What of these we have claimed is ready again, as if it had not been claimed."""
+        for begin in range(0, len(ids), MOST):
+            execute(self.connection, UNCLAIM, [{"ids": list(ids[begin : begin + MOST]), "me": self._me}])
 
     def _begin(self, message: Message, row: dict[str, object]) -> Message:
         begun = _begun(message)
@@ -238,12 +251,15 @@ class Outbox:
     def take(self, limit: int) -> list[Message]:
         """See `Transaction`."""
         taken = self._with_contents(sorted(self._rows(TAKE, limit=limit)))
-        self._forget(*(message.id for message in taken))
+        ids = [message.id for message in taken]
+        self._forget(*ids)
+        self.claimed += ids
         return taken
 
     def ready(self, ids: Sequence[str]) -> list[str]:
         """See `Transaction`."""
         found = {id for (id,) in self._each(DUE, ids)}
+        self._forget(*found)
         return [id for id in dict.fromkeys(ids) if id in found]
 
     def withdraw(self, id: str) -> str | None:
@@ -264,12 +280,15 @@ class Outbox:
     def resume(self, id: str) -> bool:
         """See `Transaction`."""
         self.flush()
+        self._forget(id)
         bound = {"one": id, "number": self._number, "then": self._owner}
         return self.connection.execute(RESUME, bound).rowcount > 0
 
     def share(self) -> Share:
         """See `Transaction`."""
-        return _share(self._rows(COUNTED))
+        share = _share(self._rows(COUNTED))
+        self._recent.only(share.ready)  # the others are no longer ours
+        return share
 
     def adopt(self) -> Share:
         """See `Transaction`."""

@@ -107,9 +107,14 @@ class Outgoing:
             found += taken
             if taken:
                 draft.then.append(lambda: core.counters.update(taken_over=len(taken)))
+                draft.then.append(self.look_again)
                 draft.then.append(core.storage.ring)
         if found:
             draft.then.append(lambda: self._give_out(found))
+
+    def look_again(self) -> None:
+        """Perhaps there is more where that came from."""
+        self.look = True
 
     def _give_out(self, messages: list[Message]) -> None:
         for message in messages:
@@ -126,7 +131,7 @@ class Outgoing:
                 return True
         return False
 
-    def missed(self, error: Exception) -> None:
+    def missed(self, error: BaseException) -> None:
         """No message could be claimed: after a rest it is tried again."""
         core = self._core
         with core.lock:

@@ -37,9 +37,14 @@ class Recent:
         """These are durable now, and wait."""
         for message in messages:
             cost = len(message.content) + COST
-            if cost <= self._room and message.id not in self._messages:
+            if cost <= self._room and message.id not in self._messages and message.attempts == 0:
                 self._messages[message.id] = message
                 self._room -= cost
+
+    def only(self, ids: Iterable[str]) -> None:
+        """Of all others nothing is kept."""
+        for id in self._messages.keys() - set(ids):
+            self.take(id)
 
     def take(self, id: str) -> Message | None:
         """It is kept no longer; it, when it was."""

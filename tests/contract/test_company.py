@@ -278,3 +278,21 @@ def test_a_message_in_flight_twice_since_its_process_was_taken_for_dead_is_in_th
         store.let_go()
 
     run(case())
+
+
+def test_a_peer_with_free_hands_takes_all_that_waits(database: Place) -> None:
+    async def case() -> None:
+        one, two = Store(database.new()), Store(database.new())
+        await until(one, lambda p: p.peers == 1)
+        sent: list[bytes] = []
+        worker = asyncio.create_task(send_all(two, sent))
+        await asyncio.gather(*(one.submit(b"%d" % n) for n in range(100)))
+        await until(two, lambda p: p.counters["sent"] == 100)
+        assert sorted(sent, key=int) == [b"%d" % n for n in range(100)]
+        await until(one, lambda p: p.ready == 0)
+        one.let_go()
+        assert await two.close("QUIET 30s")
+        await worker
+        two.let_go()
+
+    run(case())

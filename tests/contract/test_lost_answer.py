@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 
 from fsm.journal import replay
-from fsm.logoff import LOGOFF
+from fsm.logoff import LOGOFF, Logoff
 from fsm.logoff.database import Database, read
+from fsm.logoff.item import Ending
+from fsm.logoff.outcome import Progress
 from fsm.logoff.spooler import Store
 from fsm.logoff.storage import StorageError
 from tests.contract.conftest import Place, Server
 from tests.contract.proxy import Proxy, When
-from tests.contract.test_attacked import agree
+from tests.contract.test_attacked import agree, one_batch
 
 
 @pytest.fixture
@@ -95,3 +98,98 @@ def test_when_it_stays_away_it_is_said_that_nobody_knows(opened: Callable[..., S
     proxy.away = False
     store.let_go()
     assert opened().session.ready == (1 if when == "after" else 0), "it is found again when the store is opened"
+
+
+# ------------------------------------------------------------------- when nobody can tell, and life goes on all the same
+
+
+def unsure(store: Store, proxy: Proxy, when: When, content: bytes = b"one") -> None:
+    """A submission of which nobody can tell whether it was kept; then the server is there again."""
+    proxy.cut(1, when, away=True)
+    with pytest.raises(StorageError) as caught:
+        store.submit(content)
+    assert not caught.value.certain
+    proxy.away = False
+
+
+def drained(store: Store) -> list[bytes]:
+    """All that is sent until the store is released, by itself or at the logoff."""
+    sent = []
+    store.logoff(Logoff.NO_WAIT)
+    for item in store.outgoing():
+        with item:
+            assert item.message is not None
+            sent.append(item.message.content)
+    return sent
+
+
+def settled(store: Store, holds: Callable[[Progress], bool]) -> None:
+    for progress in store.progress():
+        if holds(progress):
+            return
+    raise AssertionError
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_may_have_been_kept_is_counted_and_sent_once_it_is_found(
+    opened: Callable[..., Store], remote: Place, proxy: Proxy, when: When, withdrawn: bool
+) -> None:
+    store = opened(patience=0.3)
+    unsure(store, proxy, when)
+    if withdrawn:
+        store.withdraw(store.submit(b"two"))
+    if when == "after":
+        settled(store, lambda progress: progress.ready == 1)
+    agree(store)
+    assert drained(store) == [b"one"] * (when == "after")
+    assert store.messages() == []
+    store.let_go()
+    assert replay(LOGOFF, io.BytesIO(b"".join(read(remote.where)))) is None, "also where an entry tells of a step that was not taken"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_may_have_been_claimed_is_claimed_again(opened: Callable[..., Store], proxy: Proxy, when: When) -> None:
+    store, sent = opened(patience=0.3), []
+    store.submit(b"one")
+    proxy.cut(1, when, away=True)
+
+    def send() -> None:
+        for item in store.outgoing():
+            with item:
+                assert item.message is not None
+                sent.append((item.message.content, item.message.attempts, item.message.uncertain))
+
+    worker = Thread(target=send)
+    worker.start()
+    while not proxy.away:
+        assert store._core.desk.ask(lambda _: None).exception(60) is None or proxy.away
+    proxy.away = False
+    settled(store, lambda progress: progress.counters["sent"] == 1)
+    assert store.close("QUIET 30s")
+    worker.join(60)
+    assert sent == [(b"one", 1, 0)]
+    assert store.messages() == []
+    assert store.counters["taken_by_peers"] == 0
+
+
+def test_a_second_lost_commit_is_not_taken_for_the_first(opened: Callable[..., Store], proxy: Proxy) -> None:
+    """Both end with the same words, of the same message; the second never reached the server."""
+    store = opened(patience=0.3)
+    store.submit(b"X")
+    items = store.outgoing()
+    item = next(items)
+    with one_batch(store):
+        item.__enter__()
+        first = [store._core.submit(b"one", "", ()), store._core.endings.end(item, Ending("sent"))]
+        proxy.cut(1, "after", away=True)
+    assert [future.exception(60).certain for future in first] == [False, False]  # type: ignore[union-attr]
+    proxy.away = False
+    with one_batch(store):
+        second = [store._core.submit(b"two", "", ()), store._core.endings._record(item, Ending("sent"))]
+        proxy.cut(1, "before")
+    kept = second[0].result(60)
+    assert kept in [message.id for message in store.messages()]
+    second[1].result(60)
+    settled(store, lambda progress: progress.ready == 2)
+    assert sorted(drained(store)) == [b"one", b"two"]

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from fsm.logoff.connect import ABOUT
 from fsm.logoff.database import Database, read
 from fsm.logoff.message import Message, new_id
+from fsm.logoff.spooler import Store
 from fsm.logoff.storage import StorageError
 from tests.contract.child import Child
 from tests.contract.conftest import Place, Server
@@ -329,3 +330,19 @@ def test_a_file_that_is_taken_away_while_it_is_open(file: Place, replaced: bool)
     storage.close()
     with closing(sqlite3.connect(file.where)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,), "nothing was written to the other"
+
+
+def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
+    """What was refused meanwhile is not there afterwards, and not twice."""
+    (tmp_path / "here").mkdir()
+    store = Store(Database(tmp_path / "here" / "store.db"))
+    first = store.submit(b"first")
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(StorageError, match="was removed or replaced") as caught:
+        store.submit(b"second")
+    assert caught.value.certain
+    (tmp_path / "there").rename(tmp_path / "here")
+    third = store.submit(b"third")
+    assert [message.id for message in store.messages()] == [first, third]
+    assert store.session.ready == 2
+    store.let_go()
