@@ -78,8 +78,9 @@ class Served:
             if line.startswith(b"ready "):
                 told = dict(word.split("=", 1) for word in line.decode().split()[1:])
                 self.inbound, self.submission = told["inbound"], told["submission"]
-            elif line == b"point\n":
+            elif line.endswith(b"point\n"):  # perhaps in the middle of another line, when that is not written in one piece
                 self.halted = True
+                self.said += line.removesuffix(b"point\n")
             else:
                 self.said += line
             self.news.set()
