@@ -31,6 +31,8 @@ from fsm.chart import Configuration
 from fsm.compiler import Compiled
 from fsm.journal import header, start
 from fsm.logoff.chart import LOGOFF
+from fsm.logoff.flags import MapiError
+from fsm.logoff.item import Closing
 from fsm.logoff.session import StoreSession
 from fsm.logoff.storage import Storage, StorageError, Transaction
 from fsm.scribe import ENCODE, Scribe
@@ -44,6 +46,10 @@ LARGEST: Final = 512
 """Tasks in one transaction; more would make the first of them wait for the last."""
 MOMENT: Final = 0.002
 """Seconds for which the patient wait."""
+
+
+OWN: Final = (Refused, Closing, MapiError)
+"""What a task says before it has changed anything; after any other error the transaction is rolled back."""
 
 
 class Draft:
@@ -204,7 +210,7 @@ class Desk:
         try:
             self._commit([task])
         except Exception as error:
-            task.error, task.draft = _as_storage(error), None
+            task.error, task.draft = error if error is task.error else _as_storage(error), None
             if not getattr(task.error, "certain", True):
                 self._begin_anew()
         self._step([task])
@@ -228,7 +234,8 @@ class Desk:
                 try:
                     task.value = task.decide(draft)
                 except Exception as error:
-                    if isinstance(error, StorageError) or task.decide == self._last:  # which may have claimed
+                    if not isinstance(error, OWN) or task.decide == self._last:  # the transaction may be broken by it
+                        task.error = error
                         raise
                     task.error = error
                     self._compiled.write(session, here)
