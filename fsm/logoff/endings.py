@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.desk import Draft
 from fsm.logoff.item import Ending, Item
+from fsm.logoff.storage import StorageError
 
 if TYPE_CHECKING:
     from fsm.logoff.core import Core
@@ -121,8 +122,8 @@ class Endings:
 
     def _too_late(self, item: Item) -> None:
         self._core.leave(item)
-        log.warning("%s: %s ended after the store was let go; whether it arrived is uncertain", self._core.name,
-        item.id)
+        item.unrecorded = StorageError("the store was let go before; whether it arrived counts as uncertain")
+        log.warning("%s: the end of %s is not recorded: %s", self._core.name, item.id, item.unrecorded)
 
     def _once_more(self) -> None:
         with self._core.lock:

@@ -105,7 +105,7 @@ class Item:
         self.over = False
         """Whether its ending has been asked for."""
         self.unrecorded: BaseException | None = None
-        """Why its ending could not be recorded yet."""
+        """Why its ending is not recorded; None when it is, or is still to come."""
         self._core = core
         self._note = note
         self._began = self._moved = core.clock.monotonic()

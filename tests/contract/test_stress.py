@@ -20,7 +20,7 @@ from fsm.logoff import Logoff, MapiError
 from fsm.logoff.deferred import Retry
 from fsm.logoff.desk import Draft
 from fsm.logoff.item import Closing
-from fsm.logoff.spooler import Store
+from fsm.logoff.spooler import InFlight, Store
 from fsm.logoff.storage import StorageError
 from fsm.verdict import Refused
 from tests.contract.conftest import Place
@@ -35,15 +35,24 @@ class Tally:
     def __init__(self) -> None:
         self.lock = Lock()
         self.submitted: set[str] = set()
-        self.ended: Counter[str] = Counter()
-        self.maybe: Counter[str] = Counter()
+        self.sent: list[InFlight] = []
+        self.withdrawn: list[str] = []
+        self.doubted: list[str] = []
 
-    def note(self, where: str, id: str) -> None:
+    def note(self, where: str, what: Any) -> None:
         with self.lock:
             if where == "submitted":
-                self.submitted.add(id)
+                self.submitted.add(what)
             else:
-                getattr(self, where)[id] += 1
+                getattr(self, where).append(what)
+
+    def ended(self) -> Counter[str]:
+        """How often each is gone for good."""
+        return Counter([*self.withdrawn, *(item.id for item in self.sent if item.unrecorded is None)])
+
+    def maybe(self) -> Counter[str]:
+        """How often it was open whether each had arrived; so it is when a store is let go while it is being sent."""
+        return Counter([*self.doubted, *(item.id for item in self.sent if item.unrecorded is not None)])
 
 
 class Shift:
@@ -75,12 +84,12 @@ class Shift:
                         item.fail("550 no", reported=ending == "reported")
                     elif ending == "uncertain":
                         item.past_no_return()
-                        self.tally.note("maybe", item.id)
+                        self.tally.note("doubted", item.id)
                         raise OSError("hung up after the final dot")
                     elif ending == "broken":
                         raise OSError("hung up")
                     if ending in ("sent", "reported"):
-                        self.tally.note("ended", item.id)
+                        self.tally.note("sent", item)
 
     def act(self) -> None:
         """Something, at random."""
@@ -96,7 +105,7 @@ class Shift:
                     if there := store.messages("ready", "deferred", "held", "failed"):
                         id = chance.choice(there).id
                         store.withdraw(id)
-                        self.tally.note("ended", id)
+                        self.tally.note("withdrawn", id)
                 case "resume":
                     if there := store.messages("held", "failed"):
                         store.resume(chance.choice(there).id)
@@ -153,8 +162,9 @@ def test_nothing_is_lost_or_doubled_whatever_stores_do_together(database: Place,
     last.open()
     kept = {message.id: message for message in last.messages()}
     assert not {id for id, message in kept.items() if message.state == "claimed"}
-    assert tally.submitted == set(tally.ended) | set(kept)
-    assert not set(tally.ended) & set(kept)
-    assert {id: times for id, times in tally.ended.items() if times != 1} == {}
-    for id, times in tally.maybe.items():
+    ended = tally.ended()
+    assert tally.submitted == set(ended) | set(kept)
+    assert set(ended) & set(kept) == set()
+    assert {id: times for id, times in ended.items() if times != 1} == {}
+    for id, times in tally.maybe().items():
         assert id not in kept or kept[id].uncertain >= times

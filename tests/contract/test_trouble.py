@@ -10,8 +10,10 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -20,6 +22,7 @@ import sqlalchemy as sa
 
 from fsm.logoff.connect import ABOUT
 from fsm.logoff.database import Database, read
+from fsm.logoff.desk import Draft
 from fsm.logoff.message import Message, new_id
 from fsm.logoff.spooler import Store
 from fsm.logoff.storage import StorageError
@@ -160,6 +163,50 @@ def test_two_who_wait_for_each_other_are_told_and_one_goes_on(remote: Place) -> 
             assert [one.id for one in tx2.take(5)] == [b], "what another is about is passed over"
         tx.share()
     assert [one.id for one in storage.messages()] == [b]
+
+
+LOCK = "SELECT 1 FROM fsm_messages WHERE id = %s FOR UPDATE"
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+
+
+def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server, remote: Place) -> None:
+    """PostgreSQL says yes to the commit of a transaction that an error has ended, and keeps nothing of it."""
+    storage = remote.new()
+    server.execute(f"ALTER DATABASE {storage.url.database} SET deadlock_timeout = '10ms'")
+    store = Store(storage)
+    failed = store.submit(b"nobody wants it")
+    queue = store.outgoing()
+    with next(queue) as item:
+        item.fail("550 no")
+    ready = store.submit(b"ready")
+    together, locking = Event(), list[Future[Any]]()
+
+    def wait_for_each_other(_: Draft) -> None:
+        if not locking:  # tried again by itself, it waits for nobody
+            locking.append(pool.submit(other.execute, LOCK, [failed]))
+            with psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as third:
+                while not third.execute(WAITS, [other.info.backend_pid]).fetchone():
+                    assert not locking[0].done()
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(host=str(server.folder), user="store", dbname=storage.url.database) as other:
+        other.execute("SET deadlock_timeout = '60s'")  # it is not this one that is told
+        other.execute(LOCK, [ready])
+        core = store._core
+        core.desk.ask(lambda _: together.wait(60))  # what is asked until it ends is one batch
+        first = core.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
+        core.desk.ask(wait_for_each_other)
+        second = core.withdraw(ready)
+        together.set()
+        while not locking:
+            assert not second.done()
+        locking[0].result(60)
+        other.rollback()
+        first.result(60)
+        assert failed not in [message.id for message in store.messages()]
+        second.result(60)
+    assert store.messages() == []
+    assert store.session.ready == 0
+    store.let_go()
 
 
 # ------------------------------------------------------------------------------------------------------- a full disk
