@@ -2,8 +2,8 @@
 
 Operations are what changes something that stays: each SQL statement, before and after each COMMIT, and before each file is
 made, linked or removed in a Maildir.  So a point can be in the middle of opening, of a transaction, of storing a message.
-There it says `point` on standard output, and its thread goes no further; whoever started it kills it when the others have
-done what they would do.
+There it says so on standard output (`POINT`, also in the middle of a line that another thread is writing), and its thread
+goes no further; whoever started it kills it when the others have done what they would do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import os
 import sys
 import threading
 from typing import Any
+
+
+POINT = b"\0point\0"
 
 
 def main() -> int:
@@ -34,7 +37,7 @@ def count(at: int) -> None:
 
     def passed(*_: object) -> None:
         if next(operations) == at:  # in one piece, whichever threads come by
-            os.write(1, b"point\n")
+            os.write(1, POINT)
             threading.Event().wait()
 
     def commit(self: Any, connection: Any, *, really: Any = Dialect.do_commit) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.crash.launch import POINT
 from tests.mail import Client
 
 ROOT = Path(__file__).parents[2]
@@ -74,16 +75,21 @@ class Served:
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            if line.startswith(b"ready "):
-                told = dict(word.split("=", 1) for word in line.decode().split()[1:])
-                self.inbound, self.submission = told["inbound"], told["submission"]
-            elif line.endswith(b"point\n"):  # perhaps in the middle of another line, when that is not written in one piece
-                self.halted = True
-                self.said += line.removesuffix(b"point\n")
-            else:
-                self.said += line
-            self.news.set()
+        rest = b""
+        while piece := await self.process.stdout.read(65536):
+            rest += piece
+            if POINT in rest:
+                self.halted, rest = True, rest.replace(POINT, b"")
+                self.news.set()
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                if line.startswith(b"ready "):
+                    told = dict(word.split("=", 1) for word in line.decode().split()[1:])
+                    self.inbound, self.submission = told["inbound"], told["submission"]
+                else:
+                    self.said += line + b"\n"
+                self.news.set()
+        self.said += rest
         self.news.set()
 
     async def ready(self) -> bool:
