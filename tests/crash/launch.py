@@ -14,7 +14,6 @@ import sys
 import threading
 from typing import Any
 
-
 POINT = b"\0point\0"
 
 
