@@ -38,10 +38,11 @@ from fsm.logoff.bell import Bell, bell_for
 from fsm.logoff.connect import address, autocommitting, engine_for, is_sqlite, named, prepared, trouble
 from fsm.logoff.ledger import Ledger, is_written, read, trim
 from fsm.logoff.message import Message
-from fsm.logoff.outbox import Outbox, listed, whole
+from fsm.logoff.outbox import Outbox
 from fsm.logoff.recent import ROOM, Recent
 from fsm.logoff.registry import Holder, Registry, here, lock_store
 from fsm.logoff.storage import Opening, Peer, Policy, StorageError, Transaction
+from fsm.logoff.tables import listed, whole
 from fsm.logoff.watch import Watch
 
 __all__ = ["Database", "read"]

@@ -1,14 +1,12 @@
-"""The messages in the database: two tables, and the statements that move a message from one place to the next.
+"""The messages in the database: the statements that move a message from one place to the next.
 
 Theory.
-1. A message is a row that changes; its content is a row of its own that never does, so that a change does not write
-   megabytes again.  It goes with its message.
-2. Each change says in its own condition how the message must be: a row that is not like that is left alone.
-3. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
+1. Each change says in its own condition how the message must be: a row that is not like that is left alone.
+2. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
    message is in two collections at once, so it does not matter which goes first.
-4. What is claimed while it is still collected is written as claimed at once; what was submitted lately (`recent.py`) is
+3. What is claimed while it is still collected is written as claimed at once; what was submitted lately (`recent.py`) is
    claimed without being read.
-5. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
+4. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
    nobody's.
 
 This file knows no holders but by their ids, no clock and no machine.
@@ -16,44 +14,21 @@ This file knows no holders but by their ids, no clock and no machine.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from fsm.logoff.connect import METADATA
 from fsm.logoff.direct import execute, rows
 from fsm.logoff.message import Message
 from fsm.logoff.recent import Recent
-from fsm.logoff.registry import HOLDERS, STORES
+from fsm.logoff.registry import HOLDERS
 from fsm.logoff.storage import Policy, Share
+from fsm.logoff.tables import CONTENTS, MESSAGES, TOLD, message_of, packed, plain, row_of
 
-__all__ = ["CONTENTS", "MESSAGES", "Outbox", "listed", "whole"]
+__all__ = ["Outbox"]
 
-MESSAGES: Final = sa.Table(
-    "fsm_messages", METADATA,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("store", sa.Integer, sa.ForeignKey(STORES.c.number), nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("owner", sa.String),  # no foreign key: a holder goes first, then what it had
-    sa.Column("due", sa.Float),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("uncertain", sa.Integer, nullable=False),
-    sa.Column("reason", sa.String),
-    sa.Column("submitted", sa.Float, nullable=False),
-    sa.Column("sender", sa.String, nullable=False),  # JSON, as the next: text in a database may not hold everything
-    sa.Column("recipients", sa.String, nullable=False),
-    sa.Index("fsm_messages_by_state", "store", "state", "id"),
-    sqlite_with_rowid=False,
-)  # fmt: skip
-CONTENTS: Final = sa.Table(
-    "fsm_contents", METADATA,
-    sa.Column("id", sa.String, sa.ForeignKey(MESSAGES.c.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("content", sa.LargeBinary, nullable=False),
-)  # fmt: skip
-ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 MOST: Final = 1000
 """Ids in one statement; databases have a limit for that."""
 LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
@@ -65,7 +40,6 @@ ONE: Final = MESSAGES.c.id == sa.bindparam("one")
 MINE: Final = (MESSAGES.c.id.in_(IDS), MESSAGES.c.owner == ME)
 QUEUED: Final = (MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("ready", "deferred")))
 SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
-TOLD: Final = [column for column in MESSAGES.c if column.name not in ("store", "owner")]
 BEGUN: Final = {"state": "claimed", "owner": ME, "due": sa.null(), "attempts": MESSAGES.c.attempts + 1}
 TO: Final = sa.func.coalesce(sa.bindparam("to", type_=sa.String), MESSAGES.c.recipients)
 ENDED: Final = {
@@ -81,10 +55,9 @@ DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="def
 ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
     **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
 )  # fmt: skip
-CLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "ready").values(**BEGUN).returning(*TOLD)
-CLAIM_KNOWN: Final = sa.update(MESSAGES).where(
-    *MINE, MESSAGES.c.state == "ready", MESSAGES.c.attempts == 0
-).values(**BEGUN)
+READY: Final = (*MINE, MESSAGES.c.state == "ready")
+CLAIM: Final = sa.update(MESSAGES).where(*READY).values(**BEGUN).returning(*TOLD)
+CLAIM_KNOWN: Final = sa.update(MESSAGES).where(*READY, MESSAGES.c.attempts == 0).values(**BEGUN)
 UNCLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed").values(
     state="ready", attempts=MESSAGES.c.attempts - 1
 )
@@ -121,13 +94,6 @@ LAPSE: Final = (
     .values(state=sa.bindparam("now"), owner=sa.null(), reason=LAPSED, uncertain=MESSAGES.c.uncertain + 1)
     .returning(MESSAGES.c.id)
 )  # fmt: skip
-LIST: Final = sa.select(*TOLD).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
-LIST_SOME: Final = LIST.where(MESSAGES.c.state.in_(sa.bindparam("states", expanding=True)))
-WHOLE: Final = (
-    sa.select(*TOLD, CONTENTS.c.content)
-    .join(CONTENTS, CONTENTS.c.id == MESSAGES.c.id)
-    .where(MESSAGES.c.store == STORE, MESSAGES.c.id == sa.bindparam("id"))
-)
 
 
 class Outbox:
@@ -150,12 +116,7 @@ class Outbox:
 
     def submit(self, message: Message) -> None:
         """See `Transaction`."""
-        row = {
-            "id": message.id, "store": self._number, "state": "ready", "owner": self._owner, "due": None,
-            "attempts": message.attempts, "uncertain": message.uncertain, "reason": _plain(message.reason),
-            "submitted": message.submitted, "sender": _packed(message.sender),
-            "recipients": _packed(message.recipients),
-        }  # fmt: skip
+        row = row_of(message, self._number, self._owner)
         self._collect(SUBMIT, message.id, row)
         self._new[message.id] = message, row
         self._collected.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
@@ -188,8 +149,8 @@ class Outbox:
         self, kind: sa.Executable, id: str, owner: str | None, due: float | None, reason: str,
         recipients: Sequence[str] | None, uncertain: bool, **more: str,
     ) -> None:  # fmt: skip
-        to = None if recipients is None else _packed(recipients)
-        why = {"then": owner, "at": due, "why": _plain(reason), "to": to, "unsure": int(uncertain), **more}
+        to = None if recipients is None else packed(recipients)
+        why = {"then": owner, "at": due, "why": plain(reason), "to": to, "unsure": int(uncertain), **more}
         self._collect(kind, id, {"one": id, "me": self._me, **why})
 
     def _collect(self, kind: sa.Executable, id: str, row: dict[str, object]) -> None:
@@ -327,27 +288,7 @@ class Outbox:
 
     def _with_contents(self, told: Sequence[tuple[Any, ...]]) -> list[Message]:
         contents = dict(self._each(READ, [one[0] for one in told]))
-        return [_message(one, bytes(contents[one[0]])) for one in told]
-
-
-def listed(connection: sa.Connection, number: int, states: Sequence[str]) -> list[Message]:
-    """The messages of a store in these states, or all of them, oldest first, without their content."""
-    bound: dict[str, object] = {"number": number}
-    if states:
-        bound["states"] = list(states)
-    return [_message(row, b"") for row in connection.execute(LIST_SOME if states else LIST, bound)]
-
-
-def whole(connection: sa.Connection, number: int, id: str) -> Message | None:
-    """A message of a store with its content; None when it is not there."""
-    row: Any = connection.execute(WHOLE, {"number": number, "id": id}).first()
-    return _message(row[:-1], bytes(row[-1])) if row is not None else None
-
-
-def _message(told: Sequence[Any], content: bytes) -> Message:
-    id, state, due, attempts, uncertain, reason, submitted, sender, recipients = told  # as in TOLD
-    to = tuple(json.loads(recipients))
-    return Message(id, content, json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
+        return [message_of(one, bytes(contents[one[0]])) for one in told]
 
 
 def _share(told: Iterable[tuple[Any, ...]]) -> Share:
@@ -358,14 +299,3 @@ def _share(told: Iterable[tuple[Any, ...]]) -> Share:
 
 def _begun(message: Message) -> Message:
     return replace(message, state="claimed", due=None, attempts=message.attempts + 1)
-
-
-def _packed(told: str | Sequence[str]) -> str:
-    return ENCODE(told)
-
-
-def _plain(reason: str | None) -> str | None:
-    """A reason as any database can hold it: it is read by people, so what cannot be written is written about."""
-    if reason is None or (reason.isascii() and "\0" not in reason):
-        return reason
-    return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -28,8 +28,8 @@ from fsm.journal import replay
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.connect import address, engine_for
 from fsm.logoff.database import read
-from fsm.logoff.outbox import CONTENTS, MESSAGES
 from fsm.logoff.registry import HOLDERS
+from fsm.logoff.tables import CONTENTS, MESSAGES
 from fsm.mail.sink import Delivered
 from tests.crash.clients import Attempt, Books
 
