@@ -70,7 +70,7 @@ def test_all_nasty_names_together(renderer: str) -> None:
     check(nasty_chart(), draw.svg(nasty_chart(), renderer=renderer))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(min_size=1, max_size=40))
 def test_any_name_is_drawn_as_it_is(name: str) -> None:
     chart = chart_of(name)
@@ -81,7 +81,7 @@ def test_any_name_is_drawn_as_it_is(name: str) -> None:
     assert in_table(draw.table(chart)) == [shown(one.id) for one in chart.rows]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(min_size=1, max_size=40))
 def test_any_dot_text_is_one_dot_reads(name: str) -> None:
     """The complete text, title and legend included, by the strictest parser there is: dot, with warnings as errors."""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import (
     given,
-    settings,
     strategies as st,
 )
 
@@ -67,7 +66,6 @@ def read(text: bytes) -> list[journal.Record]:
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, EVENTS), max_size=40), st.integers(0, 3))
 def test_an_entry_is_what_fsm_replay_answers_and_a_journal_replays_without_divergence(
     steps: list[tuple[str, str]], ready: int

@@ -154,5 +154,5 @@ class AnyCounts(RuleBasedStateMachine):
             left = now
 
 
-AnyCounts.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+AnyCounts.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 test_any_life_with_any_counts = AnyCounts.TestCase

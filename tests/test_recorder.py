@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from hypothesis import (
     given,
-    settings,
     strategies as st,
 )
 
@@ -54,7 +53,6 @@ def attempt(journal: Recorder, session: Session, event: str) -> None:
         assert not session.may(event)
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_accepted_and_refused_events_are_all_there_in_order(tmp_path_factory: pytest.TempPathFactory, events: list[str]) -> None:
     path = tmp_path_factory.mktemp("r") / "journal.jsonl"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import (
     given,
-    settings,
     strategies as st,
 )
 
@@ -69,7 +68,6 @@ def joints(line: str, edge: int) -> list[int]:
     return found
 
 
-@settings(deadline=None)
 @given(charts(), st.data())
 def test_the_arrows_are_the_moves(chart: Chart, data: st.DataObject) -> None:
     states = list(map(str, chart.states))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import (
     given,
-    settings,
     strategies as st,
 )
 
@@ -66,7 +65,6 @@ def walked(trace: str, chart: Chart = LOGOFF) -> Stepper:
 # ---------------------------------------------------------------------------------------------------------- walking
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(EVENTS), max_size=30))
 def test_a_walk_is_what_a_session_does_and_its_trace_leads_there_again(events: list[str]) -> None:
     stepper, session = Stepper(LOGOFF), StoreSession()
@@ -102,7 +100,6 @@ def test_a_refused_event_changes_nothing_the_redo_included() -> None:
     assert refused > 500
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["undo", "redo", "first", "last", *EVENTS]), max_size=40))
 def test_undo_redo_and_jump_move_along_the_trail_as_a_list_and_an_index_do(acts: list[str]) -> None:
     stepper = Stepper(LOGOFF)
@@ -257,7 +254,6 @@ def test_a_torn_journal_is_a_walk_up_to_there(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- saving
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(EVENTS), max_size=20), st.integers(0, 2), st.integers(0, 20))
 def test_a_saved_walk_is_a_journal_and_loads_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, events: list[str], ready: int, back: int

@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 from hypothesis import (
-    HealthCheck,
     Phase,
     find,
     given,
@@ -25,8 +24,8 @@ from .support import run
 
 ALL = [chart for chart, _ in CHARTS]
 EACH = pytest.mark.parametrize("chart", ALL, ids=lambda one: one.name)
-QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-SHRINK = settings(max_examples=5_000, deadline=None, database=None, phases=[Phase.generate, Phase.shrink])
+QUICK = settings(max_examples=40)
+SHRINK = settings(max_examples=5_000, database=None, phases=[Phase.generate, Phase.shrink])
 
 
 @EACH

@@ -25,7 +25,7 @@ def walked(trace: str) -> tuple[Configuration, list[tuple[str, Configuration]]]:
 
 
 def test_a_trace_that_is_legal_has_nothing_wrong() -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(events(LOGOFF, max_size=25))
     def holds(trace: list[str]) -> None:
         if trace:

@@ -77,7 +77,7 @@ def test_content_of_any_size_comes_back(place: Place, size: int) -> None:
     assert do(storage, "claim", [A.id])[0].content == content[:size]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sender=st.text(st.characters()), to=st.lists(st.text(st.characters()), max_size=3), content=st.binary(), due=st.floats(0, 1e12))
 def test_whatever_a_message_says_comes_back(place: Place, sender: str, to: list[str], content: bytes, due: float) -> None:
     if not place.made:  # one for all examples
@@ -332,7 +332,7 @@ def test_each_method_on_a_message_in_each_place(every_database: Place, method: s
                 both.open(name)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), policy=st.sampled_from(["resend", "hold"]))
 def test_random_interleavings_keep_each_message_in_one_place(place: Place, data: st.DataObject, policy: str) -> None:
     names = "a" if place.kind == "memory" else data.draw(st.sampled_from(["ab", "abc"]))
