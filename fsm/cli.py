@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from fsm._version import __version__
 from fsm.commands import CommandError
@@ -31,11 +31,16 @@ COMMANDS: Final = {
 """Each is a module of `fsm.commands`."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells what there is\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in words if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
+    parser = _Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
     parser.add_argument("--version", action="version", version=f"fsm {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, told in COMMANDS.items():
@@ -43,8 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == wanted:
             module = import_module(f"fsm.commands.{name}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    args = parser.parse_args(words)
+            command.set_defaults(run=module.run, refuse=command.error)
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    args, others = parser.parse_known_args(words)
+    if others:
+        args.refuse(f"unrecognized arguments: {' '.join(others)}")
     for name, mode in (("stdin", "r"), ("stdout", "w")):
         if getattr(sys, name) is None:  # it was closed by whoever started this
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - it stays open to the end

@@ -30,12 +30,29 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert import_module(f"fsm.commands.{name}").__doc__
 
 
-@pytest.mark.parametrize("words", [[], ["nothing"], ["replay", "--nothing"], ["replay", "a", "b"]])
-def test_wrong_words_are_refused_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("words", "told"), [
+    (["nothing"], "fsm: argument COMMAND: invalid choice: 'nothing' (choose from "),
+    (["--nothing"], "fsm: "),
+    (["replay", "--nothing"], "fsm replay: unrecognized arguments: --nothing; "),
+    (["replay", "a", "b"], "fsm replay: unrecognized arguments: b; "),
+    (["serve", "--connections", "x"], "fsm serve: argument --connections: it takes a whole number, not 'x'; "),
+    (["serve", "--retry", "1", "x", "2"], "fsm serve: argument --retry: it takes a number, not 'x'; "),
+    (["draw", "--path", "1", "--flag", "2"], "fsm draw: argument --flag: not allowed with argument --path; "),
+])  # fmt: skip
+def test_wrong_words_are_one_sentence(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: fsm")
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert said.endswith(f"; {told.partition(':')[0]} --help tells what there is\n")
+    assert said.count("\n") == 1
+
+
+def test_without_words_the_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert [name for name in COMMANDS if f"    {name} " not in told] == []
 
 
 def test_the_installed_command_says_its_version() -> None:

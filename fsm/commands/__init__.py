@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "find_chart", "write_output"]
+__all__ = ["CommandError", "find_chart", "number", "whole", "write_output"]
 
-from typing import TYPE_CHECKING
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from fsm.chart import Chart
+
+T = TypeVar("T")
 
 DEFAULT_CHART = "fsm.logoff:LOGOFF"
 
@@ -21,6 +25,23 @@ class CommandError(Exception):
     def __init__(self, sentence: str, status: int = 2) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+def whole(word: str) -> int:
+    """A whole number, as the value of an option."""
+    return _read(int, word, "a whole number")
+
+
+def number(word: str) -> float:
+    """A number, as the value of an option."""
+    return _read(float, word, "a number")
+
+
+def _read(kind: Callable[[str], T], word: str, named: str) -> T:
+    try:
+        return kind(word)
+    except ValueError:
+        raise ArgumentTypeError(f"it takes {named}, not {word!r}") from None
 
 
 def find_chart(where: str) -> Chart:

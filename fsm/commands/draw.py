@@ -12,7 +12,7 @@ from typing import Final
 
 from fsm import draw
 from fsm.chart import Chart
-from fsm.commands import CommandError, write_output
+from fsm.commands import CommandError, number, write_output
 from fsm.commands.beside import add_chart_arguments, bounds, chart_of
 from fsm.condition import DefinitionError, label
 from fsm.variable import Choice, Sum
@@ -20,6 +20,7 @@ from fsm.variable import Choice, Sum
 __all__ = ["add_arguments", "run"]
 
 FORMATS: Final = ("svg", "dot", "mermaid", "table", "png", "pdf")
+ENDINGS: Final = {"svg": "svg", "dot": "dot", "gv": "dot", "mmd": "mermaid", "md": "table", "png": "png", "pdf": "pdf"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_chart_arguments(parser)
     parser.add_argument("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)} (svg, or after the ending of -o)")
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
-    parser.add_argument("--timeout", type=float, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
+    parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
     parser.add_argument("--brief", action="store_true", help="the overview: events on the arrows, without conditions")
     look = parser.add_mutually_exclusive_group()
     look.add_argument("--trace", metavar="A,B,C", help="pick out the rows that these events take")
@@ -56,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _format(args: argparse.Namespace) -> str:
-    endings = {"mmd": "mermaid", "md": "table", "gv": "dot"}
     ending = Path(args.file).suffix[1:].lower() if args.file else ""
-    format: str = args.format or endings.get(ending, ending if ending in FORMATS else "svg")
+    if not args.format and ending and ending not in ENDINGS:
+        told = f"no format ends in .{ending}; name one with --format, or end the file in .{', .'.join(ENDINGS)}"
+        raise CommandError(told)
+    format: str = args.format or ENDINGS.get(ending, "svg")
     if format not in FORMATS:
         near = get_close_matches(format, FORMATS, 1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(FORMATS)}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from fsm import draw
 from fsm.chart import Chart
-from fsm.commands import CommandError, write_output
+from fsm.commands import CommandError, whole, write_output
 from fsm.commands.beside import add_chart_arguments, bounds, chart_of
 from fsm.draw.page import page
 from fsm.explore import ExploreError, Graph
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
     parser.add_argument("--serve", action="store_true", help="serve it on this machine alone, and open the browser")
     parser.add_argument("--journal", metavar="FILE", help="with --serve: follow this journal while it is written")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="with --serve: the port (default: a free one)")
+    parser.add_argument("--port", type=whole, default=0, metavar="N", help="of --serve (default a free one)")
     parser.add_argument("--no-open", action="store_true", help="with --serve: do not open the browser")
 
 

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fsm.commands import CommandError
+from fsm.commands import CommandError, number, whole
 
 if TYPE_CHECKING:
     from fsm.mail.config import Config, Security
@@ -42,23 +42,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lmtp", action="store_true", help="speak LMTP on the inbound port, not SMTP")
     parser.add_argument("--owner", action="append", default=[], metavar="ADDRESS|DOMAIN",
                         help="take inbound mail for these only (default: for all)")  # fmt: skip
-    parser.add_argument("--connections", type=int, default=4, help="to the smarthost (default 4)")
+    parser.add_argument("--connections", type=whole, default=4, help="to the smarthost (default 4)")
     parser.add_argument("--hostname", metavar="NAME", help="what the server calls itself (default: its computer)")
     parser.add_argument("--name", default="", help="what `fsm stores` calls it (default: its folder)")
     parser.add_argument("--uncertain", choices=["resend", "hold"], default="resend",
                         help="what becomes of mail that may have arrived (default resend)")  # fmt: skip
-    parser.add_argument("--retry", nargs=3, type=float, default=[60.0, 2.0, 3600.0],
+    parser.add_argument("--retry", nargs=3, type=number, default=[60.0, 2.0, 3600.0],
                         metavar=("FIRST", "FACTOR", "LONGEST"),
                         help="when mail is tried again: after FIRST seconds, then FACTOR times that each time, "
                         "LONGEST at most (default 60 2 3600)")  # fmt: skip
-    parser.add_argument("--give-up", type=float, default=5.0, metavar="DAYS", help="then mail goes back (default 5)")
+    parser.add_argument("--give-up", type=number, default=5.0, metavar="DAYS", help="then mail goes back (default 5)")
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--max-size", type=int, metavar="BYTES", help="of a message (default 33554432)")
-    limits.add_argument("--max-sessions", type=int, metavar="N", help="at a time on each port (default 2000)")
-    limits.add_argument("--max-recipients", type=int, metavar="N", help="of a message (default 1000)")
-    limits.add_argument("--max-rate", type=int, metavar="N", help="messages a minute from one address (default: any)")
-    limits.add_argument("--max-errors", type=int, metavar="N", help="in one session (default 20)")
-    limits.add_argument("--max-idle", type=float, metavar="SECONDS", help="between two commands (default 300)")
+    limits.add_argument("--max-size", type=whole, metavar="BYTES", help="of a message (default 33554432)")
+    limits.add_argument("--max-sessions", type=whole, metavar="N", help="at a time on each port (default 2000)")
+    limits.add_argument("--max-recipients", type=whole, metavar="N", help="of a message (default 1000)")
+    limits.add_argument("--max-rate", type=whole, metavar="N", help="messages a minute from one address (default: any)")
+    limits.add_argument("--max-errors", type=whole, metavar="N", help="in one session (default 20)")
+    limits.add_argument("--max-idle", type=number, metavar="SECONDS", help="between two commands (default 300)")
     secure = parser.add_argument_group("security (both are needed on a port that other computers reach)")
     secure.add_argument("--certificate", metavar="FILE", help="of the ports, in PEM")
     secure.add_argument("--key", metavar="FILE", help="its key, when it is not in the same file")
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way_out.add_argument("--smarthost-ca", metavar="FILE", help="its authority (default: the system's)")
     way_out.add_argument("--smarthost-user", metavar="NAME", help="log in there")
     way_out.add_argument("--smarthost-password", metavar="FILE", help="a file with the password")
-    way_out.add_argument("--smarthost-timeout", type=float, metavar="SECONDS", help="for an answer (default 60)")
+    way_out.add_argument("--smarthost-timeout", type=number, metavar="SECONDS", help="for an answer (default 60)")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice: the SMTP commands, too")
 
 
