@@ -32,6 +32,8 @@ from tests.contract.conftest import Place
 LONG = Retry(first=3600, longest=3600)
 MOST = 30.0
 """Real seconds after which something is taken to hang."""
+IMPATIENT = 1.0
+"""Seconds for which a store waits that is to find its database locked; its own threads wait for each other for less."""
 
 
 @contextmanager
@@ -139,7 +141,7 @@ def test_a_drain_whose_whole_queue_was_taken_is_released_and_has_left(shared: Ca
 
 
 def test_whoever_heard_of_peers_while_the_storage_was_locked_hears_of_them_later(file: Place) -> None:
-    store = Store(file.new(patience=0.01))
+    store = Store(file.new(patience=IMPATIENT))
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         store._core.desk.ask(lambda _: None).result(MOST)
         other.execute("BEGIN IMMEDIATE")
@@ -160,7 +162,7 @@ def test_whoever_heard_of_peers_while_the_storage_was_locked_hears_of_them_later
 
 def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_same(file: Place) -> None:
     """Nobody rings a second time: who could not look then looks again by itself."""
-    store, second = Store(file.new(patience=0.01)), Store(file.new())
+    store, second = Store(file.new(patience=IMPATIENT)), Store(file.new())
     next(p for p in store.progress() if p.peers == 1)
     second.submit(b"x")
     failed = Event()
@@ -169,8 +171,8 @@ def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_sam
     second.logoff(Logoff.ABORT)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        store._core.company.look()
-        failed.wait(0.2)
+        while not failed.wait(0.1):
+            store._core.company.look()
         other.execute("ROLLBACK")
     try:
         assert in_thread(lambda: next(p.ready for p in store.progress() if p.ready))() == 1
@@ -399,7 +401,7 @@ def test_letting_go_ends_a_closing_under_way() -> None:
 
 def test_a_step_that_could_not_ask_asks_again(file: Place) -> None:
     clock = SimulatedClock()
-    store = Store(file.new(patience=0.01), clock=clock)
+    store = Store(file.new(patience=IMPATIENT), clock=clock)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         store._core.desk.ask(lambda _: None).result(MOST)
         other.execute("BEGIN IMMEDIATE")
@@ -459,7 +461,7 @@ def test_a_claim_that_fails_in_the_middle_leaves_nothing_claimed(file: Place, mo
 
 
 def test_the_journal_begins_with_its_start_also_when_the_first_transaction_failed(file: Place) -> None:
-    storage = file.new(patience=0.01)
+    storage = file.new(patience=IMPATIENT)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         opened = storage.open
 

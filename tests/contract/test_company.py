@@ -177,7 +177,7 @@ def test_of_several_that_close_together_exactly_one_is_the_last(database: Place,
 
 def test_a_storage_that_cannot_write_now_steps_nothing_and_endings_are_made_up_for(file: Place) -> None:
     async def case() -> None:
-        store = Store(file.new(patience=0.05))
+        store = Store(file.new(patience=1.0))
         await store.submit(b"x")
         events = Events(store)
         other = sqlite3.connect(file.where, isolation_level=None)
