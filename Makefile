@@ -7,6 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench
+BESIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: tour test lint types tests soak versions bench diagrams readme examples lock clean
 
@@ -26,10 +27,10 @@ types: .venv/ready
 	$(BIN)/mypy
 
 tests: .venv/ready
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest $(BESIDE)
 
 soak: .venv/ready  # other seeds each time; FSM_SEED=n begins at a seed
-	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest tests/crash
+	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest $(BESIDE) tests/crash
 
 versions: .venv/ready  # the other Pythons this machine has
 	@.ci/versions

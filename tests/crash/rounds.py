@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fsm.mail.sink import Reaction, Visit
 from tests.crash.accounts import Account, reconcile
@@ -24,9 +26,18 @@ from tests.sink import CLOSE, CLOSE_KEPT, RESET, RESET_KEPT, Faulty
 
 PHASES = ("start", "ready", "traffic", "operation", "draining", "recovery")
 KILLS = 3
-OPENING, MAKING = 21, 49
+OPENING, MAKING = 30, 62
 """Operations of an opening, from the first statement to the ready line; and of one that makes the database first."""
 FAULTS: tuple[Reaction | str, ...] = ("451 4.3.0 later", "451 4.3.0 later", "550 5.1.1 never", CLOSE, RESET, CLOSE_KEPT, RESET_KEPT)
+
+
+async def first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait for whichever of these comes first."""
+    waiting = [asyncio.create_task(one) for one in waits]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
 
 
 @dataclass
@@ -46,11 +57,7 @@ class Trigger:
         """Wait for so many events, or until the server has come to its point or its end."""
         self.left, self.fired = count, asyncio.Event()
         if count:
-            waiting = [asyncio.ensure_future(self.fired.wait()), asyncio.ensure_future(served.stopped())]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for one in waiting:
-                one.cancel()
-            await asyncio.wait(waiting)
+            await first(self.fired.wait(), served.stopped())
 
 
 class Round:
