@@ -35,8 +35,7 @@ LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell
 
 ME, STORE = sa.bindparam("me", type_=sa.String), sa.bindparam("number", type_=sa.Integer)
 IDS: Final[sa.BindParameter[str]] = sa.bindparam("ids", expanding=True)
-# what is bound may not be called like a column, hence the names
-ONE: Final = MESSAGES.c.id == sa.bindparam("one")
+ONE: Final = MESSAGES.c.id == sa.bindparam("one")  # what is bound may not be called like a column, hence the name
 MINE: Final = (MESSAGES.c.id.in_(IDS), MESSAGES.c.owner == ME)
 QUEUED: Final = (MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("ready", "deferred")))
 SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
