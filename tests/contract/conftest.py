@@ -19,8 +19,10 @@ import pytest
 
 from fsm.logoff.database import Database
 from fsm.logoff.memory import MemoryStorage
+from fsm.logoff.spooler import Store
 from fsm.logoff.storage import Storage, StorageError
 from tests.contract.child import Child
+from tests.contract.faces import FACES, LONG, Make
 
 SETTINGS = "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=60 -c log_min_messages=fatal"
 
@@ -182,4 +184,28 @@ def remote(server: Server) -> Iterator[Place]:
     place.end()
 
 
-Make = Callable[..., Any]
+@pytest.fixture(params=FACES)
+def face(request: pytest.FixtureRequest) -> Any:
+    return FACES[request.param]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, face: Any, tmp_path: Path) -> Make:
+    def made(**options: Any) -> Any:
+        storage = MemoryStorage() if request.param == "memory" else Database(tmp_path / "store.db")
+        return face(storage, **{"retry": LONG, **options})
+
+    return made
+
+
+@pytest.fixture
+def shared(database: Place) -> Iterator[Callable[..., Store]]:
+    made: list[Store] = []
+
+    def make(**options: Any) -> Store:
+        made.append(Store(database.new(), retry=LONG, **options))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.let_go()

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from fsm.logoff import aio, spooler
+from fsm.logoff.deferred import Retry
+
+Make = Callable[..., Any]
+LONG = Retry(first=3600, longest=3600)
 
 
 async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
@@ -76,3 +81,28 @@ class Threads:
 
 
 FACES = {"threads": Threads, "asyncio": aio.Store}
+
+
+def run(case: Coroutine[Any, Any, None]) -> None:
+    """Run a case; one that hangs is a failure, not a wait."""
+    asyncio.run(asyncio.wait_for(case, 180))
+
+
+@asynccontextmanager
+async def opened(make: Make, **options: Any) -> AsyncIterator[Any]:
+    store = make(**options)
+    try:
+        yield store
+    finally:
+        store.let_go()
+
+
+class Trace:
+    """What the session stepped through."""
+
+    def __init__(self, store: Any) -> None:
+        self.events: list[str] = []
+        store.session.listen(self)
+
+    def on_transition(self, step: Any) -> None:
+        self.events.append(step.event)

@@ -8,101 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
-from threading import Event, Thread
+from collections.abc import Callable
+from contextlib import closing
+from threading import Event
 from typing import Any
 
 import pytest
 
 from fsm.logoff import Logoff, aio
-from fsm.logoff.clock import SystemClock
 from fsm.logoff.database import read
 from fsm.logoff.deferred import Retry
 from fsm.logoff.desk import Draft
 from fsm.logoff.item import Closing
 from fsm.logoff.memory import MemoryStorage
 from fsm.logoff.outgoing import Outgoing
-from fsm.logoff.spooler import InFlight, Store
+from fsm.logoff.spooler import Store
 from fsm.logoff.storage import StorageError
 from fsm.testing.clock import SimulatedClock
 from tests.contract.conftest import Place
-
-LONG = Retry(first=3600, longest=3600)
-MOST = 30.0
-"""Real seconds after which something is taken to hang."""
-IMPATIENT = 1.0
-"""Seconds for which a store waits that is to find its database locked; its own threads wait for each other for less."""
-
-
-@contextmanager
-def one_batch(store: Store) -> Iterator[None]:
-    """What is asked of the desk in this block is decided in one batch, after it."""
-    began, go = Event(), Event()
-    store._core.desk.ask(lambda _: (began.set(), go.wait(MOST)))
-    assert began.wait(MOST)
-    try:
-        yield
-    finally:
-        go.set()
-
-
-def agree(store: Store) -> None:
-    """The session, what is kept of the queue and the storage count the same; nothing is claimed that is not in flight."""
-
-    def look(draft: Draft) -> None:
-        share, holding = draft.tx.share(), store._core.holding
-        assert (store.session.ready, store.session.deferred) == (len(share.ready), len(share.deferred))
-        assert (sorted(holding.ready), sorted(holding.deferred.items())) == ([*share.ready], sorted(share.deferred))
-
-    store._core.desk.ask(look).result(MOST)
-    claimed = {message.id for message in store.messages("claimed")}
-    assert claimed == {id for id, item in store._core.items.items() if item.message is not None}
-    assert store.session.outbound == len(claimed)
-
-
-def next_item(store: Store, provider: str = "mx") -> Future[Any]:
-    """Stand in line for a message to send."""
-
-    def new() -> InFlight:
-        item = InFlight(store._core, "outbound", provider=provider)
-        item._store = store
-        return item
-
-    return store._core.next_item(new)
-
-
-def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Start this in a thread; the answer waits for its result, at most so long."""
-    found: list[Any] = []
-    thread = Thread(target=lambda: found.append(call()), daemon=True)
-    thread.start()
-
-    def result() -> Any:
-        thread.join(MOST)
-        assert found, "it hangs, or it failed"
-        return found[0]
-
-    return result
-
-
-def awaited(case: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(case, MOST))
-
-
-@pytest.fixture
-def shared(database: Place) -> Iterator[Callable[..., Store]]:
-    made: list[Store] = []
-
-    def make(**options: Any) -> Store:
-        made.append(Store(database.new(), retry=LONG, **options))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.let_go()
-
+from tests.contract.driven import IMPATIENT, LONG, MOST, agree, awaited, in_thread, next_item, one_batch
 
 # --------------------------------------------------------------------------------------- messages, and who counts them
 
@@ -288,133 +212,6 @@ def test_a_block_is_entered_once_and_not_without_being_admitted() -> None:
             with pytest.raises(Closing), late:
                 raise AssertionError("it was not admitted")
         assert store.session.inbound == 1
-    store.let_go()
-
-
-# --------------------------------------------------------------------------------------------------------- closing
-
-
-@pytest.mark.parametrize("face", ["memory", "file"])
-def test_who_is_told_that_closing_begins_may_still_use_the_store_and_may_fail(file: Place, face: str) -> None:
-    store = Store(file.new() if face == "file" else None)
-    told: list[str] = []
-
-    def last_words() -> None:
-        told.append(store.submit(b"last words"))
-        raise OSError("and then it broke")
-
-    store.on_notice(last_words)
-    outcome = in_thread(lambda: store.close("ORDERLY 30s"))()
-    assert outcome.released
-    assert [message.id for message in outcome.left] == told
-    store.let_go()
-
-
-@pytest.mark.parametrize("face", ["memory", "file"])
-def test_who_is_told_of_the_release_may_fail(file: Place, face: str) -> None:
-    store = Store(file.new() if face == "file" else None)
-    second: list[int] = []
-    store.on_released(lambda: 1 / 0)
-    store.on_released(lambda: second.append(1))
-    outcome = in_thread(lambda: store.close("NO_WAIT 30s"))()
-    assert outcome.released
-    assert second == [1]
-    assert in_thread(store.messages)() == []
-    in_thread(lambda: [store.let_go()])()
-
-
-def test_who_looks_for_peers_never_waits_for_who_lets_the_store_go(file: Place) -> None:
-    store = Store(file.new())
-    with store._core.lock:  # as in `on_released`, where a store may be let go, which waits for the thread that looks
-        in_thread(lambda: [store._core.company.look()])()
-        store._core.closed = True
-        in_thread(lambda: [store._core.company.look()])()
-        store._core.closed = False
-    store.on_released(store.let_go)
-    assert in_thread(lambda: store.close("ORDERLY 30s"))().released
-    store.let_go()
-
-
-def test_a_call_that_fails_does_not_stop_the_clock() -> None:
-    clock, done = SystemClock(), Event()
-    clock.call_later(0.0, lambda: 1 / 0)
-    clock.call_later(0.0, done.set)
-    assert done.wait(MOST)
-
-
-def test_a_logoff_tells_how_it_stands_after_all_that_was_asked_before_it(shared: Callable[..., Store]) -> None:
-    store = shared()
-    item = store.inbound()
-    item.__enter__()
-    with one_batch(store):
-        ended = store._core.endings.end(item, item.ending(None))
-        submitted = store._core.submit(b"x", "", ())
-        asked = store._core.ask("logoff_orderly")
-    ended.result(MOST)
-    outcome = asked.result(MOST)
-    assert outcome
-    assert outcome.blockers == ()
-    assert [message.id for message in outcome.left] == [submitted.result(MOST)]
-
-
-def test_a_plan_skipped_to_its_end_tells_how_it_stands_after_all_its_steps(shared: Callable[..., Store]) -> None:
-    store = shared()
-    with store.inbound(peer="10.0.0.7"):
-        with one_batch(store):
-            outcome = store._closer.close("ORDERLY 60s -> NO_WAIT 60s")
-            store._closer.next_step()
-            store._closer.next_step()
-        told = outcome.result(MOST)
-        assert not told.released
-        assert (told.state, told.request) == ("draining", Logoff.NO_WAIT)
-        assert [blocker.peer for blocker in told.blockers] == ["10.0.0.7"]
-
-
-def test_the_clock_of_an_earlier_plan_ends_no_step_of_the_next() -> None:
-    clock = SimulatedClock()
-    store = Store(clock=clock)
-    store.inbound().__enter__()
-    first = store._closer.close("ORDERLY 30s")
-    late = store._closer._turn
-    clock.advance(30)
-    assert not first.result(MOST)
-    second = store._closer.close("ORDERLY 30s")
-    store._closer._time_over(late)  # its timer was about to call when the plan ended
-    assert not second.done()
-    clock.advance(30)
-    assert second.result(MOST).steps[-1].startswith("ORDERLY 30s: draining after 30.0 s")
-    store.let_go()
-
-
-def test_letting_go_ends_a_closing_under_way() -> None:
-    clock = SimulatedClock()
-    store = Store(clock=clock)
-    store.inbound().__enter__()
-    closing = store._closer.close("NO_WAIT 30s")
-    assert not closing.done()
-    store.let_go()
-    assert closing.done()
-    outcome = closing.result()
-    assert not outcome
-    assert len(outcome.blockers) == 1
-
-
-def test_a_step_that_could_not_ask_asks_again(file: Place) -> None:
-    clock = SimulatedClock()
-    store = Store(file.new(patience=IMPATIENT), clock=clock)
-    with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        store._core.desk.ask(lambda _: None).result(MOST)
-        other.execute("BEGIN IMMEDIATE")
-        done = store._closer.close("ABORT 30s")
-        store._core.desk.ask(lambda _: None).exception(MOST)
-        assert store.state == "open"
-        other.execute("ROLLBACK")
-    for _ in range(5):
-        clock.advance(1.0)
-        store._core.desk.ask(lambda _: None).result(MOST)
-    outcome = done.result(MOST)
-    assert outcome.released
-    assert "could not ask" in outcome.steps[0]
     store.let_go()
 
 

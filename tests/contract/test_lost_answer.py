@@ -16,8 +16,8 @@ from fsm.logoff.outcome import Progress
 from fsm.logoff.spooler import Store
 from fsm.logoff.storage import StorageError
 from tests.contract.conftest import Place, Server
+from tests.contract.driven import agree, one_batch
 from tests.contract.proxy import Proxy, When
-from tests.contract.test_attacked import agree, one_batch
 
 
 @pytest.fixture
