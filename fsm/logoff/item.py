@@ -187,8 +187,11 @@ class Item:
 
     def enter(self) -> bool:
         """Its block is being entered; whether it is still to begin.  RuntimeError unless that can be done now."""
-        if self.over or self.entered:
-            raise RuntimeError("the block of an item is entered once, and not after the item was given back")
+        if self.entered:
+            raise RuntimeError(f"the block of {self.id or 'an item'} was entered before; ask for another item")
+        if self.over:
+            told = "an iterator that ends gives back what was not entered; keep it: for item in store.outgoing(): ..."
+            raise RuntimeError(f"{self.id} was given back before its block was entered ({told})")
         return self.message is None
 
     def begin(self) -> None:

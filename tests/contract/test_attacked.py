@@ -198,12 +198,21 @@ def test_an_item_that_was_given_back_cannot_be_sent_as_well(shared: Callable[...
     store._core.abandon(second)
 
 
+def test_an_iterator_that_is_not_kept_gives_its_item_back_and_the_error_says_how_to_write_it() -> None:
+    store = Store()
+    id = store.submit(b"x")
+    with pytest.raises(RuntimeError, match=rf"^{id} was given back .* keep it: for item in store.outgoing"), next(store.outgoing()):
+        raise AssertionError("it would have been sent")
+    assert [message.state for message in store.messages()] == ["deferred"]
+    store.let_go()
+
+
 def test_a_block_is_entered_once_and_not_without_being_admitted() -> None:
     store = Store()
     item = store.inbound()
     with item:
         pass
-    with pytest.raises(RuntimeError, match="once"), item:
+    with pytest.raises(RuntimeError, match="was entered before; ask for another item"), item:
         pass
     late = store.inbound()
     with store.inbound():
