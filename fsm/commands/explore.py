@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
     parser.add_argument("--serve", action="store_true", help="serve it on this machine alone, and open the browser")
     parser.add_argument("--journal", metavar="FILE", help="with --serve: follow this journal while it is written")
-    parser.add_argument("--port", type=whole, default=0, metavar="N", help="of --serve (default a free one)")
+    parser.add_argument("--port", type=whole, default=0, metavar="N", help="with --serve: the port (default: any)")
     parser.add_argument("--no-open", action="store_true", help="with --serve: do not open the browser")
 
 
