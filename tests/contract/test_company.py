@@ -17,11 +17,8 @@ from fsm.logoff import Logoff, LogoffStatus
 from fsm.logoff.aio import Store
 from fsm.logoff.storage import StorageError
 from tests.contract.conftest import Place
+from tests.contract.faces import Trace, run
 from tests.contract.shop import Shop
-
-
-def run(case: Any) -> None:
-    asyncio.run(asyncio.wait_for(case, 180))
 
 
 async def until(store: Store, holds: Callable[[Any], bool]) -> Any:
@@ -41,27 +38,18 @@ async def send_all(store: Store, sent: list[bytes], go: asyncio.Event | None = N
             sent.append(item.message.content)
 
 
-class Events:
-    def __init__(self, store: Store) -> None:
-        self.all: list[str] = []
-        store.session.listen(self)
-
-    def on_transition(self, step: Any) -> None:
-        self.all.append(step.event)
-
-
 @pytest.mark.parametrize("flag", Logoff)
 def test_one_of_two_is_complete_at_once_and_the_other_sends_the_queue(database: Place, flag: Logoff) -> None:
     async def case() -> None:
         one, two = Store(database.new(host="a")), Store(database.new(host="b"))
         ids = [await one.submit(b"%d" % n) for n in range(3)]
         await until(one, lambda p: p.peers == 1)
-        events = Events(two)
+        trace = Trace(two)
         outcome = await one.logoff(flag)
         assert (outcome.released, outcome.status, outcome.to_peers) == (True, LogoffStatus.COMPLETE, True)
         assert (outcome.request, outcome.queued, outcome.left) == (flag, 0, ())
         await until(two, lambda p: (p.ready, p.peers) == (3, 0))
-        assert events.all == ["peer_closed", "submit", "submit", "submit"]
+        assert trace.events == ["peer_closed", "submit", "submit", "submit"]
         sent: list[bytes] = []
         worker = asyncio.create_task(send_all(two, sent))
         last = await two.close("NO_WAIT 30s")
@@ -97,12 +85,12 @@ def test_what_is_in_flight_ends_here_before_close_returns_and_no_longer_touches_
         await until(one, lambda p: p.state == "released")
         assert not closing.done()
         assert len(one.blockers()) == 2
-        events = Events(one)
+        trace = Trace(one)
         go.set()
         outcome = await closing
         await asyncio.gather(*workers)
         assert outcome.status is LogoffStatus.COMPLETE
-        assert events.all == []
+        assert trace.events == []
         await until(two, lambda p: (p.ready, p.peers) == (1, 0))
         assert [m.reason for m in await two.messages("ready")] == ["451 later"]
         one.let_go()
@@ -115,11 +103,11 @@ def test_a_peer_with_free_hands_takes_what_waits(database: Place) -> None:
     async def case() -> None:
         one, two = Store(database.new(host="a")), Store(database.new(host="b"))
         await until(one, lambda p: p.peers == 1)
-        events, sent = Events(one), []
+        trace, sent = Trace(one), []
         worker = asyncio.create_task(send_all(two, sent))
         await one.submit(b"x")
         await until(one, lambda p: p.ready == 0)
-        assert events.all == ["submit", "abort_submit"]
+        assert trace.events == ["submit", "abort_submit"]
         assert one.counters["taken_by_peers"] == 1
         await until(two, lambda p: p.counters["sent"] == 1)
         assert sent == [b"x"]
@@ -179,7 +167,7 @@ def test_a_storage_that_cannot_write_now_steps_nothing_and_endings_are_made_up_f
     async def case() -> None:
         store = Store(file.new(patience=1.0))
         await store.submit(b"x")
-        events = Events(store)
+        trace = Trace(store)
         other = sqlite3.connect(file.where, isolation_level=None)
         async for item in store.outgoing():
             with pytest.raises(StorageError, match=r"locked|busy"):
@@ -191,10 +179,10 @@ def test_a_storage_that_cannot_write_now_steps_nothing_and_endings_are_made_up_f
         outcome = asyncio.create_task(store.close("NO_WAIT 30s"))
         (blocker,) = store.blockers()
         assert "not recorded" in str(blocker)
-        assert events.all == ["outbound_begin"]
+        assert trace.events == ["outbound_begin"]
         other.execute("ROLLBACK")
         assert await outcome
-        assert sorted(events.all) == ["logoff_no_wait", "outbound_begin", "outbound_sent"]  # whichever came first
+        assert sorted(trace.events) == ["logoff_no_wait", "outbound_begin", "outbound_sent"]  # whichever came first
         assert await store.messages() == []
         store.let_go()
         other.close()
