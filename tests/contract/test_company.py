@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -209,31 +210,24 @@ def test_the_mail_of_the_last_time_is_there_the_next_time(database: Place) -> No
     run(case())
 
 
-class Lease:
-    """A clock that can be past every lease."""
+HOUR: Final = 3600.0
 
-    now = 1000.0
 
-    def __call__(self) -> float:
-        return self.now
-
-    def ends(self, database: Place) -> list[str]:
-        """Another host takes for dead who has the store, adopts what that had, and goes; what it adopted."""
-        peer = database.new(host="b", clock=self)
-        self.now += 1000
-        adopted = peer.open().share.ready
-        peer.close()
-        return list(adopted)
+def taken_for_dead(database: Place) -> list[str]:
+    """Another host, by whose clock every lease has ended, adopts what others had, and goes; what it adopted."""
+    peer = database.new(host="b", clock=lambda: time.time() + HOUR)
+    adopted = peer.open().share.ready
+    peer.close()
+    return list(adopted)
 
 
 def test_who_was_taken_for_dead_counts_what_it_takes_over_again_once(database: Place) -> None:
     """Its messages became a peer's, and then nobody's, before it heard of anything."""
     async def case() -> None:
-        lease = Lease()
-        store = Store(database.new(host="a", clock=lease))
+        store = Store(database.new(host="a"))
         ids = [await store.submit(b"%d" % n) for n in range(3)]
         store._core.company._looking = True  # it is just about to look around
-        assert lease.ends(database) == ids
+        assert taken_for_dead(database) == ids
         sent: list[bytes] = []
         await store.logoff(Logoff.NO_WAIT)
         assert (store.session.ready, len(store._core.holding.ready)) == (3, 3)
@@ -247,12 +241,11 @@ def test_who_was_taken_for_dead_counts_what_it_takes_over_again_once(database: P
 
 def test_a_message_in_flight_twice_since_its_process_was_taken_for_dead_is_in_the_way_until_both_end(database: Place) -> None:
     async def case() -> None:
-        lease = Lease()
-        store = Store(database.new(host="a", clock=lease))
+        store = Store(database.new(host="a"))
         (id,) = [await store.submit(b"x")]
         (first, second) = [aiter(store.outgoing()) for _ in range(2)]
         async with await anext(first) as item:
-            assert lease.ends(database) == [id]
+            assert taken_for_dead(database) == [id]
             store._core.company.look()  # as at its next renewal
             again = await anext(second)
             assert (again.id, again.message.attempts, again.message.uncertain) == (id, 2, 1)

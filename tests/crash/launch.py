@@ -1,8 +1,10 @@
-"""`python -m tests.crash.launch POINT serve ...`: the fsm command, which comes to a halt at its POINT-th operation (0: never).
+"""`python -m tests.crash.launch POINT serve ...`: the fsm command, which comes to a halt at a point.
 
 Operations are where something that stays may change: before each SQL statement, after each COMMIT, and before each file is
 made, linked or removed in a Maildir.  So a point can be in the middle of opening, of a transaction, of storing a message.
-There it says so on standard output (`POINT`, also in the middle of a line that another thread is writing), and its thread
+It is a number, of an operation from the beginning (0: never), or words which operations have, one after the other:
+`outbound_sent,COMMIT` is the end of the transaction that records the first delivery, `outbound_sent,COMMIT,committed` after it.
+There the process says so on standard output (`POINT`, also in the middle of a line that another thread is writing), and its thread
 goes no further; whoever started it kills it when the others have done what they would do.
 """
 
@@ -12,43 +14,61 @@ import itertools
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 POINT = b"\0point\0"
 
 
 def main() -> int:
-    at = int(sys.argv[1])
-    if at:
-        count(at)
+    if sys.argv[1] != "0":
+        halt(sys.argv[1])
     from fsm.cli import main
 
     return main(sys.argv[2:])
 
 
-def count(at: int) -> None:
-    """Count the operations of this process from now on, and halt at this one."""
+def reached(point: str) -> Callable[[str], bool]:
+    """Whether an operation is the one at which to halt, asked once for each."""
+    if point.isdecimal():
+        left = itertools.count(int(point) - 1, -1)
+        return lambda operation: next(left) == 0
+    words = point.split(",")
+
+    def found(operation: str) -> bool:
+        if words and words[0] in operation:
+            del words[0]
+            return not words
+        return False
+
+    return found
+
+
+def halt(point: str) -> None:
+    """Halt at this point, from now on."""
     from sqlalchemy import event
     from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
     from sqlalchemy.pool import Pool
 
-    operations = itertools.count(1)
+    here, lock = reached(point), threading.Lock()
 
-    def passed(*_: object) -> None:
-        if next(operations) == at:  # in one piece, whichever threads come by
+    def passed(operation: str) -> None:
+        with lock:
+            halted = here(operation)
+        if halted:
             os.write(1, POINT)
             threading.Event().wait()
 
     def commit(self: Any, connection: Any, *, really: Any = Dialect.do_commit) -> None:
         really(self, connection)
-        passed()
+        passed("committed")
 
     def connected(connection: Any, _: object) -> None:
         connection.set_trace_callback(passed)  # of all statements, whoever gives them to the driver
 
     def audit(what: str, told: tuple[Any, ...]) -> None:
         if what in ("os.link", "os.remove") or (what == "open" and "/inbox/tmp/" in str(told[0])):
-            passed()
+            passed(f"{what} {told[0]}")
 
     event.listen(Pool, "connect", connected)
     Dialect.do_commit = commit

@@ -56,7 +56,7 @@ class Served:
 
     @classmethod
     async def started(
-        cls, folder: Path, smarthost: str | None, *more: str, point: int = 0, plan: str = DRAIN, retry: Sequence[str] = SOON,
+        cls, folder: Path, smarthost: str | None, *more: str, point: int | str = 0, plan: str = DRAIN, retry: Sequence[str] = SOON,
         env: Mapping[str, str] | None = None, before: Sequence[str] = (),
     ) -> Served:  # fmt: skip
         """A run that has begun; not yet ready."""
