@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from fsm.logoff.clock import Clock
+from fsm.logoff.database import Database
 from fsm.logoff.deferred import Retry
 from fsm.logoff.item import Closing
 from fsm.logoff.spooler import Store
@@ -20,6 +22,12 @@ from fsm.testing.clock import START, NothingLeft, SimulatedClock
 @pytest.fixture
 def clock() -> SimulatedClock:
     return SimulatedClock()
+
+
+@pytest.fixture
+def patient() -> SimulatedClock:
+    """For threads that work for real, however slow the machine is."""
+    return SimulatedClock(patience=60)
 
 
 def later(clock: SimulatedClock, seconds: float, value: str) -> Future[str]:
@@ -111,13 +119,13 @@ def started(*targets: Callable[[], object]) -> list[threading.Thread]:
     return threads
 
 
-def test_time_stands_while_a_thread_works(clock: SimulatedClock) -> None:
+def test_time_stands_while_a_thread_works(patient: SimulatedClock) -> None:
     """The thread works for real; were time to jump meanwhile, the 20 seconds would be over first."""
     for _ in range(20):
         done: Future[str] = Future()
-        call = clock.call_later(20.0, partial(done.set_result, "the clock was first"))
+        call = patient.call_later(20.0, partial(done.set_result, "the clock was first"))
         [thread] = started(partial(_work, done))
-        assert clock.result(done) == "the thread was first"
+        assert patient.result(done) == "the thread was first"
         call.cancel()
         thread.join()
 
@@ -127,23 +135,23 @@ def _work(done: Future[str]) -> None:
     done.set_result("the thread was first")
 
 
-def test_threads_wait_for_one_another_through_the_clock(clock: SimulatedClock) -> None:
+def test_threads_wait_for_one_another_through_the_clock(patient: SimulatedClock) -> None:
     seen: list[tuple[str, float]] = []
     first, second = Future[None](), Future[None]()
 
     def one() -> None:
-        clock.result(later(clock, 5.0, ""))
-        seen.append(("one", clock.monotonic()))
+        patient.result(later(patient, 5.0, ""))
+        seen.append(("one", patient.monotonic()))
         first.set_result(None)
 
     def two() -> None:
-        clock.result(first)
-        clock.result(later(clock, 5.0, ""))
-        seen.append(("two", clock.monotonic()))
+        patient.result(first)
+        patient.result(later(patient, 5.0, ""))
+        seen.append(("two", patient.monotonic()))
         second.set_result(None)
 
     threads = started(one, two)
-    clock.result(second)
+    patient.result(second)
     assert seen == [("one", 5.0), ("two", 10.0)]
     for thread in threads:
         thread.join()
@@ -205,15 +213,15 @@ def test_deferred_mail_falls_due_when_its_time_has_come(clock: SimulatedClock) -
     assert attempts == [0.0, 60.0, 180.0, 420.0]
 
 
-def test_a_worker_thread_and_a_closing_store(clock: SimulatedClock) -> None:
+def test_a_worker_thread_and_a_closing_store(patient: SimulatedClock) -> None:
     sent: list[bytes] = []
-    store = Store(clock=clock)
+    store = Store(clock=patient)
 
     def work() -> None:
         for item in store.outgoing():
             with item:
                 assert item.message is not None
-                clock.result(later(clock, 2.0, "the network"))
+                patient.result(later(patient, 2.0, "the network"))
                 sent.append(item.message.content)
 
     threads = started(work, work)
@@ -222,9 +230,22 @@ def test_a_worker_thread_and_a_closing_store(clock: SimulatedClock) -> None:
     outcome = store.close("NO_WAIT 20s -> cancel 3s")
     assert outcome.raise_unless_released().left == ()
     assert sorted(sent) == [b"0", b"1", b"2", b"3", b"4", b"5"]
-    assert clock.monotonic() == 6.0, "two at a time, two seconds each"
+    assert patient.monotonic() == 6.0, "two at a time, two seconds each"
     for thread in threads:
         thread.join()
     with pytest.raises(Closing):
         store.submit(b"late")
     store.let_go()
+
+
+def test_what_a_durable_store_writes_takes_no_time_however_slow_the_disk_is(tmp_path: Path) -> None:
+    clock = SimulatedClock(patience=0)
+    with Store(Database(tmp_path / "store.db"), clock=clock) as store:
+        outgoing = store.outgoing()
+        for number in range(5):
+            store.submit(b"%d" % number)
+            with next(outgoing):
+                clock.result(later(clock, 2.0, "the network"))
+        outcome = store.close("NO_WAIT 20s")
+        assert outcome.raise_unless_released().left == ()
+    assert clock.monotonic() == 10.0

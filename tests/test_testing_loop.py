@@ -139,7 +139,7 @@ def test_another_thread_may_wake_the_program() -> None:
         thread.join()
         return now()
 
-    assert run(program()) == 0.0
+    assert run(program(), patience=60) == 0.0
 
 
 def test_real_sockets_work_beside_simulated_time() -> None:
@@ -244,7 +244,7 @@ def test_deferred_mail_falls_due_also_when_the_clock_on_the_wall_was_set() -> No
 
 
 def test_a_durable_store_works_beside_simulated_time(tmp_path: Path) -> None:
-    """Its thread works for real; the plan's 20 seconds are simulated."""
+    """Its thread works for real, as long as it takes, also without any patience; the plan's 20 seconds are simulated."""
 
     async def program() -> None:
         store, sent = Store(Database(tmp_path / "store.db")), []
@@ -263,7 +263,7 @@ def test_a_durable_store_works_beside_simulated_time(tmp_path: Path) -> None:
         await task
         assert outcome.raise_unless_released().left == ()
         assert sent == [b"0", b"1", b"2", b"3", b"4"]
-        assert now() >= 10.0
+        assert now() == 10.0
         store.let_go()
 
-    run(program())
+    run(program(), patience=0)

@@ -105,15 +105,17 @@ def test_a_listener_of_a_guarded_session_is_told_off_like_any_other() -> None:
 def test_readings_of_a_guarded_session_are_of_one_moment() -> None:
     """A reader never sees a message that is neither ready nor in flight."""
     session = GuardedStoreSession(ready=1)
-    stop, seen = threading.Event(), set()
+    reads, stop, seen = threading.Event(), threading.Event(), set()
 
     def read() -> None:
         while not stop.is_set():
             configuration = session.configuration
             seen.add(configuration[3] + configuration[4] + configuration[5])  # type: ignore[operator]
+            reads.set()
 
     reader = threading.Thread(target=read)
     reader.start()
+    reads.wait()
     for _ in range(300):
         session.outbound_begin()
         session.outbound_deferred()

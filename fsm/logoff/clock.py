@@ -47,6 +47,12 @@ class Clock(Protocol):
     def result(self, future: Future[T]) -> T:
         """Wait in this thread for a future's result."""
 
+    def pause(self) -> None:
+        """Something goes on for real until `resume`, as often called: time that is simulated stands still meanwhile."""
+
+    def resume(self) -> None:
+        """It has come to its end, and who waits for it has been told."""
+
 
 class SystemClock:
     """The computer's clock.
@@ -82,6 +88,11 @@ class SystemClock:
     def result(self, future: Future[T]) -> T:
         """Wait for a future's result."""
         return future.result()
+
+    def pause(self) -> None:
+        """Nothing: real time does not stand still."""
+
+    resume = pause
 
     def _run(self) -> None:
         while True:
@@ -124,10 +135,12 @@ SYSTEM: Final = SystemClock()
 
 
 class LoopClock:
-    """The clock of an asyncio loop; calls come in the loop's thread.  `call_later` may be used from any thread."""
+    """The clock of an asyncio loop; calls come in the loop's thread.  All but `result` may be used from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._pause: Callable[[], object] | None = getattr(loop, "pause", None)  # it has these when it is simulated
+        self._resume: Callable[[], object] | None = getattr(loop, "resume", None)
 
     def time(self) -> float:
         """Seconds since 1970."""
@@ -147,3 +160,13 @@ class LoopClock:
     def result(self, future: Future[T]) -> T:
         """There is no waiting in a loop's thread; a result that is there is given."""
         return future.result(0)
+
+    def pause(self) -> None:
+        """A loop whose time is simulated lets none pass until `resume`."""
+        if self._pause is not None:
+            self._pause()
+
+    def resume(self) -> None:
+        """What `pause` was for has come to its end."""
+        if self._resume is not None:
+            self._resume()

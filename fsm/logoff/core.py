@@ -107,7 +107,7 @@ class Core:
         threaded = storage.durable if thread is None else thread
         self.desk = Desk(
             self.session, storage, self.holder, lock=self.lock, changed=self.changed,
-            last=self.outgoing.claim, missed=self._missed, thread=threaded,
+            last=self.outgoing.claim, missed=self._missed, thread=threaded, clock=self.clock,
         )  # fmt: skip
         storage.watch(self.company.look)
 

@@ -31,6 +31,7 @@ from fsm.chart import Configuration
 from fsm.compiler import Compiled
 from fsm.journal import header, start
 from fsm.logoff.chart import LOGOFF
+from fsm.logoff.clock import SYSTEM, Clock
 from fsm.logoff.flags import MapiError
 from fsm.logoff.item import Closing
 from fsm.logoff.session import StoreSession
@@ -106,16 +107,17 @@ class Desk:
         lock: RLock,
         changed: Callable[[], object],
         thread: bool,
+        clock: Clock = SYSTEM,
         last: Callable[[Draft], object] = lambda _: None,
         missed: Callable[[BaseException], object] = lambda _: None,
     ) -> None:
-        """`changed` is called after each batch, `last` at its end.
+        """`changed` is called after each batch, `last` at its end; the clock is paused while the thread has work.
 
         `missed` when what `last` did was not committed, or when nobody knows whether something was.
         """
         self._session, self._storage, self._name = session, storage, name
         self._lock, self._changed, self._last, self._missed = lock, changed, last, missed
-        self._session_name, self._sessions = name, 1
+        self._clock, self._session_name, self._sessions = clock, name, 1
         self._scribe = Scribe(LOGOFF, name)
         self._seq = 0
         self._closed = self._begun = self._started = False
@@ -138,6 +140,7 @@ class Desk:
         if self._thread is not None:
             with self._door:
                 if not self._closed:
+                    self._clock.pause()
                     self._line.put(task)
                     return task.future
         if self._closed:
@@ -178,6 +181,8 @@ class Desk:
                         batch.append(task)
                         patient = patient and task.patient
             self._batch(batch)
+            for _ in batch:
+                self._clock.resume()
             if task is None:
                 return
 

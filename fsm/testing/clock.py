@@ -89,6 +89,14 @@ class SimulatedClock:
             self._changed.notify_all()
         return coming
 
+    def pause(self) -> None:
+        """No time passes until `resume`, as often called, but by `advance`: something goes on for real."""
+        self._others.pause()
+
+    def resume(self) -> None:
+        """It has come to its end, and who waits for it has been told."""
+        self._others.resume()
+
     def result(self, future: Future[T]) -> T:
         """The future's result; time passes as far as it must.  NothingLeft when it cannot be done any more."""
         self._others.came()

@@ -4,8 +4,8 @@
 
 Theory.
 1. When nothing is ready, and nothing goes on for real, time jumps to the next call that is to come.
-2. What goes on for real: jobs in executors, for as long as they take; sockets and other threads, for some patience
-   (`others.py`): of an open socket nobody can tell whether something will come.
+2. What goes on for real: jobs in executors and what a durable store writes, for as long as they take; sockets and other
+   threads, for some patience (`others.py`): of an open socket nobody can tell whether something will come.
 3. When nothing is to come and nothing goes on, the program waits for ever: that is an error, here and now.
 4. A store takes its time from the loop; with `clock=loop.clock` also what the clock on the wall says, which may jump.
 
@@ -60,6 +60,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Simulated seconds since this loop was made."""
         return self._now
+
+    def pause(self) -> None:
+        """No time passes until `resume`, as often called: something goes on for real.  For any thread."""
+        self._others.pause()
+
+    def resume(self) -> None:
+        """It has come to its end, and who waits for it has been told."""
+        self._others.resume()
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -133,6 +141,8 @@ class _Selector(selectors.DefaultSelector):
         while loop._goes_on(sockets, patience):
             if found := super().select(GLANCE):
                 return found
+        if found := super().select(0):  # it came while it was asked whether anything goes on
+            return found
         if timeout is not None:
             loop._jump(timeout)
         elif loop.when_idle is None or not loop.when_idle():
