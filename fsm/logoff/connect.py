@@ -111,13 +111,17 @@ def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Eng
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("select set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
-            cursor.execute(
-                "select set_config('synchronous_commit', 'on', false)"
-                " where current_setting('synchronous_commit') = 'off'"
-            )
-        connection.commit()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("select set_config('lock_timeout', %s, false)", (f"{round(patience * 1000)}ms",))
+                cursor.execute(
+                    "select set_config('synchronous_commit', 'on', false)"
+                    " where current_setting('synchronous_commit') = 'off'"
+                )
+            connection.commit()
+        except BaseException:
+            connection.close()  # nobody else knows of it yet
+            raise
 
     return engine.execution_options(postgresql_readonly=True) if reading else engine
 

@@ -230,8 +230,15 @@ class Database:
             engine, holder = self._engine, self._holder
         if engine is None or holder is None:
             raise StorageError(f"{self} is not open")
-        with trouble(self.url), autocommitting(engine) as connection:
-            yield connection, holder.number
+        with trouble(self.url):
+            connection = autocommitting(engine)
+            try:
+                yield connection, holder.number
+            finally:
+                with self._lock:
+                    if self._engine is not engine:  # closed meanwhile: nobody would take it back
+                        connection.invalidate()
+                    connection.close()
 
     def close(self) -> None:
         """See `Storage`.  What is still claimed then lapses.  A database that is away is told by our absence."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sqlite3
 
+import psycopg
 import pytest
 
 from fsm.logoff.storage import Share, StorageError
+from fsm.logoff.tables import listed
 from tests.contract.conftest import Place, Server
 from tests.contract.heard import peers, watching
 from tests.contract.test_storage import do, submitted
@@ -99,6 +102,18 @@ def test_several_processes_may_make_the_database_together(database: Place) -> No
 
 
 # ---------------------------------------------------------------------------------------------- all or nothing
+
+
+def test_who_reads_while_it_closes_reads_to_the_end_and_leaves_no_connection_behind(database: Place) -> None:
+    storage = database.new()
+    storage.open()
+    submitted(storage)
+    with storage._reading() as (connection, number):
+        driver = connection.connection.driver_connection
+        storage.close()
+        assert len(listed(connection, number, ())) == 1
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match=r"closed"):
+        driver.execute("select 1")
 
 
 def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there(database: Place) -> None:
