@@ -19,7 +19,7 @@ from fsm.mail.server import MailServer
 from fsm.mail.sink import Sink
 
 ANY = Address.parse("127.0.0.1:0", "a port", listening=True)
-QUICK = Plan.parse("ORDERLY 0s -> cancel 5s")
+QUICK = Plan.parse("ORDERLY 0s -> cancel 60s")
 LATER = (3600.0, 2.0, 7200.0)
 """A retry schedule that never comes round within a test."""
 

@@ -110,7 +110,7 @@ def serving(page: str = "<!doctype html>the page", journal: Path | None = None) 
 
 
 def asked(made: Any, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    connection = HTTPConnection("127.0.0.1", made.server_port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", made.server_port, timeout=120)
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     found = response.status, response.read().decode(), dict(response.getheaders())
@@ -145,7 +145,7 @@ def test_there_is_nothing_else(path: str) -> None:
 
 def test_other_methods_are_refused() -> None:
     with serving() as made, pytest.raises(urllib.error.HTTPError, match="501"):
-        urllib.request.urlopen(urllib.request.Request(made.address, data=b"x"), timeout=20)
+        urllib.request.urlopen(urllib.request.Request(made.address, data=b"x"), timeout=120)
 
 
 def test_the_command_serves_and_ends_with_an_interrupt(tmp_path: Path) -> None:
@@ -153,14 +153,14 @@ def test_the_command_serves_and_ends_with_an_interrupt(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
-        with urllib.request.urlopen(address, timeout=20) as response:
+        with urllib.request.urlopen(address, timeout=120) as response:
             assert response.read().startswith(b"<!doctype html>")
         taken = address.rstrip("/").rpartition(":")[2]
         done = subprocess.run([*command, "--port", taken], capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert done.stderr == f"fsm explore: cannot listen on port {taken}: it is taken; another, or none, would do\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert process.stdout.read() == "stopped\n"
         assert process.stderr is not None
         assert process.stderr.read() == ""
@@ -184,7 +184,7 @@ def test_a_journal_is_told_as_it_is_written(tmp_path: Path) -> None:
     session = StoreSession(ready=1)
     with Recorder(LOGOFF, path) as journal, serving(journal=path) as made:
         journal.attach(session, "a")
-        with urllib.request.urlopen(made.address + "events", timeout=20) as stream:
+        with urllib.request.urlopen(made.address + "events", timeout=120) as stream:
             assert stream.headers["Content-Type"] == "text/event-stream"
 
             def told() -> dict[str, Any]:

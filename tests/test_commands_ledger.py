@@ -56,7 +56,7 @@ def test_the_explorer_follows_it_while_it_is_written(database: Place) -> None:  
         pen.begin(tx)
     with (
         serving(journal=database.where) as made,  # type: ignore[arg-type]
-        urllib.request.urlopen(made.address + "events", timeout=20) as stream,
+        urllib.request.urlopen(made.address + "events", timeout=120) as stream,
     ):
 
         def told() -> dict[str, Any]:
@@ -92,10 +92,10 @@ def test_the_command_follows_a_database(database: Place) -> None:  # noqa: F811
         assert process.stderr is not None
         address = process.stdout.readline().split()
         assert address, process.stderr.read()
-        with urllib.request.urlopen(address[0], timeout=20) as response:
+        with urllib.request.urlopen(address[0], timeout=120) as response:
             assert b"store" in response.read()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 @pytest.mark.parametrize("command", [("replay",), ("step", "--from"), ("explore", "--serve", "--no-open", "--journal")])

@@ -59,7 +59,7 @@ def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: sign
         submit(told["submission"])
         submit(told["inbound"])
         program.send_signal(signum)
-        out, err = program.communicate(timeout=30)
+        out, err = program.communicate(timeout=120)
         assert (program.returncode, out.startswith("released on NO_WAIT (COMPLETE)")) == (0, True), (out, err)
         assert "  3. cancel 3s    what is in flight is stopped" in err
         assert f"store: {signum.name}: NO_WAIT 20s: " in err
@@ -83,7 +83,7 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
                 assert line.startswith(f"store: SIGTERM: {step}: ")
                 assert then in line
             program.send_signal(signal.SIGTERM)
-            out, err = program.communicate(timeout=30)
+            out, err = program.communicate(timeout=120)
         assert program.returncode == 75, err
         assert out.startswith("not released, draining")
         assert "in the way: inbound in-1 from 127.0.0.1" in out
@@ -151,7 +151,7 @@ def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path)
         with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
         program.send_signal(signal.SIGTERM)
-        out, errors = program.communicate(timeout=60)
+        out, errors = program.communicate(timeout=120)
     assert "there is no smarthost: what is submitted stays in the outbox" in errors
     assert "released on ORDERLY (COMPLETE OUTBOUND_QUEUE)" in out
     assert program.returncode == 0

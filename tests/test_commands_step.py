@@ -265,7 +265,7 @@ class Tmux:
 
     def until(self, *wanted: str, colours: bool = False) -> str:
         """The screen, as soon as it shows all of these."""
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 120
         while True:
             screen = self("capture-pane", "-p", *(["-e"] if colours else []))
             if all(one in screen for one in wanted):

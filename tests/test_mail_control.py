@@ -47,7 +47,7 @@ def test_only_this_user_reaches_the_socket_and_it_goes_with_the_store(here: Path
 
 def test_a_store_says_how_it_stands_and_what_is_in_its_way(tmp_path: Path) -> None:
     async def work() -> None:
-        async with Faulty({"dot": STALL}) as sink, serving(tmp_path, sink=sink, plan=Plan.parse("NO_WAIT 60s -> cancel 9s")) as server:
+        async with Faulty({"dot": STALL}) as sink, serving(tmp_path, sink=sink, plan=Plan.parse("NO_WAIT 60s -> cancel 60s")) as server:
             path = await asyncio.to_thread(own, server)
             id = await server.store.submit(b"\r\n", "a@b.c", ["d@e.f"])
             await sink.until_at("dot")
@@ -63,7 +63,7 @@ def test_a_store_says_how_it_stands_and_what_is_in_its_way(tmp_path: Path) -> No
             await asyncio.to_thread(ask, path, do="close")
             await until(server, lambda now: now.step is not None)
             told = await asyncio.to_thread(ask, path, do="status")
-            assert (told["step"], told["next_step"], told["in_service"]) == ("NO_WAIT 60s", "cancel 9s", False)
+            assert (told["step"], told["next_step"], told["in_service"]) == ("NO_WAIT 60s", "cancel 60s", False)
             await asyncio.to_thread(ask, path, do="next")
             outcome = await server.served()
             assert [message.id for message in outcome.uncertain] == [id]

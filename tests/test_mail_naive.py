@@ -69,7 +69,7 @@ def test_here_a_message_in_the_middle_is_stored_and_answered(tmp_path: Path) -> 
 
             def slowly(content: bytes, *, name: str | None = None) -> str:
                 begun.set()
-                may.wait(10)
+                may.wait(120)
                 return store(content, name=name)
 
             server.inbox.store = slowly  # type: ignore[method-assign]
@@ -94,7 +94,7 @@ def test_here_a_message_in_the_middle_is_stored_and_answered(tmp_path: Path) -> 
 def test_naive_cancelling_a_send_after_the_final_dot_says_cancelled_though_it_was_delivered() -> None:
     async def work() -> None:
         async with Faulty({"dot": HANG_KEPT}) as sink:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
                 await client.connect()
                 sending = asyncio.create_task(client.sendmail("a@b.c", ["d@e.f"], GOOD))

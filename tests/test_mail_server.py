@@ -164,7 +164,7 @@ def test_a_smarthost_that_is_away_is_tried_again(tmp_path: Path) -> None:
 
 def test_two_servers_on_one_folder_share_the_queue_and_one_may_leave(tmp_path: Path) -> None:
     async def work() -> None:
-        plan = Plan.parse("NO_WAIT 60s -> cancel 5s")
+        plan = Plan.parse("NO_WAIT 60s -> cancel 60s")
         async with AsyncExitStack() as all_of:
             stalled, sink = await all_of.enter_async_context(Faulty({"dot": STALL}, only=1)), await all_of.enter_async_context(Sink())
             stays = await all_of.enter_async_context(serving(tmp_path, sink=sink))

@@ -141,7 +141,7 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_stored_changes_noth
 
             def slowly(content: bytes, *, name: str | None = None) -> str:
                 storing.set()
-                may.wait(10)
+                may.wait(120)
                 return store(content, name=name)
 
             server.inbox.store = slowly  # type: ignore[method-assign]
@@ -282,7 +282,7 @@ def test_the_last_answer_is_given_before_the_session_ends(tmp_path: Path) -> Non
 
 def test_the_cancel_step_tells_the_client_and_its_source_keeps_the_message(tmp_path: Path) -> None:
     async def work() -> None:
-        async with serving(tmp_path, plan=Plan.parse("ORDERLY 0s -> cancel 9s")) as server:
+        async with serving(tmp_path, plan=Plan.parse("ORDERLY 0s -> cancel 60s")) as server:
             client = await Client.at(server.addresses["inbound"])
             await client.begin()
             await client.write(b"Subject: never ends\r\n")

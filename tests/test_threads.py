@@ -31,7 +31,10 @@ def hammer(session: StoreSession) -> None:
             time.sleep(0)
         return each_bytecode
 
+    together = threading.Barrier(THREADS)
+
     def work() -> None:
+        together.wait()
         sys.settrace(each_bytecode)
         try:
             for _ in range(TIMES):

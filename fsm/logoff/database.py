@@ -155,7 +155,7 @@ class Database:
                     if not self._happened(transaction):
                         raise
         except BaseException:
-            if connection is not None and connection.in_transaction():  # it would not even roll back
+            if connection is not None:  # in whatever state it is: perhaps it did not even roll back
                 self._drop(connection)
             raise
         self._unsure = ()
@@ -257,7 +257,8 @@ class Database:
             self._say()
         except StorageError as error:
             LOG.warning("closed without being able to say so; peers will notice: %s", error)
-        self._release()
+        finally:
+            self._release()
 
     def _release(self) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from fsm.logoff import Logoff, aio
 from fsm.logoff.database import read
@@ -106,14 +107,17 @@ def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_sam
 
 
 def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(file: Place) -> None:
-    storage = file.new()
+    storage, forbidden = file.new(), True
     clock = SimulatedClock()
     store = Store(storage, clock=clock, retry=Retry(first=10))
     store.submit(b"x")
     with next_item(store).result(MOST) as item:
         item.defer("451 later")
-    # a real failure, at once and not after some patience
-    storage._connection.connection.driver_connection.execute("PRAGMA query_only = 1")
+
+    @sa.event.listens_for(storage._engine, "begin", insert=True)
+    def may_it_write(connection: Any) -> None:  # a real failure, at once and not after some patience
+        connection.connection.driver_connection.execute(f"PRAGMA query_only = {int(forbidden)}")
+
     tried: list[float] = []
     decide = store._core.deferred._fall_due
     store._core.deferred._fall_due = lambda moment: (tried.append(clock.monotonic()), decide(moment))  # type: ignore[method-assign,func-returns-value]
@@ -122,7 +126,7 @@ def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(f
             clock.advance(seconds)
             store._core.desk.ask(lambda _: None).exception(MOST)
     assert 5 <= len(tried) <= 25, tried
-    storage._connection.connection.driver_connection.execute("PRAGMA query_only = 0")
+    forbidden = False
     for _ in range(3):
         clock.advance(1.0)
         store._core.desk.ask(lambda _: None).result(MOST)

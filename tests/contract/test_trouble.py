@@ -136,6 +136,30 @@ def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
     assert [one.id for one in do(storage, "claim", ids)] == ids
 
 
+@pytest.mark.parametrize("moment", ["begin", "commit", "rollback"])
+def test_whatever_fails_in_the_middle_the_next_transaction_begins_anew(database: Place, moment: str) -> None:
+    """Also when the driver is left in the middle of its transaction, of which SQLAlchemy knows nothing."""
+    storage, left = database.new(), [1]
+    storage.open()
+    ids = submitted(storage)
+
+    @sa.event.listens_for(storage._engine, moment)
+    def fails(*_: object) -> None:
+        if left and left.pop():
+            raise OSError("no memory")
+
+    def claimed() -> None:
+        with storage.transaction() as tx:
+            assert tx.claim(ids)
+            if moment == "rollback":
+                raise StorageError("so that it rolls back")
+
+    with pytest.raises((StorageError, OSError)):
+        claimed()
+    assert [one.attempts for one in do(storage, "claim", ids)] == [1]
+    assert not left
+
+
 def test_a_locked_row_is_busy_and_can_be_used_later(remote: Place) -> None:
     storage, other = remote.new(patience=0.2), remote.new()
     storage.open()
