@@ -114,10 +114,12 @@ def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(f
     with next_item(store).result(MOST) as item:
         item.defer("451 later")
 
-    @sa.event.listens_for(storage._engine, "begin", insert=True)
-    def may_it_write(connection: Any) -> None:  # a real failure, at once and not after some patience
-        connection.connection.driver_connection.execute(f"PRAGMA query_only = {int(forbidden)}")
+    def reads_only(connection: Any, only: bool) -> None:
+        connection.connection.driver_connection.execute(f"PRAGMA query_only = {int(only)}")
 
+    # a real failure, at once and not after some patience
+    sa.event.listen(storage._engine, "begin", lambda connection: reads_only(connection, forbidden))
+    sa.event.listen(storage._engine, "commit", lambda connection: reads_only(connection, False))
     tried: list[float] = []
     decide = store._core.deferred._fall_due
     store._core.deferred._fall_due = lambda moment: (tried.append(clock.monotonic()), decide(moment))  # type: ignore[method-assign,func-returns-value]
