@@ -1,15 +1,27 @@
-"""What several test files need: configurations within bounds, and running a trace."""
+"""What several test files need: configurations within bounds, running a trace, and programs in processes of their own."""
 
 from __future__ import annotations
 
+import subprocess
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from fsm.chart import Chart, Configuration
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from fsm.verdict import Refused
+
+
+@contextmanager
+def program(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A program whose output is read; it ends with the block at the latest."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def small(i: int, m: int, p: int) -> Callable[[Configuration], bool]:

@@ -25,6 +25,7 @@ from fsm.recorder import Recorder
 from fsm.snapshot import encode
 from tests import small_charts as small
 from tests.browser.chromium import COMMITTED, logoff_bounds
+from tests.support import program
 
 WITHIN = [word for bound in logoff_bounds(2, 2, 1) for word in ("--bound", bound)]
 
@@ -150,7 +151,7 @@ def test_other_methods_are_refused() -> None:
 
 def test_the_command_serves_and_ends_with_an_interrupt(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fsm.cli", "explore", "--chart", "tests.small_charts:PLAIN", "--serve", "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with program(*command) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
         with urllib.request.urlopen(address, timeout=120) as response:

@@ -19,6 +19,7 @@ from fsm.commands.served import _followed, news
 from fsm.logoff import LOGOFF
 from tests.contract.conftest import Place, database, server  # noqa: F401 - fixtures
 from tests.contract.test_ledger import WALK, Pen, recorded
+from tests.support import program
 from tests.test_commands_explore import serving
 
 FSM = [sys.executable, "-m", "fsm.cli"]
@@ -87,7 +88,7 @@ def test_what_a_listener_is_told_ends_when_it_is_stopped(database: Place) -> Non
 def test_the_command_follows_a_database(database: Place) -> None:  # noqa: F811
     recorded(database, "a")
     command = [*FSM, "explore", "--bound", "inbound + outbound + ready + deferred + peers <= 1", "--serve", "--no-open", "--journal", database.where]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with program(*command) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         address = process.stdout.readline().split()

@@ -16,6 +16,7 @@ import pytest
 from fsm.cli import main
 from fsm.mail.samples import SAMPLES
 from fsm.mail.users import Users
+from tests.support import program
 
 SERVE = [sys.executable, "-m", "fsm.cli", "serve"]
 
@@ -24,14 +25,11 @@ SERVE = [sys.executable, "-m", "fsm.cli", "serve"]
 def served(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """The program, when it says that it is ready, and its addresses."""
     command = [*SERVE, "--inbound", "127.0.0.1:0", "--submission", "127.0.0.1:0", "--store", str(folder), *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        ready, *told = program.stdout.readline().split()
+    with program(*command) as process:
+        assert process.stdout is not None
+        ready, *told = process.stdout.readline().split()
         assert ready == "ready"
-        try:
-            yield program, dict(word.split("=", 1) for word in told)
-        finally:
-            program.kill()
+        yield process, dict(word.split("=", 1) for word in told)
 
 
 def submit(address: str, *, inbound: bool = False) -> None:
@@ -46,21 +44,20 @@ def submit(address: str, *, inbound: bool = False) -> None:
 def sinking(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The sink in a process of its own: its address, and the file of what it took."""
     file = tmp_path / "taken"
-    with subprocess.Popen([sys.executable, "-m", "tests.sink", str(file)], stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        yield program.stdout.readline().strip(), file
-        program.kill()
+    with program(sys.executable, "-m", "tests.sink", str(file)) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), file
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: signal.Signals, tmp_path: Path) -> None:
-    with sinking(tmp_path) as (sink, file), served(tmp_path / "store", "--smarthost", sink) as (program, told):
+    with sinking(tmp_path) as (sink, file), served(tmp_path / "store", "--smarthost", sink) as (process, told):
         assert (told["smarthost"], told["store"]) == (sink, str(tmp_path / "store"))
         submit(told["submission"])
         submit(told["inbound"])
-        program.send_signal(signum)
-        out, err = program.communicate(timeout=120)
-        assert (program.returncode, out.startswith("released on NO_WAIT (COMPLETE)")) == (0, True), (out, err)
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out.startswith("released on NO_WAIT (COMPLETE)")) == (0, True), (out, err)
         assert "  3. cancel 3s    what is in flight is stopped" in err
         assert f"store: {signum.name}: NO_WAIT 20s: " in err
         assert len(file.read_text().splitlines()) == len(SAMPLES) - 1
@@ -68,23 +65,23 @@ def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: sign
 
 
 def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_path: Path) -> None:
-    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (program, told):
-        assert program.stderr is not None
+    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (process, told):
+        assert process.stderr is not None
         host, port = told["inbound"].split(":")
         with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.ehlo("me")
             for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
                 client.docmd(command)
             for _ in range(4):
-                program.stderr.readline()  # the ladder
+                process.stderr.readline()  # the ladder
             for step, then in (("ORDERLY 60s", "the next signal takes NO_WAIT 60s"), ("NO_WAIT 60s", "with the next signal the plan ends")):
-                program.send_signal(signal.SIGTERM)
-                line = program.stderr.readline()
+                process.send_signal(signal.SIGTERM)
+                line = process.stderr.readline()
                 assert line.startswith(f"store: SIGTERM: {step}: ")
                 assert then in line
-            program.send_signal(signal.SIGTERM)
-            out, err = program.communicate(timeout=120)
-        assert program.returncode == 75, err
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=120)
+        assert process.returncode == 75, err
         assert out.startswith("not released, draining")
         assert "in the way: inbound in-1 from 127.0.0.1" in out
 
@@ -123,14 +120,14 @@ def test_a_line_for_the_users_file(tmp_path: Path) -> None:
 
 
 def test_the_store_loads_no_mail_library() -> None:
-    program = "import sys, fsm, fsm.logoff, fsm.cli, fsm.mail, fsm.commands.serve, fsm.commands.stores, fsm.mail.control; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    code = "import sys, fsm, fsm.logoff, fsm.cli, fsm.mail, fsm.commands.serve, fsm.commands.stores, fsm.mail.control; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert [name for name in loaded if name.startswith(("aiosmtp", "sqlalchemy"))] == []
 
 
 @pytest.mark.parametrize("library", ["aiosmtpd", "aiosmtplib", "sqlalchemy"])
 def test_a_library_that_is_missing_is_named(library: str, tmp_path: Path) -> None:
-    program = f"""
+    code = f"""
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -141,20 +138,20 @@ importlib.util.find_spec = lambda name, *rest: None if name == {library!r} else 
 from fsm.cli import main
 sys.exit(main(["serve", "--store", {str(tmp_path)!r}, "--inbound", "127.0.0.1:0"]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, f"fsm serve: serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'\n")
 
 
 def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path) -> None:
-    with served(tmp_path / "store") as (program, told):
+    with served(tmp_path / "store") as (process, told):
         host, port = told["submission"].split(":")
         with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
-        program.send_signal(signal.SIGTERM)
-        out, errors = program.communicate(timeout=120)
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=120)
     assert "there is no smarthost: what is submitted stays in the outbox" in errors
     assert "released on ORDERLY (COMPLETE OUTBOUND_QUEUE)" in out
-    assert program.returncode == 0
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("words", "told"), [
@@ -173,14 +170,14 @@ def test_an_option_that_would_do_nothing_and_a_file_that_is_not_there_are_refuse
 
 
 def test_a_folder_that_is_removed_under_a_server_is_answered_no_more(tmp_path: Path) -> None:
-    with served(tmp_path / "store", "--plan", "ORDERLY 1s") as (program, told):
+    with served(tmp_path / "store", "--plan", "ORDERLY 1s") as (process, told):
         host, port = told["submission"].split(":")
         shutil.rmtree(tmp_path / "store")
         with smtplib.SMTP(host, int(port), timeout=120) as client, pytest.raises(smtplib.SMTPDataError) as refused:
             client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
         assert refused.value.smtp_code == 451
-        program.send_signal(signal.SIGTERM)
-        _, errors = program.communicate(timeout=120)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
     assert "was removed or replaced while it was open" in errors
     assert "Traceback" not in errors
-    assert program.returncode == 75
+    assert process.returncode == 75

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 
 import pytest
+
+from tests.support import program
 
 from .test_logoff_signals import INT, LADDER, PLAN, TERM
 
@@ -58,9 +59,7 @@ asyncio.run(main())
 )
 def test_a_process_is_closed_by_signals(child: str, signals: tuple[signal.Signals, ...], code: int) -> None:
     """In threads nobody takes the item out of its block, so that the plan ends without; in asyncio it is stopped."""
-    with subprocess.Popen(
-        [sys.executable, "-c", child.format(plan=PLAN, quiet=QUIET)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with program(sys.executable, "-c", child.format(plan=PLAN, quiet=QUIET)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
