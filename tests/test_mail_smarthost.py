@@ -34,7 +34,7 @@ def expected(stage: str, fault: str) -> str:
     return "deferred"
 
 
-WAIT = 2.0
+WAIT = 1.0
 """Seconds after which a smarthost that stalls is given up; whatever else is to be answered is, on a slow machine too."""
 PLAIN = {"ehlo": "250-sink\r\n250 8BITMIME"}
 """A smarthost that does not offer PIPELINING."""
