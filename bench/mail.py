@@ -17,7 +17,7 @@ from statistics import median
 import aiosmtplib
 
 from bench.result import Result
-from fsm.mail.sink import Reaction, Sink, Visit
+from fsm.mail.demo.sink import Reaction, Sink, Visit
 
 CONNECTIONS = 16
 """To the sink, for whoever delivers."""

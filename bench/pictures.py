@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 
 from bench.result import Result, best, timed
+from fsm.analysis.paths import Atlas
+from fsm.analysis.reachability import Graph
 from fsm.draw import layout, trace
 from fsm.draw.gallery import sources, svgs
-from fsm.explore import Graph
 from fsm.logoff import LOGOFF
 from fsm.logoff.gallery import GALLERY, atlas
 from fsm.logoff.properties import BOUNDS
-from fsm.paths import Atlas
 
 FIVE = ("INBOUND <= 5", "OUTBOUND + READY + DEFERRED <= 5", "PEERS <= 1")
 

@@ -6,9 +6,8 @@ In the explorer: #submit,outbound_begin,logoff_no_wait,outbound_sent
 import tempfile
 from pathlib import Path
 
-from fsm.journal import replay
+from fsm.journal import Recorder, replay
 from fsm.logoff import LOGOFF, StoreSession
-from fsm.recorder import Recorder
 
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder, "session.jsonl")

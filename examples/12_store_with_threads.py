@@ -7,8 +7,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from fsm.logoff import Closing, Database
-from fsm.logoff.spooler import Store
+from fsm.store import Database, Store, StoreClosing
 
 folder = Path(tempfile.mkdtemp())
 store = Store(Database(folder / "store.db"))
@@ -43,7 +42,7 @@ for message in outcome.left:
     print("in the queue for the next time:", message.recipients[0], "-", message.reason)
 try:
     store.submit(b"too late")
-except Closing as closing:
+except StoreClosing as closing:
     print("SMTP:", closing.smtp)
     print("HTTP:", closing.http)
 store.let_go()

@@ -7,11 +7,11 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from fsm.logoff import Database, Logoff, Stopped
-from fsm.logoff.aio import Store
+from fsm.logoff import Logoff
+from fsm.store import AsyncStore, Database, Stopped
 
 
-async def deliver(store: Store, started: asyncio.Event) -> None:
+async def deliver(store: AsyncStore, started: asyncio.Event) -> None:
     async for item in store.outgoing(provider="smtp:mx1.example.net"):
         try:
             async with item:
@@ -22,14 +22,14 @@ async def deliver(store: Store, started: asyncio.Event) -> None:
             print("stopped:", stopped.reason)
 
 
-async def follow(store: Store, states: list[str]) -> None:
+async def follow(store: AsyncStore, states: list[str]) -> None:
     async for progress in store.progress():  # after every change; ends when the store is released
         if progress.state not in states:
             states.append(progress.state)
 
 
 async def main() -> None:
-    store = Store(Database(Path(tempfile.mkdtemp()) / "store.db"))
+    store = AsyncStore(Database(Path(tempfile.mkdtemp()) / "store.db"))
     started = asyncio.Event()
     states: list[str] = []
     async with asyncio.TaskGroup() as tasks:

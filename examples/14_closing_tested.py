@@ -5,18 +5,17 @@ In the explorer: #inbound_begin,logoff_no_wait,inbound_received
 
 from contextlib import suppress
 
-from fsm.logoff import Closing
-from fsm.logoff.spooler import Store
+from fsm.store import Store, StoreClosing
 from fsm.testing.closing import LostMail, loses_nothing
 
 
 def careful(store: Store) -> None:
     with store.inbound(peer="10.0.0.7"):
-        store.submit(b"hello")  # when it is refused, Closing leaves the block: the source keeps its message
+        store.submit(b"hello")  # when it is refused, StoreClosing leaves the block: the source keeps its message
 
 
 def careless(store: Store) -> None:
-    with suppress(Closing), store.inbound(peer="10.0.0.7"), suppress(Closing):
+    with suppress(StoreClosing), store.inbound(peer="10.0.0.7"), suppress(StoreClosing):
         store.submit(b"hello")  # when it is refused, the source is told "received", and nobody has the message
 
 

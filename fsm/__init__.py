@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # as type checkers know it by name
 if TYPE_CHECKING:
     from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
     from fsm.condition import Condition, DefinitionError
-    from fsm.engine import Machine
+    from fsm.machine import Machine
     from fsm.session import Receipt, Session, Step, trigger
     from fsm.snapshot import SnapshotError
     from fsm.variable import Choice, Counter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Chart": "chart", "Configuration": "chart", "Event": "chart", "Output": "chart", "Row": "chart", "State": "chart",
-    "row": "chart", "Condition": "condition", "DefinitionError": "condition", "Machine": "engine",
+    "row": "chart", "Condition": "condition", "DefinitionError": "condition", "Machine": "machine",
     "Receipt": "session", "Session": "session", "Step": "session", "trigger": "session",
     "SnapshotError": "snapshot", "Choice": "variable", "Counter": "variable",
     "Refused": "verdict", "StepInProgress": "verdict", "UnknownEvent": "verdict", "Verdict": "verdict",

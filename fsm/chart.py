@@ -9,7 +9,7 @@ Theory.
 5. A state may promise an *invariant*.  It is proved of every way in, for all counts, and may then be relied on.
 6. *Outputs* are named bits that say how things stand: a bit is set when its condition holds in one of its states.
 
-This file does not know how a machine is run, drawn or stored; `proof.py` knows how it is checked.
+This file does not know how a machine is run, drawn or stored; `validation.py` knows how it is checked.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Output(Record):
 class Chart:
     """The table, and the few questions everything else asks of it.
 
-    Raises DefinitionError with every offender when anything is wrong; see `proof.py` for what is checked.
+    Raises DefinitionError with every offender when anything is wrong; see `validation.py` for what is checked.
     `sums` gives names to sums of counters, for the readers of pictures: {"in flight": INBOUND + OUTBOUND}.
     `proved` is the fingerprint under which all checks once succeeded.  The fingerprint changes with every change of
     behaviour, so while it is still this chart's own they need not be repeated at every import.  Whether it is, is
@@ -199,7 +199,7 @@ class Chart:
 
     def check(self) -> None:
         """Check everything now.  DefinitionError with every offender."""
-        from fsm.proof import problems  # it reads charts, so it comes after them
+        from fsm.validation import problems  # it reads charts, so it comes after them
 
         try:
             found = problems(self)

@@ -2,7 +2,7 @@
 
 Theory.  A condition is data.  `INBOUND + OUTBOUND == 1` does not compute anything; it builds a value that can be
 evaluated, printed, compiled, proved and drawn, and two conditions are equal when they say the same words.
-The language is kept small enough that every question about it has an answer for *all* counts (see `proof.py`):
+The language is kept small enough that every question about it has an answer for *all* counts (see `validation.py`):
 
 1. A counter is a whole number, 0 or more, without upper limit.
 2. A comparison has a sum of counters on one side and a whole number on the other.

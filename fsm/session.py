@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Literal, Self, TypeVar
 
     from fsm.compiler import Compiled
-    from fsm.engine import ClassMachine
+    from fsm.machine import ClassMachine
 
     S = TypeVar("S")
 
@@ -235,7 +235,7 @@ class Session:
         A callback added there runs for every session of the class that declared the chart, and of its subclasses.
         A bound trigger that was taken off a session before (`f = session.submit`) keeps to the form it had.
         """
-        from fsm.engine import ClassMachine
+        from fsm.machine import ClassMachine
 
         owner = owner_of(cls)
         if owner._machine is None:

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 PARTS = [
-    ("fsm.logoff.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
-    ("fsm.logoff.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
-    ("fsm.logoff.display", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
-    ("fsm.testing.charts", "hypothesis", "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"),
+    ("fsm.store.sql.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
+    ("fsm.store.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
+    ("fsm.store.progress", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
+    ("fsm.testing.strategies", "hypothesis", "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"),
 ]
 
 

@@ -1,19 +1,19 @@
 """`fsm check`: is everything true that should be?  One line for each property, and a trace where one fails.
 
 Exit status 0 when nothing fails, 1 when a property fails, 2 for wrong input.  Besides what must hold of every chart,
-the properties beside the chart are examined (`beside.py` says where they are looked for).
+the properties beside the chart are examined (`chart_options.py` says where they are looked for).
 """
 
 from __future__ import annotations
 
 import argparse
 
-from fsm.check import Finding, Report, check
+from fsm.analysis.properties import PropertyError
+from fsm.analysis.reachability import ExploreError, cut_text
+from fsm.analysis.report import Finding, Report, check
 from fsm.commands import CommandError
-from fsm.commands.beside import add_chart_arguments, bounds, chart_of, properties
-from fsm.explore import ExploreError, cut_text
-from fsm.property import PropertyError
-from fsm.tell import shown
+from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of, properties
+from fsm.stepper.text import shown
 
 __all__ = ["add_arguments", "run"]
 

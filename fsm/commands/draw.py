@@ -13,7 +13,7 @@ from typing import Final
 from fsm import draw
 from fsm.chart import Chart
 from fsm.commands import CommandError, number, write_output
-from fsm.commands.beside import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.condition import DefinitionError, label
 from fsm.variable import Choice, Sum
 
@@ -101,8 +101,8 @@ def _event(chart: Chart, name: str) -> str:
 
 
 def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
-    from fsm.explore import ExploreError
-    from fsm.paths import Atlas, PathsError
+    from fsm.analysis.paths import Atlas, PathsError
+    from fsm.analysis.reachability import ExploreError
 
     try:
         paths = Atlas(chart, bounds(args, chart)).paths

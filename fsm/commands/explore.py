@@ -1,7 +1,7 @@
 """`fsm explore`: a chart as one HTML file to step through; or the same page served, following a journal while it grows.
 
-The page is made by `fsm/draw/page.py`, the serving is in `served.py`; this file brings together what the page shows.
-Beside a chart `module:NAME` it looks for `BOUNDS`, and, in `module`, `module.sentences` and `module.gallery`, for the
+The page is made by `fsm/draw/page.py`, the serving is in `explore_server.py`; this file brings both together.
+Beside a chart `module:NAME` it looks for `BOUNDS`, and, in `module`, `module.citations` and `module.gallery`, for the
 `SENTENCES` that its rows cite and the `SUMS` of counters that have a name.
 """
 
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from fsm import draw
-from fsm.chart import Chart
+from fsm.analysis.paths import Atlas, PathsError
+from fsm.analysis.reachability import ExploreError, Graph
 from fsm.commands import CommandError, whole, write_output
-from fsm.commands.beside import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.draw.page import page
-from fsm.explore import ExploreError, Graph
-from fsm.paths import Atlas, PathsError
-from fsm.tell import shown
+from fsm.stepper.text import shown
 
 __all__ = ["add_arguments", "made", "run"]
 
@@ -56,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.file is not None:
         raise CommandError("--serve writes no file; give either --serve or -o FILE")
-    from fsm.commands.ledger import is_ledger, shown_name
-    from fsm.commands.served import serve
+    from fsm.commands.explore_server import serve
+    from fsm.commands.journals import is_ledger, shown_name
 
     follows: Path | str | None = Path(args.journal) if args.journal is not None else None
     name = follows.name if isinstance(follows, Path) else ""
@@ -81,16 +80,15 @@ def made(args: argparse.Namespace, follows: str = "") -> str:
         paths = {"without": str(error)}
     try:
         return page(
-            graph, where=args.chart, sentences=_beside(args.chart, chart, "sentences"),
-            sums=_beside(args.chart, chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
+            graph, where=args.chart, sentences=_beside(args.chart, "citations", "SENTENCES"),
+            sums=_beside(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
         )  # fmt: skip
     except draw.DrawingError as error:
         raise CommandError(f"the page needs a picture: {error}", 1) from None
 
 
-def _beside(where: str, chart: Chart, room: str, name: str = "") -> Any:
+def _beside(where: str, room: str, name: str) -> Any:
     """A mapping that the chart's module brings with it, itself or in that room; None when it brings none."""
-    name = name or room.upper()
     module = sys.modules[where.partition(":")[0]]
     found = getattr(module, name, None)
     if found is None and hasattr(module, "__path__"):

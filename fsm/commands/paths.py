@@ -13,15 +13,15 @@ import sys
 from difflib import get_close_matches
 from typing import Final
 
+from fsm.analysis.coverage import cover
+from fsm.analysis.paths import Atlas, Path, PathsError
+from fsm.analysis.reachability import ExploreError, Graph, cut_text
+from fsm.analysis.sequences import sequences
 from fsm.chart import Chart
 from fsm.commands import CommandError
-from fsm.commands.beside import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.condition import Condition
-from fsm.counts import sequences
-from fsm.cover import cover
-from fsm.explore import ExploreError, Graph, cut_text
-from fsm.paths import Atlas, Path, PathsError
-from fsm.tell import shown
+from fsm.stepper.text import shown
 
 __all__ = ["add_arguments", "run"]
 

@@ -24,9 +24,9 @@ from typing import BinaryIO, Final, cast
 
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
-from fsm.commands.ledger import is_ledger, opened
+from fsm.commands.journals import is_ledger, opened
 from fsm.definition import compiled
-from fsm.journal import JournalError, TornLine, check_header, is_torn
+from fsm.journal.reader import JournalError, TornLine, check_header, is_torn
 from fsm.session import Session
 from fsm.snapshot import SnapshotError, jsonable
 from fsm.verdict import Refused

@@ -1,7 +1,7 @@
 """`fsm serve`: a small real message store, between an inbound port, a submission port and a smarthost.
 
 One line `ready ...` on standard output when it is; the log is on standard error.  The first SIGTERM or SIGINT starts
-the plan, each further one takes its next step; each time it is told what the next will do (`fsm.logoff.signals`).
+the plan, each further one takes its next step; each time it is told what the next will do (`fsm.store.signals`).
 At the end the outcome is one sentence on standard output, and the exit status is 0 when the store was released, 75
 (try again later) when the plan ended without.
 """
@@ -93,9 +93,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config) -> int:
-    from fsm.logoff.signals import on_signals
     from fsm.mail.config import ConfigError
     from fsm.mail.server import CannotServe, MailServer
+    from fsm.store.signals import on_signals
 
     try:
         async with MailServer(config) as server:
@@ -120,8 +120,8 @@ async def _serve(config: Config) -> int:
 def _config(args: argparse.Namespace) -> Config:
     import socket
 
-    from fsm.logoff.plan import DEFAULT, Plan
     from fsm.mail.config import Address, Config, ConfigError, Limits, Smarthost
+    from fsm.store.plan import DEFAULT, Plan
 
     if not args.store:
         raise ConfigError("a store needs a folder: --store FOLDER")
@@ -188,7 +188,7 @@ def _password(file: str | None) -> str:
 
 
 def _new_user(name: str) -> int:
-    from fsm.mail.users import entry
+    from fsm.mail.auth import entry
 
     terminal = sys.stdin.isatty()
     password = getpass.getpass(f"Password for {name}: ") if terminal else sys.stdin.readline().rstrip("\r\n")

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
-from fsm.commands.ledger import is_ledger, opened
-from fsm.journal import JournalError, TornLine
+from fsm.commands.journals import is_ledger, opened
+from fsm.journal.reader import JournalError, TornLine
 from fsm.snapshot import SnapshotError
-from fsm.stepper import Stepper, TraceError, parse_trace
-from fsm.tell import as_data, as_text, shown
+from fsm.stepper.text import as_data, as_text, shown
+from fsm.stepper.walk import Stepper, TraceError, parse_trace
 
 __all__ = ["add_arguments", "run"]
 
@@ -91,7 +91,7 @@ def _is_terminal() -> bool:
 def _full_screen(stepper: Stepper, goal: str, told: str) -> None:
     gc.disable()  # loading a library makes what stays: looking for garbage meanwhile takes a tenth of the start
     try:
-        from fsm.tui import StepperApp
+        from fsm.stepper.terminal import StepperApp
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "textual":
             raise

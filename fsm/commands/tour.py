@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fsm.commands import CommandError
 
 if TYPE_CHECKING:
-    from fsm.mail.tour import Visited
+    from fsm.mail.demo.tour import Visited
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in ("aiosmtpd", "aiosmtplib", "sqlalchemy") if find_spec(name) is None]
     if missing:
         raise CommandError(f"the tour needs {missing[0]}; install it with: pip install 'fsm-logoff[mail]'")
-    from fsm.mail.tour import STOPS, visit
+    from fsm.mail.demo.tour import STOPS, visit
 
     wanted = (args.only or "").lower()
     stops = [stop for stop in STOPS if wanted in ("", stop.name, "shared" if stop.peer else stop.asks.lower())]

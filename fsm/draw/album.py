@@ -10,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm import draw
+from fsm.analysis.reachability import cut_text
 from fsm.draw.markdown import code, prose, table
 from fsm.draw.style import HUES
 from fsm.draw.words import Sums, identifier
-from fsm.explore import cut_text
 
 if TYPE_CHECKING:
+    from fsm.analysis.path import Path
+    from fsm.analysis.paths import Atlas
     from fsm.chart import Chart
     from fsm.draw.look import Look
-    from fsm.path import Path
-    from fsm.paths import Atlas
 
 __all__ = ["MARKER", "Gallery", "Page", "family_name", "paths_page", "readme", "rows_page"]
 

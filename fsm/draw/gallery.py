@@ -23,10 +23,10 @@ from fsm.draw.rendering import DrawingError, pinned
 from fsm.draw.words import identifier
 
 if TYPE_CHECKING:
+    from fsm.analysis.path import Path
+    from fsm.analysis.paths import Atlas
     from fsm.chart import Chart
     from fsm.draw.look import Look
-    from fsm.path import Path
-    from fsm.paths import Atlas
 
 __all__ = ["MARKER", "Gallery", "differences", "files", "sources", "svgs"]
 

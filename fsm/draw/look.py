@@ -6,7 +6,7 @@ Theory.
 2. *The rows of a flag* (any event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
    rows, and every row on a way from there to a final state on which that variable keeps its value.  Where
    the event sets nothing, its rows and whatever can follow.  A row counts when its guard is possible there for some
-   counts (`solver.possible`), which `tests/test_draw_look.py` compares with all ways within bounds.
+   counts (`solver.possible`), which `tests/draw/test_look.py` compares with all ways within bounds.
 3. *The rows of a counter*: those that change it by themselves, and those that need it to be above 0.
 4. A trace is followed in the table, from a configuration, without running a session.
 

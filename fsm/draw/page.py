@@ -31,9 +31,9 @@ from fsm.draw.vector import SIDE, TOP
 from fsm.draw.words import Sums, identifier, shown, shown_text, sums_of
 
 if TYPE_CHECKING:
+    from fsm.analysis.path import Path
+    from fsm.analysis.reachability import Graph
     from fsm.chart import Chart
-    from fsm.explore import Graph
-    from fsm.path import Path
 
 __all__ = ["page"]
 

@@ -22,18 +22,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from fsm.analysis.reachability import Graph, cut_text
 from fsm.condition import ALWAYS, label
 from fsm.draw.words import Sums, guard_text, shown, shown_text
-from fsm.explore import Graph, cut_text
 from fsm.session import Session
 from fsm.snapshot import VERSION, jsonable
 from fsm.variable import Choice
 from fsm.verdict import Verdict, judge
 
 if TYPE_CHECKING:
+    from fsm.analysis.path import Path
     from fsm.chart import Chart, Configuration, Output, Row
     from fsm.condition import Value
-    from fsm.path import Path
     from fsm.variable import Variable
 
 __all__ = ["page_data"]

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from fsm.analysis.paths import Atlas
 from fsm.draw.gallery import MARKER, Gallery, files
 from fsm.draw.rendering import DrawingError
 from fsm.logoff.chart import ENDINGS, FLAGS, IN_FLIGHT, IN_THE_WAY, LOGOFF
 from fsm.logoff.properties import BOUNDS
-from fsm.paths import Atlas
 
 __all__ = ["GALLERY", "SUMS", "atlas", "main", "pictures"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep, Falls, Passage, Place, Property
 from fsm.logoff.chart import (
     ABORT,
     BLOCKED,
@@ -27,7 +28,6 @@ from fsm.logoff.chart import (
     REQUEST,
 )
 from fsm.logoff.flags import LogoffStatus
-from fsm.property import Always, Changes, EachConfiguration, EachStep, Falls, Passage, Place, Property
 
 __all__ = ["BOUNDS", "PROPERTIES"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fsm.logoff.flags import Logoff
-from fsm.logoff.plan import DEFAULT, Plan, PlanStep
-from fsm.mail.users import Users, UsersError
+from fsm.mail.auth import Users, UsersError
+from fsm.store.plan import DEFAULT, Plan, PlanStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

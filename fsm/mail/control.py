@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm.logoff.flags import Logoff, MapiError
-from fsm.logoff.item import Closing
-from fsm.logoff.runtime import RuntimeFolderError, runtime_folder
-from fsm.logoff.storage import StorageError
+from fsm.store.in_flight import StoreClosing
+from fsm.store.runtime_folder import RuntimeFolderError, runtime_folder
+from fsm.store.storage import StorageError
 from fsm.verdict import Refused
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Control:
                 return {"error": f"a store can be asked for {acts}, not {act!r}"}
         except (ValueError, AttributeError, RecursionError):
             return {"error": 'a request is a line of JSON, such as {"do": "status"}'}
-        except (Refused, Closing, MapiError, StorageError) as error:
+        except (Refused, StoreClosing, MapiError, StorageError) as error:
             return {"error": str(error)}
         return await self._status()
 

@@ -15,11 +15,11 @@ from aiosmtpd.smtp import (
     Session as Client,
 )
 
-from fsm.logoff.item import Closing
 from fsm.mail.config import Config
-from fsm.mail.gate import Gate
-from fsm.mail.sanitary import improper, line, wrong_address
-from fsm.mail.trace import goes_in_a_circle
+from fsm.mail.limits import Gate
+from fsm.mail.received import goes_in_a_circle
+from fsm.mail.syntax import improper, line, wrong_address
+from fsm.store.in_flight import StoreClosing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Hooks:
     ) -> str:
         """A message begins, perhaps."""
         if not self._port.takes_new():
-            return Closing.smtp
+            return StoreClosing.smtp
         sender = "" if address == "<>" else address
         if sender and (wrong := wrong_address(sender, smtputf8=draft.smtp_utf8)):
             return wrong
@@ -83,7 +83,7 @@ class Hooks:
         """One more recipient."""
         config = self._port.config
         if not self._port.takes_new():
-            return Closing.smtp
+            return StoreClosing.smtp
         if len(draft.rcpt_tos) >= config.limits.recipients:
             return "452 4.5.3 too many recipients, send to the rest in another message"
         if wrong := wrong_address(address, smtputf8=draft.smtp_utf8) or (address == "<>" and "553 5.1.3 nobody"):

@@ -10,7 +10,7 @@ Theory.
 3. Whoever asks, a signal or a request over the control socket, asks the same store; the server ends when it is
    released, or when the plan is over without.
 
-This file knows no SMTP: `smtp.py` and `smarthost.py` speak it.
+This file knows no SMTP: `smtp.py` and `relay.py` speak it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from types import TracebackType
 
 from fsm.chart import Configuration
 from fsm.logoff import LOGOFF
-from fsm.logoff.aio import Store
-from fsm.logoff.database import Database
-from fsm.logoff.deferred import Retry
-from fsm.logoff.item import Stopped
-from fsm.logoff.message import Message
-from fsm.logoff.outcome import Outcome
-from fsm.logoff.storage import StorageError
-from fsm.mail.bounce import Failure, report, report_name
 from fsm.mail.config import Address, Config, ConfigError
 from fsm.mail.control import Control
-from fsm.mail.inbox import Inbox, InboxError
-from fsm.mail.intake import Intakes, unbroken
-from fsm.mail.smarthost import Connection, LinkLost
+from fsm.mail.dsn import Failure, report, report_name
+from fsm.mail.maildir import Inbox, InboxError
+from fsm.mail.reception import Intakes, unbroken
+from fsm.mail.relay import Connection, LinkLost
 from fsm.mail.smtp import Port
+from fsm.store.aio import AsyncStore
+from fsm.store.in_flight import Stopped
+from fsm.store.message import Message
+from fsm.store.outcome import Outcome
+from fsm.store.retry import Retry
+from fsm.store.sql.database import Database
+from fsm.store.storage import StorageError
 from fsm.verdict import judge
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ class MailServer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.addresses: dict[str, str] = {}
-        self.store: Store
+        self.store: AsyncStore
         self.inbox: Inbox
         self._ports: list[Port] = []
         self._listening: list[asyncio.Server] = []
@@ -108,7 +108,7 @@ class MailServer:
         executor = self._executor = ThreadPoolExecutor(8, "fsm mail")
         opened.callback(executor.shutdown)
         first, factor, longest = config.retry
-        self.store = Store(
+        self.store = AsyncStore(
             Database(config.folder / "outbox.db"),
             name=config.store_name,
             uncertain=config.uncertain,

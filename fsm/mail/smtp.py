@@ -3,12 +3,12 @@
 Theory.
 1. aiosmtpd speaks the protocol; this file adds what keeps messages whole.  A session reads on to the end of what its
    client sent before it hung up (aiosmtpd would drop what it has not read yet), and a message's fate is an intake's
-   (`intake.py`), which no lost connection cuts.
+   (`reception.py`), which no lost connection cuts.
 2. 421 ends a session, whoever says it: the store is closing, too many errors, silence.  While the store takes
    nothing new, every command that would begin something is answered so.
 3. `depart` ends a session for good: at once when it owes no answer, after the answer otherwise.
 4. What a client says is bounded: lines and commands by aiosmtpd, and here messages, recipients, errors and sessions.
-   Content with bare CR, LF or NUL is refused (`sanitary.py`), so what goes on from here cannot be taken for two
+   Content with bare CR, LF or NUL is refused (`syntax.py`), so what goes on from here cannot be taken for two
    messages.
 
 LMTP answers once for each recipient (RFC 2033), which aiosmtpd does not.  This file knows no store but through intakes.
@@ -31,21 +31,21 @@ from aiosmtpd.smtp import (
     Session as Client,
 )
 
-from fsm.logoff.item import Closing
+from fsm.mail._aiosmtpd import QuickSMTP
 from fsm.mail.config import Config
-from fsm.mail.gate import Gate
 from fsm.mail.hooks import Hooks, address_of
-from fsm.mail.intake import Envelope, Inbound, Intake, Intakes, Submission
-from fsm.mail.quick import QuickSMTP
-from fsm.mail.sanitary import line
-from fsm.mail.trace import Passage
+from fsm.mail.limits import Gate
+from fsm.mail.received import Passage
+from fsm.mail.reception import Envelope, Inbound, Intake, Intakes, Submission
+from fsm.mail.syntax import line
+from fsm.store.in_flight import StoreClosing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from typing import Any, Final
 
-    from fsm.mail.users import Users
+    from fsm.mail.auth import Users
 
 __all__ = ["Port"]
 
@@ -161,7 +161,7 @@ class _Session(QuickSMTP):
 
     async def _handle_client(self) -> None:
         if self.port.closing or not self.port.takes_new():
-            await self.push(Closing.smtp)
+            await self.push(StoreClosing.smtp)
             return
         if not self.port.gate.enter():
             await self.push("421 4.3.2 too many connections, try again later")
@@ -177,7 +177,7 @@ class _Session(QuickSMTP):
         """End the session, after the answer it owes."""
         self._leaving = True
         if not self._owes and not (self._intake is not None and self._intake.committed):
-            self._say_last(Closing.smtp)
+            self._say_last(StoreClosing.smtp)
 
     def cut(self) -> None:
         """End the session now."""
@@ -220,7 +220,7 @@ class _Session(QuickSMTP):
         intake = self._intake = kind(self.port.shared, self._told(envelope), self._stopped)
         self._copies = len(envelope.rcpt_tos) if isinstance(self, LMTP) else 1
         try:
-            refused = Closing.smtp if not self.port.takes_new() else await intake.begin()
+            refused = StoreClosing.smtp if not self.port.takes_new() else await intake.begin()
             if refused is not None:
                 self._copies = 0  # one answer, to DATA itself
                 await self.push(refused)
@@ -230,7 +230,7 @@ class _Session(QuickSMTP):
             intake.hang_up()
             self._intake, self._copies, self._owes = None, 0, False
         if self._leaving:
-            await self.push(Closing.smtp)
+            await self.push(StoreClosing.smtp)
 
     async def take(self, content: bytes) -> str:
         """The whole message is there: the reply, once it is durable."""

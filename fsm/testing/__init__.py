@@ -2,7 +2,7 @@
 
     pytest_plugins = ["fsm.testing.plugin"]       # fixtures: simulated_clock, store, loses_nothing
 
-    charts.py    a Hypothesis strategy: sequences of events for any chart
+    strategies.py    a Hypothesis strategy: sequences of events for any chart
     clock.py     simulated time for the threads face of a store
     loop.py      simulated time for asyncio, the program's own sleeps and timeouts included
     closing.py   "this program, closed now, loses nothing", for every now

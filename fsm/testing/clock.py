@@ -6,7 +6,7 @@
 
 Theory.
 1. Whoever waits for a future runs the calls that are to come, one after the other, until the future is done.
-2. With several threads the clock moves only when all of them wait for it (`others.py` says what of those that do
+2. With several threads the clock moves only when all of them wait for it (`threads.py` says what of those that do
    something else), and whoever finds that moves it.
 3. When nothing is to come and nobody works, the waiting cannot end: that is an error, here and now.
 4. `time` follows `monotonic` but for the jumps it is told to make, for real clocks jump.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
-from fsm.testing.others import PATIENCE, Others
+from fsm.testing.threads import PATIENCE, Others
 
 __all__ = ["NothingLeft", "SimulatedClock"]
 
@@ -41,7 +41,7 @@ class NothingLeft(RuntimeError):
 
 
 class SimulatedClock:
-    """A clock that jumps (`fsm.logoff.clock.Clock`).  `patience` is in real seconds (rule 2)."""
+    """A clock that jumps (`fsm.store.clock.Clock`).  `patience` is in real seconds (rule 2)."""
 
     def __init__(self, start: float = START, *, patience: float = PATIENCE) -> None:
         self._now, self._ahead, self._patience = 0.0, start, patience

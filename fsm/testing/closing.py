@@ -9,10 +9,10 @@ Theory.
    or when it waits for something that can no longer happen, as servers do.
 2. Then it runs again and again with a new store, closed by the plan before the first step, after the first, and so on,
    up to the last.  A closing begins in the middle of whatever the program does with the store, as a signal would.
-3. Each time what must not be lost is looked for (`book.py`), and the session's trace is walked through the chart, with
-   everything that must always hold (section 5 of `spec.md`).
-4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled.  Closing, Stopped
-   and NotReleased may leave it.
+3. Each time what must not be lost is looked for (`ledger.py`), and the session's trace is walked through the chart,
+   with everything that must always hold (section 5 of `spec.md`).
+4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled.  StoreClosing,
+   Stopped and NotReleased may leave it.
 
 A program with threads of its own is not the same in every run, so not every run finds what another may.
 This file does not know what a program is for.
@@ -28,25 +28,26 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 from fsm.chart import Configuration
-from fsm.logoff import LOGOFF, aio, spooler
-from fsm.logoff.face import Face
-from fsm.logoff.item import Closing, Item, Stopped
-from fsm.logoff.memory import MemoryStorage
-from fsm.logoff.outcome import NotReleased, Outcome
-from fsm.logoff.plan import DEFAULT, Plan
+from fsm.logoff import LOGOFF
 from fsm.logoff.properties import PROPERTIES
 from fsm.step import Step
-from fsm.testing.book import Book, Sink
+from fsm.store import aio, sync
+from fsm.store.base import BaseStore
+from fsm.store.in_flight import Item, Stopped, StoreClosing
+from fsm.store.memory import MemoryStorage
+from fsm.store.outcome import NotReleased, Outcome
+from fsm.store.plan import DEFAULT, Plan
 from fsm.testing.clock import SimulatedClock
+from fsm.testing.ledger import Book, Sink
 from fsm.testing.loop import SimulatedLoop, run
-from fsm.testing.walked import wrong
+from fsm.testing.trace_check import wrong
 
 __all__ = ["Checked", "LostMail", "loses_nothing"]
 
 F = TypeVar("F", bound=Item)
 LIMIT: Final = 200
 MINUTE: Final = 60.0
-EXPECTED: Final = (Closing, Stopped, NotReleased)
+EXPECTED: Final = (StoreClosing, Stopped, NotReleased)
 
 Program: TypeAlias = "Callable[..., object]"
 """Takes a store (and a Sink), sync or async; may return the contents that it keeps elsewhere."""
@@ -108,7 +109,7 @@ class _Run:
         self.book = Book(self._storage, sink)
         self.trace: list[tuple[str, Configuration]] = []
         self.began = 0
-        self._store: Face
+        self._store: BaseStore
         self._start: Configuration = ()
         self._over: Future[Outcome | None] | None = None
 
@@ -165,7 +166,7 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------ the closing
 
-    def _watch(self, store: Face) -> None:
+    def _watch(self, store: BaseStore) -> None:
         self._store, self._start = store, store.session.configuration
         self._ends: list[Callable[[], object]] = []
         store.session.listen(self)
@@ -224,7 +225,7 @@ def _expected(error: BaseException) -> bool:
     return isinstance(error, EXPECTED)
 
 
-class _Noting(Face):
+class _Noting(BaseStore):
     """A store that writes down by which errors its blocks are left."""
 
     def __init__(self, book: Book, storage: MemoryStorage, clock: object, options: dict[str, object]) -> None:
@@ -242,11 +243,11 @@ class _Noting(Face):
         return super()._item(item)
 
 
-class _Threads(_Noting, spooler.Store):
+class _Threads(_Noting, sync.Store):
     def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
         try:
             id = super().submit(content, sender, recipients)
-        except Closing as error:
+        except StoreClosing as error:
             self._book.refused(error, content)
             raise
         self._book.accepted(id, content)
@@ -257,13 +258,13 @@ class _Threads(_Noting, spooler.Store):
         self._book.withdrawn(id)
 
 
-class _Tasks(_Noting, aio.Store):
+class _Tasks(_Noting, aio.AsyncStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
     ) -> str:
         try:
             id = await super().submit(content, sender, recipients, shielded=shielded)
-        except Closing as error:
+        except StoreClosing as error:
             self._book.refused(error, content)
             raise
         self._book.accepted(id, content)

@@ -5,7 +5,7 @@
 Theory.
 1. When nothing is ready, and nothing goes on for real, time jumps to the next call that is to come.
 2. What goes on for real: jobs in executors and what a durable store writes, for as long as they take; sockets and other
-   threads, for some patience (`others.py`): of an open socket nobody can tell whether something will come.
+   threads, for some patience (`threads.py`): of an open socket nobody can tell whether something will come.
 3. When nothing is to come and nothing goes on, the program waits for ever: that is an error, here and now.
 4. A store takes its time from the loop; with `clock=loop.clock` also what the clock on the wall says, which may jump.
 
@@ -24,9 +24,9 @@ from contextvars import Context
 from functools import partial
 from typing import Final, TypeVar, TypeVarTuple
 
-from fsm.logoff.clock import LoopClock
+from fsm.store.clock import LoopClock
 from fsm.testing.clock import GLANCE, LAST, START, NothingLeft
-from fsm.testing.others import PATIENCE, Others
+from fsm.testing.threads import PATIENCE, Others
 
 __all__ = ["SimulatedLoop", "WallClock", "run"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsm.logoff.spooler import Store
+from fsm.store.sync import Store
 from fsm.testing.clock import SimulatedClock
 from fsm.testing.closing import loses_nothing as _loses_nothing
 

@@ -13,13 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsm.analysis.paths import Atlas
+from fsm.analysis.reachability import Graph
 from fsm.chart import Chart
 from fsm.draw.page import page
-from fsm.explore import Graph
 from fsm.logoff import LOGOFF
+from fsm.logoff.citations import SENTENCES
 from fsm.logoff.gallery import SUMS
-from fsm.logoff.sentences import SENTENCES
-from fsm.paths import Atlas
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fsm.commands.served import server
+from fsm.commands.explore_server import server
+from fsm.journal import Recorder
 from fsm.logoff import LOGOFF, StoreSession
-from fsm.recorder import Recorder
 from fsm.verdict import Refused
 from tests.browser.chromium import Watched, logoff_page
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fsm.analysis.reachability import Graph
 from fsm.chart import Chart, Event, Output, State, row
-from fsm.explore import Graph
 from fsm.session import Session
 from fsm.snapshot import encode
 from fsm.variable import Choice, Counter

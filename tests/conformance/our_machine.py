@@ -13,7 +13,7 @@ import transitions.core
 import transitions.experimental.utils
 import transitions.extensions
 
-from fsm.engine import Machine
+from fsm.machine import Machine
 
 THEIRS = transitions.core.Machine
 made = 0

@@ -26,11 +26,11 @@ import sqlalchemy as sa
 
 from fsm.journal import replay
 from fsm.logoff.chart import LOGOFF
-from fsm.logoff.connect import address, engine_for
-from fsm.logoff.database import read
-from fsm.logoff.registry import HOLDERS
-from fsm.logoff.tables import CONTENTS, MESSAGES
-from fsm.mail.sink import Delivered
+from fsm.mail.demo.sink import Delivered
+from fsm.store.sql.connect import address, engine_for
+from fsm.store.sql.database import read
+from fsm.store.sql.holders import HOLDERS
+from fsm.store.sql.schema import CONTENTS, MESSAGES
 from tests.crash.clients import Attempt, Books
 
 CERTAIN = ("outbound_sent", "outbound_deferred", "outbound_failed")

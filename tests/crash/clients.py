@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from fsm.mail.samples import SAMPLES, Sample
-from fsm.mail.sanitary import transparent
+from fsm.mail.demo.samples import SAMPLES, Sample
+from fsm.mail.syntax import transparent
 from tests.crash.served import Served
-from tests.mail import Client
+from tests.mail.support import Client
 
 Way = Literal["submission", "inbound"]
 SMALL = tuple(sample for sample in SAMPLES if len(sample.content) < 4000)

@@ -17,12 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fsm.mail.sink import Reaction, Visit
+from fsm.mail.demo.sink import Reaction, Visit
 from tests.crash.accounts import Account, reconcile
 from tests.crash.clients import Books, Stage, post
 from tests.crash.served import PATIENCE, Served, log_of, sockets
-from tests.mail import CLIENTS
-from tests.sink import CLOSE, CLOSE_KEPT, RESET, RESET_KEPT, Faulty
+from tests.mail.sink import CLOSE, CLOSE_KEPT, RESET, RESET_KEPT, Faulty
+from tests.mail.support import CLIENTS
 
 PHASES = ("start", "ready", "traffic", "operation", "draining", "recovery")
 KILLS = 3

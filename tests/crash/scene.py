@@ -8,13 +8,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fsm.mail.samples import Sample
-from fsm.mail.sink import Delivered
+from fsm.mail.demo.samples import Sample
+from fsm.mail.demo.sink import Delivered
 from tests.crash.accounts import Account, reconcile
 from tests.crash.clients import SMALL, Attempt, Books, Way, send
 from tests.crash.served import PATIENCE, Served, log_of, sockets
-from tests.mail import CLIENTS, Client
-from tests.sink import Faulty
+from tests.mail.sink import Faulty
+from tests.mail.support import CLIENTS, Client
 
 
 class Watched(Faulty):

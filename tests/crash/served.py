@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.crash.launch import POINT
-from tests.mail import Client
+from tests.mail.support import Client
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("PATIENCE", "120"))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail.samples import SAMPLES, large
-from fsm.mail.sanitary import transparent
+from fsm.mail.demo.samples import SAMPLES, large
+from fsm.mail.syntax import transparent
 from tests.crash.clients import Attempt, Way, send
 from tests.crash.scene import Scene, play
 from tests.crash.served import NEVER, Served
-from tests.mail import Client
+from tests.mail.support import Client
 
 WAYS: tuple[Way, ...] = ("submission", "inbound")
 PLAIN = next(sample for sample in SAMPLES if sample.name == "plain")

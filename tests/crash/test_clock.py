@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.scene import Scene, play
-from tests.sink import HANG_KEPT
+from tests.mail.sink import HANG_KEPT
 
 DAY = 86400
 JUMPS = {"forward": (1, 40, 400), "back": (-1, 30, -400)}

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail.samples import large
+from fsm.mail.demo.samples import large
 from tests.crash.clients import Attempt, Way
 from tests.crash.scene import Scene, play
 from tests.crash.served import Served
-from tests.sink import HANG_KEPT
+from tests.mail.sink import HANG_KEPT
 
 SOME, MUCH = 1_500_000, 64_000_000
 QUICK = "ORDERLY 0s -> cancel 30s"

@@ -11,7 +11,7 @@ import pytest
 from tests.crash.clients import Stage, post
 from tests.crash.rounds import Trigger
 from tests.crash.scene import Scene, play
-from tests.sink import HANG_KEPT
+from tests.mail.sink import HANG_KEPT
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail.sink import Reaction, Visit
+from fsm.mail.demo.sink import Reaction, Visit
 from tests.crash.scene import Scene, play
-from tests.sink import CLOSE, CLOSE_KEPT, HANG_KEPT, RESET, RESET_KEPT, STALL
+from tests.mail.sink import CLOSE, CLOSE_KEPT, HANG_KEPT, RESET, RESET_KEPT, STALL
 
 STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "dot")
 FAULTS: dict[str, Reaction | str] = {

@@ -1,0 +1,130 @@
+"""Whether a chart's graph has no end: a loop of events that can be repeated for ever, and the counter it raises.
+
+Theory.  Suppose a run comes back to the same state and the same enumerated values, and no counter is less than before.
+Each row changes the counters by sums with factors of at least 0, so one round of the loop is a map x -> Ax + b, A >= 0,
+and as long as the same rows are taken the counters can only grow from round to round.  Let K be the greatest number
+any condition compares with, and n the number of counters.  Watch n + 1 rounds in a row:
+
+1. A counter that, at some place of the loop, is above K in all of them stays above K there, and every comparison it
+   is part of keeps its answer.
+2. A counter that does not change at some place in n + 1 rounds never changes there again (its changes follow a linear
+   recurrence of order n: Cayley and Hamilton).
+3. If something grows in each of these rounds, something grows in every later one (for the same reason).
+
+If at every place each counter is of kind 1 or 2, and 3 holds, the loop is repeated for ever: the graph has no end.
+A loop with a callable guard proves nothing.  The search for a loop may miss one (no search can find them all), so the
+explorer has a limit besides.  This file does not know how rows are run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fsm.analysis.bounds import atoms
+from fsm.condition import All, Compare, Condition
+from fsm.variable import Counter
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart, Configuration, Row
+
+__all__ = ["Loop", "always_ends", "covers", "greatest_number", "repeats"]
+
+MOST_ROUNDS: Final = 2_000
+
+
+class Loop(NamedTuple):
+    """Events that can be repeated for ever from a configuration, and the counters that grow by it."""
+
+    events: tuple[str, ...]
+    start: Configuration
+    grows: tuple[str, ...]
+
+
+def always_ends(chart: Chart, bounds: Iterable[Condition]) -> bool:
+    """Whether every counter has a bound that stands by itself, so that the graph cannot be infinite."""
+    bounded: set[str] = set()
+    for bound in bounds:
+        for part in bound.parts() or (bound,):
+            if isinstance(part, Compare) and part.op in ("<", "<=", "==") and (part is bound or isinstance(bound, All)):
+                bounded |= part.names()
+    return all(variable.name in bounded for variable in chart.variables if isinstance(variable, Counter))
+
+
+def greatest_number(chart: Chart, more: Iterable[Condition] = ()) -> int:
+    """K: the greatest number that a guard, an invariant or one of these conditions compares a sum with."""
+    guards = [row.guard for row in chart.rows] + [state.invariant for state in chart.states]
+    numbers = [a.bound for guard in (*guards, *more) for a in atoms(guard) if isinstance(a, Compare)]
+    return max([0, *numbers])
+
+
+def covers(chart: Chart, later: Configuration, earlier: Configuration) -> bool:
+    """Whether `later` is `earlier` with the same state and choices, no counter less, and one counter greater."""
+    if later[0] != earlier[0]:
+        return False
+    greater = False
+    for variable, new, old in zip(chart.variables, later[1:], earlier[1:], strict=True):
+        if not isinstance(variable, Counter):
+            if new is not old and new != old:
+                return False
+        else:
+            if _number(new) < _number(old):
+                return False
+            greater = greater or new != old
+    return greater
+
+
+def repeats(
+    chart: Chart,
+    fire: Callable[[Configuration, str], tuple[Row, Configuration] | None],
+    start: Configuration,
+    steps: Sequence[tuple[str, str]],
+    greatest: int,
+) -> Loop | None:
+    """The loop of these (event, row id) steps from `start`, if it can be repeated for ever; None when not proved.
+
+    `fire` makes one step within the bounds, or answers None.  `greatest` is K.
+    """
+    counters = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Counter)]
+    callable_ids = {row.id for row in chart.opaque}
+    rounds = greatest + 2 * len(counters) + 4
+    if rounds > MOST_ROUNDS or any(row in callable_ids for _, row in steps):
+        return None
+    watched: list[list[Configuration]] = []
+    here = start
+    for _ in range(rounds):
+        places = [here]
+        for event, row in steps:
+            step = fire(here, event)
+            if step is None or step[0].id != row:
+                return None
+            here = step[1]
+            places.append(here)
+        watched.append(places)
+        if len(watched) > len(counters) and (grown := _settled(watched[-len(counters) - 1 :], counters, greatest)):
+            return Loop(tuple(event for event, _ in steps), start, tuple(chart.names[place - 1] for place in grown))
+    return None
+
+
+def _settled(rounds: list[list[Configuration]], counters: list[int], greatest: int) -> list[int]:
+    """The counters that grow, when these rounds meet the three points of the theory; otherwise none."""
+    grown = [p for p in counters if rounds[-1][-1][p] != rounds[0][0][p]]
+    for places in rounds:
+        if places[0] == places[-1] or not _no_less(places, counters):
+            return []
+    for place in zip(*rounds, strict=True):
+        for counter in counters:
+            values = [_number(one[counter]) for one in place]
+            if min(values) != max(values) and min(values) <= greatest:
+                return []
+    return grown
+
+
+def _no_less(places: list[Configuration], counters: list[int]) -> bool:
+    """Whether no counter is less at the end of a round than at its start."""
+    return all(_number(places[-1][p]) >= _number(places[0][p]) for p in counters)
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value

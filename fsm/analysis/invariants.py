@@ -1,0 +1,107 @@
+"""Properties proved for all counts, row by row; and what is known once no proof is found: nothing.
+
+Each function answers True when the property is proved, False when this way of proving does not do.  False says nothing
+about the property.  Rests on `proof.possible`, which decides conditions exactly, and on the chart's invariants, which
+were proved when it was built.  A callable guard is a free yes or no, so what is proved holds whatever it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from fsm.analysis.properties import Always, Changes, Falls
+from fsm.condition import ALWAYS, All, AnyOf, Condition, negated
+from fsm.solver import before, possible
+from fsm.variable import Sum
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsm.chart import Chart, Row
+
+__all__ = ["always", "concerned", "final_reachable", "sums_change"]
+
+ROUNDS: Final = 3
+
+
+def concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
+    """The rows a property about sums speaks of: from its states, by its events, and able to be taken there."""
+    for row in chart.rows:
+        if one.states is not None and row.source not in one.states:
+            continue
+        if one.events is not None and row.event not in one.events:
+            continue
+        if possible(All(chart.state(row.source).invariant, row.guard, one.when), chart) is not None:
+            yield row
+
+
+def sums_change(chart: Chart, one: Falls | Changes) -> bool:
+    """Whether every row concerned changes the sum as promised, whatever the counts."""
+    return all(_row_changes(row, one.weights, one.change(row.event)) for row in concerned(chart, one))
+
+
+def _row_changes(row: Row, weights: Mapping[str, int], by: int | None) -> bool:
+    """The difference, as a sum of the counts before: it must be the promised number, or below 0 for all counts."""
+    difference = {name: -weight for name, weight in weights.items()}
+    constant = 0
+    effects = {effect.name: effect.value for effect in row.effects}
+    for name, weight in weights.items():
+        value = effects.get(name)
+        new = value if isinstance(value, Sum) else Sum(((name, 1),), 0)
+        constant += weight * new.constant
+        for other, factor in new.terms:
+            difference[other] = difference.get(other, 0) + weight * factor
+    factors = difference.values()
+    if by is None:
+        return constant < 0 and all(factor <= 0 for factor in factors)
+    return constant == by and not any(factors)
+
+
+def always(chart: Chart, one: Always) -> bool:
+    """Whether it follows from the invariants; or holds at the start and is kept by every row (an induction)."""
+    states = [state for state in chart.states if one.states is None or state in one.states]
+    wrong = All(one.when, negated(one.holds))
+    if all(possible(All(state.invariant, wrong), chart) is None for state in states):
+        return True
+    if chart.initial in states and not negated(wrong).holds(chart.values(chart.start())):
+        return False
+    for row in chart.rows:
+        if row.target in states:
+            source = chart.state(row.source)
+            known = All(source.invariant, negated(wrong)) if source in states else source.invariant
+            if possible(All(known, row.guard, before(wrong, row.effects)), chart) is not None:
+                return False
+    return True
+
+
+def final_reachable(chart: Chart) -> bool:
+    """Whether a final state can be reached from every configuration that keeps the invariants, whatever the counts.
+
+    Backwards from the final states by weakest preconditions, a few rounds; a state that is proved counts as reached.
+    Callable guards prove nothing here: they may say no.
+    """
+    opaque = {row.id for row in chart.opaque}
+    rows = [row for row in chart.rows if row.id not in opaque]
+    good: dict[str, Condition] = {str(s): ALWAYS if s.final else AnyOf() for s in chart.states}
+    for _ in range(ROUNDS + len(chart.states)):
+        proved = True
+        fresh = dict(good)
+        for state in chart.states:
+            if good[state] == ALWAYS:
+                continue
+            onward = [All(row.guard, before(good[row.target], row.effects)) for row in rows if row.source == state]
+            one_more = AnyOf(good[state], *onward)
+            if possible(All(state.invariant, negated(one_more)), chart) is None:
+                fresh[str(state)] = ALWAYS
+            else:
+                proved = False
+                fresh[str(state)] = AnyOf(*dict.fromkeys(
+                    part for part in one_more.parts() if possible(All(state.invariant, part), chart) is not None
+                ))
+                if len(fresh[str(state)].parts()) > 400:
+                    return False
+        if proved:
+            return True
+        good = fresh
+    return False

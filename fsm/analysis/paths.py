@@ -1,0 +1,290 @@
+"""Every legal path from the start to a final state: found, executed, counted, or shown to be impossible.
+
+Theory.
+1. An *elementary path* is a sequence of state-changing rows from the initial state to a final one that visits no state
+   twice.  The table has finitely many, whatever the counts; `elementary` lists them all.
+2. A *witness* of a path is a sequence of events, executed by the engine from `chart.start()`, that ends as the machine
+   enters the final state and whose state-changing rows are exactly the path's.  Rows that stay may come in between.
+   The search goes through pairs (how far along which path, configuration), all paths at once and breadth first, so
+   the first witness found is a shortest within the bounds.  Paths that begin alike share their search.
+3. A path without a witness is *infeasible*, which is proved: because the graph is complete and was searched to the
+   end, or for all counts by `infeasibility.py`.  Where neither works, the path is only *not found within the bounds*.
+4. Where the chart has an enumerated variable, a path has a *flag*: the variable's value on entering the final state.
+   A path may be walked with several flags; each has its own shortest witness.
+5. A row that stays is *on* a path when an executed trace of that path takes it.
+
+This file does not know how a path is drawn or printed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeAlias
+
+from fsm.analysis.infeasibility import Abstraction, contradiction
+from fsm.analysis.path import MOST_PATHS, Path, PathsError, Use, elementary, listed
+from fsm.analysis.reachability import LIMIT, Cut, Explorer
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import Condition, label
+from fsm.session import Session
+from fsm.variable import Choice
+from fsm.verdict import Refused
+
+__all__ = ["Atlas", "Path", "PathsError", "Use", "elementary"]
+
+
+class _Node:
+    """A beginning that paths share: the rows so far, the state they lead to, and how each configuration was reached."""
+
+    __slots__ = ("came", "children", "path", "rows", "state")
+
+    def __init__(self, rows: tuple[str, ...], state: str) -> None:
+        self.rows, self.state = rows, state
+        self.children: dict[str, _Node] = {}
+        self.path: int | None = None
+        self.came: dict[int, tuple[_Node, int, str] | None] = {}
+
+
+_Stand: TypeAlias = "tuple[_Node, int, bool]"
+"""How far along the paths, in which configuration, and whether the wanted row was taken."""
+
+
+class Atlas:
+    """All elementary paths of a chart within bounds, each with its witness or the reason why it has none.
+
+    `paths` is ordered by length, then states, then rows, in the order of the table; `cut` is what the bounds cut off;
+    `examined` tells how many configurations were looked at.  PathsError when there is no final state, or more than
+    `most` paths; ExploreError when the graph has no end without a (further) bound.
+    """
+
+    def __init__(
+        self, chart: Chart, bounds: Iterable[str | Condition] = (), *, most: int = MOST_PATHS, limit: int = LIMIT
+    ) -> None:
+        if not any(state.final for state in chart.states):
+            told = "no path leads to one; mark one State(..., final=True)"
+            raise PathsError(f"{chart.name} has no final state, so {told}")
+        self.chart, self._explorer = chart, Explorer(chart, bounds, limit=limit)
+        self._session_class = Session.of(chart)
+        self.bounds = self._explorer.bounds
+        choices = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Choice)]
+        self._choice: int | None = choices[0] if choices else None
+        self.flag_name: str | None = chart.names[choices[0] - 1] if choices else None
+        """The enumerated variable that flags are values of: the first of the chart; None when it has none."""
+        self._listed = listed(chart, most)
+        self._root = self._trie()
+        self._ends: list[dict[object, tuple[_Node, int]]] = [{} for _ in self._listed]
+        self._search()
+        self._abstraction = Abstraction(chart)
+        self.paths = tuple(self._path(number) for number in range(len(self._listed)))
+
+    def __repr__(self) -> str:
+        return f"<Atlas of {self.chart.name}: {len(self.paths)} paths in {len(self.families)} families>"
+
+    @property
+    def cut(self) -> Cut:
+        """What the bounds cut off."""
+        return self._explorer.cut
+
+    @property
+    def examined(self) -> int:
+        """How many configurations were looked at."""
+        return len(self._explorer.configurations)
+
+    @cached_property
+    def families(self) -> dict[tuple[str, ...], tuple[Path, ...]]:
+        """The paths by the states they visit."""
+        found: dict[tuple[str, ...], list[Path]] = {}
+        for path in self.paths:
+            found.setdefault(path.states, []).append(path)
+        return {states: tuple(paths) for states, paths in found.items()}
+
+    @cached_property
+    def by_flag(self) -> dict[str, tuple[Path, ...]]:
+        """For each flag, in the chart's order, the paths that can end with it, each with its witness that does."""
+        variable = self.chart.variable(self.flag_name) if self.flag_name is not None else None
+        names = [label(value) for value in variable.values] if isinstance(variable, Choice) else []
+        found = {name: tuple(p.with_flag(name) for p in self.paths if name in p.flags) for name in names}
+        return {name: paths for name, paths in found.items() if paths}
+
+    @cached_property
+    def uses(self) -> dict[str, Use]:
+        """For every row of the table, in its order, the path it is on, with an executed trace; or why it is on none."""
+        on: dict[str, Path] = {}
+        for path in self.paths:
+            if path.witness is not None:
+                for name in path.rows:
+                    on.setdefault(name, path)
+        found = {}
+        for row in self.chart.rows:
+            if row.id in on:
+                found[row.id] = Use(row.id, on[row.id].id, on[row.id].witness)
+            else:
+                found[row.id] = self._without(row) if row.moves else self._staying(row)
+        return found
+
+    def paths_with(self, row: str) -> tuple[Path, ...]:
+        """The paths a row is on: those it is one of the rows of; for a row that stays, those of which an executed trace
+        takes it, each with the shortest such trace as its witness.  KeyError when the chart has no such row.
+        """
+        if self.chart.row(row).moves:
+            return tuple(path for path in self.paths if row in path.rows)
+        found = self._taking(row, first=False)
+        return tuple(self._witnessed(self.paths[n], traces) for n, traces in enumerate(found) if traces)
+
+    # -------------------------------------------------------------------------------------------- the search
+
+    def _trie(self) -> _Node:
+        root = _Node((), self.chart.initial)
+        for number, rows in enumerate(self._listed):
+            node = root
+            for row in rows:
+                node = node.children.setdefault(row.id, _Node((*node.rows, row.id), row.target))
+            node.path = number
+        return root
+
+    def _search(self) -> None:
+        """Breadth first through (beginning, configuration); where a path ends, its first end for each flag is kept."""
+        self._root.came[0] = None
+        waiting: deque[tuple[_Node, int]] = deque([(self._root, 0)])
+        state = self._explorer.configurations
+        while waiting:
+            node, number = waiting.popleft()
+            if node.path is not None:
+                value = None if self._choice is None else state[number][self._choice]
+                self._ends[node.path].setdefault(value, (node, number))
+                continue
+            for _, event, row, target in self._explorer.steps(number):
+                there: _Node | None = node
+                if state[target][0] != node.state:
+                    there = node.children.get(row)
+                if there is not None and target not in there.came:
+                    there.came[target] = node, number, event
+                    waiting.append((there, target))
+
+    def _back(self, node: _Node, number: int) -> tuple[str, ...]:
+        events = []
+        came = node.came[number]
+        while came is not None:
+            node, number, event = came
+            events.append(event)
+            came = node.came[number]
+        return tuple(reversed(events))
+
+    def _path(self, number: int) -> Path:
+        rows = self._listed[number]
+        states = (self.chart.initial, *(row.target for row in rows))
+        path = Path(f"p{number + 1:0{len(str(len(self._listed)))}}", states, tuple(row.id for row in rows))
+        ends = self._ends[number]
+        if not ends:
+            reason, proved = self._impossible(rows)
+            return replace(path, infeasible=reason, proved=proved)
+        return self._witnessed(path, {value: self._back(*end) for value, end in ends.items()})
+
+    def _witnessed(self, path: Path, traces: dict[object, tuple[str, ...]]) -> Path:
+        """The path with its traces by the value at the end; the shortest comes first.  Each is executed once more."""
+        for trace in traces.values():
+            self._execute(path, trace)
+        value, witness = next(iter(traces.items()))
+        if self._choice is None:
+            return replace(path, witness=witness)
+        flags = {label(one): trace for one, trace in traces.items()}
+        return replace(path, flag=None if value is None else label(value), witness=witness, flags=flags)
+
+    def _execute(self, path: Path, trace: tuple[str, ...]) -> None:
+        """The trace, on a session of its own, from the start to the final state."""
+        session = self._session_class._at(self.chart.start())
+        try:
+            for event in trace:
+                session.fire(event)
+            arrived = session.state == path.states[-1]
+        except Refused:
+            arrived = False
+        if not arrived:
+            told = "a callable guard answers differently each time" if self.chart.opaque else "it is not deterministic"
+            raise PathsError(f"{','.join(trace)} cannot be executed twice alike on {self.chart.name}: {told}")
+
+    # ------------------------------------------------------------------------------------- what cannot be walked
+
+    def _impossible(self, rows: tuple[Row, ...]) -> tuple[str, bool]:
+        """Why no witness was found, and whether that holds for all counts (and whatever callables answer)."""
+        node, searched = self._root, not self.cut.steps and not self.chart.opaque
+        for place, row in enumerate(rows):
+            begun = tuple(one.id for one in rows[:place])
+            after = f"after {', '.join(begun)}, " if begun else ""
+            child = node.children[row.id]
+            standing: Collection[Configuration] | None
+            if searched:  # the graph is complete: what was not found is not there
+                standing = [self._explorer.configurations[number] for number in node.came]
+                beyond: Collection[object] | None = child.came
+            else:
+                standing = self._abstraction.standing(begun)
+                beyond = self._abstraction.standing((*begun, row.id))
+            if standing is None or beyond is None:
+                break
+            if not beyond:
+                return f"{after}{contradiction(self.chart, standing, row)}", True
+            node = child
+        within = ", ".join(map(str, self.bounds))
+        if self.cut.steps:
+            return f"no witness within {within}; greater counts are not excluded", False
+        asked = ", ".join(dict.fromkeys(str(row.guard) for row in self.chart.opaque))
+        return f"no witness was found, and nothing can be proved of the callable guards: {asked}", False
+
+    def _without(self, row: Row) -> Use:
+        """Why no elementary path takes a row that changes the state."""
+        if all(row not in rows for rows in self._listed):
+            if row.target == self.chart.initial:
+                return Use(row.id, reason=f"leads back to {row.target}, where every path begins")
+            return Use(row.id, reason=f"no way by it from {row.source} to a final state visits each state once")
+        with_it = [path for path in self.paths if row.id in path.rows]
+        lost = "infeasible" if all(path.proved for path in with_it) else "without a witness"
+        return Use(row.id, reason=f"every path with it is {lost}: {with_it[0].infeasible}")
+
+    def _staying(self, row: Row) -> Use:
+        """A shortest executed trace of any path that takes a row which stays."""
+        found = self._taking(row.id, first=True)
+        for number, traces in enumerate(found):
+            for trace in traces.values():
+                return Use(row.id, self.paths[number].id, trace)
+        if self.cut.steps:
+            return Use(row.id, reason=f"no path takes it within {', '.join(map(str, self.bounds))}")
+        return Use(row.id, reason="no executed trace of any path takes it; the graph is complete")
+
+    def _taking(self, row: str, *, first: bool) -> list[dict[object, tuple[str, ...]]]:
+        """For each path, by the value at its end, a shortest trace that takes this row; or only the first of all."""
+        start = self._root, 0, False
+        came: dict[_Stand, tuple[_Stand, str] | None] = {start: None}
+        waiting: deque[_Stand] = deque([start])
+        state = self._explorer.configurations
+        found: list[dict[object, tuple[str, ...]]] = [{} for _ in self._listed]
+        while waiting:
+            here = waiting.popleft()
+            node, number, taken = here
+            if node.path is not None and taken:
+                value = None if self._choice is None else state[number][self._choice]
+                if value not in found[node.path]:
+                    found[node.path][value] = _events(came, here)
+                    if first:
+                        break
+                continue
+            for _, event, by, target in self._explorer.steps(number):
+                there = node if state[target][0] == node.state else node.children.get(by)
+                if there is not None:
+                    onward = there, target, taken or by == row
+                    if onward not in came:
+                        came[onward] = here, event
+                        waiting.append(onward)
+        return found
+
+
+def _events(came: dict[_Stand, tuple[_Stand, str] | None], here: _Stand) -> tuple[str, ...]:
+    events = []
+    back = came[here]
+    while back is not None:
+        here, event = back
+        events.append(event)
+        back = came[here]
+    return tuple(reversed(events))

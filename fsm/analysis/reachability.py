@@ -1,0 +1,286 @@
+"""The configuration graph of a chart within given bounds, computed by the engine itself.
+
+Theory.
+1. Nodes are configurations, in the order they are found from `chart.start()`, breadth first; that order depends on
+   the chart and nothing else.  Steps are what the compiled triggers accept.  Nothing here decides what is legal.
+2. A bound is a condition on the variables.  A step that leaves the bounds is cut: not followed, counted, and the first
+   one kept, so that whoever reads the graph can be told.
+3. Whether a graph ends cannot be decided for every chart.  A loop that raises a counter for ever is recognised
+   (`divergence.py`) and refused with the counter's name; what is not recognised runs into `limit`, which says so.
+
+`Explorer` finds configurations when they are asked for; `Graph` is all of it.  A callable guard is asked about a
+session in the configuration, so it must depend on nothing else.  This file does not know what the graph is used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from fsm.analysis.bounds import bounds_of
+from fsm.analysis.divergence import always_ends, covers, greatest_number, repeats
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import Condition
+from fsm.definition import compiled
+from fsm.session import Session
+from fsm.variable import Counter
+from fsm.verdict import Refused
+
+__all__ = ["LIMIT", "Cut", "ExploreError", "Explorer", "Graph", "Step", "cut_text"]
+
+LIMIT: Final = 500_000
+"""How many configurations are found before the search is given up."""
+
+
+class ExploreError(ValueError):
+    """A graph that cannot be computed: it has no end, is too large, starts outside its bounds, or a guard raised.
+
+    `counters` are the counters that grow without end, where that is what is wrong.
+    """
+
+    def __init__(self, sentence: str, counters: tuple[str, ...] = ()) -> None:
+        self.counters = counters
+        super().__init__(sentence)
+
+
+class Step(NamedTuple):
+    """One accepted event: from a configuration (by its number), by a row (by its id), to a configuration."""
+
+    source: int
+    event: str
+    row: str
+    target: int
+
+
+class Cut(NamedTuple):
+    """What the bounds cut off: how many steps, and the first (where, the event, and where it would have led)."""
+
+    steps: int = 0
+    source: Configuration | None = None
+    event: str | None = None
+    target: Configuration | None = None
+
+
+class Explorer:
+    """The graph, found as far as it is asked for.
+
+    `configurations` holds what was found so far; `steps(n)` finds what follows from the n-th.  Iterating goes through
+    all configurations, breadth first.  ExploreError when the graph has no end, at once or while it is being found.
+    """
+
+    def __init__(self, chart: Chart, bounds: Iterable[str | Condition] = (), *, limit: int = LIMIT) -> None:
+        self.chart, self.limit = chart, limit
+        self.bounds = bounds_of(chart, bounds)
+        self.cut = Cut()
+        self.cut_from: set[int] = set()
+        """The numbers of the configurations from which some step was cut."""
+        self.configurations: list[Configuration] = []
+        self.parents: list[tuple[int, str, str]] = []
+        """How each configuration was found first: from which, by which event and row; (-1, "", "") for the start."""
+        self.legal: dict[int, tuple[str, ...]] = {}
+        """The events accepted in each configuration whose steps were asked for, cut or not."""
+        self._steps: list[tuple[Step, ...] | None] = []
+        self._places: dict[Configuration, int] = {}
+        start = chart.start()
+        cls = Session.of(chart)
+        self._session = cls._at(start)
+        run = compiled(cls)
+        self._get, self._set = run.read, run.write
+        self._cells: dict[str, list[tuple[str, Callable[..., object], tuple[Row, ...]]]] = {
+            str(state): [
+                (str(event), run.triggers[event], rows)
+                for event in chart.events
+                if (rows := chart.rows_for(state, event))
+            ]
+            for state in chart.states
+        }
+        self._counters = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Counter)]
+        self._greatest = greatest_number(chart, self.bounds)
+        self._endless = not always_ends(chart, self.bounds)
+        self._tried: dict[tuple[object, ...], int] = {}
+        for bound in self.bounds:
+            if not bound.holds(chart.values(start)):
+                raise ExploreError(f"{chart.name} starts outside the bound {bound}: {chart.describe(start)}")
+        self._found(start, -1, "", "")
+
+    def __iter__(self) -> Iterator[Configuration]:
+        number = 0
+        while number < len(self.configurations):
+            yield self.configurations[number]
+            self.steps(number)
+            number += 1
+
+    def steps(self, number: int) -> tuple[Step, ...]:
+        """What may happen in the n-th configuration and stays within the bounds, in the chart's order of events."""
+        known = self._steps[number]
+        if known is not None:
+            return known
+        here = self.configurations[number]
+        steps: list[Step] = []
+        legal: list[str] = []
+        for event, row, there in self._after(here) if self._possible(here) else ():
+            legal.append(event)
+            place = self._places.get(there)
+            if place is None:
+                place = self._found(there, number, event, row)
+            if place < 0:
+                self.cut_from.add(number)
+                first = (here, event, there) if not self.cut.steps else self.cut[1:]
+                self.cut = Cut(self.cut.steps + 1, *first)
+            else:
+                steps.append(Step(number, event, row, place))
+        self.legal[number] = tuple(legal)
+        self._steps[number] = found = tuple(steps)
+        return found
+
+    def trace(self, number: int) -> tuple[str, ...]:
+        """The events by which the n-th configuration was found; the shortest there are when all was found in order."""
+        events = []
+        while number > 0:
+            number, event, _ = self.parents[number]
+            events.append(event)
+        return tuple(reversed(events))
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _possible(self, here: Configuration) -> bool:
+        """Whether no counter is negative: in a chart that was not proved, less than nothing is not followed further."""
+        return all(here[place] >= 0 for place in self._counters)  # type: ignore[operator]  # counters are whole numbers
+
+    def _after(self, here: Configuration) -> Iterator[tuple[str, str, Configuration]]:
+        """Every accepted event, asked of the engine: the event, the row's id, and the configuration after it."""
+        session, get, put = self._session, self._get, self._set
+        values = None
+        for event, fire, rows in self._cells[str(here[0])]:
+            put(session, here)
+            try:
+                fire(session)
+            except Refused:
+                continue
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                raise ExploreError(f"asking {event!r} in {self.chart.describe(here)} raised {told}") from error
+            there = get(session)
+            row = rows[0]
+            if len(rows) > 1:
+                values = values or self.chart.values(here)
+                put(session, here)
+                row = next(one for one in rows if one.guard.holds(values, session))
+            yield event, row.id, there
+
+    def _found(self, there: Configuration, parent: int, event: str, row: str) -> int:
+        if self.bounds:
+            values = self.chart.values(there)
+            if not all(bound.holds(values) for bound in self.bounds):
+                self._places[there] = -1
+                return -1
+        if len(self.configurations) >= self.limit:
+            counters = [v.name for v in self.chart.variables if isinstance(v, Counter)]
+            raise ExploreError(
+                f"{self.chart.name} has more than {self.limit:,} configurations{_within(self.bounds)}, and the search "
+                f"stopped there; a tighter bound would end it{_such_as(counters)}", tuple(counters)
+            )
+        place = self._places[there] = len(self.configurations)
+        self.configurations.append(there)
+        self.parents.append((parent, event, row))
+        self._steps.append(None)
+        if self._endless and parent >= 0:
+            self._refuse_endless(place)
+        return place
+
+    def _refuse_endless(self, place: int) -> None:
+        """ExploreError when the way to this configuration holds a loop that can be repeated for ever."""
+        there, loop = self.configurations[place], []
+        number = place
+        while number > 0:
+            number, event, row = self.parents[number]
+            loop.append((event, row))
+            if covers(self.chart, there, self.configurations[number]):
+                break
+        else:
+            return
+        loop.reverse()
+        # a loop that ended is tried again only when the graph has doubled, so that large finite graphs stay cheap
+        key = (there[0], *loop)
+        if self._tried.get(key, 0) > place:
+            return
+        self._tried[key] = 2 * place
+        endless = repeats(self.chart, self._fire, self.configurations[number], loop, self._greatest)
+        if endless is not None:
+            names = endless.grows
+            raise ExploreError(
+                f"{self.chart.name} has configurations without end{_within(self.bounds)}: {' and '.join(names)} can "
+                f"grow for ever, by repeating {','.join(endless.events)} in {self.chart.describe(endless.start)}; "
+                f"give a bound{_such_as(list(names))}", names
+            )
+
+    def _fire(self, here: Configuration, event: str) -> tuple[Row, Configuration] | None:
+        for name, row, there in self._after(here):
+            if name == event:
+                values = self.chart.values(there)
+                return (self.chart.row(row), there) if all(b.holds(values) for b in self.bounds) else None
+        return None
+
+
+class Graph:
+    """All configurations and steps within the bounds.  Immutable; says what the bounds cut off (`cut`).
+
+    ExploreError when it has no end without a (further) bound.
+    """
+
+    def __init__(self, chart: Chart, bounds: Iterable[str | Condition] = (), *, limit: int = LIMIT) -> None:
+        explorer = Explorer(chart, bounds, limit=limit)
+        for _ in explorer:
+            pass
+        self.chart, self.bounds, self.cut = chart, explorer.bounds, explorer.cut
+        self.configurations = tuple(explorer.configurations)
+        self.out = tuple(explorer.steps(number) for number in range(len(self.configurations)))
+        """For each configuration, by number, the steps that leave (or stay in) it."""
+        self.legal = tuple(explorer.legal[number] for number in range(len(self.configurations)))
+        """For each configuration, by number, the events accepted there, whether or not the bounds cut them."""
+        self.cut_from = frozenset(explorer.cut_from)
+        self._explorer = explorer
+
+    def __repr__(self) -> str:
+        return f"<Graph of {self.chart.name}: {len(self.configurations)} configurations, {self.size} steps>"
+
+    @property
+    def size(self) -> int:
+        """How many steps there are."""
+        return sum(map(len, self.out))
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """Every step, in order."""
+        for steps in self.out:
+            yield from steps
+
+    @property
+    def final(self) -> frozenset[int]:
+        """The numbers of the configurations in a final state."""
+        ends = {str(state) for state in self.chart.states if state.final}
+        return frozenset(n for n, one in enumerate(self.configurations) if one[0] in ends)
+
+    def trace(self, number: int) -> tuple[str, ...]:
+        """A shortest sequence of events from the start to this configuration."""
+        return self._explorer.trace(number)
+
+
+def cut_text(chart: Chart, bounds: tuple[Condition, ...], cut: Cut) -> str:
+    """What the bounds are and what they cut off, in a sentence."""
+    within = ", ".join(map(str, bounds)) or "no bounds"
+    if cut.source is None or cut.target is None:
+        return f"within {within}: nothing is cut off" if bounds else "without bounds: the graph is complete"
+    many = "1 step is" if cut.steps == 1 else f"{cut.steps:,} steps are"
+    return (
+        f"within {within}: {many} cut off, the first is {cut.event} "
+        f"in {chart.describe(cut.source)} (to {chart.describe(cut.target)})"
+    )
+
+
+def _within(bounds: tuple[Condition, ...]) -> str:
+    return f" within {', '.join(map(str, bounds))}" if bounds else ""
+
+
+def _such_as(names: list[str]) -> str:
+    return f", such as '{' + '.join(names)} <= 2'" if names else ""

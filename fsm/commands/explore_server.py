@@ -1,0 +1,270 @@
+"""The explorer served to this machine alone, with the news of a journal while it grows.
+
+Theory.
+1. The server listens on 127.0.0.1 and answers two addresses: `/`, the page, and `/events`, the journal as server-sent
+   events.  A request under another host's name is refused, so that no page of the web can ask through its reader.
+2. `Following` is a journal that does not end: a line that is not whole yet is waited for.  So `fsm.journal.replayed`
+   reads it as any other, and what the page is told is what a replay says, up to the first divergence.
+3. Every listener replays the file from its beginning.  What is there already comes in a few large messages, what is
+   written later at once.
+4. A journal that is shortened or replaced under its reader is no longer the same journal: that is said, and is the end.
+
+This file does not know what a page looks like.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Event, Thread
+from typing import BinaryIO, Final
+
+from fsm.chart import Chart
+from fsm.commands import CommandError
+from fsm.journal.reader import LONGEST, JournalError, Replayed, replayed
+from fsm.snapshot import encode
+
+__all__ = ["Following", "news", "serve", "server"]
+
+HOST: Final = "127.0.0.1"
+PATIENCE: Final = 0.1
+"""Seconds between two looks at a journal that has not grown."""
+MOST: Final = 500
+"""Records of one message."""
+QUIET: Final = 10.0
+"""Seconds without news after which a listener is written to, so that one that has gone is noticed."""
+
+
+class Following(BytesIO):
+    """A journal being written, as a file that ends only when `stop` is set.
+
+    `idle` is called now and then while there is nothing to read; what it raises ends the reading.
+    """
+
+    def __init__(self, path: Path, stop: Event, idle: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.path, self.stop, self.idle = path, stop, idle
+        self._file: BinaryIO = path.open("rb")
+        self._begun = b""
+
+    @property
+    def drained(self) -> bool:
+        """Whether no whole line is left to read now."""
+        return not self._begun.endswith(b"\n")
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next whole line, waited for.  Empty at the end; JournalError when the file was shortened or replaced."""
+        most = LONGEST + 1 if size is None or size < 0 else size
+        waited = 0.0
+        while self.drained and len(self._begun) < most:
+            more = self._file.readline(most - len(self._begun))
+            self._begun += more
+            if not more:
+                self._check()
+                if self.stop.wait(PATIENCE):
+                    return b""
+                waited += PATIENCE
+                if waited >= QUIET:
+                    waited = 0.0
+                    self.idle()
+        line, self._begun = self._begun, self._file.readline(most)
+        return line
+
+    def _check(self) -> None:
+        try:
+            there, here = self.path.stat().st_size, self._file.tell()
+        except OSError:
+            raise JournalError("the journal has gone") from None
+        if there < here:
+            raise JournalError("the journal was shortened or replaced")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+class _FollowingLedger(Following):
+    """The same of a journal that is kept in a database."""
+
+    def __init__(self, where: str, stop: Event, idle: Callable[[], None]) -> None:
+        from fsm.commands.journals import growing
+
+        BytesIO.__init__(self)
+        self.stop, self.idle, self._begun = stop, idle, b""
+        self._file = growing(where)
+
+    def _check(self) -> None:
+        """A database is not shortened under its readers."""
+
+
+def news(chart: Chart, journal: Following) -> Iterator[dict[str, object]]:
+    """The messages of a journal: `records`, `again` in the first, and `over` in the last, which says why it ended."""
+    records: list[dict[str, object]] = []
+    again = True
+    over = "the server was stopped"
+    try:
+        for one in replayed(chart, journal):
+            records.append(_record(chart, one))
+            if one.divergence is not None:
+                over = str(one.divergence)
+                break
+            if journal.drained or len(records) >= MOST:
+                yield {"records": records, "again": again}
+                records, again = [], False
+    except (JournalError, OSError) as error:
+        over = str(error)
+    yield {"records": records, "again": again, "over": over}
+
+
+def _record(chart: Chart, one: Replayed) -> dict[str, object]:
+    record = one.record
+    at = encode(chart, one.configuration)
+    if record.start is not None:
+        return {"session": record.session, "start": True, "at": at}
+    told = {"session": record.session, "event": record.event, "at": at}
+    return {**told, "accepted": one.entry["accepted"], "reason": one.entry["reason"]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request.  What it needs to know is the server's."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        names = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
+        if self.headers.get("Host") not in names:
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", f"this server answers as {self.server.address} only\n")
+        elif self.path in ("/", "/index.html"):
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
+        elif self.path == "/events" and self.server.journal is not None:
+            self._events(self.server.journal)
+        elif self.path == "/favicon.ico":
+            self._answer(HTTPStatus.NO_CONTENT, "", "")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there is nothing here; the page is at /\n")
+
+    def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self._usual()
+        if kind:
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _usual(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("X-Frame-Options", "DENY")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+
+    def _events(self, path: Path | str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self._usual()
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            journal = _followed(path, self.server.stopped, self._still_there)
+        except (OSError, CommandError) as error:
+            why = f"cannot read {Path(path).name}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self._tell({"records": [], "again": True, "over": why})
+            return
+        try:
+            for message in news(self.server.chart, journal):
+                self._tell(message)
+        except OSError:
+            return  # the listener has gone
+        finally:
+            journal.close()
+
+    def _still_there(self) -> None:
+        """Say nothing, aloud: OSError when nobody listens any more."""
+        self.wfile.write(b": nothing new\n\n")
+        self.wfile.flush()
+
+    def _tell(self, message: dict[str, object]) -> None:
+        self.wfile.write(f"data: {json.dumps(message)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the terminal is for what went wrong."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port: int, page: str, chart: Chart, journal: Path | str | None) -> None:
+        self.page, self.chart, self.journal = page, chart, journal
+        self.stopped = Event()
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A listener that goes away in the middle is no error of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+def server(page: str, chart: Chart, journal: Path | str | None = None, port: int = 0) -> _Server:
+    """A server that is listening and not answering yet: `serve_forever()`, and `stopped.set()` before `shutdown()`.
+
+    OSError when the port is taken; OverflowError when it is none.
+    """
+    return _Server(port, page, chart, journal)
+
+
+def _followed(where: Path | str, stop: Event, idle: Callable[[], None]) -> Following:
+    """A journal's file, or (when it is named by a string) a store's database."""
+    if isinstance(where, Path):
+        return Following(where, stop, idle)
+    return _FollowingLedger(where, stop, idle)
+
+
+def serve(page: str, chart: Chart, journal: Path | str | None, port: int, opens: bool) -> int:
+    """Serve until interrupted; the exit status.  CommandError when the port or the journal cannot be had."""
+    if not 0 <= port <= 65535:
+        raise CommandError(f"--port is 0 to 65535, not {port}")
+    if isinstance(journal, str):
+        from fsm.commands.journals import growing
+
+        growing(journal).close()
+    elif journal is not None:
+        try:
+            journal.open("rb").close()
+        except OSError as error:
+            raise CommandError(f"cannot read {journal}: {error.strerror}", 1) from None
+    try:
+        serving = server(page, chart, journal, port)
+    except OSError as error:
+        why = "it is taken; another, or none, would do" if error.errno == errno.EADDRINUSE else error.strerror
+        raise CommandError(f"cannot listen on port {port}: {why}", 1) from None
+    print(f"{serving.address}  (Ctrl-C ends it)", flush=True)
+    if opens:
+        Thread(target=partial(webbrowser.open, serving.address), daemon=True).start()
+    try:
+        serving.serve_forever()
+    except KeyboardInterrupt:
+        print("stopped")
+    finally:
+        serving.stopped.set()
+        serving.server_close()
+    return 0

@@ -1,0 +1,125 @@
+"""Journals that are kept in a store's database, for the commands that read journals: as a file of lines.
+
+A database is a URL `postgresql://…`, or a file that begins as SQLite's do; it is read and never changed.  The libraries
+that takes are loaded only then.  This file does not know what a line says.
+
+SQLite's locks belong to a process, and looking at the first bytes of a file ends those that this process holds on it: a
+program that has the store open itself reads `fsm.store.sql.database.read(where)` instead.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from fsm.commands import CommandError
+from fsm.journal.reader import JournalError
+
+if TYPE_CHECKING:
+    from fsm.store.sql.journal import Followed
+
+__all__ = ["growing", "is_ledger", "opened", "shown_name"]
+
+MAGIC: Final = b"SQLite format 3\0"
+NEEDED: Final = {"sqlalchemy": "store", "psycopg": "postgresql"}
+"""The libraries, and the extras that bring them."""
+
+
+def is_ledger(where: str) -> bool:
+    """Whether this names a database; what cannot be read is none."""
+    if where.startswith(("postgresql://", "postgresql+psycopg://")):
+        return True
+    try:
+        path = Path(where)
+        if not path.is_file():  # a pipe would have been read, then
+            return False
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
+def opened(where: str) -> BinaryIO:
+    """The journal in this database, as a file.  CommandError when it cannot be read, also in the middle."""
+    with _told():
+        from fsm.store.sql.journal import read
+
+        return cast("BinaryIO", BufferedReader(_Lines(read(where))))
+
+
+def shown_name(where: str) -> str:
+    """The name of a database as a page shows it: without a password, and without the folder."""
+    with _told():
+        from fsm.store.sql.connect import address, is_sqlite, named
+
+        url = address(where)
+        return Path(named(url)).name if is_sqlite(url) else named(url)
+
+
+def growing(where: str) -> BinaryIO:
+    """The same while it is written: `readline()` gives nothing while there is nothing new.  JournalError when lost."""
+    with _told():
+        from fsm.store.sql.journal import Followed
+
+        return cast("BinaryIO", _Growing(Followed(where)))
+
+
+class _Lines(RawIOBase):
+    """Lines as the bytes of a file."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines, self._rest = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        view = memoryview(cast("bytearray", buffer))
+        with _told():
+            while len(self._rest) < len(view) and (line := next(self._lines, b"")):
+                self._rest += line
+        count = min(len(view), len(self._rest))
+        view[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+class _Growing(RawIOBase):
+    """The lines that have come so far, one by one; nothing when no more have come yet."""
+
+    def __init__(self, followed: Followed) -> None:
+        self._followed = followed
+        self._waiting: deque[bytes] = deque()
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        from fsm.store.storage import StorageError
+
+        if not self._waiting:
+            try:
+                self._waiting.extend(self._followed.more())
+            except StorageError as error:
+                raise JournalError(str(error)) from error
+        return self._waiting.popleft() if self._waiting else b""
+
+    def close(self) -> None:
+        self._followed.close()
+        super().close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        from fsm.store.storage import StorageError
+
+        try:
+            yield
+        except StorageError as error:
+            raise CommandError(f"cannot read it: {error}") from error
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in NEEDED:
+            raise
+        raise CommandError(f"a store's database needs {library}: pip install 'fsm-logoff[{NEEDED[library]}]'") from None

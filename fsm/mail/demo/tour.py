@@ -1,0 +1,265 @@
+"""The tour: real servers with mail in flight are logged off in each way there is, and every message is accounted for.
+
+Theory.
+1. A *stop* of the tour is one store in a folder of its own: `fsm serve` in a process (or two on one store), a sink that
+   takes its time and puts some messages off, clients that submit and clients that deliver inbound mail, all at once.
+2. In mid-traffic the store is asked.  What it answered, what it told on the way and how it ended is kept.
+3. Afterwards the books are balanced from what is on disk and at the sink, not from what the server says of itself:
+   what was answered 250 is delivered, in the outbox or held; what was received is in the inbox.
+4. Mail that stayed in the outbox is sent by the next opening of the store, and the books are balanced again.
+
+This file prints nothing (`fsm/commands/tour.py` does), and knows the server only by its command line and its sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fsm.mail.control import running
+from fsm.mail.demo.audit import Books, balance
+from fsm.mail.demo.clients import Client, Sent
+from fsm.mail.demo.samples import fresh
+from fsm.mail.demo.sink import Sink, Visit
+from fsm.store.sql.database import read
+
+__all__ = ["STOPS", "Stop", "Visited", "visit"]
+
+SUBMITTERS: Final = 4
+CORRESPONDENTS: Final = 3
+EACH: Final = 9
+"""Messages of each client."""
+PACE: Final = 0.04
+"""Seconds the sink takes for each message, so that there is something in flight and something queued."""
+PUT_OFF: Final = 6
+"""Every so manieth recipient is put off (451), so that there is something deferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One way to log off.  `asks` is a flag or "release"; `again` asks once more when the traffic is over."""
+
+    asks: str
+    about: str
+    again: bool = False
+    peer: bool = False
+    retry: float = 3600.0
+
+    @property
+    def name(self) -> str:
+        """For a file."""
+        return f"{self.asks.lower()}{'_shared' if self.peer else ''}"
+
+
+STOPS: Final = (
+    Stop(
+        "QUIET",
+        "only if there is no activity at all: refused in mid-traffic, granted when all is done",
+        True,
+        retry=0.5,
+    ),
+    Stop("ABORT", "waits, changing nothing, until nothing is in flight"),
+    Stop("ORDERLY", "finish what is in flight, start nothing more; the queue stays for the next time"),
+    Stop("NO_WAIT", "send what is ready, take nothing new in; the deferred stay"),
+    Stop("PURGE", "as NO_WAIT, after one more attempt for the deferred"),
+    Stop("release", "the last reference goes without a logoff, which asks for ABORT"),
+    Stop("ORDERLY", "another process has the store open: granted at once, the work is the other's", peer=True),
+)
+
+
+@dataclass
+class Visited:
+    """What a stop of the tour came to."""
+
+    stop: Stop
+    before: dict[str, Any]
+    answer: dict[str, Any]
+    refused: int
+    outcomes: list[str]
+    statuses: list[int]
+    books: Books
+    next_time: Books | None
+    journal: Path
+    trace: list[str]
+    most: dict[str, int]
+    seconds: float
+
+
+@dataclass
+class _Server:
+    """A running `fsm serve`, from its ready line on."""
+
+    process: asyncio.subprocess.Process
+    addresses: dict[str, str]
+    control: Path
+
+    async def ask(self, **wish: object) -> dict[str, Any]:
+        """Ask it over its control socket."""
+        reader, writer = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
+        try:
+            writer.write(json.dumps(wish).encode() + b"\n")
+            told: dict[str, Any] = json.loads(await reader.readline() or b"{}")
+            return told
+        finally:
+            writer.close()
+
+    async def watch(self) -> AsyncIterator[dict[str, Any]]:
+        """How it stands, after every change, until it is released."""
+        reader, writer = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
+        try:
+            writer.write(b'{"do": "watch"}\n')
+            while line := await reader.readline():
+                yield json.loads(line)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def ended(self) -> tuple[str, int]:
+        """Its last words and its exit status, when it has ended."""
+        assert self.process.stdout is not None
+        words = (await self.process.stdout.read()).decode().strip()
+        return words, await self.process.wait()
+
+
+@asynccontextmanager
+async def _served(folder: Path, sink: Sink, stop: Stop, plan: str = "NO_WAIT 60s") -> AsyncIterator[_Server]:
+    words = ["serve", "--inbound", "127.0.0.1:0", "--submission", "127.0.0.1:0", "--smarthost", sink.address,
+             "--store", str(folder), "--plan", plan, "--retry", str(stop.retry), "1", "3600"]  # fmt: skip
+    with (folder.parent / f"{folder.name}.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "fsm.cli",
+            *words,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": HOME},
+        )
+    try:
+        assert process.stdout is not None
+        ready = (await process.stdout.readline()).decode().split()
+        if ready[:1] != ["ready"]:
+            raise RuntimeError(f"the server did not start; see {folder}.log")
+        addresses = dict(word.split("=", 1) for word in ready[1:])
+        control = next(path for path, told in running() if told["pid"] == process.pid)
+        yield _Server(process, addresses, control)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+HOME: Final = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]))
+
+
+class _Reluctant:
+    """A sink's reactions: every so manieth recipient is put off, until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self.over = False
+
+    def __call__(self, visit: Visit) -> str | None:
+        if visit.stage != "rcpt" or self.over:
+            return None
+        self._seen += 1
+        return "451 4.7.1 come again later" if self._seen % PUT_OFF == 0 else None
+
+
+async def visit(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]], object]) -> Visited:
+    """Make one stop of the tour, in this folder; `progress` is told how the store stands."""
+    store = folder / stop.name
+    store.mkdir(parents=True)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    submitted, received = Sent(), Sent()
+    reluctant = _Reluctant()
+    async with Sink(pace=PACE, react=reluctant) as sink:
+        async with AsyncExitStack() as servers:
+            server = await servers.enter_async_context(_served(store, sink, stop))
+            others = [await servers.enter_async_context(_served(store, sink, stop))] if stop.peer else []
+            ask = await _traffic(stop, server, submitted, received, progress)
+            ends = [await server.ended()]
+            for other in others:
+                other.process.send_signal(signal.SIGTERM)
+                ends.append(await other.ended())
+        books, next_time = balance(store, submitted, received, sink), None
+        if books.queued:
+            reluctant.over = True
+            async with _served(store, sink, stop, plan="PURGE 60s") as again:
+                again.process.send_signal(signal.SIGTERM)
+                ends.append(await again.ended())
+            next_time = balance(store, submitted, received, sink)
+    journal = folder / f"{stop.name}.jsonl"
+    journal.write_bytes(b"".join(read(store / "outbox.db")))
+    trace, most = _trace(journal)
+    return Visited(
+        stop, ask[0], ask[1], len(submitted.refused) + len(received.refused), [words for words, _ in ends],
+        [status for _, status in ends], books, next_time, journal, trace, most, loop.time() - start,
+    )  # fmt: skip
+
+
+async def _traffic(
+    stop: Stop, server: _Server, submitted: Sent, received: Sent, progress: Callable[[dict[str, Any]], object]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Clients send, and in the middle of it the store is asked; how it stood before, and what it answered."""
+
+    async def follow() -> None:
+        async for told in server.watch():
+            progress(told)
+
+    async def settled() -> None:
+        async for told in server.watch():
+            if not told["flags"]:
+                return
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow())
+        clients = [
+            group.create_task(Client(server.addresses[port], sent).send(fresh(EACH, large_every=size, size=2_000_000)))
+            for port, sent, count, size in (
+                ("submission", submitted, SUBMITTERS, 7),
+                ("inbound", received, CORRESPONDENTS, 5),
+            )
+            for _ in range(count)
+        ]
+        await submitted.until(SUBMITTERS * 3)
+        await received.until(CORRESPONDENTS * 2)
+        before = await server.ask(do="status")
+        wish = {"do": "release"} if stop.asks == "release" else {"do": "logoff", "flag": stop.asks}
+        answer = await server.ask(**wish)
+        if stop.again:
+            await asyncio.gather(*clients)
+            await settled()
+            await server.ask(**wish)
+    return before, answer
+
+
+def _trace(journal: Path) -> tuple[list[str], dict[str, int]]:
+    """The events of a journal's first session, and the greatest of each count on the way."""
+    events: list[str] = []
+    most: Counter[str] = Counter()
+    name = None
+    with journal.open() as lines:
+        for line in lines:
+            told = json.loads(line)
+            if "event" not in told:
+                continue
+            name = name or told["session"]
+            if told["session"] == name and told["accepted"]:
+                events.append(told["event"])
+                most["inbound"] = max(most["inbound"], told["inbound"])
+                most["peers"] = max(most["peers"], told["peers"])
+                most["messages"] = max(most["messages"], told["outbound"] + told["ready"] + told["deferred"])
+    return events, dict(most)

@@ -1,0 +1,297 @@
+"""The stepper on a terminal: a full-screen Textual program.  Shows what `walk.py` decides, and decides nothing.
+
+    the diagram with the present state lit   |   the events, each with its key
+    counts, outputs, the way to the goal     |   (what is refused is dimmed, with the reason)
+    what the chosen event would do, or what has just happened
+    the trail, and the keys
+
+What colours say is also said in characters: `▶` and double lines for the present state, a cross for what is refused.
+Every name is shown literally: as Content, which knows no markup, and through `tell.shown`.
+This file is loaded only for a terminal; it alone knows Textual.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from fsm.journal.reader import JournalError, TornLine
+from fsm.snapshot import SnapshotError
+from fsm.stepper.diagram import sketch
+from fsm.stepper.text import columns, consequence, count_lines, cut, shown, trail, wrapped
+from fsm.stepper.walk import Stepper, TraceError, parse_trace
+from fsm.verdict import Refused, Verdict
+
+__all__ = ["StepperApp", "keys_of"]
+
+LEAST: Final = (60, 16)
+"""Columns and rows below which nothing useful can be shown."""
+NEAR: Final = 1_000
+"""Configurations looked at in search of the goal while somebody waits for the next key: some hundredths of a second."""
+KEYS: Final = "1234567890abdefhijkmnptvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The keys of events in the chart's order; further ones are chosen with the arrows.  Other letters are commands."""
+COMMANDS: Final = "u undo  r redo  s save  l load  c copy  g goal  ↑↓⏎ choose  < > ends  q quit"
+REFUSED: Final = "\N{MULTIPLICATION SIGN}"
+STYLES: Final = {"box": "", "here": "bold $success", "lane": "dim", "lit": "$success"}
+
+
+def keys_of(events: tuple[str, ...]) -> dict[str, str]:
+    """Key -> event, as far as there are keys."""
+    return dict(zip(KEYS, events, strict=False))
+
+
+class _Left(Static):
+    """The left side, whose size decides how the chart is drawn."""
+
+    def on_resize(self) -> None:
+        if isinstance(self.app, StepperApp):
+            self.app.show()
+
+
+class StepperApp(App[None]):
+    """The full-screen stepper.  `stepper` is the walk, and stays usable after the program has ended."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #small, .small #main, .small #told, .small #trail, .small #keys { display: none; }
+    .small #small { display: block; }
+    #main { height: 1fr; }
+    #left { width: 47%; max-width: 38; height: 100%; padding: 0 1 0 0; }
+    #events { width: 1fr; height: 1fr; max-height: 100%; border: none; padding: 0; background: transparent;
+              text-wrap: nowrap; text-overflow: ellipsis; }
+    #events:focus { border: none; background-tint: transparent 0%; }
+    #events > .option-list--option { padding: 0; }
+    #events > .option-list--option-highlighted, #events:focus > .option-list--option-highlighted {
+        background: transparent; color: ansi_cyan; text-style: bold underline; }
+    #trail, #keys { height: 1; }
+    #told { height: 2; }
+    #prompt { border: none; height: 1; padding: 0; }
+    """
+    BINDINGS: ClassVar = [
+        Binding("u,left", "undo"), Binding("r,right", "redo"), Binding("s", "ask('save')"),
+        Binding("l", "ask('load')"), Binding("c", "copy"), Binding("g", "goal"), Binding("q", "quit"),
+        Binding("less_than_sign", "ends(0)"), Binding("greater_than_sign", "ends(1)"), Binding("escape", "leave"),
+    ]
+
+    def __init__(self, stepper: Stepper, goal: str | None = None, told: str = "") -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"  # the terminal's own colours, light or dark
+        self.stepper = stepper
+        self.goal = goal if goal is not None else stepper.goals[0]
+        self.told = told
+        self.keys = keys_of(stepper.chart.events)
+        self.verdicts: dict[str, Verdict] = {}
+        self._replaced: str | None = None
+
+    # -------------------------------------------------------------------------------------------------- what is shown
+
+    def compose(self) -> ComposeResult:
+        """The screen."""
+        yield Static(id="small")
+        with Horizontal(id="main"):
+            yield _Left(id="left")
+            yield OptionList(*(Option("") for _ in self.stepper.chart.events), id="events", markup=False)
+        yield Vertical(Static(id="message"), id="told")
+        yield Static(id="trail")
+        yield Static(_plain(COMMANDS), id="keys")
+
+    def on_mount(self) -> None:
+        """Begin with the first event chosen."""
+        self._list.highlighted = 0 if self._list.option_count else None
+        self._list.focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay it out anew; too small a terminal is told so."""
+        small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
+        self.screen.set_class(small, "small")
+        if small:
+            here = f"{event.size.width}x{event.size.height}"
+            told = f"This terminal is {here}; fsm step needs {LEAST[0]}x{LEAST[1]}. Make it larger, or press q."
+            self.query_one("#small", Static).update(_plain(told))
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one("#events", OptionList)
+
+    def show(self) -> None:
+        """Show the walk as it stands."""
+        left = self.query_one("#left", Static)
+        self.verdicts = self.stepper.verdicts()
+        wide = max((columns(shown(event)) for event in self.verdicts), default=0)
+        keys = {event: key for key, event in self.keys.items()}
+        for place, (event, verdict) in enumerate(self.verdicts.items()):
+            line = _event_line(keys.get(event, " "), verdict, min(wide, 20))
+            self._list.replace_option_prompt_at_index(place, line)
+        left.update(self._left(left.size.width - 1, self.query_one("#main").size.height))
+        self._show_trail()
+        self._show_told()
+
+    def _left(self, width: int, height: int) -> Content:
+        stepper = self.stepper
+        names = " ".join(map(shown, stepper.flag_names)) or "none"
+        head = wrapped(f"{shown(stepper.chart.name)}: {shown(stepper.state)}", width)
+        output = wrapped(f"output 0x{stepper.flags:X} {names}", width)
+        tail = count_lines(stepper.chart, stepper.configuration, width)
+        tail += wrapped(str(stepper.way(self.goal, NEAR)), width)
+        room = height - len(head) - len(output) - len(tail)
+        lines = [*(Content.styled(line, "bold") for line in head), *map(Content, output)]
+        for line in sketch(stepper.chart, stepper.state, width, room):
+            lines.append(Content.assemble(*((piece, STYLES[kind]) for piece, kind in line)))
+        lines += map(Content, tail)
+        return Content("\n").join(lines)
+
+    def _show_trail(self) -> None:
+        head, done, undone = trail(self.stepper, self.size.width - 1)
+        self.query_one("#trail", Static).update(Content.assemble((head, "bold"), done, (undone, "dim")))
+
+    def _show_told(self) -> None:
+        """What has just happened, or else what the chosen event would do."""
+        place = self._list.highlighted
+        told = self.told
+        if not told and place is not None and self.verdicts:
+            event = str(self.stepper.chart.events[place])
+            row = self.verdicts[event].row
+            why = (row.why if row is not None else "") or self.stepper.chart.event(event).doc
+            told = f"{event}: {consequence(self.verdicts[event])}{f' ({why})' if why else ''}"
+        self.query_one("#message", Static).update(_plain(told))
+
+    # ------------------------------------------------------------------------------------------------------- the keys
+
+    def on_key(self, event: events.Key) -> None:
+        """The key of an event takes its step."""
+        if self.query("#prompt"):
+            return
+        if (name := self.keys.get(event.character or "")) is not None:
+            event.stop()
+            with self._list.prevent(OptionList.OptionHighlighted):
+                self._list.highlighted = self.stepper.chart.events.index(name)
+            self._fire(name)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter and the mouse take the step of the chosen event."""
+        self._fire(str(self.stepper.chart.events[event.option_index]))
+
+    def on_option_list_option_highlighted(self) -> None:
+        """Tell of the event that is chosen now."""
+        self.told = ""
+        self._show_told()
+
+    def _fire(self, event: str) -> None:
+        try:
+            self.stepper.fire(event)
+            self.told = ""
+        except Refused as refusal:
+            verdict = refusal.verdict
+            self.told = f"cannot {verdict.event} while {verdict.state}: {verdict.reason}"
+        self.show()
+
+    def action_undo(self) -> None:
+        """One step back."""
+        self.told = "" if self.stepper.undo() else "this is the start of the walk"
+        self.show()
+
+    def action_redo(self) -> None:
+        """One step forward again."""
+        self.told = "" if self.stepper.redo() else "nothing was undone"
+        self.show()
+
+    def action_ends(self, end: int) -> None:
+        """To the start or the end of the trail."""
+        self.stepper.jump(len(self.stepper.trail) if end else 0)
+        self.told = ""
+        self.show()
+
+    def action_goal(self) -> None:
+        """The next goal."""
+        goals = self.stepper.goals
+        self.goal = goals[(goals.index(self.goal) + 1) % len(goals)]
+        self.told = str(self.stepper.way(self.goal))
+        self.show()
+
+    def action_copy(self) -> None:
+        """Put the trace on the clipboard, where the terminal lets it, and show it."""
+        self.copy_to_clipboard(self.stepper.trace)
+        self.told = f"copied: {self.stepper.trace or '(an empty trace)'}"
+        self.show()
+
+    # ------------------------------------------------------------------------------------------------ saving, loading
+
+    def action_ask(self, what: str) -> None:
+        """Ask for a file name in the line of messages."""
+        if self.query("#prompt"):
+            return
+        hint = "file to save the walk in" if what == "save" else "file (journal or snapshot), or a trace a,b,c"
+        prompt = Input(id="prompt", name=what, placeholder=f"{hint}; Escape leaves")
+        self.query_one("#message", Static).update(_plain(f"{what}:"))
+        self.query_one("#told", Vertical).mount(prompt)
+        prompt.focus()
+
+    def action_leave(self, told: str = "") -> None:
+        """Put the question away."""
+        self.query("#prompt").remove()
+        self._list.focus()
+        self.told = told
+        self.show()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """The answer to the question."""
+        answer = event.value.strip()
+        self.action_leave(answer and (self._save(answer) if event.input.name == "save" else self._load(answer)))
+
+    def _save(self, name: str) -> str:
+        path, there = _file(name)
+        if there and self._replaced != name:
+            self._replaced = name
+            return f"{cut(name, 40)} is there already; save under this name once more to replace it"
+        self._replaced = None
+        try:
+            self.stepper.save(path)
+        except (OSError, JournalError) as error:
+            return f"cannot write {cut(name, 40)}: {getattr(error, 'strerror', error)}"
+        return f"saved {self.stepper.place} steps in {cut(name, 40)}"
+
+    def _load(self, name: str) -> str:
+        chart, (path, there), what = self.stepper.chart, _file(name), cut(name, 40)
+        try:
+            if there:
+                with warnings.catch_warnings(record=True) as torn:
+                    warnings.simplefilter("always", TornLine)
+                    self.stepper = Stepper.load(chart, path)
+                return "; ".join([f"loaded {what}", *(str(one.message) for one in torn)])
+            stepper = Stepper(chart)
+            refusal = stepper.walk(parse_trace(chart, name))
+        except OSError as error:
+            return f"cannot read {what}: {error.strerror}"
+        except (JournalError, SnapshotError, TraceError) as error:
+            return f"{what}: {error}" if there else f"{what}: there is no such file, and as a trace: {error}"
+        self.stepper = stepper
+        return f"the trace stops: {refusal}" if refusal else "walked the trace"
+
+
+def _file(name: str) -> tuple[Path, bool]:
+    """The path that somebody wrote, and whether something is there."""
+    path = Path(name)
+    with suppress(RuntimeError, OSError):  # nobody of that name has a home; a long trace is no file name
+        path = path.expanduser()
+        return path, path.exists()
+    return path, False
+
+
+def _event_line(key: str, verdict: Verdict, wide: int) -> Content:
+    name = cut(shown(verdict.event), wide)
+    told = f"{key} {' ' if verdict.accepted else REFUSED} {name}{' ' * (wide - columns(name))} {consequence(verdict)}"
+    return Content.styled(told, "" if verdict.accepted else "dim")
+
+
+def _plain(text: str) -> Content:
+    return Content(shown(text))

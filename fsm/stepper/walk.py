@@ -1,0 +1,242 @@
+"""The walk without a screen: where a machine stands, what may happen, why the rest may not, and how it got here.
+
+Theory.
+1. A *walk* is a start and a *trail* of moments; a moment is an event and the configuration after it.  `place` says how
+   many of them have been walked.  Undo, redo and jump move the place and decide nothing: what happened, happened.
+2. A new event is decided by a real session at the present configuration.  A refusal changes nothing at all.
+   After an undo, the event that was undone is the redo; another event starts the trail anew from here.
+3. A *goal* is a state or an output; `shortest_path.py` finds a shortest way to it.
+
+This file knows no screen, no keys and no command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from errno import EINVAL
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from fsm.chart import Chart, Configuration
+from fsm.journal.reader import entry, header, replayed, start
+from fsm.session import Session
+from fsm.snapshot import decode, encode
+from fsm.stepper.shortest_path import LIMIT, Way, find_way
+from fsm.verdict import Refused, UnknownEvent, Verdict
+
+__all__ = ["Moment", "Stepper", "TraceError", "parse_trace"]
+
+
+class TraceError(ValueError):
+    """Something that was given as a walk is none, or stops half way.  Attributes: `place` (from 1, or None).
+
+    Nothing has changed, but for the steps before that place.
+    """
+
+    def __init__(self, problem: str, place: int | None = None) -> None:
+        self.place = place
+        super().__init__(problem if place is None else f"event {place} of the trace: {problem}")
+
+
+class Moment(NamedTuple):
+    """An event that was accepted, and the configuration after it."""
+
+    event: str
+    configuration: Configuration
+
+
+def parse_trace(chart: Chart, trace: str) -> tuple[str, ...]:
+    """The events of `submit,outbound_begin,logoff_orderly`; none when it is blank.  TraceError for unknown events."""
+    events = tuple(word.strip() for word in trace.split(",")) if trace.strip() else ()
+    for place, event in enumerate(events, 1):
+        if event not in chart.events:
+            told = "there is nothing between two commas" if not event else str(UnknownEvent(chart, event))
+            raise TraceError(told, place)
+    return events
+
+
+class Stepper:
+    """A walk through a chart.  One object for one person: not for several threads."""
+
+    def __init__(self, chart: Chart, begin: Configuration | None = None) -> None:
+        self.chart = chart
+        self.begin: Configuration = chart.start() if begin is None else begin
+        self.trail: list[Moment] = []
+        self.place = 0
+        self._ways: dict[tuple[Configuration, str, int], Way] = {}
+
+    @cached_property
+    def _session(self) -> type[Session]:
+        return Session.of(self.chart)
+
+    # ------------------------------------------------------------------------------------------ where it comes from
+
+    @classmethod
+    def from_snapshot(cls, chart: Chart, snapshot: object) -> Stepper:
+        """A walk that starts where a `Session.snapshot()` was taken.  SnapshotError as `Session.restore` has it."""
+        return cls(chart, decode(chart, snapshot))
+
+    @classmethod
+    def from_journal(cls, chart: Chart, source: BinaryIO, session: str | None = None) -> Stepper:
+        """The walk of a journal's session, from its last start to its end; refused events changed nothing.
+
+        JournalError where the journal is corrupt; TraceError where it comes out otherwise than it says, when it has
+        several sessions and none was named, or when it has not the one that was named.
+        """
+        walks: dict[str, Stepper] = {}
+        for record, configuration, now, divergence in replayed(chart, source):
+            if divergence is not None:
+                raise TraceError(str(divergence))
+            if record.start is not None or record.session not in walks:
+                walks[record.session] = cls(chart, record.start)
+            if now.get("accepted"):
+                walks[record.session].trail.append(Moment(record.event, configuration))
+        if not walks and session is None:
+            return cls(chart)
+        named = session if session is not None else next(iter(walks))
+        if named not in walks or (session is None and len(walks) > 1):
+            several = f"it has the sessions {', '.join(map(repr, walks))}"
+            told = f"{several}; name one (--session)" if session is None else f"no session {session!r}; {several}"
+            raise TraceError(told)
+        return walks[named].at_end()
+
+    @classmethod
+    def load(cls, chart: Chart, path: str | Path, session: str | None = None) -> Stepper:
+        """The walk in a file: a snapshot (a JSON object) or a journal.  Errors as above, and OSError."""
+        with Path(path).open("rb") as source:
+            try:
+                told = json.loads(source.read(1 << 20))
+            except (ValueError, RecursionError):
+                told = None
+            if isinstance(told, dict) and "snapshot" in told:
+                return cls.from_snapshot(chart, told)
+            source.seek(0)
+            return cls.from_journal(chart, source, session)
+
+    def save(self, path: str | Path) -> None:
+        """Write the walk up to the present place as a journal that `load` and `fsm replay` read.
+
+        OSError when it cannot be written; a file that was there before is replaced only by a whole one.
+        """
+        whole, draft = Path(path).resolve(), Path(f"{path}.{os.getpid()}.new")
+        if whole.exists() and not whole.is_file():
+            raise OSError(EINVAL, "it is there and no ordinary file", str(path))
+        lines = (header(self.chart), start(self.chart, "default", self.begin), *self.entries())
+        try:
+            with draft.open("x") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+            draft.replace(whole)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+
+    # ----------------------------------------------------------------------------------------------- where it stands
+
+    @property
+    def configuration(self) -> Configuration:
+        """The present configuration."""
+        return self.trail[self.place - 1].configuration if self.place else self.begin
+
+    @property
+    def state(self) -> str:
+        """The present state's name."""
+        return str(self.configuration[0])
+
+    @property
+    def flags(self) -> int:
+        """The output word now."""
+        return self.chart.flags(self.configuration)
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """The names of the outputs that are set now, in the order of their bits."""
+        return self.chart.flag_names(self.flags)
+
+    @property
+    def trace(self) -> str:
+        """The events up to here, as a trace is written."""
+        return ",".join(moment.event for moment in self.trail[: self.place])
+
+    def snapshot_at(self, place: int) -> dict[str, object]:
+        """The configuration at a place of the trail (0 is the start) as `Session.snapshot()` has it."""
+        return encode(self.chart, self.trail[place - 1].configuration if place else self.begin)
+
+    def entries(self) -> Iterator[dict[str, object]]:
+        """The steps up to here, with the keys of `fsm replay`."""
+        before = self.begin
+        for seq, (event, after) in enumerate(self.trail[: self.place], 1):
+            yield entry(self.chart, "default", seq, event, before, after, None)
+            before = after
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """What every event would do now, and why not, in the chart's order.  Changes nothing."""
+        return self._session._at(self.configuration).verdicts()
+
+    # -------------------------------------------------------------------------------------------------------- walking
+
+    def fire(self, event: str) -> Moment:
+        """Take a step.  Refused, or UnknownEvent, and nothing has changed."""
+        session = self._session._at(self.configuration)
+        session.fire(event)
+        moment = Moment(event, session.configuration)
+        if self.trail[self.place : self.place + 1] != [moment]:
+            self.trail[self.place :] = [moment]
+        self.place += 1
+        return moment
+
+    def walk(self, events: Iterable[str]) -> Refused | None:
+        """Take steps up to the first refusal, which is returned and not raised; the steps before it stay."""
+        for event in events:
+            try:
+                self.fire(event)
+            except Refused as refusal:
+                return refusal
+        return None
+
+    def jump(self, place: int) -> None:
+        """Go to a place of the trail: 0 is the start.  ValueError when the trail has no such place."""
+        if not 0 <= place <= len(self.trail):
+            raise ValueError(f"the trail has the places 0 to {len(self.trail)}, not {place}")
+        self.place = place
+
+    def undo(self) -> bool:
+        """One step back; False at the start."""
+        return self._move(-1)
+
+    def redo(self) -> bool:
+        """One step forward again; False when nothing was undone."""
+        return self._move(1)
+
+    def at_end(self) -> Stepper:
+        """This walk, at the end of its trail."""
+        self.place = len(self.trail)
+        return self
+
+    def _move(self, by: int) -> bool:
+        if not 0 <= self.place + by <= len(self.trail):
+            return False
+        self.place += by
+        return True
+
+    # ---------------------------------------------------------------------------------------------------------- goals
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """What may be a goal: the final states first, then the outputs, then the other states."""
+        final = [str(state) for state in self.chart.states if state.final]
+        other = [str(state) for state in self.chart.states if not state.final]
+        return tuple(dict.fromkeys([*final, *(output.name for output in self.chart.outputs), *other]))
+
+    def way(self, goal: str, limit: int = LIMIT) -> Way:
+        """A shortest way to a state or an output from here.  ValueError when the chart has neither of that name."""
+        if goal not in self.goals:
+            raise ValueError(f"{self.chart.name} has no state or output {goal!r} (it has {', '.join(self.goals)})")
+        known = self._ways.get(key := (self.configuration, goal, limit))
+        if known is None:
+            known = self._ways[key] = find_way(self._session, self.configuration, goal, limit)
+        return known

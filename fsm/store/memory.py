@@ -1,0 +1,214 @@
+"""What a store keeps things in when it ends with its program: dictionaries.  Nobody else has such a store open.
+
+Theory.  A transaction writes down what each message was before it changed it first, and puts that back when it fails.
+This file knows no machine.  It says nothing but what `storage.py` says, about the same methods.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import RLock
+from typing import Final
+from uuid import uuid4
+
+from fsm.store.message import Message
+from fsm.store.storage import Opening, Peer, Policy, Share, StorageError
+
+__all__ = ["MemoryStorage"]
+
+KEPT: Final = 10_000
+"""Entries of the journal that stay."""
+
+
+class MemoryStorage:
+    """Storage in memory.  `journal` holds the newest lines of the journal: start records and entries.
+
+    What was claimed when it is closed lapses by the `policy`, as after a crash; so it can be opened again.
+    """
+
+    durable = False
+
+    def __init__(self, *, policy: Policy = "resend") -> None:
+        self.policy = policy
+        self.journal: deque[str] = deque(maxlen=KEPT)
+        self._messages: dict[str, tuple[Message, bool]] = {}  # and whether it is ours (or nobody's)
+        self._lock = RLock()
+        self._open = False
+        self._left = False
+
+    def open(self) -> Opening:
+        """See `Storage`."""
+        with self._lock:
+            if self._open:
+                raise StorageError("this storage is open already")
+            self._open, self._left = True, False
+            lapsed = tuple(sorted(id for id, (one, _) in self._messages.items() if one.state == "claimed"))
+            for id in lapsed:
+                one = self._messages[id][0]
+                state = "ready" if self.policy == "resend" else "held"
+                why = "who was sending it has gone; whether it arrived nobody can tell"
+                self._messages[id] = replace(one, state=state, uncertain=one.uncertain + 1, reason=why), False
+            return Opening(uuid4().hex[:12], _Transaction(self).adopt(), (), lapsed)
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Transaction]:
+        """See `Storage`."""
+        with self._lock:
+            if not self._open:
+                raise StorageError("this storage is not open")
+            transaction = _Transaction(self)
+            try:
+                yield transaction
+            except BaseException:
+                transaction.undo()
+                raise
+            self.journal.extend(transaction.told)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """There is nobody to watch."""
+
+    def ring(self) -> None:
+        """There is nobody to hear it."""
+
+    def messages(self, *states: str) -> list[Message]:
+        """See `Storage`."""
+        with self._lock:
+            found = [one for one, _ in self._messages.values() if not states or one.state in states]
+        return [replace(one, content=b"") for one in sorted(found, key=lambda one: one.id)]
+
+    def message(self, id: str) -> Message | None:
+        """See `Storage`."""
+        with self._lock:
+            found = self._messages.get(id)
+        return found[0] if found is not None else None
+
+    def close(self) -> None:
+        """Let it go; what it holds is there when it is opened again."""
+        with self._lock:
+            self._messages = {id: (one, False) for id, (one, _) in self._messages.items()}
+            self._open = False
+
+
+class _Transaction:
+    """See `storage.Transaction`."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.told: list[str] = []
+        self._storage, self._messages = storage, storage._messages
+        self._before: dict[str, tuple[Message, bool] | None] = {}
+        self._left_before = storage._left
+
+    def undo(self) -> None:
+        """Put everything back."""
+        for id, before in self._before.items():
+            if before is None:
+                self._messages.pop(id, None)
+            else:
+                self._messages[id] = before
+        self._storage._left = self._left_before
+
+    def submit(self, message: Message) -> None:
+        if message.id in self._messages:
+            raise StorageError(f"there is a message {message.id!r} already")
+        self._put(replace(message, state="ready", due=None), ours=True)
+
+    def claim(self, ids: Sequence[str]) -> list[Message]:
+        found = [self._at(id, "ready", ours=True) for id in dict.fromkeys(ids)]
+        return [self._begun(one) for one in found if one is not None]
+
+    def take(self, limit: int) -> list[Message]:
+        ready = sorted(id for id, (one, ours) in self._messages.items() if one.state == "ready" and not ours)
+        return [self._begun(self._messages[id][0]) for id in ready[:limit]]
+
+    def sent(self, id: str) -> None:
+        if self._at(id, "claimed", ours=True):
+            self._remove(id)
+
+    def deferred(
+        self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
+    ) -> None:
+        if one := self._at(id, "claimed", ours=True):
+            to = one.recipients if recipients is None else tuple(recipients)
+            one = replace(one, state="deferred", due=due, reason=reason, recipients=to)
+            self._put(replace(one, uncertain=one.uncertain + uncertain), ours=True)
+
+    def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
+        if reported:
+            self.sent(id)
+        elif one := self._at(id, "claimed", ours=True):
+            to = one.recipients if recipients is None else tuple(recipients)
+            self._put(replace(one, state="failed", reason=reason, recipients=to))
+
+    def held(self, id: str, reason: str) -> None:
+        if one := self._at(id, "claimed", ours=True):
+            self._put(replace(one, state="held", reason=reason, uncertain=one.uncertain + 1))
+
+    def ready(self, ids: Sequence[str]) -> list[str]:
+        found = [id for id in dict.fromkeys(ids) if self._at(id, "deferred", ours=True)]
+        for id in found:
+            self._put(replace(self._messages[id][0], state="ready", due=None), ours=True)
+        return found
+
+    def withdraw(self, id: str) -> str | None:
+        one, _ = self._messages.get(id, (None, False))
+        if one is None or one.state == "claimed":
+            return one.state if one else None
+        self._remove(id)
+        return one.state
+
+    def resume(self, id: str) -> bool:
+        one = self._at(id, "held") or self._at(id, "failed")
+        if one:
+            self._put(replace(one, state="ready", due=None), ours=True)
+        return one is not None
+
+    def share(self) -> Share:
+        return self._share([one for one, ours in self._messages.values() if ours])
+
+    def adopt(self) -> Share:
+        found = [one for one, ours in self._messages.values() if not ours and one.state in ("ready", "deferred")]
+        for one in found:
+            self._put(one, ours=True, also_left=True)
+        return self._share(found)
+
+    def begin(self, session: str, header: str, line: str) -> None:
+        self.told.append(line)
+
+    def record(self, session: str, line: str) -> None:
+        self.told.append(line)
+
+    def peers(self) -> tuple[Peer, ...]:
+        return ()
+
+    def leave(self) -> None:
+        self._storage._left = True
+        for one, ours in [*self._messages.values()]:
+            if ours and one.state in ("ready", "deferred"):
+                self._put(one)
+
+    def _at(self, id: str, state: str, ours: bool = False) -> Message | None:
+        one, our_own = self._messages.get(id, (None, False))
+        return one if one is not None and one.state == state and (our_own or not ours) else None
+
+    def _begun(self, one: Message) -> Message:
+        return self._put(replace(one, state="claimed", due=None, attempts=one.attempts + 1), ours=True, also_left=True)
+
+    def _put(self, one: Message, *, ours: bool = False, also_left: bool = False) -> Message:
+        self._keep(one.id)
+        self._messages[one.id] = one, ours and (also_left or not self._storage._left)
+        return one
+
+    def _remove(self, id: str) -> None:
+        self._keep(id)
+        del self._messages[id]
+
+    def _keep(self, id: str) -> None:
+        self._before.setdefault(id, self._messages.get(id))
+
+    def _share(self, found: Sequence[Message]) -> Share:
+        ready = tuple(sorted(one.id for one in found if one.state == "ready"))
+        deferred = sorted((one.id, one.due or 0.0) for one in found if one.state == "deferred")
+        return Share(ready, tuple(deferred))

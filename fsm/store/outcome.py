@@ -1,0 +1,118 @@
+"""What came of asking: the outcome of a logoff or of closing, and the progress on the way, as values and as sentences.
+
+This file reads nothing by itself; `core.py` fills these in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from fsm.logoff.flags import Logoff, LogoffStatus
+from fsm.store.in_flight import Blocker
+from fsm.store.message import Message
+
+__all__ = ["NotReleased", "Outcome", "Progress"]
+
+
+class NotReleased(Exception):
+    """The plan is over and the store is not released.  `outcome` says what is in the way."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(str(outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where asking for the logoff has led.  True when the store is released and nothing is in flight here.
+
+    `status` are the output flags; `left` are the messages that stay in the durable queue (with a store in memory: that
+    are handed back, each with its content); `uncertain` those of which nobody can tell whether they have arrived, sent
+    again since or not; `blockers` what is still in flight; `steps` what each step of the plan did; `seconds` it took.
+    """
+
+    released: bool
+    state: str
+    request: Logoff | None
+    status: LogoffStatus
+    queued: int
+    left: tuple[Message, ...]
+    uncertain: tuple[Message, ...]
+    blockers: tuple[Blocker, ...]
+    steps: tuple[str, ...]
+    seconds: float
+    to_peers: bool = False
+    held: int = 0
+    """Messages put aside until someone decides: held, or failed without a report."""
+
+    def __bool__(self) -> bool:
+        return self.released and not self.blockers
+
+    def raise_unless_released(self) -> Self:
+        """This outcome; NotReleased unless the store is released and nothing is in flight."""
+        if not self:
+            raise NotReleased(self)
+        return self
+
+    def __str__(self) -> str:
+        asked = f" on {self.request.name}" if self.request is not None else ""
+        flags = " ".join(str(flag.name) for flag in self.status) or "nothing to say"
+        head = f"{'released' if self.released else f'not released, {self.state}'}{asked} ({flags})"
+        told = [f"{head} after {self.seconds:.1f} s" if self.steps else head]
+        if self.to_peers:
+            told.append("the rest is the work of the other processes that have the store open")
+        elif self.queued:
+            told.append(f"{_count(self.queued, 'message')} in the queue")
+        if self.held:
+            told.append(f"{_count(self.held, 'message')} held until someone decides")
+        if self.uncertain:
+            told.append(
+                f"{_count(len(self.uncertain), 'message')} may have arrived or not: {_ids(self.uncertain)}"
+            )
+        if self.blockers:
+            named = "; ".join(map(str, self.blockers[:5]))
+            more = f"; and {len(self.blockers) - 5} more" if len(self.blockers) > 5 else ""
+            told.append(f"in the way: {named}{more}")
+        else:
+            told.append("nothing is in flight")
+        return "; ".join(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the store stands at a moment.
+
+    `time_left` are the seconds of the plan's present step; None without a plan.
+    """
+
+    state: str
+    request: Logoff | None
+    status: LogoffStatus
+    inbound: int
+    outbound: int
+    ready: int
+    deferred: int
+    held: int
+    peers: int
+    step: str | None
+    next_step: str | None
+    time_left: float | None
+    blockers: tuple[Blocker, ...]
+    counters: Mapping[str, int]
+
+    def __str__(self) -> str:
+        left = f", {self.time_left:.0f} s left of {self.step}" if self.step and self.time_left is not None else ""
+        then = f", then {self.next_step}" if self.next_step else ""
+        counts = f"in {self.inbound}, out {self.outbound}, ready {self.ready}, deferred {self.deferred}"
+        return f"{self.state}: {counts}, sent {self.counters['sent']}{left}{then}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _ids(messages: Sequence[Message]) -> str:
+    shown = ", ".join(message.id for message in messages[:5])
+    return shown if len(messages) <= 5 else f"{shown} and {len(messages) - 5} more"

@@ -1,0 +1,184 @@
+"""The journal in the database: entries in the same transaction as what they tell of, read as the lines of a journal.
+
+Theory.
+1. An entry is a JSON object, kept as its line.  A session's start record says which chart it is of; those charts are
+   kept beside, so that what is read begins with a header and holds the sessions of that one chart: the newest's.
+   (Sessions recorded when the chart behaved otherwise could not be replayed now.)
+2. A session's entries are written by one holder and numbered upwards; entries of several holders may be mixed.
+3. What is old is dropped a whole session at a time, so that what stays can still be replayed from its start.
+4. Reading makes no holder and changes nothing.  Who follows a ledger being written looks back a little, because
+   numbers are given before a transaction ends, and transactions end in any order.
+
+This file knows no messages, and of the machine only how a journal names its chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from fsm.store.sql.connect import METADATA, address, engine_for, trouble, versioned
+from fsm.store.sql.execute import execute
+
+__all__ = ["CHARTS", "JOURNAL", "KEPT", "Followed", "Ledger", "is_written", "lines", "read", "trim"]
+
+JOURNAL: Final = sa.Table(
+    "fsm_journal", METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("session", sa.String, nullable=False),
+    sa.Column("entry", sa.String, nullable=False),
+)  # fmt: skip
+CHARTS: Final = sa.Table(
+    "fsm_journal_charts", METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("session", sa.String, nullable=False),
+    sa.Column("header", sa.String, nullable=False),
+    sa.Index("fsm_journal_charts_by_header", "header", "session"),
+)  # fmt: skip
+KEPT: Final = 200_000
+"""Entries that stay."""
+BACK: Final = 1000
+"""How many numbers a follower looks back: more than any transactions at the same time write."""
+ROWS: Final = 1000
+"""Read at a time."""
+PATIENCE: Final = 5.0
+"""Seconds a reader waits for a lock or a connection."""
+
+RECORD: Final = sa.insert(JOURNAL)
+BEGUN: Final = sa.insert(CHARTS)
+NEWEST: Final = sa.select(CHARTS.c.header).order_by(CHARTS.c.number.desc()).limit(1)
+ENTRIES: Final = (
+    sa.select(JOURNAL.c.number, JOURNAL.c.entry)
+    .where(
+        JOURNAL.c.number > sa.bindparam("after"),
+        JOURNAL.c.session.in_(sa.select(CHARTS.c.session).where(CHARTS.c.header == sa.bindparam("one"))),
+    )
+    .order_by(JOURNAL.c.number)
+)
+SPAN: Final = sa.select(sa.func.max(JOURNAL.c.number) - sa.func.min(JOURNAL.c.number) + 1)
+SESSIONS: Final = (
+    sa.select(JOURNAL.c.session, sa.func.count())
+    .group_by(JOURNAL.c.session)
+    .order_by(sa.func.max(JOURNAL.c.number).desc())
+)
+WRITTEN: Final = sa.select(
+    sa.exists().where(JOURNAL.c.session == sa.bindparam("one"), JOURNAL.c.entry == sa.bindparam("line"))
+)
+FORGET: Final = tuple(sa.delete(table).where(table.c.session == sa.bindparam("one")) for table in (JOURNAL, CHARTS))
+
+
+class Ledger:
+    """The entries of one transaction, collected and written at its end.  `last` is the last of them, by its columns."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.last: dict[str, str] | None = None
+        self._entries: list[dict[str, str]] = []
+        self._charts: list[dict[str, str]] = []
+
+    def begin(self, session: str, header: str, line: str) -> None:
+        """See `Transaction`."""
+        self._charts.append({"session": session, "header": header})
+        self.record(session, line)
+
+    def record(self, session: str, line: str) -> None:
+        """See `Transaction`."""
+        self.last = {"session": session, "entry": line}
+        self._entries.append(self.last)
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        for table, rows in ((BEGUN, self._charts), (RECORD, self._entries)):
+            if rows:
+                execute(self.connection, table, rows)
+                rows.clear()
+
+
+def is_written(connection: sa.Connection, entry: Mapping[str, str]) -> bool:
+    """Whether this entry is there, once all who write now have ended.  For PostgreSQL."""
+    connection.execute(sa.text(f"LOCK TABLE {JOURNAL.name} IN SHARE MODE"))
+    return bool(connection.scalar(WRITTEN, {"one": entry["session"], "line": entry["entry"]}))
+
+
+def trim(connection: sa.Connection, living: Collection[str], kept: int = KEPT) -> None:
+    """Drop the oldest sessions, as whole ones, beyond the newest `kept` entries; never those of the living."""
+    if (connection.scalar(SPAN) or 0) <= kept:
+        return
+    total = 0
+    for session, count in connection.execute(SESSIONS).all():
+        total += count
+        if total > kept and session.partition("-")[0] not in living:  # a holder may have several
+            for statement in FORGET:
+                connection.execute(statement, {"one": session})
+
+
+def lines(connection: sa.Connection) -> Iterator[bytes]:
+    """The journal as JSON Lines: a header, then start records and entries.  Nothing when nothing was recorded."""
+    header = connection.scalar(NEWEST)
+    if header is None:
+        return
+    yield header.encode() + b"\n"
+    reading = connection.execution_options(yield_per=ROWS)
+    for row in reading.execute(ENTRIES, {"after": 0, "one": header}):
+        yield row.entry.encode() + b"\n"
+
+
+def read(where: str | Path) -> Iterator[bytes]:
+    """The journal of the database at this path or URL, as JSON Lines, as it stands when the reading begins.
+
+    StorageError, at the first line, when there is none or it cannot be read.
+    """
+    url = address(where)
+    with trouble(url):
+        engine = engine_for(url, PATIENCE, reading=True)
+        try:
+            with engine.connect() as connection:
+                versioned(connection, url)
+                yield from lines(connection)
+        finally:
+            engine.dispose()
+
+
+class Followed:
+    """A journal that is read while it is written: `more()` gives the lines that came since.  Close it at the end.
+
+    StorageError when there is none, or it cannot be read any more.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self._url = address(where)
+        self._engine = engine_for(self._url, PATIENCE, reading=True)
+        self._header: str | None = None
+        self._last = 0
+        self._lately: set[int] = set()
+        try:
+            with trouble(self._url), self._engine.connect() as connection:
+                versioned(connection, self._url)
+        except BaseException:
+            self.close()
+            raise
+
+    def more(self) -> list[bytes]:
+        """The next lines, at most some thousands; none when there is nothing new."""
+        told: list[bytes] = []
+        with trouble(self._url), self._engine.connect() as connection:
+            if self._header is None:
+                self._header = connection.scalar(NEWEST)
+                if self._header is None:
+                    return told
+                told.append(self._header.encode() + b"\n")
+            bound = {"after": self._last - BACK, "one": self._header}
+            for row in connection.execute(ENTRIES.limit(4 * BACK), bound):
+                if row.number not in self._lately:
+                    self._lately.add(row.number)
+                    self._last = max(self._last, row.number)
+                    told.append(row.entry.encode() + b"\n")
+        self._lately = {number for number in self._lately if number > self._last - BACK}
+        return told
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()

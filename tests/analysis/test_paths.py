@@ -1,0 +1,257 @@
+"""Every path is listed, every witness is executed, and what is called impossible is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import networkx as nx
+import pytest
+from hypothesis import (
+    given,
+    strategies as st,
+)
+
+from fsm.analysis.infeasibility import Abstraction
+from fsm.analysis.paths import Atlas, Path, PathsError, elementary
+from fsm.analysis.reachability import ExploreError, Explorer, Graph
+from fsm.chart import Chart, State, row
+from fsm.condition import label
+from fsm.logoff.chart import LOGOFF
+from fsm.logoff.properties import BOUNDS
+from fsm.session import Session
+from tests import small_charts as small
+from tests.small_charts import NAMED, new, replay
+
+FAMILIES = {
+    ("open", "released"): 12, ("open", "draining", "released"): 42, ("open", "blocked", "released"): 45,
+    ("open", "blocked", "draining", "released"): 126,
+}
+
+@cache
+def logoff() -> Atlas:
+    return Atlas(LOGOFF, BOUNDS)
+
+
+# ----------------------------------------------------------------------------------------- which paths there are
+
+
+def table(chart: Chart) -> nx.MultiDiGraph[str]:
+    """The table without its guards: an edge for each row that changes the state."""
+    found: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    found.add_nodes_from(map(str, chart.states))
+    found.add_edges_from((r.source, r.target, r.id) for r in chart.rows if r.moves)
+    return found
+
+
+def simple_paths(chart: Chart) -> Iterator[tuple[str, ...]]:
+    final = [str(state) for state in chart.states if state.final]
+    for one in final:
+        for path in nx.all_simple_edge_paths(table(chart), chart.initial, one):
+            if not any(target in final for _, target, _ in path[:-1]):
+                yield tuple(key for _, _, key in path)
+
+
+@NAMED
+def test_networkx_lists_the_same_elementary_paths(chart: Chart, bounds: tuple[str, ...]) -> None:
+    ours = [tuple(row.id for row in rows) for rows in elementary(chart)]
+    assert len(ours) == len(set(ours))
+    assert sorted(ours) == sorted(simple_paths(chart))
+    assert sorted(path.rows for path in Atlas(chart, bounds).paths) == sorted(ours)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=14))
+def test_networkx_lists_the_same_paths_of_any_table(moves: list[tuple[int, int]]) -> None:
+    states = [State(f"s{n}", final=n in (4, 5)) for n in range(6)]
+    rows = [row(f"r{n}", states[a], f"e{n}", target=states[b]) for n, (a, b) in enumerate(moves) if a < 4]
+    chart = Chart.__new__(Chart)  # a table only: most of these would be refused for states that cannot be reached
+    chart.states, chart.rows, chart.initial = tuple(states), tuple(rows), "s0"
+    assert sorted(tuple(r.id for r in path) for path in elementary(chart)) == sorted(simple_paths(chart))
+
+
+def test_the_paths_of_the_store_logoff_come_in_four_families() -> None:
+    atlas = logoff()
+    assert {states: len(paths) for states, paths in atlas.families.items()} == FAMILIES
+    assert [path.id for path in atlas.paths] == [f"p{n:03}" for n in range(1, 226)]
+    assert all(path.witness is not None for path in atlas.paths)
+    assert list(atlas.by_flag) == ["NO_WAIT", "ORDERLY", "PURGE", "ABORT", "QUIET"]
+
+
+def test_paths_are_listed_lazily_and_too_many_are_refused() -> None:
+    states = [*(f"s{n}" for n in range(14)), State("end", final=True)]
+    rows = [row(f"{a}-{b}", f"s{a}", f"to{b}", target=f"s{b}") for a in range(14) for b in range(14) if a != b]
+    rows += [row(f"end{a}", f"s{a}", "end", target="end") for a in range(14)]
+    chart = Chart("mesh", states=states, events=dict.fromkeys(r.event for r in rows), rows=rows)
+    assert next(elementary(chart))
+    with pytest.raises(PathsError, match="mesh has more than 500 elementary paths"):
+        Atlas(chart, most=500)
+
+
+def test_a_chart_without_an_end_has_no_paths_and_one_that_starts_at_its_end_has_one() -> None:
+    with pytest.raises(PathsError, match="lamp has no final state"):
+        Atlas(small.chart("lamp", [row("on", "a", "on", target="b"), row("off", "b", "off", target="a")], ("a", "b")))
+    there = Atlas(Chart("there", states=[small.DONE], events=["ask"], rows=[row("ask", "done", "ask")]))
+    assert [(path.states, path.rows, path.witness) for path in there.paths] == [(("done",), (), ())]
+
+
+# --------------------------------------------------------------------------------------------------- witnesses
+
+
+@NAMED
+def test_every_witness_is_executed_and_takes_exactly_the_rows_of_its_path(
+    chart: Chart, bounds: tuple[str, ...]
+) -> None:
+    atlas = Atlas(chart, bounds)
+    for path in atlas.paths:
+        assert (path.witness is None) is (path.infeasible is not None)
+        traces = {} if path.witness is None else {path.flag or "none": path.witness}
+        for flag, trace in {**traces, **path.flags}.items():
+            session, moves = replay(chart, trace)
+            assert tuple(moves) == path.rows
+            assert session.state == path.states[-1]
+            if atlas.flag_name is not None:
+                assert label(chart.values(session.configuration)[atlas.flag_name]) == flag
+                assert path.with_flag(flag).witness == trace
+
+
+def test_no_witness_could_be_shorter_with_any_counts() -> None:
+    """Level by level through all traces without bounds, by the rows they take: none ends earlier than its witness."""
+    longest = max(len(path.witness or ()) for path in logoff().paths)
+    explorer = Explorer(LOGOFF, [f"{name} <= {longest}" for name in LOGOFF.names[1:]])
+    first: dict[tuple[str, ...], int] = {}
+    level = {((), 0)}
+    for length in range(1, longest):
+        onward = set()
+        for rows, number in level:
+            for step in explorer.steps(number):
+                moved = LOGOFF.row(step.row).moves
+                taken = (*rows, step.row) if moved else rows
+                if explorer.configurations[step.target][0] == "released":
+                    first.setdefault(taken, length)
+                elif not moved or explorer.configurations[step.target][0] not in visited(rows):
+                    onward.add((taken, step.target))
+        level = onward
+    shorter = [path for path in logoff().paths if first.get(path.rows, longest) < len(path.witness or ())]
+    assert shorter == []
+    assert sum(path.rows in first for path in logoff().paths) > 200
+
+
+def visited(rows: tuple[str, ...]) -> set[str]:
+    return {"open", *(LOGOFF.row(one).target for one in rows)}
+
+
+def test_more_room_finds_no_shorter_witness_and_the_same_flags() -> None:
+    roomy = Atlas(LOGOFF, ["inbound <= 2", "outbound + ready + deferred <= 3", "peers <= 2"])
+    for one, other in zip(logoff().paths, roomy.paths, strict=True):
+        assert {f: len(t) for f, t in one.flags.items()} == {f: len(t) for f, t in other.flags.items()}
+
+
+@pytest.mark.parametrize("row_id", [row.id for row in LOGOFF.rows])
+def test_every_row_is_on_an_executed_path_or_named_with_the_reason(row_id: str) -> None:
+    use = logoff().uses[row_id]
+    on = logoff().paths_with(row_id)
+    if use.trace is None:
+        assert LOGOFF.row(row_id).target == "open"
+        assert (use.path, use.reason, on) == (None, "leads back to open, where every path begins", ())
+        return
+    path = next(path for path in logoff().paths if path.id == use.path)
+    for one, trace in [(path, use.trace), *((p, t) for p in on for t in p.flags.values())]:
+        session, moves = replay(LOGOFF, trace)
+        assert tuple(moves) == one.rows
+        assert session.state == "released"
+        assert row_id in rows_of(trace)
+
+
+def rows_of(trace: tuple[str, ...]) -> list[str]:
+    session, rows = new(LOGOFF)(), []
+    for event in trace:
+        rows.append(session.may(event).row.id)  # type: ignore[union-attr]
+        session.fire(event)
+    return rows
+
+
+def test_the_rows_that_are_on_no_path_say_why() -> None:
+    lure, far = Atlas(small.LURE), Atlas(small.DISTANT, ["n <= 2"])
+    assert lure.uses["never"].reason == f"every path with it is infeasible: {lure.paths[1].infeasible}"
+    assert far.uses["far"].reason == (
+        "every path with it is without a witness: no witness within n <= 2; greater counts are not excluded"
+    )
+    dead_end = small.chart("side", [
+        row("in", "a", "in", target="b"), row("out", "b", "out", target="a"), row("end", "a", "end", target="done"),
+        row("more", "b", "more"),
+    ])
+    uses = Atlas(dead_end).uses
+    assert uses["in"].reason == "no way by it from a to a final state visits each state once"
+    assert uses["out"].reason == "leads back to a, where every path begins"
+    assert uses["more"].reason == "no executed trace of any path takes it; the graph is complete"
+
+
+# ------------------------------------------------------------------------------------------ what cannot be walked
+
+
+def named(atlas: Atlas, *rows: str) -> Path:
+    return next(path for path in atlas.paths if path.rows == rows)
+
+
+@pytest.mark.parametrize(("chart", "bounds", "rows", "proved", "reason"), [
+    (small.LURE, (), ("go", "never"), True,
+     "after go, in b it then always holds that mode == FAST; never needs mode == SLOW"),
+    (small.FULL, ("n <= 3",), ("enter", "one"), True,
+     "after enter, in b it then always holds that n > 1; one needs n == 1"),
+    (small.DISTANT, ("n <= 2",), ("far",), False, "no witness within n <= 2; greater counts are not excluded"),
+    (small.opaque(lambda session: False), (), ("ask",), False, "nothing can be proved of the callable guards: <lambda>()"),
+], ids=str)
+def test_an_impossible_path_names_the_conditions_that_contradict(
+    chart: Chart, bounds: tuple[str, ...], rows: tuple[str, ...], proved: bool, reason: str
+) -> None:
+    path = named(Atlas(chart, bounds), *rows)
+    assert path.witness is None
+    assert path.flags == {}
+    assert path.proved is proved
+    assert reason in (path.infeasible or "")
+
+
+def test_the_invariant_of_the_state_entered_is_named_where_it_is_what_contradicts() -> None:
+    held = State("b", invariant=(small.MODE == small.Mode.FAST) & (small.N > 0))
+    chart = small.chart("held", [
+        row("more", "a", "more", effects=[small.up(small.N)]),
+        row("go", "a", "go", guard=small.N > 0, effects=[small.MODE.becomes(small.Mode.FAST)], target=held),
+        row("slow", held, "slow", effects=[small.MODE.becomes(small.Mode.FAST)]),
+        row("end", held, "end", target="done"),
+        row("other", "a", "other", guard=small.MODE == small.Mode.SLOW, target="done"),
+    ], states=("a", held, small.DONE), variables=(small.MODE, small.N))
+    path = named(Atlas(chart, ["n <= 1"]), "other")
+    assert (path.infeasible, path.proved) == ("in a it then always holds that mode == none; other needs mode == SLOW", True)
+
+
+def test_more_room_finds_the_witness_that_the_bounds_cut_off() -> None:
+    assert named(Atlas(small.DISTANT, ["n <= 5"]), "far").witness == ("more",) * 5 + ("far",)
+    with pytest.raises(ExploreError, match="without end"):
+        Atlas(small.DISTANT)
+
+
+@NAMED
+def test_what_is_infeasible_for_all_counts_stays_so_with_more_room(chart: Chart, bounds: tuple[str, ...]) -> None:
+    lost = {path.rows for path in Atlas(chart, bounds).paths if path.proved}
+    if lost and bounds:
+        roomy = Atlas(chart, [f"{name} <= 12" for name in chart.names])
+        assert all(path.witness is None for path in roomy.paths if path.rows in lost)
+
+
+def test_the_abstraction_can_do_whatever_the_machine_does() -> None:
+    """All concrete steps, with counts far above the chart's numbers, are steps of the abstraction."""
+    abstraction = Abstraction(LOGOFF)
+    graph = Graph(LOGOFF, ["inbound <= 4", "outbound + ready + deferred <= 5", "peers <= 2"])
+    for step in graph.steps:
+        here, there = (abstraction._capped(graph.configurations[n]) for n in (step.source, step.target))
+        assert (step.row, there) in abstraction.after(here)
+    assert abstraction.top == 2
+
+
+def test_a_callable_guard_that_answers_differently_each_time_is_found_out() -> None:
+    asked: list[Session] = []
+    Atlas(small.opaque(lambda session: not asked.append(session)))
+    last = len(asked)  # the call by which the witness is executed once more
+    asked.clear()
+    with pytest.raises(PathsError, match="ask cannot be executed twice alike on opaque: a callable guard"):
+        Atlas(small.opaque(lambda session: asked.append(session) is None and len(asked) != last))

@@ -1,0 +1,70 @@
+"""The messages to try with: what is in the folder is what the table says, and each is what it claims to be."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import subprocess
+import sys
+from pathlib import Path
+
+from fsm.mail.demo.samples import SAMPLES, fresh, large, main
+from fsm.mail.syntax import improper
+
+FOLDER = Path(__file__).parents[3] / "examples" / "mail"
+
+
+def test_the_folder_holds_the_samples_byte_for_byte(tmp_path: Path) -> None:
+    main(str(tmp_path))
+    made = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert {file.name: file.read_bytes() for file in FOLDER.glob("*.eml")} == made
+
+
+def test_the_readme_tells_of_each() -> None:
+    text = (FOLDER / "README.md").read_text()
+    assert [sample.name for sample in SAMPLES if f"| [{sample.name}]({sample.name}.eml) | {sample.about} |" not in text] == []
+
+
+def test_each_is_a_message_that_a_strict_parser_takes() -> None:
+    for sample in [*SAMPLES, large(100_000, 1)]:
+        parsed = email.message_from_bytes(sample.content, policy=email.policy.default)
+        assert [part.defects for part in parsed.walk() if part.defects] == [], sample.name
+        assert parsed["Message-ID"] == sample.message_id
+        assert improper(sample.content) is None, sample.name
+        assert max(map(len, sample.content.split(b"\r\n"))) <= 998
+
+
+def test_there_is_one_of_each_kind() -> None:
+    kinds = {
+        "smtputf8": any(sample.smtputf8 for sample in SAMPLES), "8bit": any(sample.eight_bit and not sample.smtputf8 for sample in SAMPLES),
+        "998": any(len(line) == 998 for sample in SAMPLES for line in sample.content.split(b"\r\n")),
+        "dots": any(b"\r\n.\r\n" in sample.content for sample in SAMPLES), "no end": any(sample.arrives != sample.content for sample in SAMPLES),
+        "null": any(not sample.sender for sample in SAMPLES), "several": any(len(sample.recipients) > 1 for sample in SAMPLES),
+        "nested": any(b"message/rfc822" in sample.content for sample in SAMPLES), "image": any(b"image/png" in sample.content for sample in SAMPLES),
+    }  # fmt: skip
+    assert [kind for kind, there in kinds.items() if not there] == []
+
+
+def test_the_attached_picture_is_one() -> None:
+    sample = next(sample for sample in SAMPLES if sample.name == "attachment")
+    (picture,) = email.message_from_bytes(sample.content, policy=email.policy.default).iter_attachments()
+    assert picture.get_content().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_fresh_ones_have_message_ids_that_were_never_there() -> None:
+    ids = [sample.message_id for _ in range(3) for sample in fresh(2 * len(SAMPLES))]
+    assert len({*ids}) == len(ids) == 6 * len(SAMPLES)
+    assert all(sample.message_id.encode() in sample.content for sample in fresh(len(SAMPLES)))
+
+
+def test_large_ones_are_as_large_as_asked_and_the_same_for_the_same_seed() -> None:
+    for size in (10_000, 1_000_000, 5_000_000):
+        assert abs(len(large(size, 1).content) - size) < size * 0.05
+    assert large(10_000, 1) == large(10_000, 1) != large(10_000, 2)
+    sizes = [len(sample.content) for sample in fresh(9, large_every=3, size=50_000)]
+    assert [size > 40_000 for size in sizes] == [False, False, True] * 3
+
+
+def test_it_is_a_program_too(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "fsm.mail.demo.samples", str(tmp_path / "new")], check=True)
+    assert len(list((tmp_path / "new").iterdir())) == len(SAMPLES)

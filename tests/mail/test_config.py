@@ -1,0 +1,180 @@
+"""Settings: what is wrong is one sentence before anything is opened; who may come in; how often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm.mail import auth as users
+from fsm.mail.auth import Users, UsersError, entry
+from fsm.mail.config import Address, Config, ConfigError, Limits, Smarthost
+from fsm.mail.limits import Gate
+
+PEM = Path(__file__).with_name("localhost.pem")
+HERE = Address.parse("127.0.0.1:0", "x", listening=True)
+EVERYWHERE = Address.parse("0.0.0.0:25", "x", listening=True)
+
+
+# ---------------------------------------------------------------------------------------------------- addresses
+
+
+@pytest.mark.parametrize(("text", "told", "ip", "loopback"), [
+    ("127.0.0.1:8025", "127.0.0.1:8025", "127.0.0.1", True), ("localhost:0", "127.0.0.1:0", "127.0.0.1", True),
+    ("localhost:25", "localhost:25", "127.0.0.1", True), ("[::1]:8025", "[::1]:8025", "::1", True), ("127.9.9.9:1", "127.9.9.9:1", "127.9.9.9", True),
+    ("0.0.0.0:25", "0.0.0.0:25", "0.0.0.0", False), ("[::]:25", "[::]:25", "::", False), ("192.0.2.1:25", "192.0.2.1:25", "192.0.2.1", False),
+    (" 127.0.0.1:1 ", "127.0.0.1:1", "127.0.0.1", True),
+])  # fmt: skip
+def test_an_address_is_resolved_before_it_is_judged(text: str, told: str, ip: str, loopback: bool) -> None:
+    address = Address.parse(text, "--inbound", listening=True)
+    assert (str(address), address.ip, address.loopback) == (told, ip, loopback)
+
+
+@pytest.mark.parametrize("text", [
+    "", "25", ":25", "localhost", "localhost:", "localhost:smtp", "localhost:-1", "localhost:65536", "localhost:9999999999", "::1:25", "[::1]25",
+    "localhost:٢٥", "nowhere.invalid:25", "a" * 300 + ":25", "[nothing]:25", "a b:25", "\0:25",
+])  # fmt: skip
+def test_what_is_no_address_is_one_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--inbound") as caught:
+        Address.parse(text, "--inbound", listening=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_port_0_is_for_listening_only() -> None:
+    with pytest.raises(ConfigError, match="1 to 65535"):
+        Address.parse("localhost:0", "--smarthost", listening=False)
+
+
+# ----------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({}, "nothing to do"),
+    ({"inbound": EVERYWHERE}, "TLS"), ({"inbound": EVERYWHERE}, "authentication"), ({"submission": EVERYWHERE, "certificate": PEM}, "authentication"),
+    ({"submission": EVERYWHERE, "users_file": PEM}, "TLS"), ({"inbound": HERE, "users_file": PEM}, "over TLS only"),
+    ({"inbound": Address("a", 25, "127.0.0.1"), "submission": Address("a", 25, "127.0.0.1")}, "cannot both be"),
+    ({"inbound": HERE, "connections": 0}, "1 to 1000"), ({"inbound": HERE, "connections": 1001}, "1 to 1000"),
+    ({"inbound": HERE, "hostname": "a b"}, "host name"), ({"inbound": HERE, "hostname": "a\r\nb"}, "host name"), ({"inbound": HERE, "hostname": ""}, "host name"),
+    ({"inbound": HERE, "retry": (0, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (2, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (1, 0.5, 1)}, "retry"),
+    ({"inbound": HERE, "retry": (1, float("nan"), 1)}, "retry"), ({"inbound": HERE, "give_up": 0}, "some time"), ({"inbound": HERE, "give_up": float("nan")}, "some time"),
+])  # fmt: skip
+def test_settings_that_cannot_be_meant_are_one_sentence(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        Config(Path("x"), **changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("size", 1), ("sessions", 0), ("recipients", 99), ("rate", -1), ("errors", 0), ("idle", 0.5), ("idle", float("inf")), ("idle", float("nan")),
+])  # fmt: skip
+def test_limits_have_limits(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"the limit {name} is at least"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("changes", [
+    {"address": EVERYWHERE, "user": "u", "password": "p"}, {"user": "u"}, {"user": "", "password": "p"}, {"user": "u", "password": "a\0b"},
+    {"timeout": 0}, {"timeout": float("inf")},
+])  # fmt: skip
+def test_a_smarthost_is_checked(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Smarthost(**({"address": HERE} | changes))
+
+
+def test_beyond_the_loopback_with_both_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(entry("joe", "secret") + "\n")
+    config = Config(tmp_path, inbound=EVERYWHERE, certificate=PEM, users_file=tmp_path / "users")
+    assert config.tls is not None
+    assert config.users is not None
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "cannot read"), ("no certificate", "no certificate with its key"), ("", "no certificate with its key")])
+def test_a_wrong_certificate_is_one_sentence(content: str | None, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=told):
+        _ = Config(tmp_path, inbound=HERE, certificate=file).tls
+    with pytest.raises(ConfigError, match="needs its certificate"):
+        _ = Config(tmp_path, inbound=HERE, key=file).tls
+
+
+# -------------------------------------------------------------------------------------------------------- users
+
+
+def test_a_password_opens_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(f"# who\n\n{entry('joe', 'secret')}\n{entry('zoë', 'pässword')}\n")
+    known = Users(tmp_path / "users")
+    assert known.may_enter(b"joe", b"secret")
+    assert known.may_enter("zoë".encode(), "pässword".encode())
+    for name, password in ((b"joe", b"Secret"), (b"joe", b""), (b"ann", b"secret"), (b"", b""), (b"joe\0", b"secret"), (b"\xff", b"\xff")):
+        assert not known.may_enter(name, password)
+    assert entry("joe", "secret") != entry("joe", "secret")  # salted
+
+
+@pytest.mark.parametrize("line", [
+    "joe", "joe:plain:secret", "joe:scrypt:16384:8:1:AAAA", "joe:scrypt:x:8:1:AAAAAAAAAAAAAAAA:AAAA", "joe:scrypt:16384:8:1:????:AAAA",
+    "joe:scrypt:1000:8:1:AAAAAAAAAAAAAAAAAAAAAA==:" + "A" * 43 + "=", "joe:scrypt:1073741824:8:1:AAAAAAAAAAAAAAAAAAAAAA==:" + "A" * 43 + "=",
+    "joe:scrypt:16384:8:1:AAAA:" + "A" * 43 + "=", "joe:scrypt:16384:8:1:AAAAAAAAAAAAAAAAAAAAAA==:AAAA", ":scrypt:16384:8:1:AAAA:AAAA",
+])  # fmt: skip
+def test_a_line_that_is_none_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(f"# first\n{line}\n")
+    with pytest.raises(UsersError, match="line 2: "):
+        Users(tmp_path / "users")
+
+
+def test_a_file_of_nobody_or_of_one_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    for content, told in ((b"", "names nobody"), (b"# x\n", "names nobody"), (f"{entry('j', 'x')}\n{entry('j', 'y')}".encode(), "twice"), (b"\xff", "cannot read")):
+        file.write_bytes(content)
+        with pytest.raises(UsersError, match=told):
+            Users(file)
+    with pytest.raises(ConfigError, match="cannot read"):
+        _ = Config(tmp_path, inbound=HERE, users_file=tmp_path / "none", certificate=PEM).users
+
+
+@pytest.mark.parametrize(("name", "password"), [("", "x"), ("a:b", "x"), ("#a", "x"), (" a", "x"), ("a\nb", "x"), ("a", "")])
+def test_some_names_and_no_password_make_no_entry(name: str, password: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be empty|is printable"):
+        entry(name, password)
+
+
+def test_a_name_that_is_not_there_costs_as_much_as_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "users").write_text(entry("joe", "secret"))
+    known, costs, real = Users(tmp_path / "users"), [], users._hashed
+    monkeypatch.setattr(users, "_hashed", lambda password, salt, cost: (costs.append(cost), real(password, salt, cost))[1])
+    known.may_enter(b"joe", b"wrong")
+    known.may_enter(b"nobody", b"wrong")
+    assert costs == [users.COST, users.COST]
+
+
+# ---------------------------------------------------------------------------------------------------------- gate
+
+
+def test_the_gate_counts_sessions() -> None:
+    gate = Gate(2, 0, lambda: 0.0)
+    assert [gate.enter() for _ in range(3)] == [True, True, False]
+    gate.leave()
+    assert [gate.enter() for _ in range(2)] == [True, False]
+
+
+def test_the_gate_lets_so_many_messages_a_minute_through() -> None:
+    now = [0.0]
+    gate = Gate(1, 3, lambda: now[0])
+    assert [gate.message("a") for _ in range(4)] == [True, True, True, False]
+    assert gate.message("b")
+    now[0] += 20.0
+    assert [gate.message("a") for _ in range(2)] == [True, False]
+    now[0] += 3600.0
+    assert [gate.message("a") for _ in range(4)] == [True, True, True, False]
+
+
+def test_the_gate_forgets_those_who_are_quiet() -> None:
+    now = [0.0]
+    gate = Gate(1, 3, lambda: now[0])
+    for peer in range(1024):
+        gate.message(str(peer))
+    now[0] += 61.0
+    gate.message("one more")
+    assert len(gate._buckets) == 1

@@ -1,0 +1,302 @@
+"""Delivery to a smarthost: whatever it does at any stage, each message is sent, deferred, failed and reported, or uncertain."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from pathlib import Path
+
+import pytest
+
+from fsm.mail import relay as smarthost
+from fsm.mail.demo.samples import SAMPLES, Sample, fresh, large
+from fsm.mail.demo.sink import Reaction, Sink, Visit
+from fsm.mail.syntax import transparent
+from fsm.store import Plan
+from tests.mail.sink import CLOSE, CLOSE_KEPT, HANG_KEPT, RESET, RESET_KEPT, STALL, Faulty
+from tests.mail.support import counted, run, serving, texts, until
+
+STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "dot")
+LATER, NEVER = "451 4.3.0 not now", "554 5.7.1 never"
+UNSENT = {"connect", "ehlo"}
+"""A refusal there is the smarthost's trouble, not the message's: it is tried again even after a 5xx."""
+FAULTS = {
+    "4xx": LATER, "5xx": NEVER, "close": CLOSE, "reset": RESET, "stall": STALL,
+    "421": Reaction("421 4.3.2 closing", "close"), "nonsense": "hello there",
+}  # fmt: skip
+
+
+def expected(stage: str, fault: str) -> str:
+    if fault == "5xx":
+        return "deferred" if stage in UNSENT else "failed"
+    if fault in ("close", "reset", "stall", "nonsense") and stage == "dot":
+        return "uncertain"
+    return "deferred"
+
+
+WAIT = 1.0
+"""Seconds after which a smarthost that stalls is given up; whatever else is to be answered is, on a slow machine too."""
+PLAIN = {"ehlo": "250-sink\r\n250 8BITMIME"}
+"""A smarthost that does not offer PIPELINING."""
+
+
+@pytest.fixture
+def no_longer_for_the_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the final dot is waited for no longer than any other."""
+    monkeypatch.setattr(smarthost, "DOT_FACTOR", 1)
+
+
+@pytest.mark.usefixtures("no_longer_for_the_dot")
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_fault_at_each_stage_has_the_one_ending_it_must_have(
+    stage: str, fault: str, offers: dict[str, str], tmp_path: Path
+) -> None:
+    async def work() -> None:
+        ending = expected(stage, fault)
+        async with Faulty(offers | {stage: FAULTS[fault]}) as sink, serving(tmp_path, sink=sink, timeout=WAIT) as server:
+            await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
+            now = await until(server, counted(**{ending: 1}))
+            others = {name: now.counters[name] for name in ("sent", "failed", "uncertain", "held")}
+            assert others == {"sent": 0, "failed": 0, "uncertain": 0, "held": 0} | ({ending: 1} if ending in others else {})
+            assert (now.deferred, now.ready, now.outbound) == ((0 if ending == "failed" else 1), 0, 0)
+            assert len(texts(server)) == (ending == "failed")
+            assert sink.delivered == []
+            for message in await server.store.messages():
+                assert message.reason
+                assert (message.state, message.uncertain) == ("deferred", int(ending == "uncertain"))
+
+    run(work())
+
+
+@pytest.mark.usefixtures("no_longer_for_the_dot")
+@pytest.mark.parametrize("fault", [HANG_KEPT, CLOSE_KEPT, RESET_KEPT], ids=["hang", "close", "reset"])
+@pytest.mark.parametrize("policy", ["resend", "hold"])
+def test_taken_without_an_answer_is_uncertain_and_by_policy_sent_again_or_held(fault: Reaction, policy: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        quickly = (0.001, 1.0, 0.001)
+        async with Faulty({"dot": fault}, only=1) as sink, serving(tmp_path, sink=sink, timeout=WAIT, uncertain=policy, retry=quickly) as server:
+            await server.store.submit(b"Message-ID: <x@x>\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
+            if policy == "resend":
+                await until(server, counted(uncertain=1, sent=1))
+                assert sink.message_ids == ["<x@x>", "<x@x>"]
+            else:
+                now = await until(server, counted(uncertain=1, held=1))
+                assert (now.held, sink.message_ids) == (1, ["<x@x>"])
+
+    run(work())
+
+
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
+def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(offers: dict[str, str], tmp_path: Path) -> None:
+    answers = {"never@": "550 5.1.1 no such user", "later@": "450 4.2.1 mailbox busy"}
+
+    async def work() -> None:
+        def rcpt(visit: Visit) -> str | None:
+            waits = len(sink.delivered) == 0
+            return next((said for who, said in answers.items() if who in visit.said and (waits or who == "never@")), None)
+
+        recipients = ["one@example.net", "never@example.net", "later@example.net", "two@example.net"]
+        async with Faulty({**offers, "rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, retry=(0.001, 1.0, 0.001)) as server:
+            await server.store.submit(b"Message-ID: <m@x>\r\nSubject: s\r\n\r\nhello\r\n", "a@example.org", recipients)
+            await until(server, counted(deferred=1, sent=1))
+            assert [one.recipients for one in sink.delivered] == [("one@example.net", "two@example.net"), ("later@example.net",)]
+            (told,) = texts(server)
+            assert b"Final-Recipient: rfc822; never@example.net" in told
+            assert b"Status: 5.1.1" in told
+            assert b"later@" not in told.partition(b"message/rfc822")[0]
+            assert await server.store.messages() == []
+
+    run(work())
+
+
+@pytest.mark.parametrize(("refusing", "connections"), [("rcpt", 1), ("mail", 2)])
+def test_a_smarthost_that_wants_a_message_nobody_takes_gets_an_empty_one_for_nobody(refusing: str, connections: int, tmp_path: Path) -> None:
+    # RFC 2920 3.1.  When it would take recipients after a refused sender, a lone dot would be a message to them, so the link is cut.
+    async def work() -> None:
+        script = {refusing: NEVER, "data": "354 go on"} | ({"rcpt": "250 OK"} if refusing == "mail" else {})
+        async with Faulty(script, only=1) as sink, serving(tmp_path, sink=sink) as server:
+            for _ in range(2):
+                await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net", "c@example.net"])
+            await until(server, counted(failed=1, sent=1))
+            assert [message.content for message in sink.delivered] == [b"\r\nhello\r\n"]
+            assert sink.connections == connections
+            assert ("rset" in [visit.stage for visit in sink.seen]) == (connections == 1)
+
+    run(work())
+
+
+def test_a_failure_of_mail_without_a_sender_is_told_nobody_and_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({"mail": NEVER}) as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(b"Subject: x\r\n\r\n", "", ["b@example.net"])
+            await until(server, counted(failed=1))
+            assert texts(server) == []
+            assert [message.state for message in await server.store.messages()] == ["failed"]
+
+    run(work())
+
+
+def test_a_report_that_cannot_be_stored_defers_the_failure(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({"mail": NEVER}) as sink, serving(tmp_path, sink=sink) as server:
+            new = server.inbox.folder / "new"
+            new.rmdir()
+            new.touch()
+            await server.store.submit(b"Subject: x\r\n\r\n", "a@example.org", ["b@example.net"])
+            await until(server, counted(deferred=1))
+            assert [message.state for message in await server.store.messages()] == ["deferred"]
+
+    run(work())
+
+
+def test_what_could_not_be_sent_for_days_goes_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        for script in ({"mail": LATER}, {"connect": CLOSE}):
+            folder = tmp_path / next(iter(script))
+            async with Faulty(script) as sink, serving(folder, sink=sink, give_up=1e-9) as server:
+                await server.store.submit(b"Subject: x\r\n\r\n", "a@example.org", ["b@example.net"])
+                await until(server, counted(failed=1))
+                (told,) = texts(server)
+                assert b"Status: 5.4.7" in told
+
+    run(work())
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_each_kind_of_message_arrives_byte_for_byte(sample: Sample, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Sink() as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await sink.until(1)
+            (message,) = sink.delivered
+            assert (message.content, message.sender, message.recipients) == (sample.arrives, sample.sender, sample.recipients)
+            assert message.message_id == sample.message_id
+
+    run(work())
+
+
+def test_megabytes_arrive_in_pieces(tmp_path: Path) -> None:
+    async def work() -> None:
+        sample = large(5_000_000, 7)
+        async with Sink() as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await sink.until(1)
+            assert sink.delivered[0].content == sample.content
+
+    run(work())
+
+
+def test_a_link_lost_in_the_middle_of_megabytes_is_certain(tmp_path: Path) -> None:
+    async def work() -> None:
+        sample = large(5_000_000, 8)
+
+        class Cutting(Faulty):
+            def react(self, visit: Visit) -> Reaction | str | None:
+                if visit.stage == "data":  # whoever goes on reading nothing closes at last
+                    self.visits[-1].transport.pause_reading()
+                return super().react(visit)
+
+        async with Cutting({}) as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await until(server, lambda now: any("sending" in blocker.note for blocker in now.blockers))
+            sink.visits[-1].transport.abort()
+            now = await until(server, counted(deferred=1))
+            assert now.counters["uncertain"] == 0
+
+    run(work())
+
+
+@pytest.mark.parametrize("extension", ["8BITMIME", "SMTPUTF8"])
+def test_what_a_message_needs_and_the_smarthost_does_not_offer_fails_for_good(extension: str, tmp_path: Path) -> None:
+    sample = next(one for one in SAMPLES if one.name == {"8BITMIME": "eight-bit", "SMTPUTF8": "smtputf8"}[extension])
+
+    async def work() -> None:
+        async with Faulty({"ehlo": "250-sink\r\n250 SIZE 10"}) as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await until(server, counted(failed=1))
+            (told,) = texts(server)
+            report = email.message_from_bytes(told, policy=email.policy.default)
+            assert f"needs {extension}" in report.get_payload()[0].get_content()  # type: ignore[union-attr]
+            assert "mail" not in [visit.stage for visit in sink.seen]
+
+    run(work())
+
+
+def test_a_kept_connection_is_used_again_and_its_loss_between_messages_is_no_attempt(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Sink() as sink, serving(tmp_path, sink=sink) as server:
+            for number in range(1, 6):
+                await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+                await sink.until(number)
+                if number == 3:
+                    await until(server, counted(sent=3))
+                    sink.hang_up()
+            now = await until(server, counted(sent=5))
+            assert (sink.connections, now.counters["deferred"], now.counters["uncertain"]) == (2, 0, 0)
+
+    run(work())
+
+
+def test_a_kept_connection_that_is_answered_421_is_opened_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        def mail(visit: Visit) -> Reaction | None:
+            return Reaction("421 4.4.2 idle", "close") if visit.message == 2 else None
+
+        async with Faulty({"mail": mail}) as sink, serving(tmp_path, sink=sink) as server:
+            for _ in range(3):
+                await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            now = await until(server, counted(sent=3))
+            assert (sink.connections, now.counters["deferred"]) == (3, 0)
+
+    run(work())
+
+
+@pytest.mark.parametrize(("stage", "uncertain"), [("connect", 0), ("mail", 0), ("rcpt", 0), ("data", 0), ("dot", 1)])
+def test_the_cancel_step_ends_what_stalls_and_knows_whether_that_is_certain(stage: str, uncertain: int, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({stage: STALL}) as sink, serving(tmp_path, sink=sink, plan=Plan.parse("NO_WAIT 0s -> cancel 60s")) as server:
+            id = await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            await sink.until_at(stage)
+            server.close()
+            outcome = await server.served()
+            assert outcome
+            assert [message.id for message in outcome.left] == [id]
+            assert [message.id for message in outcome.uncertain] == [id] * uncertain
+
+    run(work())
+
+
+def test_a_stalled_delivery_is_named_as_what_is_in_the_way(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({"dot": HANG_KEPT}) as sink, serving(tmp_path, sink=sink) as server:
+            id = await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            await sink.until_at("dot")
+            (blocker,) = server.store.blockers()
+            assert (blocker.id, blocker.provider, blocker.note) == (id, f"smtp:{sink.address}", "waiting for the answer")
+            sink.let_go()
+            await until(server, counted(sent=1))
+
+    run(work())
+
+
+def test_many_messages_over_several_connections_arrive_once_each(tmp_path: Path) -> None:
+    async def work() -> None:
+        samples = list(fresh(120, large_every=40, size=400_000))
+        async with Sink() as sink, serving(tmp_path, sink=sink, connections=4) as server:
+            for sample in samples:
+                await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await until(server, counted(sent=len(samples)))
+            assert sorted(sink.message_ids) == sorted(sample.message_id for sample in samples)
+            assert sink.connections <= 4
+
+    run(work())
+
+
+@pytest.mark.parametrize(("content", "wire"), [
+    (b"", b".\r\n"), (b".", b"..\r\n.\r\n"), (b"a\r\n.\r\nb", b"a\r\n..\r\nb\r\n.\r\n"), (b"a\n.\nb\r.\r\n", b"a\r\n..\r\nb\r\n..\r\n.\r\n"),
+    (b".\r\n", b"..\r\n.\r\n"), (b"\r\n", b"\r\n.\r\n"),
+])  # fmt: skip
+def test_no_line_of_a_message_can_be_taken_for_its_end(content: bytes, wire: bytes) -> None:
+    assert transparent(content) == wire

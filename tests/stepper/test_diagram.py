@@ -1,0 +1,115 @@
+"""Sketches: the arrows that a reader can follow are the moves of the chart, no more and no fewer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import (
+    given,
+    strategies as st,
+)
+
+from fsm.chart import Chart, State, row
+from fsm.logoff import LOGOFF
+from fsm.stepper.diagram import moves, sketch, text
+from fsm.stepper.text import columns
+
+OPEN = """\
+ ╔══════════╗
+▶║ open     ║◄─┐
+ ╚══════════╝──┼──●──●──┐
+ ┌──────────┐  │  │  │  │
+ │ draining │◄─┼──●  │  │
+ └──────────┘──┼──┼──┼──●
+ ┌──────────┐  │  │  │  │
+ │ blocked  │◄─┼──┼──┘  │
+ └──────────┘──●──●─────●
+ ┌──────────┐           │
+ │ released │◄──────────┘
+ └──────────┘"""
+
+
+@st.composite
+def charts(draw: st.DrawFn) -> Chart:
+    """A chart of up to six states with any moves between them."""
+    states = [f"s{number}" * (1 + number % 3) for number in range(draw(st.integers(1, 6)))]
+    pairs = draw(st.lists(st.tuples(st.sampled_from(states), st.sampled_from(states)), min_size=1))
+    pairs += [(draw(st.sampled_from(states[:place])), states[place]) for place in range(1, len(states))]  # to get there
+    left = {a for a, b in pairs if a != b}
+    pairs += [(state, states[0]) for state in states[1:] if state not in left]  # no dead ends
+    events = [f"e{number}" for number in range(len(pairs))]
+    rows = [row(f"r{n}", a, f"e{n}", target=b) for n, (a, b) in enumerate(pairs)]
+    return Chart("drawn", states=[State(s, final=len(states) == 1) for s in states], events=events, rows=rows)
+
+
+def followed(picture: str, states: list[str]) -> set[tuple[str, str]]:
+    """(from, to) as an eye reads them: from a lower edge to the right, at a dot or an end up or down, to an arrow."""
+    lines = [line.ljust(120) for line in picture.split("\n")]
+    edge = next(at for at, c in enumerate(lines[2]) if c in "┘╝") + 1
+    found = set()
+    for at, source in enumerate(states):
+        for column in joints(lines[3 * at + 2], edge):
+            for other, target in enumerate(states):
+                name = lines[3 * other + 1]
+                if name[edge] == "◄" and joints(name, edge)[-1:] == [column]:
+                    low, high = sorted((3 * at + 2, 3 * other + 1))
+                    assert all(lines[y][column] in "│┼●" for y in range(low + 1, high))
+                    found.add((source, target))
+    return found
+
+
+def joints(line: str, edge: int) -> list[int]:
+    """The columns where a line that starts at the edge joins an upright."""
+    found = []
+    for column in range(edge, len(line)):
+        if line[column] in "●┐┘":
+            found.append(column)
+        if line[column] not in "─┼●◄":
+            break
+    return found
+
+
+@given(charts(), st.data())
+def test_the_arrows_are_the_moves(chart: Chart, data: st.DataObject) -> None:
+    states = list(map(str, chart.states))
+    present = data.draw(st.sampled_from(states))
+    lines = sketch(chart, present, 200, 100)
+    assert followed(text(lines), states) == set(moves(chart))
+    lit = "".join(piece for line in lines for piece, kind in line if kind == "here")
+    assert present in lit
+    assert lit.count("▶") == 1
+
+
+def test_the_flagship_is_drawn_like_this() -> None:
+    assert text(sketch(LOGOFF, "open", 25, 12)) == OPEN
+    assert followed(OPEN, list(map(str, LOGOFF.states))) == set(moves(LOGOFF))
+
+
+@pytest.mark.parametrize("present", LOGOFF.states)
+def test_what_is_lit_is_where_the_present_state_can_move(present: str) -> None:
+    """The lit pieces alone, read as a picture, lead from the present state to each state it moves to."""
+    lines = sketch(LOGOFF, present, 80, 40)
+    only = "\n".join("".join(p if kind in ("lit", "here", "box") else " " * len(p) for p, kind in line) for line in lines)
+    found = {(source, target) for source, target in followed(only, list(map(str, LOGOFF.states))) if source == present}
+    assert found == {pair for pair in moves(LOGOFF) if pair[0] == present}
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 12), (25, 11), (10, 4), (60, 2)])
+def test_what_does_not_fit_is_told_as_a_list_the_present_state_first(width: int, height: int) -> None:
+    lines = text(sketch(LOGOFF, "draining", width, height)).split("\n")
+    assert len(lines) == min(4, height)
+    assert all(columns(line) <= width for line in lines)
+    assert lines[0].startswith("▶[draini")
+    assert "╔" not in "".join(lines)
+
+
+def test_names_are_shown_literally_and_wide_ones_keep_the_boxes_straight() -> None:
+    names = ["a\x1b[31mb", "[red]x[/]", "日本語", "x" * 60]
+    ring = zip(names, names[1:] + names[:1], strict=True)
+    chart = Chart("hostile", states=names, events=["go"], rows=[row(f"r{a}", a, "go", target=b) for a, b in ring])
+    picture = text(sketch(chart, names[0], 200, 100))
+    assert "\x1b" not in picture
+    assert "a\\x1b[31mb" in picture
+    assert "[red]x[/]" in picture
+    assert "x" * 23 + "…" in picture
+    edges = [line for line in picture.split("\n") if line[1] in "┌└╔╚"]
+    assert {columns(line[: min(line.find(end) % 999 for end in "┐┘╗╝")]) for line in edges} == {28}

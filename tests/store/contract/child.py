@@ -1,0 +1,135 @@
+"""Another process with a store open, which does what it is asked to, one JSON line each; it can be killed at any moment.
+
+    child = Child(where, host="b", lease=0.5)
+    child.ask("open");  child.ask("submit", count=3);  child.kill()
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 120
+"""Seconds after which a test gives up."""
+
+
+class Child:
+    """The parent's side."""
+
+    module = "tests.store.contract.child"
+
+    def __init__(self, where: str, *, limit: int | None = None, user: int | None = None, **options: Any) -> None:
+        words = [sys.executable, "-m", self.module, where, json.dumps(options), json.dumps([limit, user])]
+        root = Path(__file__).parents[3]
+        self.process = subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.process.pid
+
+    def say(self, do: str, **told: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, **told}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> Any:
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], PATIENCE)[0], "the child does not answer"
+        line = self.process.stdout.readline()
+        assert line, f"the child ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def ask(self, do: str, **told: Any) -> Any:
+        self.say(do, **told)
+        return self.hear()
+
+    def kill(self, *, reap: bool = True) -> None:
+        self.process.kill()
+        if reap:
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        pass
+
+
+def main() -> None:
+    """The child's side."""
+    from fsm.store import Database, StorageError
+    from fsm.store.message import Message, new_id
+
+    where, options, (limit, user) = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    if limit is not None:
+        import resource
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if user is not None:
+        import sqlalchemy
+
+        sqlalchemy.create_engine("sqlite://").connect().close()  # loads what this user might not be allowed to read
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+    storage = Database(where, **options)
+
+    def tell(answer: Any) -> None:
+        print(json.dumps(answer), flush=True)
+
+    def submit(tx: Any, count: int, size: int = 10) -> list[str]:
+        ids = [new_id() for _ in range(count)]
+        for id in ids:
+            tx.submit(Message(id, os.urandom(size), "s", ("r",), 1.0))
+            tx.record("child", json.dumps({"session": "child", "event": "submit", "id": id}))
+        return ids
+
+    def act(do: str, told: dict[str, Any]) -> Any:
+        if do == "open":
+            opening = storage.open()
+            return {"holder": opening.holder, "ready": opening.share.ready, "deferred": opening.share.deferred,
+                    "lapsed": opening.lapsed, "peers": [peer.id for peer in opening.peers]}  # fmt: skip
+        if do == "close":
+            return storage.close()
+        if do == "watch":
+            return storage.watch(lambda: None)
+        if do == "submit":
+            with storage.transaction() as tx:
+                return submit(tx, **told)
+        if do == "claim":
+            with storage.transaction() as tx:
+                return [message.id for message in tx.claim(tx.share().ready)]
+        if do == "leave":  # what a release does: count the peers and leave, in one transaction
+            with storage.transaction() as tx:
+                peers = [peer.id for peer in tx.peers()]
+                tx.leave()
+            return peers
+        if do == "inside":  # begin, change everything, and never come to the end
+            with storage.transaction() as tx:
+                tx.claim(tx.share().ready)
+                submit(tx, 3)
+                tx.share()
+                tell("inside")
+                sys.stdin.readline()
+        if do == "batches":  # until killed
+            while True:
+                with storage.transaction() as tx:
+                    ids = submit(tx, **told)
+                tell(ids)
+        raise ValueError(do)
+
+    for line in sys.stdin:
+        told = json.loads(line)
+        try:
+            answer = act(told.pop("do"), told)
+        except StorageError as error:
+            answer = {"error": str(error), "busy": error.busy}
+        tell(answer)
+
+
+if __name__ == "__main__":
+    main()

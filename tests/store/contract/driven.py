@@ -1,0 +1,75 @@
+"""A store driven by hand, and what must be so in it whatever happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+from fsm.store import Retry
+from fsm.store.group_commit import Draft
+from fsm.store.sync import InFlight, Store
+
+LONG = Retry(first=3600, longest=3600)
+MOST = 30.0
+"""Real seconds after which something is taken to hang."""
+IMPATIENT = 1.0
+"""Seconds for which a store waits that is to find its database locked; its own threads wait for each other for less."""
+
+
+@contextmanager
+def one_batch(store: Store) -> Iterator[None]:
+    """What is asked of the desk in this block is decided in one batch, after it."""
+    began, go = Event(), Event()
+    store._core.desk.ask(lambda _: (began.set(), go.wait(MOST)))
+    assert began.wait(MOST)
+    try:
+        yield
+    finally:
+        go.set()
+
+
+def agree(store: Store) -> None:
+    """The session, what is kept of the queue and the storage count the same; nothing is claimed that is not in flight."""
+
+    def look(draft: Draft) -> None:
+        share, holding = draft.tx.share(), store._core.holding
+        assert (store.session.ready, store.session.deferred) == (len(share.ready), len(share.deferred))
+        assert (sorted(holding.ready), sorted(holding.deferred.items())) == ([*share.ready], sorted(share.deferred))
+
+    store._core.desk.ask(look).result(MOST)
+    claimed = {message.id for message in store.messages("claimed")}
+    assert claimed == {id for id, item in store._core.items.items() if item.message is not None}
+    assert store.session.outbound == len(claimed)
+
+
+def next_item(store: Store, provider: str = "mx") -> Future[Any]:
+    """Stand in line for a message to send."""
+
+    def new() -> InFlight:
+        item = InFlight(store._core, "outbound", provider=provider)
+        item._store = store
+        return item
+
+    return store._core.next_item(new)
+
+
+def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Start this in a thread; the answer waits for its result, at most so long."""
+    found: list[Any] = []
+    thread = Thread(target=lambda: found.append(call()), daemon=True)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(MOST)
+        assert found, "it hangs, or it failed"
+        return found[0]
+
+    return result
+
+
+def awaited(case: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(case, MOST))

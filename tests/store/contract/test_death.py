@@ -1,0 +1,182 @@
+"""The contract of a storage: what becomes of what the dead were doing, and who is taken for dead."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from fsm.store.sql.holders import HOLDERS, now
+from tests.store.contract.conftest import Place
+from tests.store.contract.heard import NEVER, Heard, peers, until_alone, watching
+from tests.store.contract.test_storage import do, submitted
+
+pytestmark = pytest.mark.usefixtures("bells")
+
+
+@pytest.mark.parametrize("policy", ["resend", "hold"])
+def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(database: Place, policy: str) -> None:
+    storage, heard = watching(database, policy=policy)
+    child = database.child(lease=NEVER)
+    child.ask("open")
+    sending = child.ask("submit", count=2)
+    child.ask("claim")
+    waiting = child.ask("submit", count=1)
+    until_peers = peers(storage)
+    assert len(until_peers) == 1
+    assert do(storage, "withdraw", waiting[0]) == "theirs"
+    child.kill(reap=False)  # nobody has waited for it yet: it is a zombie, and counts as dead
+    until_alone(storage, heard)
+    state = "ready" if policy == "resend" else "held"
+    assert [(m.id, m.state, m.uncertain, m.attempts) for m in storage.messages()] == [
+        *((id, state, 1, 1) for id in sending), (waiting[0], "ready", 0, 0),
+    ]  # fmt: skip
+    adopted = (*sending, *waiting) if policy == "resend" else tuple(waiting)
+    assert do(storage, "adopt").ready == adopted
+    child.kill()
+
+
+def test_who_opens_after_a_crash_finds_what_had_lapsed(database: Place) -> None:
+    child = database.child(lease=NEVER)
+    child.ask("open")
+    sending = child.ask("submit", count=2)
+    child.ask("claim")
+    child.ask("leave")  # also after leaving
+    child.kill()
+    opening = database.new().open()
+    assert opening.lapsed == tuple(sending)
+    assert opening.share.ready == tuple(sending)
+    assert opening.peers == ()
+
+
+def test_a_message_of_a_dead_peer_that_nobody_swept_can_be_withdrawn(database: Place) -> None:
+    storage = database.new()
+    storage.open()
+    child = database.child()
+    child.ask("open")
+    (id,) = child.ask("submit", count=1)
+    assert do(storage, "withdraw", id) == "theirs"
+    child.kill()
+    assert do(storage, "withdraw", id) == "ready"
+
+
+def until_its_lease_is_over(storage: Any, heard: Heard) -> None:
+    """Wait until the one peer counts no more, which must not be earlier than its lease says: it may well live."""
+    with storage._engine.connect() as connection:
+        until = connection.scalar(sa.select(sa.func.min(HOLDERS.c.lease_until)))  # ours runs longer
+    until_alone(storage, heard)
+    with storage._engine.connect() as connection:
+        assert now(connection, storage._clock) >= until
+
+
+def test_another_host_is_taken_for_dead_when_its_lease_ends(database: Place) -> None:
+    """A real process under another host's name, killed: its lease is what is waited for."""
+    storage, heard = watching(database)
+    child = database.child(host="elsewhere", lease=1.0)
+    child.ask("open")
+    sending = child.ask("submit", count=1)
+    child.ask("claim")
+    child.ask("watch")
+    child.kill()
+    until_its_lease_is_over(storage, heard)
+    assert [(m.id, m.uncertain) for m in storage.messages("ready")] == [(sending[0], 1)]
+
+
+def test_a_lease_is_waited_for_also_when_the_process_has_our_number(database: Place) -> None:
+    """In containers many a process is number 1."""
+    storage, heard = watching(database)
+    other = database.new(host="elsewhere", lease=1.0)
+    other.open()
+    until_its_lease_is_over(storage, heard)
+
+
+def test_without_process_descriptors_the_lease_decides(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    storage, heard = watching(database)
+    child = database.child(lease=1.0)
+    child.ask("open")
+    child.kill()
+    until_its_lease_is_over(storage, heard)
+
+
+def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) -> None:
+    time = 1000.0
+
+    def clock() -> float:
+        return time
+
+    a, b = database.new(clock=clock, host="a"), database.new(clock=clock, host="b", lease=0.3)
+    a.open()
+    b.open()
+    heard = Heard()
+    do(b, "leave")
+    time = 2000.0
+    assert peers(a) == []
+    b.watch(heard)
+    heard.next()
+    renewed = b._watch._renew_at
+    while b._watch._renew_at == renewed:  # its next renewal: nobody is told of that
+        heard.event.wait(0.01)
+    assert peers(a) == []
+
+
+def test_leases_are_renewed_and_one_that_ended_is_begun_again(database: Place) -> None:
+    time = 1000.0
+
+    def clock() -> float:
+        return time
+
+    a, b = database.new(clock=clock, host="a", lease=30), database.new(clock=clock, host="b", lease=30)
+    a.open()
+    here = b.open().holder
+    (id,) = submitted(b)
+    do(b, "claim", [id])
+    time = 1029.9
+    assert peers(a) == [here]
+    heard = Heard()
+    b.watch(heard)
+    heard.next()  # it has looked, and renewed
+    time = 1059.8
+    assert peers(a) == [here]
+    b.close()
+
+    opening = b.open()
+    assert opening.share.ready == (id,)
+    do(b, "claim", [id])
+    time = 1100.0
+    assert peers(a) == []
+    assert [(m.state, m.uncertain) for m in a.messages()] == [("ready", 2)]
+    heard = Heard()  # what the last watch said does not count
+    b.watch(heard)
+    heard.next()
+    assert peers(a) == [opening.holder], "it is a holder again, under its own name"
+    do(b, "sent", id)
+    assert len(a.messages()) == 1, "but what it was sending is no longer its own"
+
+
+def test_a_number_used_again_is_another_process(database: Place) -> None:
+    """The process of that number lives, but it did not start when the holder did."""
+    a = database.new()
+    a.open()
+    child = database.child(lease=NEVER)
+    child.ask("open")
+    assert len(peers(a)) == 1
+    with a._engine.begin() as connection:
+        connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(started="1"))
+    assert peers(a) == []
+
+
+def test_in_another_boot_or_namespace_the_lease_decides(database: Place) -> None:
+    a = database.new()
+    a.open()
+    child = database.child(lease=NEVER)
+    child.ask("open")
+    with a._engine.begin() as connection:
+        connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(boot="another"))
+    child.kill()
+    assert len(peers(a)) == 1
+    with a._engine.begin() as connection:
+        connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(lease_until=1.0))
+    assert peers(a) == []

@@ -1,0 +1,78 @@
+"""The contract of a storage: what it keeps in memory of messages that wait is never out of date, and never too much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from fsm.store.message import Message, new_id
+from fsm.store.sql.cache import ROOM
+from fsm.store.sql.schema import MESSAGES
+from tests.store.contract.conftest import Place
+from tests.store.contract.test_storage import A, do, submitted
+
+
+def test_what_a_peer_deferred_and_left_is_claimed_as_it_is_now(every_database: Place) -> None:
+    one, two = every_database.new(), every_database.new()
+    one.open()
+    two.open()
+    do(one, "submit", A)
+    assert [message.id for message in do(two, "take", 1)] == [A.id]
+    do(two, "deferred", A.id, 5.0, "half done", recipients=["q@z"])
+    two.close()
+    assert do(one, "adopt").deferred == ((A.id, 5.0),)
+    assert do(one, "ready", [A.id]) == [A.id]
+    assert do(one, "claim", [A.id]) == [replace(A, state="claimed", attempts=2, reason="half done", recipients=("q@z",))]
+
+
+@pytest.mark.parametrize("end", ["failed", "held"])
+def test_what_a_peer_put_aside_is_claimed_as_it_is_now(every_database: Place, end: str) -> None:
+    one, two = every_database.new(), every_database.new()
+    one.open()
+    two.open()
+    do(one, "submit", A)
+    do(two, "take", 1)
+    if end == "failed":
+        do(two, "failed", A.id, "half done", reported=False, recipients=["q@z"])
+    else:
+        do(two, "held", A.id, "half done")
+    assert do(one, "resume", A.id)
+    later = replace(A, state="claimed", attempts=2, reason="half done")
+    assert do(one, "claim", [A.id]) == [replace(later, recipients=("q@z",)) if end == "failed" else replace(later, uncertain=1)]
+
+
+def test_what_peers_took_makes_room_for_others(file: Place) -> None:
+    one, two = file.new(), file.new()
+    one.open()
+    two.open()
+    ids = submitted(one, 10)
+    assert sorted(one._recent._messages) == ids
+    do(two, "take", 7)
+    do(one, "share")
+    assert sorted(one._recent._messages) == ids[7:]
+    do(one, "claim", ids[7:])
+    assert one._recent._messages == {}
+    assert one._recent._room == ROOM
+
+
+def test_what_has_no_room_is_read(file: Place) -> None:
+    storage = file.new(recent=5000)
+    storage.open()
+    made = [Message(new_id(), b"x" * size) for size in (3000, 3000, 10)]
+    with storage.transaction() as tx:
+        for message in made:
+            tx.submit(message)
+    assert len(storage._recent._messages) == 1
+    assert [one.content for one in do(storage, "claim", [one.id for one in made])] == [one.content for one in made]
+
+
+def test_what_was_changed_without_it_is_not_claimed_as_it_was(database: Place) -> None:
+    storage = database.new()
+    storage.open()
+    do(storage, "submit", A)
+    with storage._engine.begin() as connection:
+        connection.execute(sa.update(MESSAGES).values(attempts=1, reason="451 later"))
+    assert do(storage, "claim", [A.id]) == []
+    assert do(storage, "claim", [A.id]) == [replace(A, state="claimed", attempts=2, reason="451 later")]

@@ -1,0 +1,418 @@
+"""The contract of a storage: databases that are locked, damaged, newer, full, read-only or not there.  One sentence each."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sqlite3
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from fsm.store import StorageError, Store
+from fsm.store.group_commit import Draft
+from fsm.store.message import Message, new_id
+from fsm.store.sql.connect import ABOUT
+from fsm.store.sql.database import Database, read
+from tests.store.contract.child import Child
+from tests.store.contract.conftest import Place, Server
+from tests.store.contract.test_storage import do, submitted
+
+
+def refused(where: str | Path, **options: Any) -> StorageError:
+    storage = Database(where, patience=0.1, **options)
+    with pytest.raises(StorageError) as caught:
+        storage.open()
+    storage.close()  # nothing to do, and no error
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_the_file_is_this_users_alone_and_durable(file: Place) -> None:
+    before = os.umask(0)
+    try:
+        storage = file.new()
+        storage.open()
+        submitted(storage)
+    finally:
+        os.umask(before)
+    for path in Path(file.where).parent.glob("store.db*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    with storage._engine.connect() as connection:
+        told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert told == ["wal", 2, 1]
+
+
+def test_commits_are_on_the_disk_also_where_the_server_would_not_wait(server: Server, remote: Place) -> None:
+    database = remote.where.partition("@/")[2].partition("?")[0]
+    server.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
+    storage = remote.new()
+    storage.open()
+    with storage._engine.connect() as connection:
+        assert connection.exec_driver_sql("show synchronous_commit").scalar() == "on"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert str(refused(tmp_path)) == f"{tmp_path} is a folder, not a database; name a file in it"
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    assert "cannot be made: No such file or directory" in str(refused(tmp_path / "none" / "store.db"))
+
+
+@pytest.mark.parametrize(
+    ("content", "means"),
+    [(b"From: someone\n" * 100, "is no SQLite database"), (b"SQLite format 3\0" + b"\xa5" * 5000, "is ")],
+)
+def test_no_database(tmp_path: Path, content: bytes, means: str) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    assert means in str(refused(path))
+    assert path.read_bytes() == content
+
+
+def test_somebody_elses_database(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("create table songs (name)")
+    assert "is a database of something else (it has a table 'songs')" in str(refused(tmp_path / "store.db"))
+
+
+def test_an_empty_file_becomes_one(tmp_path: Path) -> None:
+    (tmp_path / "store.db").touch()
+    storage = Database(tmp_path / "store.db")
+    storage.open()
+    storage.close()
+
+
+def test_a_newer_one(database: Place) -> None:
+    storage = database.new()
+    storage.open()
+    with storage._engine.begin() as connection:
+        connection.execute(sa.update(ABOUT).values(version=7))
+    told = refused(database.where)
+    assert str(told) == f"{storage} is of version 7, and this program knows version 1; open it with a newer one"
+    assert not told.busy
+    with pytest.raises(StorageError, match="version 7, and this program knows version 1"):
+        list(read(database.where))
+
+
+def test_a_damaged_one(file: Place) -> None:
+    storage = file.new()
+    storage.open()
+    submitted(storage, 500)
+    storage.close()
+    whole = Path(file.where).read_bytes()
+    Path(file.where).write_bytes(whole[:8192] + os.urandom(len(whole) - 8192))
+    told = refused(file.where)
+    assert "is damaged" in str(told)
+    assert not told.busy
+
+
+def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
+    storage = file.new(patience=0.1)
+    storage.open()
+    ids = submitted(storage)
+    with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        told = refused(file.where)
+        assert told.busy
+        assert "is locked by another program" in str(told)
+        with pytest.raises(StorageError) as caught:
+            do(storage, "claim", ids)
+        assert caught.value.busy
+        other.execute("ROLLBACK")
+    assert [one.id for one in do(storage, "claim", ids)] == ids
+
+
+@pytest.mark.parametrize("moment", ["begin", "commit", "rollback"])
+def test_whatever_fails_in_the_middle_the_next_transaction_begins_anew(database: Place, moment: str) -> None:
+    """Also when the driver is left in the middle of its transaction, of which SQLAlchemy knows nothing."""
+    storage, left = database.new(), [1]
+    storage.open()
+    ids = submitted(storage)
+
+    @sa.event.listens_for(storage._engine, moment)
+    def fails(*_: object) -> None:
+        if left and left.pop():
+            raise OSError("no memory")
+
+    def claimed() -> None:
+        with storage.transaction() as tx:
+            assert tx.claim(ids)
+            if moment == "rollback":
+                raise StorageError("so that it rolls back")
+
+    with pytest.raises((StorageError, OSError)):
+        claimed()
+    assert [one.attempts for one in do(storage, "claim", ids)] == [1]
+    assert not left
+
+
+def test_a_locked_row_is_busy_and_can_be_used_later(remote: Place) -> None:
+    storage, other = remote.new(patience=0.2), remote.new()
+    storage.open()
+    other.open()
+    with other.transaction() as tx:
+        tx.peers()
+        with pytest.raises(StorageError) as caught:
+            do(storage, "peers")
+        assert caught.value.busy
+        assert "is locked" in str(caught.value)
+        assert refused(remote.where).busy
+        submitted(storage)  # but mail goes on
+    assert len(do(storage, "peers")) == 1
+
+
+def test_two_who_wait_for_each_other_are_told_and_one_goes_on(remote: Place) -> None:
+    """PostgreSQL finds a deadlock: that is busy, and nothing of the transaction happened."""
+    storage, other = remote.new(), remote.new()
+    storage.open()
+    other.open()
+    a, b = submitted(storage, 2)
+    with storage.transaction() as tx:
+        tx.withdraw(a)
+        with other.transaction() as tx2:
+            assert [one.id for one in tx2.take(5)] == [b], "what another is about is passed over"
+        tx.share()
+    assert [one.id for one in storage.messages()] == [b]
+
+
+LOCK = "SELECT 1 FROM fsm_messages WHERE id = %s FOR UPDATE"
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+
+
+def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server, remote: Place) -> None:
+    """PostgreSQL says yes to the commit of a transaction that an error has ended, and keeps nothing of it."""
+    storage = remote.new()
+    server.execute(f"ALTER DATABASE {storage.url.database} SET deadlock_timeout = '10ms'")
+    store = Store(storage)
+    failed = store.submit(b"nobody wants it")
+    queue = store.outgoing()
+    with next(queue) as item:
+        item.fail("550 no")
+    ready = store.submit(b"ready")
+    together, locking = Event(), list[Future[Any]]()
+
+    def wait_for_each_other(_: Draft) -> None:
+        if not locking:  # tried again by itself, it waits for nobody
+            locking.append(pool.submit(other.execute, LOCK, [failed]))
+            with psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as third:
+                while not third.execute(WAITS, [other.info.backend_pid]).fetchone():
+                    assert not locking[0].done()
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(host=str(server.folder), user="store", dbname=storage.url.database) as other:
+        other.execute("SET deadlock_timeout = '60s'")  # it is not this one that is told
+        other.execute(LOCK, [ready])
+        core = store._core
+        core.desk.ask(lambda _: together.wait(60))  # what is asked until it ends is one batch
+        first = core.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
+        core.desk.ask(wait_for_each_other)
+        second = core.withdraw(ready)
+        together.set()
+        while not locking:
+            assert not second.done()
+        locking[0].result(60)
+        other.rollback()
+        first.result(60)
+        assert failed not in [message.id for message in store.messages()]
+        second.result(60)
+    assert store.messages() == []
+    assert store.session.ready == 0
+    store.let_go()
+
+
+# ------------------------------------------------------------------------------------------------------- a full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB, where this user may make one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if done.returncode:
+        pytest.skip("a small file system can be mounted by root only; the limit of a process's files is tested instead")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full(small_disk: Path, tmp_path: Path) -> None:
+    storage = Database(small_disk / "store.db")
+    storage.open()
+    kept = [new_id()]
+    do(storage, "submit", Message(kept[0], b"x" * 1000))
+    with pytest.raises(StorageError) as caught:  # noqa: PT012 - one of them
+        for _ in range(100):
+            one = Message(new_id(), os.urandom(100_000))
+            do(storage, "submit", one)
+            kept.append(one.id)
+    assert "the disk is full" in str(caught.value)
+    assert not caught.value.busy
+    assert [one.id for one in storage.messages()] == kept, "what was answered is there, and nothing else"
+    storage.close()
+    larger = shutil.copytree(small_disk, tmp_path / "larger")
+    again = Database(larger / "store.db")
+    assert again.open().share.ready == tuple(kept)
+    again.close()
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    child = Child(str(tmp_path / "store.db"), limit=600_000)
+    try:
+        assert "holder" in child.ask("open")
+        kept: list[str] = []
+        while isinstance(answer := child.ask("submit", count=1, size=50_000), list):
+            kept += answer
+        assert "cannot be read or written" in answer["error"]
+        assert answer["busy"] is False
+    finally:
+        child.kill()
+    storage = Database(tmp_path / "store.db")
+    assert storage.open().share.ready == tuple(kept)
+    storage.close()
+
+
+# -------------------------------------------------------------------------------------------------------- read-only
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable[..., Child]]:
+    """Another process that file permissions hold for; root is held by none."""
+    children: list[Child] = []
+
+    def start(where: Path) -> Child:
+        children.append(Child(str(where), user=pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None, patience=0.2))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fsm-"))
+    yield folder
+    folder.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_may_not_be_written_to(open_folder: Path, as_nobody: Callable[..., Child]) -> None:
+    open_folder.chmod(0o555)
+    answer = as_nobody(open_folder / "store.db").ask("open")
+    assert answer["error"] == f"{open_folder}/store.db cannot be made: Permission denied"
+
+
+@pytest.mark.parametrize(("folder", "file"), [(0o555, 0o444), (0o755, 0o444), (0o755, 0o000)])
+def test_a_file_that_may_not_be_written_to(open_folder: Path, as_nobody: Callable[..., Child], folder: int, file: int) -> None:
+    storage = Database(open_folder / "store.db")
+    storage.open()
+    submitted(storage)
+    storage.close()
+    (open_folder / "store.db").chmod(file)
+    open_folder.chmod(folder)
+    answer = as_nobody(open_folder / "store.db").ask("open")
+    assert "may not be written to" in answer["error"] or "cannot be opened" in answer["error"]
+    assert answer["busy"] is False
+
+
+# ------------------------------------------------------------------------------------------------------- PostgreSQL
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    told = refused(f"postgresql+psycopg://me:secret@/store?host={tmp_path}")
+    assert told.busy
+    assert "cannot be reached" in str(told)
+    assert "secret" not in str(told)
+
+
+def test_a_database_that_is_not_there(server: Server) -> None:
+    told = refused(server.url("nowhere"))
+    assert 'database "nowhere" does not exist' in str(told)
+
+
+def test_a_user_that_may_not(server: Server, remote: Place) -> None:
+    remote.new().open()
+    server.execute("DROP ROLE IF EXISTS guest")
+    server.execute("CREATE ROLE guest LOGIN")
+    told = refused(remote.where.replace("//store@", "//guest@"))
+    assert "permission denied" in str(told)
+    assert not told.busy
+
+
+def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> None:
+    storage = remote.new()
+    storage.open()
+    taken = []
+    try:
+        with pytest.raises(psycopg.OperationalError):  # noqa: PT012 - one of them
+            while True:
+                taken.append(psycopg.connect(host=str(server.folder), user="store", dbname="postgres"))
+        assert refused(remote.where).busy
+        submitted(storage)  # who has one goes on
+    finally:
+        for connection in taken:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "means"),
+    [
+        ("mysql://me@host/name", "mysql is no database a store can be kept in"), ("://", "this is no URL of a database"),
+        ("", "is no path of a file"), ("a\0b", "is no path of a file"), ("sqlite://", "sqlite is no database"),
+    ],
+)  # fmt: skip
+def test_a_place_that_is_none(where: str, means: str) -> None:
+    with pytest.raises(StorageError, match=means):
+        Database(where)
+
+
+def test_a_url_may_name_a_file_and_a_driver_may_be_left_out(tmp_path: Path) -> None:
+    assert str(Database(f"sqlite:///{tmp_path}/store.db")) == f"{tmp_path}/store.db"
+    assert str(Database("postgresql://me:secret@host/name")) == "postgresql+psycopg://me:***@host/name"
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_taken_away_while_it_is_open(file: Place, replaced: bool) -> None:
+    """What is written there nobody will ever read, so it is not said to be kept."""
+    storage = file.new()
+    storage.open()
+    submitted(storage)
+    for path in Path(file.where).parent.glob("store.db*"):
+        path.unlink()
+    if replaced:
+        Path(file.where).touch()
+    with pytest.raises(StorageError, match="was removed or replaced while it was open"):
+        submitted(storage)
+    storage.close()
+    with closing(sqlite3.connect(file.where)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,), "nothing was written to the other"
+
+
+def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
+    """What was refused meanwhile is not there afterwards, and not twice."""
+    (tmp_path / "here").mkdir()
+    store = Store(Database(tmp_path / "here" / "store.db"))
+    first = store.submit(b"first")
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(StorageError, match="was removed or replaced") as caught:
+        store.submit(b"second")
+    assert caught.value.certain
+    (tmp_path / "there").rename(tmp_path / "here")
+    third = store.submit(b"third")
+    assert [message.id for message in store.messages()] == [first, third]
+    assert store.session.ready == 2
+    store.let_go()

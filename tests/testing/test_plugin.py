@@ -1,0 +1,49 @@
+"""The fixtures, used as users do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+USED = '''
+from contextlib import suppress
+from fsm.store import StoreClosing
+
+def test_time(store, simulated_clock):
+    store.submit(b"x")
+    for item in store.outgoing():
+        with item:
+            item.defer("451 later", after=60)
+        break
+    simulated_clock.advance(59)
+    assert store.session.ready == 0
+    simulated_clock.advance(1)
+    assert store.session.ready == 1
+
+def right(store):
+    with store.inbound():
+        store.submit(b"x")
+
+def wrong(store):
+    with suppress(StoreClosing), store.inbound():
+        with suppress(StoreClosing):
+            store.submit(b"x")
+
+def test_right(loses_nothing):
+    loses_nothing(right, "ORDERLY 5s")
+
+def test_wrong(loses_nothing):
+    loses_nothing(wrong, "ORDERLY 5s")
+'''
+
+
+def test_the_fixtures_of_the_plugin(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["fsm.testing.plugin"]\n')
+    (tmp_path / "test_used.py").write_text(USED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "1 failed, 2 passed" in ran.stdout, ran.stdout
+    assert "LostMail: closed by ORDERLY 5s after step 1 (inbound_begin), the program loses mail" in ran.stdout
+    assert "trace: inbound_begin,logoff_orderly,inbound_received" in ran.stdout
