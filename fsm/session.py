@@ -194,10 +194,11 @@ class Session:
         """A session as it was when the snapshot was taken.  SnapshotError when it is another chart's, or damaged."""
         from fsm.snapshot import decode
 
-        return cls._at(decode(cls.chart, snapshot))
+        return cls.at(decode(cls.chart, snapshot))
 
     @classmethod
-    def _at(cls, configuration: Configuration) -> Self:
+    def at(cls, configuration: Configuration) -> Self:
+        """Return a session in this configuration of the chart, which is not checked.  No `__init__` is called."""
         self = cls.__new__(cls)
         self._begin(configuration)
         return self

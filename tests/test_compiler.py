@@ -40,7 +40,7 @@ def by_hand(chart: Chart, here: Configuration, event: str) -> Configuration | No
 def test_the_compiled_table_is_the_table() -> None:
     for here, event in product(configurations(), LOGOFF.events):
         assert after(StoreSession, here, event) == by_hand(LOGOFF, here, event)
-        assert StoreSession._at(here).flags == LOGOFF.flags(here)
+        assert StoreSession.at(here).flags == LOGOFF.flags(here)
 
 
 EFFECTS = st.sampled_from([
@@ -64,7 +64,7 @@ def test_any_guard_and_effects_are_compiled_truly(guard, effects, others, moves)
     for a, b, c in product(range(4), range(4), (None, *Colour)):
         here = ("s", a, b, c)
         assert after(new, here, "e") == by_hand(chart, here, "e")
-        assert new._at(here).flags == chart.flags(here)
+        assert new.at(here).flags == chart.flags(here)
 
 
 def test_the_source_is_shown_by_debuggers_and_names_its_rows() -> None:

@@ -40,7 +40,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
     """All of them, in the order of the configurations and events; none for a sound chart."""
     chart = graph.chart
     cls = Session.of(chart)
-    session = cls._at(graph.configurations[0])
+    session = cls.at(graph.configurations[0])
     run = compiled(cls)
     raw = _Raw(chart)
     opaque = {(row.source, row.event) for row in chart.opaque}

@@ -195,7 +195,7 @@ class Atlas:
 
     def _execute(self, path: Path, trace: tuple[str, ...]) -> None:
         """The trace, on a session of its own, from the start to the final state."""
-        session = self._session_class._at(self.chart.start())
+        session = self._session_class.at(self.chart.start())
         try:
             for event in trace:
                 session.fire(event)

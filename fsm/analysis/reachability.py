@@ -83,7 +83,7 @@ class Explorer:
         self._places: dict[Configuration, int] = {}
         start = chart.start()
         cls = Session.of(chart)
-        self._session = cls._at(start)
+        self._session = cls.at(start)
         run = compiled(cls)
         self._get, self._set = run.read, run.write
         self._cells: dict[str, list[tuple[str, Callable[..., object], tuple[Row, ...]]]] = {

@@ -106,7 +106,7 @@ class _Tables:
         here = self.graph.configurations[number]
         steps = {step.event: step for step in self.graph.out[number]}
         legal = self.graph.legal[number]
-        subject = self._session._at(here) if self.chart.opaque else None
+        subject = self._session.at(here) if self.chart.opaque else None
         codes, targets = [], []
         for event in map(str, self.chart.events):
             if event in steps:

@@ -225,7 +225,7 @@ def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
     sessions: dict[str, tuple[Session, int]] = {}
     for record in records(chart, source):
         if record.start is not None:
-            sessions[record.session] = new._at(record.start), 0
+            sessions[record.session] = new.at(record.start), 0
             yield Replayed(record, record.start, {}, None)
             continue
         session, seq = sessions.get(record.session) or (new(), 0)

@@ -65,14 +65,14 @@ def find_way(session: type[Session], here: Configuration, goal: str, limit: int 
 
 
 def _steps(session: type[Session], here: Configuration) -> Iterator[tuple[str, Configuration]]:
-    one = session._at(here)
+    one = session.at(here)
     for event in map(str, session.chart.events):
         try:
             one.fire(event)
         except Refused:
             continue
         yield event, one.configuration
-        one = session._at(here)
+        one = session.at(here)
 
 
 def _reached(session: type[Session], configuration: Configuration, goal: str) -> bool:

@@ -175,13 +175,13 @@ class Stepper:
 
     def verdicts(self) -> dict[str, Verdict]:
         """What every event would do now, and why not, in the chart's order.  Changes nothing."""
-        return self._session._at(self.configuration).verdicts()
+        return self._session.at(self.configuration).verdicts()
 
     # -------------------------------------------------------------------------------------------------------- walking
 
     def fire(self, event: str) -> Moment:
         """Take a step.  Refused, or UnknownEvent, and nothing has changed."""
-        session = self._session._at(self.configuration)
+        session = self._session.at(self.configuration)
         session.fire(event)
         moment = Moment(event, session.configuration)
         if self.trail[self.place : self.place + 1] != [moment]:

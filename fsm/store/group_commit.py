@@ -228,7 +228,7 @@ class Desk:
 
     def _commit(self, tasks: list[_Task[Any]]) -> None:
         here, seq, queued = self._session.configuration, self._seq, list[str]()
-        session = StoreSession._at(here)
+        session = StoreSession.at(here)
         with self._storage.transaction() as tx:
             self._begun = True
             if not self._started:

@@ -22,7 +22,7 @@ def wrong(
 
     The first event that is not accepted, or leads elsewhere, ends the walk.
     """
-    told, session = tuple(properties), Session.of(chart)._at(start)
+    told, session = tuple(properties), Session.of(chart).at(start)
     before = _place(session)
     yield from _at(told, before)
     for event, claimed in trace:

@@ -69,7 +69,7 @@ sessions = cache(Session.of)
 
 
 def engine(chart: Chart, here: Configuration, event: str) -> tuple[str | None, Configuration | None, str | None]:
-    session = sessions(chart)._at(here)
+    session = sessions(chart).at(here)
     verdict = session.may(event)
     if verdict.row is None:
         return None, None, shown_text(str(verdict.reason))
