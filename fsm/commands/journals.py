@@ -95,7 +95,7 @@ class _Growing(RawIOBase):
         self._waiting: deque[bytes] = deque()
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        from fsm.store.storage import StorageError
+        from fsm.store.errors import StorageError
 
         if not self._waiting:
             try:
@@ -112,7 +112,7 @@ class _Growing(RawIOBase):
 @contextmanager
 def _told() -> Iterator[None]:
     try:
-        from fsm.store.storage import StorageError
+        from fsm.store.errors import StorageError
 
         try:
             yield

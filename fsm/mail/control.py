@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm.logoff.flags import Logoff, MapiError
-from fsm.store.in_flight import StoreClosing
-from fsm.store.runtime_folder import RuntimeFolderError, runtime_folder
-from fsm.store.storage import StorageError
+from fsm.store.errors import RuntimeFolderError, StorageError, StoreClosing
+from fsm.store.runtime_folder import runtime_folder
 from fsm.verdict import Refused
 
 if TYPE_CHECKING:

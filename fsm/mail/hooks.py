@@ -19,7 +19,7 @@ from fsm.mail.config import Config
 from fsm.mail.limits import Gate
 from fsm.mail.received import goes_in_a_circle
 from fsm.mail.syntax import improper, line, wrong_address
-from fsm.store.in_flight import StoreClosing
+from fsm.store.errors import StoreClosing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

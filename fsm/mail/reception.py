@@ -26,8 +26,8 @@ from fsm.mail.maildir import Inbox, InboxError
 from fsm.mail.received import Passage
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
-from fsm.store.in_flight import Item, Stopped, StoreClosing
-from fsm.store.storage import StorageError
+from fsm.store.errors import Stopped, StorageError, StoreClosing
+from fsm.store.in_flight import Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

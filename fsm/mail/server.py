@@ -35,12 +35,11 @@ from fsm.mail.reception import Intakes, unbroken
 from fsm.mail.relay import Connection, LinkLost
 from fsm.mail.smtp import Port
 from fsm.store.aio import AsyncStore
-from fsm.store.in_flight import Stopped
+from fsm.store.errors import Stopped, StorageError
 from fsm.store.message import Message
 from fsm.store.outcome import Outcome
 from fsm.store.retry import Retry
 from fsm.store.sql.database import Database
-from fsm.store.storage import StorageError
 from fsm.verdict import judge
 
 TYPE_CHECKING = False

@@ -38,7 +38,7 @@ from fsm.mail.limits import Gate
 from fsm.mail.received import Passage
 from fsm.mail.reception import Envelope, Inbound, Intake, Intakes, Submission
 from fsm.mail.syntax import line
-from fsm.store.in_flight import StoreClosing
+from fsm.store.errors import StoreClosing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fsm.store.aio import AsyncStore
-from fsm.store.in_flight import Stopped, StoreClosing
+from fsm.store.errors import Stopped, StorageError, StoreClosing
 from fsm.store.outcome import NotReleased, Outcome
 from fsm.store.plan import Plan
 from fsm.store.retry import Retry
 from fsm.store.signals import on_signals
-from fsm.store.storage import StorageError
 from fsm.store.sync import Store
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from typing import Self, TypeVar
 from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseStore
 from fsm.store.clock import Clock, LoopClock
-from fsm.store.in_flight import Item, Stopped
+from fsm.store.errors import Stopped
+from fsm.store.in_flight import Item
 from fsm.store.message import Message
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import Plan

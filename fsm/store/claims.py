@@ -108,7 +108,7 @@ class Outgoing:
             if taken:
                 draft.then.append(lambda: core.counters.update(taken_over=len(taken)))
                 draft.then.append(self.look_again)
-                draft.then.append(core.storage.ring)
+                draft.then.append(core.storage.notify_peers)
         if found:
             draft.then.append(lambda: self._give_out(found))
 

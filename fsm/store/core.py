@@ -25,14 +25,15 @@ from fsm.logoff.session import StoreSession
 from fsm.store.claims import Outgoing
 from fsm.store.clock import Clock
 from fsm.store.endings import Endings
+from fsm.store.errors import StorageError, StoreClosing
 from fsm.store.group_commit import Desk, Draft
-from fsm.store.in_flight import Blocker, Ending, Item, StoreClosing
+from fsm.store.in_flight import Blocker, Ending, Item
 from fsm.store.message import Message, new_id
 from fsm.store.outcome import Outcome
 from fsm.store.peers import Company
 from fsm.store.queue_index import Holding
 from fsm.store.retry import Deferred, Retry
-from fsm.store.storage import Opening, Peer, Policy, Storage, StorageError
+from fsm.store.storage import Opening, Peer, Policy, Storage
 from fsm.verdict import Refused
 
 __all__ = ["COUNTERS", "Core"]
@@ -242,7 +243,7 @@ class Core:
         if cancels:
             self.stop([i for i in self.items.values() if i.message is None], "the store has no inbox to put it in now")
         if self.session.complete:
-            self.storage.ring()
+            self.storage.notify_peers()
 
     def stop(self, items: Sequence[Item], reason: str) -> None:
         """Ask these items to end.  They do when their blocks are left."""
@@ -285,7 +286,7 @@ class Core:
             self.outgoing.serve()
             self.deferred.arm()
             if self._rings and self.peers and not self.outgoing.idle:
-                self.storage.ring()  # a message waits: perhaps a peer has hands free
+                self.storage.notify_peers()  # a message waits: perhaps a peer has hands free
             self._rings = False
             self.tell()
 

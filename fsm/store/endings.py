@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from fsm.store.errors import StorageError
 from fsm.store.group_commit import Draft
 from fsm.store.in_flight import Ending, Item
-from fsm.store.storage import StorageError
 
 if TYPE_CHECKING:
     from fsm.store.core import Core
@@ -87,7 +87,8 @@ class Endings:
             due, uncertain = core.clock.time() + after, ending.kind == "uncertain"
             tx.deferred(id, due, ending.reason, recipients=ending.recipients, uncertain=uncertain)
             # after the release it is the peers'
-            draft.then.append(core.storage.ring if draft.session.complete else lambda: core.holding.defer(id, due))
+            released = draft.session.complete
+            draft.then.append(core.storage.notify_peers if released else lambda: core.holding.defer(id, due))
 
     def _ended(self, item: Item, ending: Ending, way: str) -> None:
         core = self._core

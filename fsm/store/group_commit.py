@@ -35,8 +35,8 @@ from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import MapiError
 from fsm.logoff.session import StoreSession
 from fsm.store.clock import SYSTEM, Clock
-from fsm.store.in_flight import StoreClosing
-from fsm.store.storage import Storage, StorageError, Transaction
+from fsm.store.errors import StorageError, StoreClosing
+from fsm.store.storage import Storage, Transaction
 from fsm.verdict import Refused
 
 __all__ = ["Desk", "Draft"]

@@ -24,7 +24,7 @@ from fsm.store.message import Message
 if TYPE_CHECKING:
     from fsm.store.core import Core
 
-__all__ = ["Blocker", "Ending", "Item", "Stopped", "StoreClosing"]
+__all__ = ["Blocker", "Ending", "Item"]
 
 Direction = Literal["inbound", "outbound"]
 KNOWN = {
@@ -33,29 +33,6 @@ KNOWN = {
     "TimeoutError": "it took too long",
 }
 """What an error without words means."""
-
-
-class StoreClosing(Exception):
-    """The store is closing and takes nothing new in (MAPI_E_BUSY).  Nothing has changed; try again elsewhere or later.
-
-    `smtp`, `http` and `websocket` are what to answer; `reason` says why in words.
-    """
-
-    smtp = "421 4.3.2 The store is closing, try again later"
-    http = 503
-    websocket = 1013
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class Stopped(Exception):
-    """An item was stopped by the plan's cancel step, or for want of an inbox.  `reason` says which."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)

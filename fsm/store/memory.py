@@ -14,8 +14,9 @@ from threading import RLock
 from typing import Final
 from uuid import uuid4
 
+from fsm.store.errors import StorageError
 from fsm.store.message import Message
-from fsm.store.storage import Opening, Peer, Policy, Share, StorageError
+from fsm.store.storage import Opening, Peer, Policy, Share
 
 __all__ = ["MemoryStorage"]
 
@@ -70,7 +71,7 @@ class MemoryStorage:
     def watch(self, changed: Callable[[], None]) -> None:
         """There is nobody to watch."""
 
-    def ring(self) -> None:
+    def notify_peers(self) -> None:
         """There is nobody to hear it."""
 
     def messages(self, *states: str) -> list[Message]:

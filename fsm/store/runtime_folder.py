@@ -12,14 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["RuntimeFolderError", "runtime_folder"]
+from fsm.store.errors import RuntimeFolderError
+
+__all__ = ["runtime_folder"]
 
 LONGEST: Final = 72
 """Bytes of its path, so that there is room for a name in the 104 that every system gives a socket's path."""
-
-
-class RuntimeFolderError(Exception):
-    """The folder cannot be made, or is not this user's alone; one sentence."""
 
 
 def runtime_folder() -> Path:

@@ -10,8 +10,7 @@ Theory.
 4. Leaving is one transaction: of several that leave together, exactly one sees no peers and is the last.
 
 Two implementations: `memory.py`, for a store that ends with its program, and `sql/database.py`.  One contract suite
-runs over both.  All methods are for one thread at a time, but for `ring`, `messages` and `message`.  This file knows no
-machine.
+runs over both.  All methods are for one thread at a time, but for `notify_peers`, `messages` and `message`.
 """
 
 from __future__ import annotations
@@ -23,22 +22,10 @@ from typing import Literal, Protocol
 
 from fsm.store.message import Message
 
-__all__ = ["Opening", "Peer", "Policy", "Share", "Storage", "StorageError", "Transaction"]
+__all__ = ["Opening", "Peer", "Policy", "Share", "Storage", "Transaction"]
 
 Policy = Literal["resend", "hold"]
 """What becomes of a message when nobody can tell if it arrived: sent again (and counted), or put aside."""
-
-
-class StorageError(Exception):
-    """The storage cannot do it: full, locked, damaged, not there, or of a newer version.  Nothing has changed.
-
-    Attributes: `problem` (a sentence), `busy` (whether the same may well work a little later), `certain` (False when a
-    server went away in the middle of a commit and did not come back in time to be asked: it may have changed).
-    """
-
-    def __init__(self, problem: str, *, busy: bool = False, certain: bool = True) -> None:
-        self.problem, self.busy, self.certain = problem, busy, certain
-        super().__init__(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +144,8 @@ class Storage(Protocol):
     def watch(self, changed: Callable[[], None]) -> None:
         """Call this, from a thread of the storage's own, whenever peers came, went or rang."""
 
-    def ring(self) -> None:
-        """Tell the peers that there is something to look at.  Never waits, and never fails."""
+    def notify_peers(self) -> None:
+        """Notify the peers that there is work for them.  Never blocks, and never fails."""
 
     def messages(self, *states: str) -> list[Message]:
         """All messages in these states (all states when none is named), oldest first, without their content."""

@@ -33,7 +33,8 @@ from fsm.logoff.properties import PROPERTIES
 from fsm.step import Step
 from fsm.store import aio, sync
 from fsm.store.base import BaseStore
-from fsm.store.in_flight import Item, Stopped, StoreClosing
+from fsm.store.errors import Stopped, StoreClosing
+from fsm.store.in_flight import Item
 from fsm.store.memory import MemoryStorage
 from fsm.store.outcome import NotReleased, Outcome
 from fsm.store.plan import DEFAULT, Plan

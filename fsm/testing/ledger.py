@@ -18,7 +18,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from fsm.store.in_flight import Blocker, StoreClosing
+from fsm.store.errors import StoreClosing
+from fsm.store.in_flight import Blocker
 from fsm.store.memory import MemoryStorage
 from fsm.store.message import Message
 

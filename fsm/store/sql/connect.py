@@ -31,7 +31,7 @@ from sqlalchemy.exc import (
     TimeoutError as PoolTimeout,
 )
 
-from fsm.store.storage import StorageError
+from fsm.store.errors import StorageError
 
 __all__ = [
     "METADATA", "VERSION", "address", "autocommitting", "engine_for", "is_sqlite", "named", "prepared", "trouble",

@@ -34,6 +34,7 @@ except ModuleNotFoundError as missing:
     told = "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"
     raise ModuleNotFoundError(told, name=missing.name) from None
 
+from fsm.store.errors import StorageError
 from fsm.store.message import Message
 from fsm.store.sql.cache import ROOM, Recent
 from fsm.store.sql.connect import address, autocommitting, engine_for, is_sqlite, named, prepared, trouble
@@ -43,7 +44,7 @@ from fsm.store.sql.messages import Outbox
 from fsm.store.sql.notify import Bell, bell_for
 from fsm.store.sql.schema import listed, whole
 from fsm.store.sql.watcher import Watch
-from fsm.store.storage import Opening, Peer, Policy, StorageError, Transaction
+from fsm.store.storage import Opening, Peer, Policy, Transaction
 
 __all__ = ["Database", "read"]
 
@@ -73,7 +74,7 @@ class Database:
         self.store, self.profile, self.policy = store, profile, policy
         self._host, self._lease, self._patience, self._room = host, lease, patience, recent
         self._clock = clock or (time.time if is_sqlite(self.url) else None)
-        self._lock = Lock()  # of what follows, for `messages`, `ring` and `close`
+        self._lock = Lock()  # of what follows, for `messages`, `notify_peers` and `close`
         self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
         self._holder: Holder | None = None
@@ -209,7 +210,7 @@ class Database:
             raise StorageError(f"{self} is not open")
         self._watch.start(changed)
 
-    def ring(self) -> None:
+    def notify_peers(self) -> None:
         """See `Storage`."""
         if (watch := self._watch) is not None:
             watch.ring()

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlalchemy as sa
 
-from fsm.store.runtime_folder import RuntimeFolderError, runtime_folder
+from fsm.store.errors import RuntimeFolderError
+from fsm.store.runtime_folder import runtime_folder
 from fsm.store.sql.connect import is_sqlite
 from fsm.store.sql.holders import Holder, Registry
 

@@ -18,8 +18,9 @@ import psycopg
 import pytest
 
 from fsm.store import Database, Store
+from fsm.store.errors import StorageError
 from fsm.store.memory import MemoryStorage
-from fsm.store.storage import Storage, StorageError
+from fsm.store.storage import Storage
 from tests.store.contract.child import Child
 from tests.store.contract.faces import FACES, LONG, Make
 

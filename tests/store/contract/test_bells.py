@@ -42,7 +42,7 @@ def test_a_ring_is_heard_by_the_others(database: Place) -> None:
     for storage, others in ((a, (heard_b, heard_c)), (b, (heard_a, heard_c)), (c, (heard_a, heard_b))):
         for heard in others:
             heard.event.clear()
-        storage.ring()
+        storage.notify_peers()
         for heard in others:
             heard.next()
 
@@ -63,7 +63,7 @@ def test_an_error_of_who_is_told_does_not_end_the_watch(database: Place, caplog:
     with caplog.at_level(logging.ERROR, "fsm.store"):
         storage.watch(changed)
         heard.next()
-        other.ring()
+        other.notify_peers()
         heard.next()
     assert "who was told of the peers" in caplog.text
 
@@ -131,4 +131,4 @@ def test_a_folder_that_is_not_ours_alone_has_no_bell(file: Place, strange_folder
     assert "is not a folder of this user's alone" in caplog.text
     assert strange_folder.is_symlink() or [*strange_folder.iterdir()] == []
     do(storage, "submit", Message(new_id(), b""))
-    storage.ring()
+    storage.notify_peers()

@@ -13,8 +13,9 @@ import sqlite3
 import psycopg
 import pytest
 
+from fsm.store.errors import StorageError
 from fsm.store.sql.schema import listed
-from fsm.store.storage import Share, StorageError
+from fsm.store.storage import Share
 from tests.store.contract.conftest import Place, Server
 from tests.store.contract.heard import peers, watching
 from tests.store.contract.test_storage import do, submitted
@@ -158,7 +159,7 @@ def test_a_server_that_is_started_anew_is_found_again(server: Server, remote: Pl
             with pytest.raises(StorageError) as caught:
                 use()
             assert caught.value.busy
-        storage.ring()
+        storage.notify_peers()
         heard.event.clear()
     finally:
         server.start()

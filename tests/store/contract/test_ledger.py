@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from fsm.journal.reader import entry, header, records, replay, start
 from fsm.logoff import LOGOFF, StoreSession
+from fsm.store.errors import StorageError
 from fsm.store.sql.database import read
 from fsm.store.sql.journal import CHARTS, JOURNAL, Followed, trim
-from fsm.store.storage import StorageError, Transaction
+from fsm.store.storage import Transaction
 from tests.store.contract.conftest import Place
 
 WALK = ("submit", "outbound_begin", "outbound_sent", "inbound_begin", "inbound_received", "logoff_orderly")

@@ -18,8 +18,9 @@ from hypothesis import (
 )
 
 from fsm.store import message as messages
+from fsm.store.errors import StorageError
 from fsm.store.message import Message, new_id
-from fsm.store.storage import Share, Storage, StorageError
+from fsm.store.storage import Share, Storage
 from tests.store.contract.conftest import Place
 from tests.store.contract.model import Model
 
@@ -223,7 +224,7 @@ def test_a_storage_that_is_not_open_says_so(place: Place, use: Any) -> None:
             with pytest.raises(StorageError, match="open already"):
                 storage.open()
             storage.close()
-    storage.ring()
+    storage.notify_peers()
 
 
 def test_messages_and_ring_are_for_any_thread(place: Place) -> None:
@@ -237,7 +238,7 @@ def test_messages_and_ring_are_for_any_thread(place: Place) -> None:
             while not stop.is_set():
                 found = storage.messages()
                 assert len(found) % 5 == 0, "a transaction is seen as a whole"
-                storage.ring()
+                storage.notify_peers()
         except BaseException as error:
             wrong.append(error)
 
