@@ -45,7 +45,6 @@ CIRCLES = {
     frozenset({f"fsm.{name}" for name in ("chart", "fingerprint", "solver", "validation")}): "still to be opened",
     frozenset({f"fsm.{name}" for name in ("definition", "machine", "session", "step")}): "still to be opened",
     frozenset({f"fsm.mail.{name}" for name in ("control", "server")}): "still to be opened",
-    frozenset({f"fsm.store.{name}" for name in ("claims", "core", "endings", "in_flight", "outcome", "peers", "retry")}): "still to be opened",
 }
 
 

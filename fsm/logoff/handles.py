@@ -88,7 +88,7 @@ class MessageStore:
         """One more reference.  MapiError: INVALID_OBJECT when the store is released, BUSY while it is closing."""
         if self.session.complete:
             raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the store is released; open a new one")
-        if (self._opened and not self._holding) or not self.session.may("submit"):
+        if (self._opened and not self._holding) or not self.session.accepting:
             raise MapiError(Result.MAPI_E_BUSY, f"the store is closing ({self.session.state}); open it again later")
         self._opened = True
         handle = StoreHandle(self)

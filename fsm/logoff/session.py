@@ -89,6 +89,11 @@ class StoreSession(Session, chart=LOGOFF):
         """Whether the store is released (S18 to S21)."""
         return self._state == RELEASED
 
+    @property
+    def accepting(self) -> bool:
+        """Whether new work is taken in: `submit` and `inbound_begin` are legal."""
+        return self.may("submit").accepted
+
     # ------------------------------------------------------------------------------------ asking for the logoff
 
     @trigger

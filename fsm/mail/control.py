@@ -155,7 +155,8 @@ class Control:
             told[name] = getattr(session, name)
         told |= {"held": 0, "step": None, "next_step": None, "time_left": None}  # of a store that is released
         async for progress in store.progress():
-            told |= {"step": progress.step, "next_step": progress.next_step, "time_left": progress.time_left}
+            told |= {"step": progress.step and str(progress.step), "time_left": progress.time_left}
+            told["next_step"] = progress.next_step and str(progress.next_step)
             told["held"] = progress.held
             break
         return told

@@ -9,9 +9,9 @@
                 await send(item.message)
         print(await store.close("NO_WAIT 20s -> ORDERLY 5s -> cancel 3s"))
 
-`sync.py` is the same for threads.  Both only wait; what happens is in `core.py` and `shutdown.py`.  A task that is
-cancelled while it waits here leaves nothing behind: what had not begun does not, and what had is given back.
-An item that the store stops cancels the task in its block, and the block is left by Stopped.
+`sync.py` is the same for threads.  A task that is cancelled while it waits here leaves nothing behind: what had not
+begun does not begin, and what had is given back.  When the store stops an item, it cancels the task in the item's
+block, and the block is left by Stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseStore
 from fsm.store.clock import Clock, LoopClock
 from fsm.store.errors import Stopped
-from fsm.store.in_flight import Item
+from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import Plan
@@ -44,9 +44,7 @@ class AsyncInFlight(Item):
     _cancelled = False
 
     async def __aenter__(self) -> Self:
-        if self.enter():
-            await self._store._wait(self._core.begin_inbound(self), self._core.abandon)
-        self.entered = True
+        await self._store._enter(self)
         self._task = asyncio.current_task()
         self.on_cancel(self._cancel)
         return self
@@ -56,24 +54,24 @@ class AsyncInFlight(Item):
     ) -> None:
         task, self._task = self._task, None
         stopped = self._cancelled and isinstance(error, asyncio.CancelledError) and self._uncancel(task)
-        future = self._core.endings.end(self, self.ending(error))
+        ended = self._store._leave(self, error)
         try:
-            await self._store._wait(future, shielded=True)
+            await self._store._wait(ended, shielded=True)
         except asyncio.CancelledError:
-            if not self._uncancel(task):  # not ours: somebody else cancels this task
+            if not self._uncancel(task):  # somebody else cancels this task
                 raise
-            await self._store._wait(future, shielded=True)
-        self._uncancel(task)  # also when the block made another error of it
+            await self._store._wait(ended, shielded=True)
+        self._uncancel(task)  # also if the block turned the cancellation into another error
         if stopped:
             raise Stopped(self.stopped or "") from error
 
     def _uncancel(self, task: asyncio.Task[object] | None) -> bool:
-        """Take back our cancelling of the task, once; whether that was the only one."""
+        """Take back our cancellation of the task, once; return True if it was the only one."""
         ours, self._cancelled = self._cancelled, False
         return ours and task is not None and task.uncancel() == 0
 
     def _cancel(self, reason: str) -> None:
-        self._store._loop.call_soon_threadsafe(self._cancel_here, reason)
+        self._store.loop.call_soon_threadsafe(self._cancel_here, reason)
 
     def _cancel_here(self, reason: str) -> None:
         if self._task is not None:
@@ -82,52 +80,58 @@ class AsyncInFlight(Item):
 
 
 class AsyncStore(BaseStore):
-    """A message store for asyncio; made in a running loop, used in that loop."""
+    """A message store for asyncio; created in a running loop, and used in that loop."""
 
-    def _clock(self) -> Clock:
-        return LoopClock(self._loop)
+    _home: asyncio.AbstractEventLoop | None = None
+
+    def _default_clock(self) -> Clock:
+        return LoopClock(self.loop)
 
     @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop in which the store is used."""
         if self._home is None:
             self._home = asyncio.get_running_loop()
             self._woken: list[asyncio.Future[None]] = []
         return self._home
 
-    _home: asyncio.AbstractEventLoop | None = None
-
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it by the default plan, unless it is released, and let everything go."""
+        """Close the store by the default plan, unless it is released, and let it go."""
         try:
-            if not self._closer.ended:
+            if not self._state.ended:
                 await self.close()
         finally:
             self.let_go()
 
-    def inbound(self, *, peer: str = "", what: str = "") -> AsyncInFlight:
-        """A message that comes in.  Entering the block begins it: StoreClosing when the store takes nothing new in.
+    def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> AsyncInFlight:
+        item = self._state.new_item(AsyncInFlight, direction, peer=peer, provider=provider, note=note)
+        item._store = self
+        return self.prepare_item(item)
 
-        Left normally it is received: keep it safe before.  Left by an exception it has failed: its source keeps it.
+    def inbound(self, *, peer: str = "", what: str = "") -> AsyncInFlight:
+        """Return a message that comes in.  Entering its block begins it: StoreClosing if the store takes no new work.
+
+        If the block is left normally, the message is received: store it safely before.  If it is left by an exception,
+        the message has failed, and its source keeps it.
         """
-        return self._item(AsyncInFlight(self._core, "inbound", peer=peer, note=what))
+        return self._new_item("inbound", peer=peer, note=what)
 
     async def outgoing(self, *, provider: str = "", peer: str = "") -> AsyncIterator[AsyncInFlight]:
-        """Messages to send, each claimed for whoever takes it here; waits for the next, ends when the store is
-        released.
+        """Yield messages to send, each claimed for whoever takes it here; wait for the next; end with the release.
 
-        Several tasks may each have an iterator.  The last item given goes back into the queue when the loop is left
-        before its block was entered.
+        Several tasks may each have an iterator.  If the loop is left before the last item's block was entered, the item
+        goes back into the queue.
         """
 
         def new() -> AsyncInFlight:
-            return self._item(AsyncInFlight(self._core, "outbound", peer=peer, provider=provider))
+            return self._new_item("outbound", peer=peer, provider=provider)
 
         item: Item | None = None
         try:
-            while (item := await self._wait(self._core.next_item(new), self._abandoned, turn=True)) is not None:
+            while (item := await self._wait(self._core.next_item(new), self._abandon, turn=True)) is not None:
                 assert isinstance(item, AsyncInFlight)
                 yield item
         finally:
@@ -137,60 +141,65 @@ class AsyncStore(BaseStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
     ) -> str:
-        """Put a message into the queue; its id.  It is durable when this returns (with a durable storage).
+        """Put a message into the queue and return its id.  With a durable storage the message is durable then.
 
-        StoreClosing when the store takes nothing new in; StorageError when it cannot be kept; nothing has changed then.
-        A task cancelled meanwhile cannot know: the message is in the queue, or never was; `shielded` it is submitted
-        all the same.
+        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
+        If the task is cancelled meanwhile, it cannot know whether the message is in the queue; with `shielded` the
+        message is submitted all the same.
         """
-        return await self._wait(self._core.submit(content, sender, recipients), shielded=shielded)
+        return await self._wait(self._core.outbox.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back.
 
-        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE when it is not there.
+        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not in the queue.
         """
-        await self._wait(self._core.withdraw(id))
+        await self._wait(self._core.outbox.withdraw(id))
 
     async def resume(self, id: str) -> None:
-        """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if it is not there;
-        StoreClosing.
-        """
-        await self._wait(self._core.resume(id))
+        """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if there is none; StoreClosing."""
+        await self._wait(self._core.outbox.resume(id))
 
     async def messages(self, *states: str) -> list[Message]:
-        """The messages in these states (`Message.state`; all when none is named), oldest first, without content."""
-        return await asyncio.to_thread(self._core.storage.messages, *states)
+        """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
+        return await asyncio.to_thread(self._state.storage.messages, *states)
 
     async def message(self, id: str) -> Message | None:
-        """One message, whole; None when it is not there (any more)."""
-        return await asyncio.to_thread(self._core.storage.message, id)
+        """Return one message with its content, or None if it is not there (any longer)."""
+        return await asyncio.to_thread(self._state.storage.message, id)
 
     async def logoff(self, flag: Logoff) -> Outcome:
-        """Ask for the logoff.
-
-        Never waits for messages; the outcome says how it stands.  Refused when it is released.
-        """
-        return await self._wait(self._core.ask(self._event(flag)))
+        """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
+        return await self._wait(self._core.logoff(self._event(flag)))
 
     async def release(self) -> Outcome:
-        """The last reference goes: asks for ABORT unless a logoff is under way.  Never waits for messages."""
-        return await self._wait(self._core.ask("release"))
+        """Give up the last reference: ask for ABORT unless a logoff is under way.  Never wait for messages."""
+        return await self._wait(self._core.logoff("release"))
 
     async def close(self, plan: Plan | str | None = None) -> Outcome:
-        """Close by a plan (`plan.DEFAULT` when none is given) and wait for it.
+        """Close the store by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for it.
 
-        Joins a closing under way.  Returns when the store is released and nothing is in flight here, or when the plan's
+        Join a closing under way.  Return once the store is released and nothing is in flight here, or when the plan's
         time is over; the outcome says which, and what is in the way.  Cancelling the wait does not undo the closing.
         """
-        return await self._wait(self._closer.close(plan))
+        return await self._wait(self.begin_closing(plan))
 
     async def progress(self) -> AsyncIterator[Progress]:
-        """How it stands, now and after every change (several at once are one); ends when the store is released."""
+        """Yield how the store stands, now and after every change (several at once are one); end with the release."""
         version = -1
-        while await self._wait(self._closer.news(version)):
-            version = self._closer.version
-            yield self._closer.progress()
+        while await self._wait(self._shutdown.news(version)):
+            version = self._shutdown.version
+            yield self.progress_now()
+
+    async def _enter(self, item: AsyncInFlight) -> None:
+        """Begin an item whose block is entered."""
+        if item.enter():
+            await self._wait(self._core.begin_inbound(item), self._core.abandon)
+        item.entered = True
+
+    def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None]:
+        """End an item whose block is left by this error (None: normally)."""
+        return self._core.endings.end(item, item.ending(error))
 
     async def _wait(
         self,
@@ -200,13 +209,13 @@ class AsyncStore(BaseStore):
         shielded: bool = False,
         turn: bool = False,
     ) -> T:
-        """Wait for it here.  When this task is cancelled it does not happen, or is undone when it has; or goes on.
+        """Wait for the result.  If the task is cancelled, nothing happens, or it is undone, or (`shielded`) it goes on.
 
-        With `turn` those who were answered before go on before, also when the answer is there already.
+        With `turn` tasks that were answered before go on first, even if this result is there already.
         """
         if future.done() and not turn:
             return future.result()
-        woken: asyncio.Future[None] = self._loop.create_future()
+        woken: asyncio.Future[None] = self.loop.create_future()
         future.add_done_callback(lambda _: self._wake(woken))
         try:
             await woken
@@ -217,14 +226,14 @@ class AsyncStore(BaseStore):
         return future.result()
 
     def _wake(self, woken: asyncio.Future[None]) -> None:
-        """Wake who waits, in the loop; those of one batch with one call into it."""
-        with self._core.lock:
+        """Wake the waiting task in the loop; the tasks of one batch with a single call into it."""
+        with self._state.lock:
             self._woken.append(woken)
-            if len(self._woken) == 1 and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._wake_all)
+            if len(self._woken) == 1 and not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(self._wake_all)
 
     def _wake_all(self) -> None:
-        with self._core.lock:
+        with self._state.lock:
             woken, self._woken = self._woken, []
         for one in woken:
             if not one.done():

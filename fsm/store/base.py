@@ -1,4 +1,4 @@
-"""What both faces of a store share: how it is made, and what can be seen of it without waiting.
+"""What the two kinds of store share: how a store is made, and what can be read of it without waiting.
 
 `sync.py` (threads) and `aio.py` (asyncio) add what waits.
 """
@@ -6,29 +6,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import TypeVar
 
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.logoff.session import StoreSession
 from fsm.store.clock import Clock
-from fsm.store.core import Core
+from fsm.store.core import StoreCore
 from fsm.store.in_flight import Blocker, Item
+from fsm.store.memory import MemoryStorage
+from fsm.store.outcome import Outcome, Progress
+from fsm.store.plan import Plan, PlanStep
 from fsm.store.retry import Retry
-from fsm.store.shutdown import Closer
+from fsm.store.shutdown import Shutdown
 from fsm.store.storage import Policy, Storage
 
 __all__ = ["BaseStore"]
 
-F = TypeVar("F", bound=Item)
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 class BaseStore:
     """A store that moves messages.
 
-    `storage` is where it keeps them: a `Database`, or in memory when it is left out (what is in the queue at the end is
-    then handed back in the outcome).  `name` is for the log.  Without the `default_inbox`, NO_WAIT and PURGE stop what
-    is coming in.  `uncertain` says what becomes of a message of which nobody can tell whether it arrived: "resend" or
-    "hold".  `retry` is when deferred messages are tried again.  StorageError when the storage cannot be opened.
+    `storage` is where the messages are kept: a `Database`, or in memory if it is left out (the outcome then hands back
+    what is in the queue at the end).  `name` appears in the log.  Without the `default_inbox`, NO_WAIT and PURGE stop
+    what is coming in.  `uncertain` is the policy for messages of which nobody can tell whether they arrived: "resend"
+    or "hold".  `retry` is the schedule for deferred messages.  Raise StorageError if the storage cannot be opened.
     """
 
     def __init__(
@@ -41,30 +45,29 @@ class BaseStore:
         retry: Retry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        from fsm.store.memory import MemoryStorage
-
         if storage is not None and not callable(getattr(storage, "transaction", None)):
             raise TypeError(f"a store is kept in a storage such as Database('store.db'), not in {storage!r}")
         if retry is not None and not isinstance(retry, Retry):
             raise TypeError(f"retry is a Retry, such as Retry(first=60, factor=2, longest=3600), not {retry!r}")
-        self._core = Core(
+        self._core = StoreCore(
             storage if storage is not None else MemoryStorage(),
-            clock if clock is not None else self._clock(),
+            clock if clock is not None else self._default_clock(),
             name=name,
             default_inbox=default_inbox,
             uncertain=uncertain,
             retry=retry or Retry(),
         )
-        self._closer = Closer(self._core)
+        self._state = self._core.state
+        self._shutdown = Shutdown(self._core)
 
-    def _clock(self) -> Clock:
+    def _default_clock(self) -> Clock:
         raise NotImplementedError
 
-    def _item(self, item: F) -> F:
-        item._store = self
+    def prepare_item(self, item: ItemT) -> ItemT:
+        """Return a new item before it is given to the program.  A subclass may override this to observe items."""
         return item
 
-    def _abandoned(self, item: Item | None) -> None:
+    def _abandon(self, item: Item | None) -> None:
         if item is not None:
             self._core.abandon(item)
 
@@ -76,70 +79,116 @@ class BaseStore:
     # --------------------------------------------------------------------------------------------- how it stands
 
     @property
-    def session(self) -> StoreSession:
-        """The session, to look at and to `listen` to.  Its steps are the store's to take: do not trigger it.
+    def name(self) -> str:
+        """The name it was given, as in the log."""
+        return self._state.name
 
-        Listeners are told after a step is durable, in the thread that recorded it; they may not wait for the store.
+    @property
+    def session(self) -> StoreSession:
+        """The session, to look at and to `listen` to.  Only the store may trigger it.
+
+        Listeners are called after a step is durable, in the thread that recorded it; they must not wait for the store.
         """
-        return self._core.session
+        return self._state.session
 
     @property
     def holder(self) -> str:
-        """The name of this opening of the store: in the registry, and of the session in the journal."""
-        return self._core.holder
+        """The id of this opening of the store: in the registry, and as the session's name in the journal."""
+        return self._state.holder
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the store uses."""
+        return self._state.clock
 
     @property
     def state(self) -> str:
         """`open`, `draining`, `blocked` or `released`."""
-        return self._core.session.state
+        return self._state.session.state
 
     @property
     def request(self) -> Logoff | None:
         """The flag of the logoff under way, or that was granted."""
-        return self._core.session.request
+        return self._state.session.request
 
     @property
     def status(self) -> LogoffStatus:
         """The output flags."""
-        return self._core.session.status
+        return self._state.session.status
+
+    @property
+    def accepting(self) -> bool:
+        """True while new work is accepted; otherwise submitting and receiving raise StoreClosing."""
+        return self._state.session.accepting
 
     @property
     def in_service(self) -> bool:
         """What a readiness probe should answer: False as soon as closing begins, before anything is refused."""
-        return self._closer.in_service
+        return self._shutdown.in_service
+
+    @property
+    def closed(self) -> bool:
+        """True once the store was let go."""
+        return self._state.closed
+
+    @property
+    def current_step(self) -> PlanStep | None:
+        """The present step of the plan by which the store is being closed; None without a plan."""
+        return self._shutdown.step
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What happened since it was opened (`core.COUNTERS`)."""
-        with self._core.lock:
-            return dict(self._core.counters)
+        """What happened since the store was opened, by the names in `fsm.store.state.COUNTERS`."""
+        with self._state.lock:
+            return dict(self._state.counters)
 
     def blockers(self) -> tuple[Blocker, ...]:
-        """What is in flight, by name, the longest first."""
-        return self._core.blockers()
+        """Return what is in flight, by name, the longest first."""
+        return self._state.blockers()
+
+    def progress_now(self) -> Progress:
+        """Return how the store stands, all of it at one moment."""
+        return self._shutdown.progress()
+
+    # ------------------------------------------------------------------------------------------ without waiting
+
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call this after every change; return a function that ends the subscription.
+
+        The callback runs with the store's lock held, in whatever thread made the change: it must neither wait nor call
+        anything that waits for the store.
+        """
+        return self._state.subscribe(callback)
+
+    def begin_closing(self, plan: Plan | str | None = None) -> Future[Outcome]:
+        """Start closing by a plan, as `close` does, without waiting; return a future for the outcome.
+
+        Cancelling the future ends the waiting, not the closing.  Raise ValueError for a plan that makes no sense.
+        """
+        return self._shutdown.begin(plan)
 
     def next_step(self) -> None:
-        """The plan's next step now: what another signal does."""
-        self._closer.next_step()
+        """Begin the plan's next step now, as another signal does."""
+        self._shutdown.next_step()
 
-    def on_notice(self, call: Callable[[], object]) -> None:
+    def on_notice(self, callback: Callable[[], object]) -> None:
         """Call this when closing begins, after readiness has flipped and before anything is refused."""
-        self._closer.on_notice.append(call)
+        self._shutdown.on_notice.append(callback)
 
-    def on_released(self, call: Callable[[], object]) -> None:
-        """Call this, once, when the store is released; from whatever thread that happens in.
+    def on_released(self, callback: Callable[[], object]) -> None:
+        """Call this, once, when the store is released, in whatever thread that happens.
 
-        (A listener of the session would hear of it, too; but a session with listeners takes every step more slowly.)
+        (A listener of the session is called, too; but a session with listeners takes every step more slowly.)
         """
-        self._closer.on_released.append(call)
+        self._shutdown.on_released.append(callback)
 
     def let_go(self) -> None:
-        """No longer hold the store: its storage is closed, and whoever waits for a message gets none.
+        """Stop holding the store: close its storage, and give None to whoever waits for a message.
 
-        What is still being sent counts as uncertain from now on.  Doing it again does nothing.
+        What is still being sent counts as uncertain from now on.  Calling it again does nothing.
         """
         self._core.close()
-        self._core.tell()
+        self._state.notify()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.name}: {self.session.chart.describe(self.session.configuration)}>"
+        return f"<{type(self).__name__} {self.name}: {self.session.chart.describe(self.session.configuration)}>"

@@ -1,13 +1,11 @@
-"""Going out: who waits for a message to send, and which one each gets.
+"""Claims: who waits for a message to send, and which message each of them gets.
 
 Theory.
-1. Those who wait stand in a line.  At the end of each batch of the desk, one claim takes as many ready messages as
-   there are people in line, in the same transaction; the oldest message goes to who came first.
-2. A message that was claimed for somebody who has gone meanwhile goes to the next in line, or back into the queue.
-3. When a peer rang and nothing of ours is ready, the peer's ready messages may be taken over.
-4. The line ends when the store is released or closed: each gets None.
-
-This file does not know how a message is sent, or how its sending ends (`endings.py`).
+1. The callers stand in line.  At the end of each batch as many ready messages are claimed as there are callers, in the
+   same transaction; the oldest message goes to the first caller.
+2. A message claimed for a caller who has gone meanwhile goes to the next in line, or back into the queue.
+3. If a peer may have messages and none of ours is ready, ready messages of the peer are taken over.
+4. The line ends when the store is released or closed: each caller gets None.
 """
 
 from __future__ import annotations
@@ -17,113 +15,112 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from fsm.store.group_commit import Draft
-from fsm.store.in_flight import Ending, Item
+from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.in_flight import Item
 from fsm.store.message import Message
+from fsm.store.reconciliation import reconcile
+from fsm.store.state import RETRY_SECONDS, StoreState
 
-if TYPE_CHECKING:
-    from fsm.store.core import Core
-
-__all__ = ["Outgoing"]
+__all__ = ["Claims"]
 
 log: Final = logging.getLogger("fsm.store")
-NOBODY: Final = Ending("deferred", "nobody was there to send it", after=0.0)
-REST: Final = 1.0
-"""Seconds until claiming is tried again."""
 
 
-class Outgoing:
-    """The line of those who wait for a message to send.  Used under the core's lock."""
+class Claims:
+    """The line of callers.  Used with the state's lock held.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    `unclaimed` is called with an item in flight that nobody took, so that its message goes back into the queue.
+    """
+
+    def __init__(self, state: StoreState, commit: GroupCommit, unclaimed: Callable[[Item], object]) -> None:
+        self._state, self._commit, self._unclaimed = state, commit, unclaimed
         self._line: deque[tuple[Future[Item | None], Callable[[], Item]]] = deque()
-        self._claiming = self._resting = False
-        self.look = False
-        """Whether a peer may have messages that wait for hands."""
+        self._scheduled = self._paused = False
 
     @property
-    def idle(self) -> bool:
-        """Whether somebody waits."""
+    def waiting(self) -> bool:
+        """True if somebody waits for a message."""
         return bool(self._line)
 
     def next(self, new: Callable[[], Item]) -> Future[Item | None]:
-        """Stand in line: the next message, as an item made by `new`; None when there will be none."""
+        """Stand in line.  The result is the next message as an item made by `new`, or None if there will be none."""
         future: Future[Item | None] = Future()
         self._line.append((future, new))
-        self.serve()
+        self.dispatch()
         return future
 
     def give_back(self, item: Item) -> None:
-        """Nobody took this item."""
-        if item.over or item.stopped is not None or not self._hand(lambda new: self._anew(item, new)):
-            self._core.endings.end(item, NOBODY)
+        """Give the message of an item that nobody took to the next in line, or put it back into the queue."""
+        if item.over or item.stopped is not None or not self._hand_over(lambda new: self._renewed(item, new)):
+            self._unclaimed(item)
 
-    def _anew(self, item: Item, new: Callable[[], Item]) -> Item:
-        item.over = True  # whoever still has the old one cannot enter its block
-        return self._core.begun(new(), item.message)
+    def _renewed(self, item: Item, new: Callable[[], Item]) -> Item:
+        item.over = True  # whoever still has the old item cannot enter its block
+        return self._state.begin(new(), item.message)
 
-    def serve(self) -> None:
+    def dispatch(self) -> None:
         """Have messages claimed for those in line, if there are any and they may begin."""
-        core, session = self._core, self._core.session
+        state, session = self._state, self._state.session
         while self._line and self._line[0][0].cancelled():
             self._line.popleft()
-        if session.complete or core.closed:
-            while self._hand(lambda _: None):
+        if session.complete or state.closed:
+            while self._hand_over(lambda _: None):
                 pass
-        elif self._line and not self._claiming and not self._resting:
-            ours = core.holding.ready and session.may("outbound_begin")
-            if ours or (self.look and core.peers and session.may("submit")):
-                self._claiming = True  # any batch ends with a claim: this one is for that alone
-                core.desk.ask(lambda _: None).add_done_callback(self._claimed)
+        elif self._line and not self._scheduled and not self._paused:
+            ours = state.queue.ready and session.may("outbound_begin")
+            if ours or (state.peers_may_have_mail and state.peers and session.accepting):
+                self._scheduled = True  # every batch ends with a claim; this one is for that alone
+                self._commit.schedule(lambda _: None).add_done_callback(self._claimed)
 
-    def claim(self, draft: Draft) -> None:
-        """Claim for those in line, at the end of a batch."""
-        core = self._core
-        there = len(core.holding.ready) + len(draft.queued)
-        if not self._line or self._resting or not (there or self.look):
+    def claim(self, step: PendingStep) -> None:
+        """Claim messages for those in line, at the end of a batch."""
+        state = self._state
+        available = len(state.queue.ready) + len(step.ready_ids)
+        if not self._line or self._paused or not (available or state.peers_may_have_mail):
             return
-        with core.lock:
-            look, self.look = self.look, False
+        with state.lock:
+            look, state.peers_may_have_mail = state.peers_may_have_mail, False
             in_line = (future for future, _ in self._line if not future.cancelled())
-            wanted = sum(1 for _ in (in_line if look else islice(in_line, there)))
-            ids = core.holding.oldest(wanted)
-        if draft.queued:
-            ids = sorted({*ids, *draft.queued})[:wanted]
-        found: list[Message] = []
-        if ids and draft.session.may("outbound_begin"):
-            found = draft.tx.claim(ids)
-            for message in found:
-                draft.fire("outbound_begin", message=message.id)
-            if len(found) < len(ids):  # after these have begun: they are not in our share any more
-                core.company.reconcile(draft)
-        if look and core.peers and len(found) < wanted and draft.session.may("submit"):
-            taken = draft.tx.take(wanted - len(found))
-            for message in taken:
-                draft.fire("submit", message=message.id, why="taken over from a peer")
-                draft.fire("outbound_begin", message=message.id)
-            found += taken
-            if taken:
-                draft.then.append(lambda: core.counters.update(taken_over=len(taken)))
-                draft.then.append(self.look_again)
-                draft.then.append(core.storage.notify_peers)
-        if found:
-            draft.then.append(lambda: self._give_out(found))
+            wanted = sum(1 for _ in (in_line if look else islice(in_line, available)))
+            ids = state.queue.oldest(wanted)
+        if step.ready_ids:
+            ids = sorted({*ids, *step.ready_ids})[:wanted]
+        claimed: list[Message] = []
+        if ids and step.session.may("outbound_begin"):
+            claimed = step.tx.claim(ids)
+            for message in claimed:
+                step.fire("outbound_begin", message=message.id)
+            if len(claimed) < len(ids):  # after these have begun: they are no longer in our share
+                reconcile(state, step)
+        if look and state.peers and len(claimed) < wanted and step.session.accepting:
+            claimed += self._take_over(step, wanted - len(claimed))
+        if claimed:
+            step.after_commit.append(lambda: self._distribute(claimed))
 
-    def look_again(self) -> None:
-        """Perhaps there is more where that came from."""
-        self.look = True
+    def _take_over(self, step: PendingStep, wanted: int) -> list[Message]:
+        state, taken = self._state, step.tx.take(wanted)
+        for message in taken:
+            step.fire("submit", message=message.id, why="taken over from a peer")
+            step.fire("outbound_begin", message=message.id)
+        if taken:
+            step.after_commit.append(lambda: state.counters.update(taken_over=len(taken)))
+            step.after_commit.append(self._look_again)
+            step.after_commit.append(state.storage.notify_peers)
+        return taken
 
-    def _give_out(self, messages: list[Message]) -> None:
+    def _look_again(self) -> None:
+        self._state.peers_may_have_mail = True
+
+    def _distribute(self, messages: list[Message]) -> None:
+        state = self._state
         for message in messages:
-            self._core.holding.forget(message.id)
-            if not self._hand(lambda new, message=message: self._core.begun(new(), message)):  # type: ignore[misc]
-                item = self._core.begun(Item(self._core, "outbound"), message)
-                self._core.endings.end(item, NOBODY)
+            state.queue.remove(message.id)
+            if not self._hand_over(lambda new, message=message: state.begin(new(), message)):  # type: ignore[misc]
+                self._unclaimed(state.begin(state.new_item(Item, "outbound"), message))
 
-    def _hand(self, make: Callable[[Callable[[], Item]], Item | None]) -> bool:
+    def _hand_over(self, make: Callable[[Callable[[], Item]], Item | None]) -> bool:
         while self._line:
             future, new = self._line.popleft()
             if future.set_running_or_notify_cancel():
@@ -131,20 +128,21 @@ class Outgoing:
                 return True
         return False
 
-    def missed(self, error: BaseException) -> None:
-        """No message could be claimed: after a rest it is tried again."""
-        core = self._core
-        with core.lock:
-            if self._line and not self._resting:
-                log.warning("%s: no message can be claimed: %s", core.name, error)
-                self._resting = self.look = True
-                core.clock.call_later(REST, self._rested)
+    def failed(self, error: BaseException) -> None:
+        """Note that no message could be claimed; after a pause it is tried again."""
+        state = self._state
+        with state.lock:
+            if self._line and not self._paused:
+                log.warning("%s: cannot claim a message: %s", state.name, error)
+                self._paused = state.peers_may_have_mail = True
+                state.clock.call_later(RETRY_SECONDS, self._resume)
 
-    def _rested(self) -> None:
-        self._resting = False
-        self._core.changed()
+    def _resume(self) -> None:
+        with self._state.lock:
+            self._paused = False
+            self.dispatch()
 
     def _claimed(self, done: Future[None]) -> None:
-        with self._core.lock:
-            self._claiming = False
-            self.serve()
+        with self._state.lock:
+            self._scheduled = False
+            self.dispatch()

@@ -1,7 +1,7 @@
-"""How items end: what each ending means to the session, to the storage and to the counters, and that it is not lost.
+"""Endings: what the end of an item means to the session, to the storage and to the counters.
 
-An ending that cannot be recorded now (a full disk, a database that is away) leaves the item in flight, named as what
-is in the way, and is tried again.  This file does not know how an ending comes about (`in_flight.py`).
+An ending that cannot be recorded now (a full disk, a database that is away) leaves the item in flight, named as a
+blocker, and is tried again.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fsm.store.errors import StorageError
-from fsm.store.group_commit import Draft
+from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.in_flight import Ending, Item
-
-if TYPE_CHECKING:
-    from fsm.store.core import Core
+from fsm.store.message import Message
+from fsm.store.retry import Retry
+from fsm.store.state import RETRY_SECONDS, StoreState
 
 __all__ = ["Endings"]
 
@@ -27,116 +27,115 @@ EVENTS: Final = {
     "sent": "outbound_sent", "failed": "outbound_failed", "deferred": "outbound_deferred",
     "resend": "outbound_deferred", "hold": "outbound_failed",
 }  # fmt: skip
-"""What happens to the session, for each way to end; of the uncertain by policy."""
-
-AGAIN: Final = 1.0
-"""Seconds until an ending that could not be recorded is tried again."""
+"""The event for each way to end; an uncertain message ends by the policy, `resend` or `hold`."""
+COUNTERS: Final = {"refused": "refused_inbound", "resend": "deferred", "hold": "held"}
+"""The counter, where it is not called like the way to end."""
 
 
 class Endings:
-    """The endings of a store's items."""
+    """The endings of a store's items; `retry` is the schedule for deferred messages."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._again: list[tuple[Item, Ending]] = []
+    def __init__(self, state: StoreState, commit: GroupCommit, retry: Retry) -> None:
+        self._state, self._commit, self._retry = state, commit, retry
+        self._unrecorded: list[tuple[Item, Ending]] = []
+        state.longest_wait = retry.longest
 
     def end(self, item: Item, ending: Ending) -> Future[None]:
-        """The item ends, once.  The future is done when that is durable; StorageError when it is still to be."""
-        with self._core.lock:
+        """End the item, once.  The future is done when that is durable; StorageError if it is still to be recorded."""
+        with self._state.lock:
             if item.over:
                 return _done()
             item.over = True
-            if self._core.closed:
+            if self._state.closed:
                 self._too_late(item)
                 return _done()
-        return self._record(item, ending)
+        return self.record(item, ending)
 
-    def _record(self, item: Item, ending: Ending) -> Future[None]:
-        core, way = self._core, self._way(item, ending)
+    def record(self, item: Item, ending: Ending) -> Future[None]:
+        """Record how the item ended."""
+        state, manner = self._state, self._manner(item, ending)
 
-        def decide(draft: Draft) -> None:
-            if not draft.session.complete:  # a store that was released to its peers is no longer touched
-                doubt = int(ending.kind == "uncertain")
-                draft.fire(EVENTS[way], message=item.id, why=ending.reason, uncertain=doubt)
+        def decide(step: PendingStep) -> None:
+            if not step.session.complete:  # a session that was released to its peers counts nothing any more
+                uncertain = int(ending.kind == "uncertain")
+                step.fire(EVENTS[manner], message=item.id, why=ending.reason, uncertain=uncertain)
             if item.message is not None:
-                self._keep(draft, item.message.id, item.message.attempts, way, ending)
-            draft.then.append(lambda: self._ended(item, ending, way))
+                self._store(step, item.message, manner, ending)
+            step.after_commit.append(lambda: self._ended(item, ending, manner))
 
-        # nobody waits behind the end of a message when none is ready to follow it, and no logoff is under way
-        patient = item.message is not None and not core.holding.ready and core.session.request is None
-        future = core.desk.ask(decide, patient=patient)
-        future.add_done_callback(lambda done: self._failed(item, ending, done.exception()))
+        # nobody waits for this ending if no message is ready to follow it, and no logoff is under way
+        patient = item.message is not None and not state.queue.ready and state.session.request is None
+        future = self._commit.schedule(decide, patient=patient)
+        future.add_done_callback(lambda done: self._recorded(item, ending, done.exception()))
         return future
 
-    def _way(self, item: Item, ending: Ending) -> str:
+    def _manner(self, item: Item, ending: Ending) -> str:
         if ending.kind == "uncertain":
-            return self._core.uncertain
+            return self._state.uncertain
         return "refused" if item.message is None and ending.kind == "failed" else ending.kind
 
-    def _keep(self, draft: Draft, id: str, attempts: int, way: str, ending: Ending) -> None:
-        core, tx = self._core, draft.tx
-        if way == "sent":
+    def _store(self, step: PendingStep, message: Message, manner: str, ending: Ending) -> None:
+        state, tx, id = self._state, step.tx, message.id
+        if manner == "sent":
             tx.sent(id)
-        elif way == "failed":
+        elif manner == "failed":
             tx.failed(id, ending.reason, reported=ending.reported, recipients=ending.recipients)
-        elif way == "hold":
+        elif manner == "hold":
             tx.held(id, ending.reason)
         else:
-            after = core.retry.after(attempts) if ending.after is None else ending.after
-            core.deferred.longest = max(core.deferred.longest, after)
-            due, uncertain = core.clock.time() + after, ending.kind == "uncertain"
+            after = self._retry.after(message.attempts) if ending.after is None else ending.after
+            state.longest_wait = max(state.longest_wait, after)
+            due, uncertain = state.clock.time() + after, ending.kind == "uncertain"
             tx.deferred(id, due, ending.reason, recipients=ending.recipients, uncertain=uncertain)
-            # after the release it is the peers'
-            released = draft.session.complete
-            draft.then.append(core.storage.notify_peers if released else lambda: core.holding.defer(id, due))
+            if step.session.complete:  # the message is the peers' now
+                step.after_commit.append(state.storage.notify_peers)
+            else:
+                step.after_commit.append(lambda: state.queue.defer(id, due))
 
-    def _ended(self, item: Item, ending: Ending, way: str) -> None:
-        core = self._core
-        core.leave(item)
+    def _ended(self, item: Item, ending: Ending, manner: str) -> None:
+        state, message = self._state, item.message
+        state.finish(item)
         item.unrecorded = None
-        core.counters[COUNTED.get(way, way)] += 1
-        core.aside += way == "hold" or (way == "failed" and not ending.reported)
-        if way in ("failed", "deferred"):
-            later = f", {item.message.attempts} so far" if item.message is not None else ""
-            log.warning("%s: %s %s: %s%s", core.name, item.id, way, ending.reason, later if way == "deferred" else "")
+        state.counters[COUNTERS.get(manner, manner)] += 1
+        state.set_aside += manner == "hold" or (manner == "failed" and not ending.reported)
+        if manner in ("failed", "deferred"):
+            attempts = f", {message.attempts} so far" if message is not None and manner == "deferred" else ""
+            log.warning("%s: %s %s: %s%s", state.name, item.id, manner, ending.reason, attempts)
         else:
-            log.debug("%s: %s %s%s", core.name, item.id, way, f" ({ending.reason})" if ending.reason else "")
-        if ending.kind == "uncertain" and item.message is not None:
-            core.counters["uncertain"] += 1
-            doubts = replace(item.message, content=b"", uncertain=item.message.uncertain + 1, reason=ending.reason)
-            core.doubtful[item.id] = doubts
-            log.warning("%s: nobody can tell whether %s arrived (%s): %s", core.name, item.id, ending.reason, way)
+            log.debug("%s: %s %s%s", state.name, item.id, manner, f" ({ending.reason})" if ending.reason else "")
+        if ending.kind == "uncertain" and message is not None:
+            state.counters["uncertain"] += 1
+            doubtful = replace(message, content=b"", uncertain=message.uncertain + 1, reason=ending.reason)
+            state.doubtful[item.id] = doubtful
+            log.warning("%s: delivery of %s is uncertain (%s): %s", state.name, item.id, ending.reason, manner)
 
-    def _failed(self, item: Item, ending: Ending, error: BaseException | None) -> None:
+    def _recorded(self, item: Item, ending: Ending, error: BaseException | None) -> None:
         if error is None:
             return
-        core = self._core
-        with core.lock:
-            if core.closed:
+        state = self._state
+        with state.lock:
+            if state.closed:
                 self._too_late(item)
                 return
             item.unrecorded = error
-            log.error("%s: the end of %s could not be recorded: %s", core.name, item.id, error)
-            self._again.append((item, ending))
-            if len(self._again) == 1:
-                core.clock.call_later(AGAIN, self._once_more)
+            log.error("%s: cannot record the outcome of %s: %s", state.name, item.id, error)
+            self._unrecorded.append((item, ending))
+            if len(self._unrecorded) == 1:
+                state.clock.call_later(RETRY_SECONDS, self._record_again)
 
     def _too_late(self, item: Item) -> None:
-        self._core.leave(item)
+        self._state.finish(item)
         item.unrecorded = StorageError("the store was let go before; whether it arrived counts as uncertain")
-        log.warning("%s: the end of %s is not recorded: %s", self._core.name, item.id, item.unrecorded)
+        log.warning("%s: the outcome of %s is not recorded: %s", self._state.name, item.id, item.unrecorded)
 
-    def _once_more(self) -> None:
-        with self._core.lock:
-            again, self._again = self._again, []
+    def _record_again(self) -> None:
+        with self._state.lock:
+            again, self._unrecorded = self._unrecorded, []
         for item, ending in again:
-            self._record(item, ending)
+            self.record(item, ending)
 
 
 def _done() -> Future[None]:
     done: Future[None] = Future()
     done.set_result(None)
     return done
-
-
-COUNTED: Final = {"refused": "refused_inbound", "resend": "deferred", "hold": "held"}

@@ -1,43 +1,43 @@
-"""Items: messages in flight, and the endings they can have.
+"""Items: messages in flight, and the ways in which they can end.
 
 Theory.
-1. An item begins when its block is entered (an outgoing one when it is claimed) and ends when its block is left, once.
-2. How it ends: as `fail` or `defer` said, if one was called, for an answer of the other side is certain.  Otherwise an
-   inbound item is received when the block is left normally and failed when by an exception (its source keeps it); an
-   outbound one is sent, or deferred with the exception as its reason.
-3. After `past_no_return` (the final dot may have been sent) an exception says nothing about the message: it is
-   *uncertain*, and the store's policy decides: sent again later, and counted, or held until someone decides.
-4. Stopping an item is a request: it is told, and it still ends by itself, when its block is left.
-
-This file knows no session and no waiting; `sync.py` and `aio.py` give items their blocks.
+1. An item begins when its block is entered (an outgoing one when it is claimed) and ends once, when its block is left.
+2. If `fail` or `defer` was called, it ends that way, because the other side has answered.  Otherwise an inbound item is
+   received if its block is left normally and failed if it is left by an exception (its source keeps the message); an
+   outbound item is sent, or deferred with the exception as the reason.
+3. After `past_no_return` (the final dot may have been sent) an exception says nothing about the message.  It is then
+   *uncertain*, and the store's policy decides: it is sent again later, and counted, or held until a person decides.
+4. Stopping an item is a request.  The item still ends by itself, when its block is left.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Final, Literal, TypeAlias
 
+from fsm.store.clock import Clock
 from fsm.store.message import Message
 
-if TYPE_CHECKING:
-    from fsm.store.core import Core
+__all__ = ["Blocker", "Direction", "Ending", "Item"]
 
-__all__ = ["Blocker", "Ending", "Item"]
-
-Direction = Literal["inbound", "outbound"]
-KNOWN = {
+Direction: TypeAlias = Literal["inbound", "outbound"]
+REASONS: Final = {
     "CancelledError": "it was cancelled",
     "KeyboardInterrupt": "it was interrupted",
     "TimeoutError": "it took too long",
 }
-"""What an error without words means."""
+"""What to write for an exception without a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an item ends.  `after` is in seconds, None for the store's schedule; `recipients` the ones it is about."""
+    """How an item ends.
+
+    `after` is in seconds, None for the store's schedule; `recipients` are those it is about, None for all.
+    """
 
     kind: Literal["received", "failed", "sent", "deferred", "uncertain"]
     reason: str = ""
@@ -48,7 +48,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """An item in flight, by name.  `age` and `silent` (since the last progress) are in seconds."""
+    """An item in flight, as it stands in the way.  `age` and `silent` (since the last progress) are in seconds."""
 
     direction: Direction
     id: str
@@ -60,124 +60,136 @@ class Blocker:
 
     def __str__(self) -> str:
         other = self.provider or self.peer
-        way = {"inbound": "from", "outbound": "to"}[self.direction]
-        named = f"{self.direction} {self.id}{f' {way} {other}' if other else ''}, {self.age:.1f} s"
+        preposition = {"inbound": "from", "outbound": "to"}[self.direction]
+        named = f"{self.direction} {self.id}{f' {preposition} {other}' if other else ''}, {self.age:.1f} s"
         return f"{named}{f', {self.note} for {self.silent:.1f} s' if self.note else ''}"
 
 
 class Item:
-    """A message in flight.  `message` is what is being sent, None for an inbound item; `id` names it."""
+    """A message in flight.  `message` is what is being sent, None for an inbound item; `id` names it.
 
-    _store: object
+    `changed` is called after each progress.  A store makes its items; a program gets them from `inbound` and
+    `outgoing`.
+    """
 
-    def __init__(self, core: Core, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> None:
+    def __init__(
+        self, clock: Clock, lock: AbstractContextManager[bool], changed: Callable[[], object], direction: Direction, *,
+        peer: str = "", provider: str = "", note: str = "",
+    ) -> None:  # fmt: skip
         self.direction: Direction = direction
         self.peer, self.provider = peer, provider
         self.message: Message | None = None
         self.id = ""
         self.stopped: str | None = None
-        """Why it was stopped; None when it was not."""
+        """Why the item was asked to end; None if it was not."""
         self.entered = False
-        """Whether its block was entered."""
+        """True once its block was entered."""
         self.over = False
-        """Whether its ending has been asked for."""
+        """True once its ending was requested."""
         self.unrecorded: BaseException | None = None
-        """Why its ending is not recorded; None when it is, or is still to come."""
-        self._core = core
+        """Why its ending is not recorded; None if it is, or if the item has not ended."""
+        self._clock, self._lock, self._changed = clock, lock, changed
         self._note = note
-        self._began = self._moved = core.clock.monotonic()
-        self._said: Ending | None = None
-        self._beyond = False
+        self._began = self._moved = clock.monotonic()
+        self._decided: Ending | None = None
+        self._past_no_return = False
         self._on_cancel: list[Callable[[str], object]] = []
 
     def __repr__(self) -> str:
         return f"<{self.blocker}>"
 
-    # -------------------------------------------------------------------------------------- what the program says
+    # ---------------------------------------------------------------------------------------- for the program
 
     def progress(self, note: str = "") -> None:
-        """It moved: what is being waited for now.  Shown with blockers."""
-        self._moved = self._core.clock.monotonic()
+        """Note that the item moved, and what it waits for now.  Shown with the blockers."""
+        self._moved = self._clock.monotonic()
         self._note = note or self._note
-        self._core.tell()
+        self._changed()
 
     def past_no_return(self) -> None:
         """From here on an exception leaves it open whether the message has arrived."""
-        self._beyond = True
+        self._past_no_return = True
         self.progress("waiting for the answer")
 
     def fail(self, reason: str, *, reported: bool = False, recipients: Sequence[str] | None = None) -> None:
-        """It fails for good when the block is left.  `reported`: its sender knows, so that nothing has to be kept.
+        """Let the item fail for good when its block is left.
 
-        An inbound item is refused: its source keeps it.
+        `reported` means that the sender knows, so that nothing has to be kept.  An inbound item is refused: its source
+        keeps the message.
         """
-        told = None if recipients is None else tuple(recipients)
-        self._said = Ending("failed", reason, reported=reported, recipients=told)
+        self._decided = Ending("failed", reason, reported=reported, recipients=_tuple(recipients))
 
     def defer(self, reason: str, *, after: float | None = None, recipients: Sequence[str] | None = None) -> None:
-        """It is tried again after so many seconds (None: the store's schedule), for these recipients (None: all).
+        """Try the message again after so many seconds (None: the store's schedule), for these recipients (None: all).
 
-        ValueError for an inbound item, as its source decides when to try again, and for seconds that are none.
+        Raise ValueError for an inbound item, since its source decides when to try again, and for a negative, infinite
+        or undefined number of seconds.
         """
         if after is not None and not 0 <= after < math.inf:
             raise ValueError(f"a message can be tried again after 0 seconds or more, not after {after}")
         if self.direction == "inbound":
             raise ValueError("an inbound message cannot be deferred here; fail it, and its source tries again")
-        told = None if recipients is None else tuple(recipients)
-        self._said = Ending("deferred", reason, after=after, recipients=told)
+        self._decided = Ending("deferred", reason, after=after, recipients=_tuple(recipients))
 
-    def on_cancel(self, call: Callable[[str], object]) -> None:
-        """Call this with the reason when the item is stopped (at once, when it is already): close the socket here."""
-        with self._core.lock:
-            self._on_cancel.append(call)
+    def on_cancel(self, callback: Callable[[str], object]) -> None:
+        """Call this with the reason when the item is stopped, or now if it was before.  Close the socket there."""
+        with self._lock:
+            self._on_cancel.append(callback)
             stopped = self.stopped
         if stopped is not None:
-            call(stopped)
+            callback(stopped)
 
-    # ------------------------------------------------------------------------------------------ what can be seen
+    # ------------------------------------------------------------------------------------------------- to look at
 
     @property
     def age(self) -> float:
         """Seconds since it began."""
-        return self._core.clock.monotonic() - self._began
+        return self._clock.monotonic() - self._began
 
     @property
     def blocker(self) -> Blocker:
-        """It, as it stands in the way."""
-        now = self._core.clock.monotonic()
+        """This item as a blocker, as of now."""
+        now = self._clock.monotonic()
         note = self._note if self.unrecorded is None else f"its ending is not recorded ({self.unrecorded})"
         silent = now - self._moved
         return Blocker(self.direction, self.id, self.peer, self.provider, now - self._began, silent, note)
 
     def ending(self, error: BaseException | None) -> Ending:
-        """How it ends when its block is left by this error (None: normally)."""
-        if self._said is not None:
-            return self._said
+        """How the item ends if its block is left by this error (None: normally)."""
+        if self._decided is not None:
+            return self._decided
         if error is None:
             return Ending("received" if self.direction == "inbound" else "sent")
-        reason = self.stopped or " ".join(str(error).split()) or KNOWN.get(type(error).__name__, type(error).__name__)
+        reason = self.stopped or " ".join(str(error).split()) or REASONS.get(type(error).__name__, type(error).__name__)
         if self.direction == "inbound":
             return Ending("failed", reason)
-        return Ending("uncertain" if self._beyond else "deferred", reason)
+        return Ending("uncertain" if self._past_no_return else "deferred", reason)
 
-    # ------------------------------------------------------------------------------------------ what the core does
+    # ----------------------------------------------------------------------------------------------- for the store
 
     def enter(self) -> bool:
-        """Its block is being entered; whether it is still to begin.  RuntimeError unless that can be done now."""
+        """Note that the block is being entered; return True if the item has not begun yet.
+
+        Raise RuntimeError if the block was entered before, or the item was given back.
+        """
         if self.entered:
             raise RuntimeError(f"the block of {self.id or 'an item'} was entered before; ask for another item")
         if self.over:
-            told = "an iterator that ends gives back what was not entered; keep it: for item in store.outgoing(): ..."
-            raise RuntimeError(f"{self.id} was given back before its block was entered ({told})")
+            hint = "an iterator that ends gives back what was not entered; keep it: for item in store.outgoing(): ..."
+            raise RuntimeError(f"{self.id} was given back before its block was entered ({hint})")
         return self.message is None
 
     def begin(self) -> None:
-        """It is in flight from now on."""
-        self._began = self._moved = self._core.clock.monotonic()
+        """Start the item's time."""
+        self._began = self._moved = self._clock.monotonic()
 
     def stop(self, reason: str) -> list[Callable[[str], object]]:
-        """It is to end; who has to be told (nobody the second time)."""
+        """Ask the item to end; return the callbacks to call (none the second time)."""
         if self.stopped is not None:
             return []
         self.stopped = reason
         return list(self._on_cancel)
+
+
+def _tuple(recipients: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if recipients is None else tuple(recipients)

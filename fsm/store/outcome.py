@@ -1,7 +1,4 @@
-"""What came of asking: the outcome of a logoff or of closing, and the progress on the way, as values and as sentences.
-
-This file reads nothing by itself; `core.py` fills these in.
-"""
+"""Outcomes and progress: the result of a logoff or of a closing, and how it goes on the way, as values and as text."""
 
 from __future__ import annotations
 
@@ -12,12 +9,13 @@ from typing import Self
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.store.in_flight import Blocker
 from fsm.store.message import Message
+from fsm.store.plan import PlanStep
 
 __all__ = ["NotReleased", "Outcome", "Progress"]
 
 
 class NotReleased(Exception):
-    """The plan is over and the store is not released.  `outcome` says what is in the way."""
+    """The plan is over and the store is not released.  `outcome` says what is in the way; it may be closed again."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -26,11 +24,12 @@ class NotReleased(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where asking for the logoff has led.  True when the store is released and nothing is in flight here.
+    """The result of a logoff or a closing.  True if the store is released and nothing is in flight here.
 
-    `status` are the output flags; `left` are the messages that stay in the durable queue (with a store in memory: that
-    are handed back, each with its content); `uncertain` those of which nobody can tell whether they have arrived, sent
-    again since or not; `blockers` what is still in flight; `steps` what each step of the plan did; `seconds` it took.
+    `status` holds the output flags.  `left` are the messages that stay in the durable queue; a store in memory hands
+    them back, each with its content.  `uncertain` are the messages that may have arrived or not, whether or not they
+    were sent again since.  `blockers` is what is still in flight, `steps` what each step of the plan did, `seconds` the
+    time it took.
     """
 
     released: bool
@@ -45,13 +44,13 @@ class Outcome:
     seconds: float
     to_peers: bool = False
     held: int = 0
-    """Messages put aside until someone decides: held, or failed without a report."""
+    """Messages that wait for a person's decision: held, or failed without a report."""
 
     def __bool__(self) -> bool:
         return self.released and not self.blockers
 
     def raise_unless_released(self) -> Self:
-        """This outcome; NotReleased unless the store is released and nothing is in flight."""
+        """Return this outcome, or raise NotReleased unless the store is released and nothing is in flight."""
         if not self:
             raise NotReleased(self)
         return self
@@ -60,31 +59,32 @@ class Outcome:
         asked = f" on {self.request.name}" if self.request is not None else ""
         flags = " ".join(str(flag.name) for flag in self.status) or "nothing to say"
         head = f"{'released' if self.released else f'not released, {self.state}'}{asked} ({flags})"
-        told = [f"{head} after {self.seconds:.1f} s" if self.steps else head]
+        parts = [f"{head} after {self.seconds:.1f} s" if self.steps else head]
         if self.to_peers:
-            told.append("the rest is the work of the other processes that have the store open")
+            parts.append("the rest is the work of the other processes that have the store open")
         elif self.queued:
-            told.append(f"{_count(self.queued, 'message')} in the queue")
+            parts.append(f"{_count(self.queued, 'message')} in the queue")
         if self.held:
-            told.append(f"{_count(self.held, 'message')} held until someone decides")
+            parts.append(f"{_count(self.held, 'message')} held until someone decides")
         if self.uncertain:
-            told.append(
+            parts.append(
                 f"{_count(len(self.uncertain), 'message')} may have arrived or not: {_ids(self.uncertain)}"
             )
         if self.blockers:
             named = "; ".join(map(str, self.blockers[:5]))
             more = f"; and {len(self.blockers) - 5} more" if len(self.blockers) > 5 else ""
-            told.append(f"in the way: {named}{more}")
+            parts.append(f"in the way: {named}{more}")
         else:
-            told.append("nothing is in flight")
-        return "; ".join(told)
+            parts.append("nothing is in flight")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the store stands at a moment.
+    """How a store stands at a moment.
 
-    `time_left` are the seconds of the plan's present step; None without a plan.
+    `step` is the plan's present step, `next_step` the one after it, and `time_left` the seconds left of the present
+    one; they are None without a plan.  `in_service` is what a readiness probe answers.
     """
 
     state: str
@@ -96,11 +96,12 @@ class Progress:
     deferred: int
     held: int
     peers: int
-    step: str | None
-    next_step: str | None
+    step: PlanStep | None
+    next_step: PlanStep | None
     time_left: float | None
     blockers: tuple[Blocker, ...]
     counters: Mapping[str, int]
+    in_service: bool = True
 
     def __str__(self) -> str:
         left = f", {self.time_left:.0f} s left of {self.step}" if self.step and self.time_left is not None else ""

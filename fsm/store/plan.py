@@ -1,15 +1,13 @@
-"""Plans: how a store is to be closed, as steps that share one time budget.
+"""Plans: how to close a store, as steps that share one time budget.
 
     NO_WAIT 20s -> ORDERLY 5s -> cancel 3s
 
 Theory.
-1. A step asks for a flag and gives it so many seconds; a step that is over before its time passes the rest on to
-   nobody: the store is released then.  So the whole plan never takes longer than the sum, which is its budget.
-2. `cancel` asks for ORDERLY, so that nothing new begins, and stops each item that is still in flight, each with a
-   reason. Stopping messages is a separate act (CANCEL_MESSAGE); no flag does it.
-3. `notice` comes first, if at all: readiness flips, nothing is refused yet.
-
-This file knows no clock.
+1. A step asks for a flag and waits so many seconds for the release.  A step that is over before its time ends the
+   plan, since the store is released then.  So the plan never takes longer than the sum of its steps, its budget.
+2. `cancel` asks for ORDERLY, so that nothing new begins, and stops every item that is still in flight.  Stopping
+   messages is a separate act (CANCEL_MESSAGE); no flag does it.
+3. `notice` comes first, if at all: readiness flips, and nothing is refused yet.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ _UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """A step: a flag to ask for, "notice" or "cancel", and its seconds."""
+    """A step: a flag to ask for, "notice" or "cancel", and the seconds it may take."""
 
     act: Logoff | Literal["notice", "cancel"]
     seconds: float
@@ -46,7 +44,7 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in order.  ValueError, one sentence, for a plan that cannot be meant."""
+    """Steps in order.  Raise ValueError, in one sentence, for a plan that makes no sense."""
 
     steps: tuple[PlanStep, ...]
 
@@ -54,24 +52,24 @@ class Plan:
         acts = [step.act for step in self.steps]
         if not any(act != "notice" for act in acts):
             raise ValueError("a plan needs a step that closes, for example: NO_WAIT 20s -> ORDERLY 5s -> cancel 3s")
-        for place, step in enumerate(self.steps):
+        for position, step in enumerate(self.steps):
             if not (math.isfinite(step.seconds) and step.seconds >= 0):
                 raise ValueError(f"the step {step} cannot take {step.seconds} seconds")
-            if step.act == "notice" and place:
+            if step.act == "notice" and position:
                 raise ValueError("notice comes first in a plan, or not at all")
-            if step.act == "cancel" and place != len(acts) - 1:
+            if step.act == "cancel" and position != len(acts) - 1:
                 raise ValueError(
                     "cancel comes last in a plan: after it nothing is in flight that a flag could wait for"
                 )
 
     @property
     def budget(self) -> float:
-        """Seconds that the whole plan can take."""
+        """The longest time the plan can take, in seconds."""
         return sum(step.seconds for step in self.steps)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A plan as it is written: steps `FLAG SECONDS` (also 500ms, 2m) between arrows.  ValueError, one sentence."""
+        """Parse a plan: steps `FLAG SECONDS` (also 500ms, 2m) between arrows.  Raise ValueError, in one sentence."""
         steps = []
         for part in re.split(r"->|→|,", text):
             found = _STEP.fullmatch(part)
@@ -89,4 +87,4 @@ class Plan:
 
 
 DEFAULT: Final = Plan.parse("NO_WAIT 20s -> ORDERLY 5s -> cancel 3s")
-"""28 seconds: two less than the 30 that Kubernetes, gunicorn and others give before they kill."""
+"""28 seconds: two less than the 30 after which Kubernetes, gunicorn and others kill."""

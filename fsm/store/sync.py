@@ -1,7 +1,7 @@
 """The store for threads: messages in flight as context managers, logging off, closing by a plan.
 
     with Store() as store:
-        with store.inbound(peer="10.0.0.7") as item:      # StoreClosing when the store takes nothing new in
+        with store.inbound(peer="10.0.0.7") as item:      # StoreClosing if the store takes no new work
             save(read())                                   # left normally: received; by an exception: failed
         store.submit(b"...", recipients=("a@example.org",))
         for item in store.outgoing(provider="mx1"):        # waits; ends when the store is released
@@ -9,7 +9,7 @@
                 send(item.message)
         print(store.close("NO_WAIT 20s -> ORDERLY 5s -> cancel 3s"))
 
-`aio.py` is the same for asyncio.  Both only wait; what happens is in `core.py` and `shutdown.py`.
+`aio.py` is the same for asyncio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Self, TypeVar
 from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseStore
 from fsm.store.clock import SYSTEM, Clock
-from fsm.store.in_flight import Item
+from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import Plan
@@ -33,60 +33,63 @@ T = TypeVar("T")
 
 
 class InFlight(Item):
-    """A message in flight, as a context manager: leaving the block decides how it ends (`in_flight.py`)."""
+    """A message in flight, as a context manager: leaving the block decides how it ends."""
 
     _store: Store
 
     def __enter__(self) -> Self:
-        if self.enter():
-            self._store._wait(self._core.begin_inbound(self), self._core.abandon)
-        self.entered = True
+        self._store._enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store._wait(self._core.endings.end(self, self.ending(error)))
+        self._store._leave(self, error)
 
 
 class Store(BaseStore):
-    """A message store for threads.  All of it may be used from any thread; nothing needs to be guarded."""
+    """A message store for threads.  All of it may be used from any thread."""
 
-    def _clock(self) -> Clock:
+    def _default_clock(self) -> Clock:
         return SYSTEM
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it by the default plan, unless it is released, and let everything go."""
+        """Close the store by the default plan, unless it is released, and let it go."""
         try:
-            if not self._closer.ended:
+            if not self._state.ended:
                 self.close()
         finally:
             self.let_go()
 
-    def inbound(self, *, peer: str = "", what: str = "") -> InFlight:
-        """A message that comes in.  Entering the block begins it: StoreClosing when the store takes nothing new in.
+    def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> InFlight:
+        item = self._state.new_item(InFlight, direction, peer=peer, provider=provider, note=note)
+        item._store = self
+        return self.prepare_item(item)
 
-        Left normally it is received: keep it safe before.  Left by an exception it has failed: its source keeps it.
+    def inbound(self, *, peer: str = "", what: str = "") -> InFlight:
+        """Return a message that comes in.  Entering its block begins it: StoreClosing if the store takes no new work.
+
+        If the block is left normally, the message is received: store it safely before.  If it is left by an exception,
+        the message has failed, and its source keeps it.
         """
-        return self._item(InFlight(self._core, "inbound", peer=peer, note=what))
+        return self._new_item("inbound", peer=peer, note=what)
 
     def outgoing(self, *, provider: str = "", peer: str = "") -> Iterator[InFlight]:
-        """Messages to send, each claimed for whoever takes it here; waits for the next, ends when the store is
-        released.
+        """Yield messages to send, each claimed for whoever takes it here; wait for the next; end with the release.
 
-        Several threads may each have an iterator.  The last item given goes back into the queue when the loop is left
-        before its block was entered.
+        Several threads may each have an iterator.  If the loop is left before the last item's block was entered, the
+        item goes back into the queue.
         """
 
         def new() -> InFlight:
-            return self._item(InFlight(self._core, "outbound", peer=peer, provider=provider))
+            return self._new_item("outbound", peer=peer, provider=provider)
 
         item: Item | None = None
         try:
-            while (item := self._wait(self._core.next_item(new), self._abandoned)) is not None:
+            while (item := self._wait(self._core.next_item(new), self._abandon)) is not None:
                 assert isinstance(item, InFlight)
                 yield item
         finally:
@@ -94,66 +97,71 @@ class Store(BaseStore):
                 self._core.abandon(item)
 
     def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
-        """Put a message into the queue; its id.  It is durable when this returns (with a durable storage).
+        """Put a message into the queue and return its id.  With a durable storage the message is durable then.
 
-        StoreClosing when the store takes nothing new in; StorageError when it cannot be kept; nothing has changed then.
+        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
         """
-        return self._wait(self._core.submit(content, sender, recipients))
+        return self._wait(self._core.outbox.submit(content, sender, recipients))
 
     def withdraw(self, id: str) -> None:
         """Take a message back.
 
-        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE when it is not there.
+        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not in the queue.
         """
-        self._wait(self._core.withdraw(id))
+        self._wait(self._core.outbox.withdraw(id))
 
     def resume(self, id: str) -> None:
-        """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if it is not there;
-        StoreClosing.
-        """
-        self._wait(self._core.resume(id))
+        """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if there is none; StoreClosing."""
+        self._wait(self._core.outbox.resume(id))
 
     def messages(self, *states: str) -> list[Message]:
-        """The messages in these states (`Message.state`; all when none is named), oldest first, without content."""
-        return self._core.storage.messages(*states)
+        """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
+        return self._state.storage.messages(*states)
 
     def message(self, id: str) -> Message | None:
-        """One message, whole; None when it is not there (any more)."""
-        return self._core.storage.message(id)
+        """Return one message with its content, or None if it is not there (any longer)."""
+        return self._state.storage.message(id)
 
     def logoff(self, flag: Logoff) -> Outcome:
-        """Ask for the logoff.
-
-        Never waits for messages; the outcome says how it stands.  Refused when it is released.
-        """
-        return self._wait(self._core.ask(self._event(flag)))
+        """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
+        return self._wait(self._core.logoff(self._event(flag)))
 
     def release(self) -> Outcome:
-        """The last reference goes: asks for ABORT unless a logoff is under way.  Never waits for messages."""
-        return self._wait(self._core.ask("release"))
+        """Give up the last reference: ask for ABORT unless a logoff is under way.  Never wait for messages."""
+        return self._wait(self._core.logoff("release"))
 
     def close(self, plan: Plan | str | None = None) -> Outcome:
-        """Close by a plan (`plan.DEFAULT` when none is given) and wait for it.
+        """Close the store by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for it.
 
-        Joins a closing under way.  Returns when the store is released and nothing is in flight here, or when the plan's
+        Join a closing under way.  Return once the store is released and nothing is in flight here, or when the plan's
         time is over; the outcome says which, and what is in the way.
         """
-        return self._wait(self._closer.close(plan))
+        return self._wait(self.begin_closing(plan))
 
     def progress(self) -> Iterator[Progress]:
-        """How it stands, now and after every change (several at once are one); ends when the store is released."""
+        """Yield how the store stands, now and after every change (several at once are one); end with the release."""
         version = -1
-        while self._wait(self._closer.news(version)):
-            version = self._closer.version
-            yield self._closer.progress()
+        while self._wait(self._shutdown.news(version)):
+            version = self._shutdown.version
+            yield self.progress_now()
+
+    def _enter(self, item: InFlight) -> None:
+        """Begin an item whose block is entered."""
+        if item.enter():
+            self._wait(self._core.begin_inbound(item), self._core.abandon)
+        item.entered = True
+
+    def _leave(self, item: InFlight, error: BaseException | None) -> None:
+        """End an item whose block is left by this error (None: normally)."""
+        self._wait(self._core.endings.end(item, item.ending(error)))
 
     def _wait(self, future: Future[T], undo: Callable[[T], object] | None = None) -> T:
-        """Wait for it here.  When waiting is interrupted, it does not happen, or is undone when it has."""
-        if self._core.desk.inside and not future.done():
+        """Wait for the result.  If the wait is interrupted, nothing happens, or what has happened is undone."""
+        if self._core.commit.is_current_thread and not future.done():
             future.cancel()
-            raise RuntimeError("a listener of the store may ask for nothing that has to be waited for")
+            raise RuntimeError("a listener runs inside the step: it cannot call blocking methods of its store")
         try:
-            return self._core.clock.result(future)
+            return self._state.clock.result(future)
         except BaseException:
             if undo is not None and not future.cancel() and not (future.done() and future.exception()):
                 future.add_done_callback(lambda done: undo(done.result()))

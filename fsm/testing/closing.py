@@ -39,7 +39,7 @@ from fsm.store.memory import MemoryStorage
 from fsm.store.outcome import NotReleased, Outcome
 from fsm.store.plan import DEFAULT, Plan
 from fsm.testing.clock import SimulatedClock
-from fsm.testing.ledger import Book, Sink
+from fsm.testing.ledger import Ledger, Sink
 from fsm.testing.loop import SimulatedLoop, run
 from fsm.testing.trace_check import wrong
 
@@ -107,7 +107,7 @@ class _Run:
         self._storage = MemoryStorage()
         sink = Sink() if len(inspect.signature(program).parameters) > 1 else None
         self._given = (sink,) if sink is not None else ()
-        self.book = Book(self._storage, sink)
+        self.ledger = Ledger(self._storage, sink)
         self.trace: list[tuple[str, Configuration]] = []
         self.began = 0
         self._store: BaseStore
@@ -119,14 +119,14 @@ class _Run:
     def synchronous(self) -> BaseException | None:
         """Run it; the error that it ended by, if that is none of those expected."""
         clock = SimulatedClock()
-        store = _Threads(self.book, self._storage, clock, self._options)
+        store = _Threads(self.ledger, self._storage, clock, self._options)
         clock.when_idle = self._begin_once
         self._watch(store)
         try:
             try:
-                self.book.keeps(self._program(store, *self._given))
+                self.ledger.keeps(self._program(store, *self._given))
             except Exception as error:
-                self.book.left_by(error)
+                self.ledger.left_by(error)
                 if not _expected(error):
                     return error
             clock.result(self._begin())
@@ -141,7 +141,7 @@ class _Run:
     async def _in_loop(self) -> BaseException | None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        store = _Tasks(self.book, self._storage, loop.clock, self._options)
+        store = _Tasks(self.ledger, self._storage, loop.clock, self._options)
         self._watch(store)
         task = asyncio.ensure_future(_awaited(self._program(store, *self._given)))
         loop.when_idle = lambda: self._begin_once() or (not task.done() and task.cancel())
@@ -149,13 +149,13 @@ class _Run:
         try:
             await asyncio.wait({task})
             if task.cancelled():
-                self.book.left_by(asyncio.CancelledError())
+                self.ledger.left_by(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
-                self.book.left_by(error)
+                self.ledger.left_by(error)
                 if not _expected(error):
                     return error
             else:
-                self.book.keeps(task.result())
+                self.ledger.keeps(task.result())
             await asyncio.wrap_future(self._begin())
         finally:
             others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -171,7 +171,7 @@ class _Run:
         self._store, self._start = store, store.session.configuration
         self._ends: list[Callable[[], object]] = []
         store.session.listen(self)
-        store._core.told.append(self._look)
+        store.subscribe(self._look)
         self._look()
 
     def on_transition(self, step: Step) -> None:
@@ -194,15 +194,15 @@ class _Run:
         """Begin the closing, unless it has begun; done when it is over."""
         if self._over is None:
             self._over, self.began = Future(), len(self.trace)
-            if self._store._core.closed:  # the program has let the store go
+            if self._store.closed:  # the program has let the store go
                 self._over.set_result(None)
             else:
-                self._store._closer.close(self._plan).add_done_callback(self._ended)
+                self._store.begin_closing(self._plan).add_done_callback(self._ended)
         return self._over
 
     def _ended(self, done: Future[Outcome]) -> None:
         assert self._over is not None
-        self.book.closed(self._store.blockers())
+        self.ledger.closed(self._store.blockers())
         self._over.set_result(done.result())
         for call in self._ends:
             call()
@@ -211,7 +211,7 @@ class _Run:
         """What is wrong, in words."""
         if error is not None:
             yield f"the program failed: {type(error).__name__}: {error}"
-        yield from self.book.missing()
+        yield from self.ledger.missing()
         yield from wrong(LOGOFF, PROPERTIES, self._start, self.trace)
 
 
@@ -229,19 +229,19 @@ def _expected(error: BaseException) -> bool:
 class _Noting(BaseStore):
     """A store that writes down by which errors its blocks are left."""
 
-    def __init__(self, book: Book, storage: MemoryStorage, clock: object, options: dict[str, object]) -> None:
-        self._book = book
+    def __init__(self, ledger: Ledger, storage: MemoryStorage, clock: object, options: dict[str, object]) -> None:
+        self._ledger = ledger
         super().__init__(storage, clock=clock, **options)  # type: ignore[arg-type]
 
-    def _item(self, item: F) -> F:
+    def prepare_item(self, item: F) -> F:
         plain = item.ending
 
         def ending(error: BaseException | None) -> object:
-            self._book.left_by(error)
+            self._ledger.left_by(error)
             return plain(error)
 
         vars(item)["ending"] = ending
-        return super()._item(item)
+        return super().prepare_item(item)
 
 
 class _Threads(_Noting, sync.Store):
@@ -249,14 +249,14 @@ class _Threads(_Noting, sync.Store):
         try:
             id = super().submit(content, sender, recipients)
         except StoreClosing as error:
-            self._book.refused(error, content)
+            self._ledger.refused(error, content)
             raise
-        self._book.accepted(id, content)
+        self._ledger.accepted(id, content)
         return id
 
     def withdraw(self, id: str) -> None:
         super().withdraw(id)
-        self._book.withdrawn(id)
+        self._ledger.withdrawn(id)
 
 
 class _Tasks(_Noting, aio.AsyncStore):
@@ -266,11 +266,11 @@ class _Tasks(_Noting, aio.AsyncStore):
         try:
             id = await super().submit(content, sender, recipients, shielded=shielded)
         except StoreClosing as error:
-            self._book.refused(error, content)
+            self._ledger.refused(error, content)
             raise
-        self._book.accepted(id, content)
+        self._ledger.accepted(id, content)
         return id
 
     async def withdraw(self, id: str) -> None:
         await super().withdraw(id)
-        self._book.withdrawn(id)
+        self._ledger.withdrawn(id)

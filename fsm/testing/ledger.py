@@ -23,7 +23,7 @@ from fsm.store.in_flight import Blocker
 from fsm.store.memory import MemoryStorage
 from fsm.store.message import Message
 
-__all__ = ["Book", "Sink"]
+__all__ = ["Ledger", "Sink"]
 
 ENDED = ("outbound_sent", "outbound_failed")
 FOUND = ("ready", "deferred", "held", "failed")
@@ -41,7 +41,7 @@ class Sink:
         self.arrived.append(message if isinstance(message, bytes) else message.content)
 
 
-class Book:
+class Ledger:
     """What happened in one run of a program with one store."""
 
     def __init__(self, storage: MemoryStorage, sink: Sink | None) -> None:

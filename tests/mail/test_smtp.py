@@ -164,14 +164,14 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_submitted_changes_n
     async def work() -> None:
         async with serving(tmp_path) as server:
             submitting, may, core = asyncio.Event(), threading.Event(), server.store._core
-            core.desk.ask(lambda _: may.wait(60))  # nothing is decided before it may
-            ask = core.submit
+            core.commit.schedule(lambda _: may.wait(60))  # nothing is decided before it may
+            ask = core.outbox.submit
 
             def submit(content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
                 submitting.set()
                 return ask(content, sender, recipients)
 
-            core.submit = submit  # type: ignore[method-assign]
+            core.outbox.submit = submit  # type: ignore[method-assign]
             client = await Client.at(server.addresses["submission"])
             await client.begin()
             (session,) = server._ports[1].sessions

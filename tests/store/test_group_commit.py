@@ -1,4 +1,4 @@
-"""The desk: one order, several tasks in one transaction, all or nothing, and nobody fails for another's sake."""
+"""Group commit: one order, several tasks in one transaction, all or nothing, and nobody fails for another's sake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from fsm.logoff import StoreSession
 from fsm.store import StorageError
-from fsm.store.group_commit import Desk, Draft
+from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql.database import Database, read
 from fsm.verdict import Refused
@@ -45,96 +45,102 @@ def storage(tmp_path: Path) -> Iterator[Counted]:
 
 
 @pytest.fixture
-def desk(storage: Counted) -> Iterator[Desk]:
-    desk = Desk(StoreSession(), storage, "here", lock=RLock(), changed=lambda: None, thread=True)
-    yield desk
+def commit(storage: Counted) -> Iterator[GroupCommit]:
+    commit = started(StoreSession(), storage, thread=True)
+    yield commit
     storage.gate.set()
-    desk.close()
+    commit.close()
+
+
+def started(session: StoreSession, storage: Any, *, thread: bool, **hooks: Any) -> GroupCommit:
+    commit = GroupCommit(session, storage, "here", lock=RLock(), thread=thread)
+    commit.start(lambda: None, **hooks)
+    return commit
 
 
 def submit(content: bytes = b"x") -> Any:
-    def decide(draft: Draft) -> str:
+    def decide(step: PendingStep) -> str:
         message = Message(new_id(), content)
-        draft.fire("submit", message=message.id)
-        draft.tx.submit(message)
+        step.fire("submit", message=message.id)
+        step.tx.submit(message)
         return message.id
 
     return decide
 
 
-def test_what_waits_is_one_transaction_and_is_done_in_order(desk: Desk, storage: Counted) -> None:
-    desk.ask(submit()).result(60)
+def test_what_waits_is_one_transaction_and_is_done_in_order(commit: GroupCommit, storage: Counted) -> None:
+    commit.schedule(submit()).result(60)
     storage.gate.clear()
-    first = desk.ask(submit())  # this one may be under way by itself
-    futures = [first, *(desk.ask(submit()) for _ in range(20))]
+    first = commit.schedule(submit())  # this one may be under way by itself
+    futures = [first, *(commit.schedule(submit()) for _ in range(20))]
     before = storage.commits
     storage.gate.set()
     ids = [future.result(60) for future in futures]
     assert ids == sorted(ids)
     assert storage.commits - before <= 2
     assert [message.id for message in storage.messages()][1:] == ids
-    assert desk._session.ready == 22
+    assert commit._session.ready == 22
 
 
-def test_the_session_steps_after_the_commit(desk: Desk, storage: Counted) -> None:
+def test_the_session_steps_after_the_commit(commit: GroupCommit, storage: Counted) -> None:
     seen: list[int] = []
 
     class Looks:
         def on_transition(self, step: Any) -> None:
             seen.append(len(storage.messages()))
 
-    desk._session.listen(Looks())
+    commit._session.listen(Looks())
     storage.gate.clear()
-    future = desk.ask(submit())
-    assert desk._session.ready == 0
+    future = commit.schedule(submit())
+    assert commit._session.ready == 0
     storage.gate.set()
     future.result(60)
     assert seen == [1]
 
 
-def bad(draft: Draft) -> None:
-    draft.fire("submit")
+def bad(step: PendingStep) -> None:
+    step.fire("submit")
     raise ValueError("no")
 
 
-def full(draft: Draft) -> None:
-    draft.fire("submit")
-    draft.tx.submit(Message("ill", b"x"))
+def full(step: PendingStep) -> None:
+    step.fire("submit")
+    step.tx.submit(Message("ill", b"x"))
     raise StorageError("the disk is full")
 
 
-@pytest.mark.parametrize(("wrong", "error"), [(bad, ValueError), (full, StorageError), (lambda draft: draft.fire("outbound_sent"), Refused)])
-def test_one_that_fails_takes_nothing_with_it(desk: Desk, storage: Counted, wrong: Any, error: type[Exception]) -> None:
-    desk.ask(submit()).result(60)
+@pytest.mark.parametrize(("wrong", "error"), [(bad, ValueError), (full, StorageError), (lambda step: step.fire("outbound_sent"), Refused)])
+def test_one_that_fails_takes_nothing_with_it(commit: GroupCommit, storage: Counted, wrong: Any, error: type[Exception]) -> None:
+    commit.schedule(submit()).result(60)
     storage.gate.clear()
-    futures = [desk.ask(task) for task in (submit(), submit(), wrong, submit())]
+    futures = [commit.schedule(task) for task in (submit(), submit(), wrong, submit())]
     storage.gate.set()
     with pytest.raises(error):
         futures[2].result(60)
     for future in (futures[0], futures[1], futures[3]):
         future.result(60)
-    assert desk._session.ready == 4
+    assert commit._session.ready == 4
     assert len(storage.messages()) == 4
 
 
-def test_a_task_that_was_cancelled_before_its_turn_is_left_out(desk: Desk, storage: Counted) -> None:
+def test_a_task_that_was_cancelled_before_its_turn_is_left_out(commit: GroupCommit, storage: Counted) -> None:
     storage.gate.clear()
-    first = desk.ask(submit())
+    first = commit.schedule(submit())
     while not first.running():
         first.done()  # its batch is made up now, and waits at the gate
-    future = desk.ask(submit())
+    future = commit.schedule(submit())
     assert future.cancel()
     storage.gate.set()
-    desk.ask(lambda draft: None).result(60)
+    commit.schedule(lambda step: None).result(60)
     assert [message.id for message in storage.messages()] == [first.result(60)]
 
 
-def test_the_journal_tells_what_the_session_did(desk: Desk, storage: Counted, tmp_path: Path) -> None:
+def test_the_journal_tells_what_the_session_did(commit: GroupCommit, storage: Counted, tmp_path: Path) -> None:
     from fsm.journal import replay
     from fsm.logoff import LOGOFF
 
     for _ in range(3):
-        desk.ask(submit()).result(60)
+        commit.schedule(submit()).result(60)
     journal = tmp_path / "journal.jsonl"
     journal.write_bytes(b"".join(read(tmp_path / "store.db")))
     with journal.open("rb") as file:
@@ -142,13 +148,13 @@ def test_the_journal_tells_what_the_session_did(desk: Desk, storage: Counted, tm
     assert journal.read_text().count('"submit"') == 3
 
 
-def test_after_closing_nothing_is_taken(desk: Desk) -> None:
-    future = desk.ask(submit())
-    desk.close()
+def test_after_closing_nothing_is_taken(commit: GroupCommit) -> None:
+    future = commit.schedule(submit())
+    commit.close()
     assert future.result(0)
     with pytest.raises(StorageError, match="let go"):
-        desk.ask(submit()).result(0)
-    desk.close()
+        commit.schedule(submit()).result(0)
+    commit.close()
 
 
 def test_in_memory_a_task_asked_in_the_middle_of_another_comes_after_it() -> None:
@@ -156,79 +162,79 @@ def test_in_memory_a_task_asked_in_the_middle_of_another_comes_after_it() -> Non
 
     storage = MemoryStorage()
     storage.open()
-    desk = Desk(StoreSession(), storage, "here", lock=RLock(), changed=lambda: None, thread=False)
+    commit = started(StoreSession(), storage, thread=False)
     order: list[str] = []
 
     class Asks:
         def on_transition(self, step: Any) -> None:
             order.append(step.event)
             if step.event == "submit":
-                assert desk.inside
-                assert not desk.ask(lambda draft: draft.fire("abort_submit")).done()
+                assert commit.is_current_thread
+                assert not commit.schedule(lambda step: step.fire("abort_submit")).done()
                 order.append("asked")
 
-    desk._session.listen(Asks())
-    desk.ask(submit()).result(0)
+    commit._session.listen(Asks())
+    commit.schedule(submit()).result(0)
     assert order == ["submit", "asked", "abort_submit"]
-    assert not desk.inside
+    assert not commit.is_current_thread
 
 
 @pytest.mark.parametrize("thread", [True, False])
 def test_what_follows_from_a_batch_is_in_its_transaction(storage: Counted, thread: bool) -> None:
     seen: list[list[str]] = []
 
-    def last(draft: Draft) -> None:
-        if draft.queued:
-            (message,) = draft.tx.claim(draft.queued)
-            draft.fire("outbound_begin", message=message.id)
+    def last(step: PendingStep) -> None:
+        if step.ready_ids:
+            (message,) = step.tx.claim(step.ready_ids)
+            step.fire("outbound_begin", message=message.id)
             assert (message.content, message.attempts, message.state) == (b"x", 1, "claimed")
-            seen.append([*draft.queued])
+            seen.append([*step.ready_ids])
 
-    def ask(draft: Draft) -> str:
-        id: str = submit()(draft)
-        draft.queued.append(id)
+    def ask(step: PendingStep) -> str:
+        id: str = submit()(step)
+        step.ready_ids.append(id)
         return id
 
     session = StoreSession()
-    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, last=last, thread=thread)
+    commit = started(session, storage, thread=thread, at_end=last)
     try:
-        desk.ask(lambda draft: None).result(60)
+        commit.schedule(lambda step: None).result(60)
         before = storage.commits
-        id = desk.ask(ask).result(60)
+        id = commit.schedule(ask).result(60)
         assert storage.commits == before + 1
         assert seen == [[id]]
         assert (session.ready, session.outbound) == (0, 1)
         assert [(message.id, message.state, message.attempts) for message in storage.messages()] == [(id, "claimed", 1)]
     finally:
-        desk.close()
+        commit.close()
 
 
 @pytest.mark.parametrize("error", [StorageError("the claim cannot be"), ValueError("a mistake")])
 def test_when_what_follows_cannot_be_the_batch_is_done_all_the_same(storage: Counted, error: Exception) -> None:
-    def last(draft: Draft) -> None:
-        draft.fire("submit")
+    def last(step: PendingStep) -> None:
+        step.fire("submit")
         raise error
 
     session, missed = StoreSession(), list[Exception]()
-    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, last=last, missed=missed.append, thread=True)
+    commit = started(session, storage, thread=True, at_end=last, on_failure=missed.append)
     try:
-        id = desk.ask(submit()).result(60)
+        id = commit.schedule(submit()).result(60)
         assert [message.id for message in storage.messages("ready")] == [id]
         assert session.ready == 1
         assert missed
         assert all(str(error) in str(one) for one in missed)
     finally:
-        desk.close()
+        commit.close()
 
 
 def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(storage: Counted) -> None:
     session, tried = StoreSession(), list[int]()
-    desk = Desk(session, storage, "here", lock=RLock(), changed=lambda: None, thread=True)
+    commit = started(session, storage, thread=True)
     try:
-        desk.ask(lambda draft: None).result(60)
+        commit.schedule(lambda step: None).result(60)
         storage.gate.clear()
-        first = desk.ask(lambda draft: tried.append(1))
-        futures = [first, *(desk.ask(lambda draft: tried.append(1)) for _ in range(5))]
+        first = commit.schedule(lambda step: tried.append(1))
+        futures = [first, *(commit.schedule(lambda step: tried.append(1)) for _ in range(5))]
         connection, storage._connection = storage._connection, None
         engine, storage._engine = storage._engine, None
         storage.gate.set()
@@ -237,7 +243,7 @@ def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(storage
                 future.result(60)
         storage._connection, storage._engine = connection, engine
         assert tried == []
-        assert desk.ask(submit()).result(60)
+        assert commit.schedule(submit()).result(60)
         assert session.ready == 1
     finally:
-        desk.close()
+        commit.close()

@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from fsm.store import Store, aio
-from fsm.store.core import COUNTERS
 from fsm.store.metrics import StoreCollector
+from fsm.store.state import COUNTERS
 from fsm.testing.clock import SimulatedClock
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -84,7 +84,7 @@ def test_a_scrape_tells_how_a_store_stands(registry: CollectorRegistry, port: in
 
     held.progress("DATA")
     clock.advance(1)
-    closing = store._closer.close("ORDERLY 10s -> cancel 1s")
+    closing = store.begin_closing("ORDERLY 10s -> cancel 1s")
     clock.advance(4)
     samples, _ = scraped(port)
     assert value(samples, "fsm_store_silent_in_flight_seconds", direction="inbound") == 5

@@ -65,7 +65,7 @@ def busy(store: Store, inbound: int = 2, outbound: int = 1, ready: int = 3) -> l
 
 def shown(store: Store, width: int = WIDTH, **options: int) -> str:
     console, file = terminal(width)
-    console.print(picture(store._core.name, store._closer.progress(), store._closer.step, **options))
+    console.print(picture(store.name, store.progress_now(), **options))
     return ESCAPES.sub("", file.getvalue())
 
 
@@ -82,8 +82,8 @@ def test_a_store_at_work(store: Store) -> None:
 
 def test_a_closing_store_shows_its_step_and_its_time(store: Store) -> None:
     items = busy(store)
-    store._closer.close(Plan.parse("NO_WAIT 20s -> cancel 3s"))
-    store._core.clock.advance(5)  # type: ignore[attr-defined]
+    store.begin_closing(Plan.parse("NO_WAIT 20s -> cancel 3s"))
+    store.clock.advance(5)  # type: ignore[attr-defined]
     items.pop().__exit__(None, None, None)
     text = shown(store, work=6)
     for wanted in (
@@ -98,7 +98,7 @@ def test_a_closing_store_shows_its_step_and_its_time(store: Store) -> None:
 @pytest.mark.parametrize("width", [200, 80, 40, 20])
 def test_nothing_is_wider_than_eighty_columns_or_the_screen(store: Store, width: int) -> None:
     busy(store, inbound=12, outbound=3)
-    store._closer.close("NO_WAIT 1000s -> ORDERLY 5s")
+    store.begin_closing("NO_WAIT 1000s -> ORDERLY 5s")
     lines = shown(store, width, work=18).splitlines()
     assert max(map(len, lines)) <= min(width, WIDTH)
     assert any("and 7 more" in line for line in lines) or width < 40
@@ -107,7 +107,7 @@ def test_nothing_is_wider_than_eighty_columns_or_the_screen(store: Store, width:
 def test_names_of_other_people_cannot_steer_the_terminal(store: Store) -> None:
     store.inbound(peer="\x1b]0;owned\x07[red]", what="\x1b[2J\u202e").__enter__()
     console, file = terminal()
-    console.print(picture("re\x1blay[/]", store._closer.progress()))
+    console.print(picture("re\x1blay[/]", store.progress_now()))
     raw = file.getvalue()
     assert "\x1b]0" not in raw
     assert "\x1b[2J" not in raw
@@ -121,7 +121,7 @@ def test_every_state_is_named_in_words(state: str) -> None:
     store = Store(name="relay", clock=SimulatedClock())
     items = busy(store) if state in ("blocked", "draining") else []
     if state != "open":
-        store._closer.close("ABORT 5s" if state == "blocked" else "ORDERLY 5s")
+        store.begin_closing("ABORT 5s" if state == "blocked" else "ORDERLY 5s")
     assert f"relay  {state}" in shown(store)
     for item in items:
         item.__exit__(None, None, None)
@@ -154,7 +154,7 @@ def test_without_a_terminal_changes_are_plain_lines(store: Store) -> None:
     with Display(store, console, every=3600):
         lines.wait_for("relay: open: in 0, out 0, ready 0, deferred 0, sent 0\n")
         items = busy(store, inbound=1, ready=0)
-        store._closer.close("NO_WAIT 20s -> cancel 3s")
+        store.begin_closing("NO_WAIT 20s -> cancel 3s")
         lines.wait_for("relay: draining: in 1, out 1, ready 0, deferred 0, sent 0, 20 s left of NO_WAIT 20s, then cancel 3s\n")
         lines.wait_for("  in the way: inbound in-1 from 10.0.0.0:54321, 0.0 s, MAIL FROM <a@example.org> for 0.0 s\n")
         store.next_step()
@@ -169,7 +169,7 @@ def test_a_plan_under_way_is_not_silent_when_nothing_moves(store: Store) -> None
     console, lines = plain()
     [item] = busy(store, inbound=1, outbound=0, ready=0)
     with Display(store, console, every=0.001, most=0):
-        store._closer.close("ORDERLY 20s")
+        store.begin_closing("ORDERLY 20s")
         lines.wait_for("and 1 more\n" + "relay: draining: in 1, out 0, ready 0, deferred 0, sent 0, 20 s left of ORDERLY 20s\n" + "  and 1 more\n")
         item.__exit__(None, None, None)
 
@@ -191,7 +191,7 @@ def test_a_stream_that_cannot_show_everything_is_no_trouble(store: Store, encodi
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     with Display(store, Console(file=file, force_terminal=True, width=80), every=3600):
         store.inbound(peer="m\u00fcnchen \u2192 \x1b[31m").__enter__()
-        store._closer.close("ORDERLY 20s")
+        store.begin_closing("ORDERLY 20s")
     file.flush()
     assert b"\x1b" not in raw.getvalue()
     assert b"\\u2192 \\x1b[31m" in raw.getvalue()

@@ -109,7 +109,7 @@ def test_threads_a_step_that_comes_by_itself_is_announced_and_a_closing_under_wa
     item.__enter__()
     with on_signals(store, "ORDERLY 60m", say=said) as ladder:
         said.skip(3)
-        theirs = store._closer.close("NO_WAIT 60m -> ORDERLY 60m -> cancel 60m")
+        theirs = store.begin_closing("NO_WAIT 60m -> ORDERLY 60m -> cancel 60m")
         send(TERM)
         assert said.next() == CLIMBED[0].replace("SIGTERM:", "SIGTERM, joining a closing under way:")
         store.next_step()  # as the clock does, when the time of a step is over
@@ -139,14 +139,14 @@ def test_threads_leaving_the_block_puts_the_handlers_back_and_the_closing_goes_o
         signal.signal(TERM, old)
 
 
-def test_what_cannot_be_said_does_not_keep_the_store_from_closing(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_written_does_not_keep_the_store_from_closing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(line: str) -> None:
         raise BrokenPipeError(line)
 
     with sync.Store() as store, on_signals(store, PLAN, say=broken) as ladder:
         send(INT)
         assert ladder.outcome()
-    assert "could not say" in caplog.text
+    assert "cannot write" in caplog.text
 
 
 def test_a_ladder_belongs_to_the_main_thread_and_needs_a_plan() -> None:
@@ -163,7 +163,7 @@ def test_a_ladder_belongs_to_the_main_thread_and_needs_a_plan() -> None:
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert "in the main thread only" in str(errors[0])
+    assert "signal handlers can only be installed from the main thread" in str(errors[0])
     with pytest.raises(ValueError, match="is no step of a plan"):
         on_signals(store, "SOON")
     assert handlers() == before

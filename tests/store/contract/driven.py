@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Any
 
 from fsm.store import Retry
-from fsm.store.group_commit import Draft
+from fsm.store.group_commit import PendingStep
 from fsm.store.sync import InFlight, Store
 
 LONG = Retry(first=3600, longest=3600)
@@ -24,7 +24,7 @@ IMPATIENT = 1.0
 def one_batch(store: Store) -> Iterator[None]:
     """What is asked of the desk in this block is decided in one batch, after it."""
     began, go = Event(), Event()
-    store._core.desk.ask(lambda _: (began.set(), go.wait(MOST)))
+    store._core.commit.schedule(lambda _: (began.set(), go.wait(MOST)))
     assert began.wait(MOST)
     try:
         yield
@@ -35,14 +35,14 @@ def one_batch(store: Store) -> Iterator[None]:
 def agree(store: Store) -> None:
     """The session, what is kept of the queue and the storage count the same; nothing is claimed that is not in flight."""
 
-    def look(draft: Draft) -> None:
-        share, holding = draft.tx.share(), store._core.holding
+    def look(step: PendingStep) -> None:
+        share, queue = step.tx.share(), store._core.state.queue
         assert (store.session.ready, store.session.deferred) == (len(share.ready), len(share.deferred))
-        assert (sorted(holding.ready), sorted(holding.deferred.items())) == ([*share.ready], sorted(share.deferred))
+        assert (sorted(queue.ready), sorted(queue.deferred.items())) == ([*share.ready], sorted(share.deferred))
 
-    store._core.desk.ask(look).result(MOST)
+    store._core.commit.schedule(look).result(MOST)
     claimed = {message.id for message in store.messages("claimed")}
-    assert claimed == {id for id, item in store._core.items.items() if item.message is not None}
+    assert claimed == {id for id, item in store._core.state.items.items() if item.message is not None}
     assert store.session.outbound == len(claimed)
 
 
@@ -50,9 +50,7 @@ def next_item(store: Store, provider: str = "mx") -> Future[Any]:
     """Stand in line for a message to send."""
 
     def new() -> InFlight:
-        item = InFlight(store._core, "outbound", provider=provider)
-        item._store = store
-        return item
+        return store._new_item("outbound", provider=provider)
 
     return store._core.next_item(new)
 

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 
 from fsm.logoff import Logoff
 from fsm.store import Retry, StorageError, Store, StoreClosing, aio
-from fsm.store.claims import Outgoing
-from fsm.store.group_commit import Draft
+from fsm.store.claims import Claims
+from fsm.store.group_commit import PendingStep
 from fsm.store.memory import MemoryStorage
+from fsm.store.reconciliation import reconcile
 from fsm.store.sql.database import read
 from fsm.testing.clock import SimulatedClock
 from tests.store.contract.conftest import Place
@@ -33,8 +34,8 @@ def test_a_message_withdrawn_while_it_was_about_to_be_claimed_takes_no_other_wit
     store = shared()
     ids = [store.submit(b"%d" % n) for n in range(3)]
     with one_batch(store):
-        gone = store._core.withdraw(ids[1])
-        waiting = store._core.desk.ask(lambda _: [next_item(store) for _ in ids]).result
+        gone = store._core.outbox.withdraw(ids[1])
+        waiting = store._core.commit.schedule(lambda _: [next_item(store) for _ in ids]).result
     gone.result(MOST)
     items = [future.result(MOST) for future in waiting(MOST)[:2]]
     assert [item and item.id for item in items] == [ids[0], ids[2]]
@@ -53,24 +54,24 @@ def test_a_drain_whose_whole_queue_was_taken_is_released_and_has_left(shared: Ca
     next(p for p in store.progress() if p.peers == 0)
     assert not store.logoff(Logoff.NO_WAIT).released
 
-    def taken(draft: Draft) -> None:  # all of it, as when our lease had ended
-        draft.tx.withdraw(later)
-        draft.tx.withdraw(now)
-        store._core.company.reconcile(draft)
+    def taken(step: PendingStep) -> None:  # all of it, as when our lease had ended
+        step.tx.withdraw(later)
+        step.tx.withdraw(now)
+        reconcile(store._core.state, step)
 
-    store._core.desk.ask(taken).result(MOST)
+    store._core.commit.schedule(taken).result(MOST)
     assert store.state == "released"
 
 
 def test_whoever_heard_of_peers_while_the_storage_was_locked_hears_of_them_later(file: Place) -> None:
     store = Store(file.new(patience=IMPATIENT))
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        store._core.desk.ask(lambda _: None).result(MOST)
+        store._core.commit.schedule(lambda _: None).result(MOST)
         other.execute("BEGIN IMMEDIATE")
         looked = Event()
-        log = store._core.company._looked
-        store._core.company._looked = lambda done: (log(done), looked.set())  # type: ignore[method-assign]
-        store._core.company.look()
+        log = store._core.peers._refreshed
+        store._core.peers._refreshed = lambda done: (log(done), looked.set())  # type: ignore[method-assign]
+        store._core.peers.refresh()
         assert looked.wait(MOST)
         other.execute("ROLLBACK")
     second = Store(file.new())
@@ -88,13 +89,13 @@ def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_sam
     next(p for p in store.progress() if p.peers == 1)
     second.submit(b"x")
     failed = Event()
-    look = store._core.company._looked
-    store._core.company._looked = lambda done: (look(done), failed.set() if done.exception() else None)  # type: ignore[method-assign]
+    look = store._core.peers._refreshed
+    store._core.peers._refreshed = lambda done: (look(done), failed.set() if done.exception() else None)  # type: ignore[method-assign]
     second.logoff(Logoff.ABORT)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         while not failed.wait(0.1):
-            store._core.company.look()
+            store._core.peers.refresh()
         other.execute("ROLLBACK")
     try:
         assert in_thread(lambda: next(p.ready for p in store.progress() if p.ready))() == 1
@@ -123,12 +124,12 @@ def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(f
     for _ in range(30):
         for seconds in (1.0, 0.0, 0.0, 0.0):
             clock.advance(seconds)
-            store._core.desk.ask(lambda _: None).exception(MOST)
+            store._core.commit.schedule(lambda _: None).exception(MOST)
     assert 5 <= len(tried) <= 25, tried
     forbidden = False
     for _ in range(3):
         clock.advance(1.0)
-        store._core.desk.ask(lambda _: None).result(MOST)
+        store._core.commit.schedule(lambda _: None).result(MOST)
     agree(store)
     assert store.session.ready == 1
     store.let_go()
@@ -177,7 +178,7 @@ def test_who_is_given_a_later_message_does_not_overtake_who_was_given_an_earlier
 
         first = asyncio.create_task(work("first"))
         await asyncio.sleep(0)
-        ids = [store._core.submit(b"x", "", ()).result(MOST) for _ in range(2)]  # the loop stands still meanwhile
+        ids = [store._core.outbox.submit(b"x", "", ()).result(MOST) for _ in range(2)]  # the loop stands still meanwhile
         store._core.next_item = answered  # type: ignore[method-assign]
         await asyncio.gather(first, asyncio.create_task(work("second")))
         assert began == [("first", ids[0]), ("second", ids[1])]
@@ -236,12 +237,12 @@ def test_what_is_refused_or_taken_over_is_counted_once_also_when_its_transaction
     item.__enter__()
     store.logoff(Logoff.ORDERLY)
 
-    def broken(_: Draft) -> None:
+    def broken(_: PendingStep) -> None:
         raise StorageError("not now")
 
     with one_batch(store):
-        refused = store._core.submit(b"x", "", ())
-        failing = store._core.desk.ask(broken)
+        refused = store._core.outbox.submit(b"x", "", ())
+        failing = store._core.commit.schedule(broken)
     assert isinstance(refused.exception(MOST), StoreClosing)
     assert isinstance(failing.exception(MOST), StorageError)
     assert store.counters["refused_new"] == 1
@@ -251,16 +252,16 @@ def test_what_is_refused_or_taken_over_is_counted_once_also_when_its_transaction
 def test_a_claim_that_fails_in_the_middle_leaves_nothing_claimed(file: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(file.new())
     store.submit(b"x")
-    claim = Outgoing.claim
+    claim = Claims.claim
 
-    def fails(self: Outgoing, draft: Draft) -> None:
-        claim(self, draft)
-        if any(event == "outbound_begin" for event, *_ in draft.told) and len(failed) < 2:
+    def fails(self: Claims, step: PendingStep) -> None:
+        claim(self, step)
+        if any(event == "outbound_begin" for event, *_ in step.events) and len(failed) < 2:
             failed.append(1)
             raise RuntimeError("after the claim")
 
     failed: list[int] = []
-    monkeypatch.setattr(store._core.desk, "_last", lambda draft: fails(store._core.outgoing, draft))
+    monkeypatch.setattr(store._core.commit, "_at_end", lambda step: fails(store._core.claims, step))
     item = next_item(store).result(MOST)
     agree(store)
     with item:
@@ -281,7 +282,7 @@ def test_the_journal_begins_with_its_start_also_when_the_first_transaction_faile
 
         storage.open = opened_then_locked
         store = Store(storage)
-        store._core.desk.ask(lambda _: None).exception(MOST)
+        store._core.commit.schedule(lambda _: None).exception(MOST)
         other.execute("ROLLBACK")
     store.submit(b"x")
     told = b"".join(read(file.where)).decode()
@@ -346,7 +347,7 @@ def test_a_store_whose_loop_has_ended_can_still_be_let_go(file: Place) -> None:
         return store, item
 
     store, item = awaited(case())
-    for end in [store._core.endings.end(item, item.ending(OSError("x"))), store._core.submit(b"y", "", ())]:
+    for end in [store._core.endings.end(item, item.ending(OSError("x"))), store._core.outbox.submit(b"y", "", ())]:
         assert end.exception(MOST) is None
     in_thread(lambda: [store.let_go()])()
     again = Store(file.new(), retry=LONG)
@@ -354,7 +355,7 @@ def test_a_store_whose_loop_has_ended_can_still_be_let_go(file: Place) -> None:
     again.let_go()
 
 
-def test_who_asks_to_be_told_while_an_item_is_stopped_is_told_once() -> None:
+def test_a_callback_that_is_added_while_an_item_is_stopped_is_called_once() -> None:
     store = Store()
     with store.inbound() as item:
         told: list[str] = []

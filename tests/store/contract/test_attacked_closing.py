@@ -52,11 +52,11 @@ def test_who_is_told_of_the_release_may_fail(file: Place, face: str) -> None:
 
 def test_who_looks_for_peers_never_waits_for_who_lets_the_store_go(file: Place) -> None:
     store = Store(file.new())
-    with store._core.lock:  # as in `on_released`, where a store may be let go, which waits for the thread that looks
-        in_thread(lambda: [store._core.company.look()])()
-        store._core.closed = True
-        in_thread(lambda: [store._core.company.look()])()
-        store._core.closed = False
+    with store._core.state.lock:  # as in `on_released`, where a store may be let go, which waits for the thread that looks
+        in_thread(lambda: [store._core.peers.refresh()])()
+        store._core.state.closed = True
+        in_thread(lambda: [store._core.peers.refresh()])()
+        store._core.state.closed = False
     store.on_released(store.let_go)
     assert in_thread(lambda: store.close("ORDERLY 30s"))().released
     store.let_go()
@@ -75,8 +75,8 @@ def test_a_logoff_tells_how_it_stands_after_all_that_was_asked_before_it(shared:
     item.__enter__()
     with one_batch(store):
         ended = store._core.endings.end(item, item.ending(None))
-        submitted = store._core.submit(b"x", "", ())
-        asked = store._core.ask("logoff_orderly")
+        submitted = store._core.outbox.submit(b"x", "", ())
+        asked = store._core.logoff("logoff_orderly")
     ended.result(MOST)
     outcome = asked.result(MOST)
     assert outcome
@@ -88,9 +88,9 @@ def test_a_plan_skipped_to_its_end_tells_how_it_stands_after_all_its_steps(share
     store = shared()
     with store.inbound(peer="10.0.0.7"):
         with one_batch(store):
-            outcome = store._closer.close("ORDERLY 60s -> NO_WAIT 60s")
-            store._closer.next_step()
-            store._closer.next_step()
+            outcome = store.begin_closing("ORDERLY 60s -> NO_WAIT 60s")
+            store.next_step()
+            store.next_step()
         told = outcome.result(MOST)
         assert not told.released
         assert (told.state, told.request) == ("draining", Logoff.NO_WAIT)
@@ -101,12 +101,12 @@ def test_the_clock_of_an_earlier_plan_ends_no_step_of_the_next() -> None:
     clock = SimulatedClock()
     store = Store(clock=clock)
     store.inbound().__enter__()
-    first = store._closer.close("ORDERLY 30s")
-    late = store._closer._turn
+    first = store.begin_closing("ORDERLY 30s")
+    late = store._shutdown._turn
     clock.advance(30)
     assert not first.result(MOST)
-    second = store._closer.close("ORDERLY 30s")
-    store._closer._time_over(late)  # its timer was about to call when the plan ended
+    second = store.begin_closing("ORDERLY 30s")
+    store._shutdown._time_over(late)  # its timer was about to call when the plan ended
     assert not second.done()
     clock.advance(30)
     assert second.result(MOST).steps[-1].startswith("ORDERLY 30s: draining after 30.0 s")
@@ -117,7 +117,7 @@ def test_letting_go_ends_a_closing_under_way() -> None:
     clock = SimulatedClock()
     store = Store(clock=clock)
     store.inbound().__enter__()
-    closing = store._closer.close("NO_WAIT 30s")
+    closing = store.begin_closing("NO_WAIT 30s")
     assert not closing.done()
     store.let_go()
     assert closing.done()
@@ -130,15 +130,15 @@ def test_a_step_that_could_not_ask_asks_again(file: Place) -> None:
     clock = SimulatedClock()
     store = Store(file.new(patience=IMPATIENT), clock=clock)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        store._core.desk.ask(lambda _: None).result(MOST)
+        store._core.commit.schedule(lambda _: None).result(MOST)
         other.execute("BEGIN IMMEDIATE")
-        done = store._closer.close("ABORT 30s")
-        store._core.desk.ask(lambda _: None).exception(MOST)
+        done = store.begin_closing("ABORT 30s")
+        store._core.commit.schedule(lambda _: None).exception(MOST)
         assert store.state == "open"
         other.execute("ROLLBACK")
     for _ in range(5):
         clock.advance(1.0)
-        store._core.desk.ask(lambda _: None).result(MOST)
+        store._core.commit.schedule(lambda _: None).result(MOST)
     outcome = done.result(MOST)
     assert outcome.released
     assert "could not ask" in outcome.steps[0]

@@ -153,14 +153,14 @@ def test_somebody_else_s_cancelling_is_not_taken_for_ours() -> None:
 def test_a_submission_that_is_cancelled_before_its_turn_is_taken_back_unless_it_is_shielded(tmp_path: Path, shielded: bool) -> None:
     async def case() -> None:
         store, may = AsyncStore(Database(tmp_path / "store.db")), Event()
-        store._core.desk.ask(lambda _: may.wait(60))
+        store._core.commit.schedule(lambda _: may.wait(60))
         task = asyncio.create_task(store.submit(b"x", shielded=shielded))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
         may.set()
-        store._core.desk.ask(lambda _: None).result(60)
+        store._core.commit.schedule(lambda _: None).result(60)
         assert [message.state for message in await store.messages()] == ["ready"] * shielded
         assert store.session.ready == shielded
         store.let_go()

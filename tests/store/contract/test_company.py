@@ -225,11 +225,11 @@ def test_who_was_taken_for_dead_counts_what_it_takes_over_again_once(database: P
     async def case() -> None:
         store = AsyncStore(database.new(host="a"))
         ids = [await store.submit(b"%d" % n) for n in range(3)]
-        store._core.company._looking = True  # it is just about to look around
+        store._core.peers._scheduled = True  # it is just about to look around
         assert taken_for_dead(database) == ids
         sent: list[bytes] = []
         await store.logoff(Logoff.NO_WAIT)
-        assert (store.session.ready, len(store._core.holding.ready)) == (3, 3)
+        assert (store.session.ready, len(store._core.state.queue.ready)) == (3, 3)
         await send_all(store, sent)
         assert sent == [b"0", b"1", b"2"]
         assert store.state == "released"
@@ -245,7 +245,7 @@ def test_a_message_in_flight_twice_since_its_process_was_taken_for_dead_is_in_th
         (first, second) = [aiter(store.outgoing()) for _ in range(2)]
         async with await anext(first) as item:
             assert taken_for_dead(database) == [id]
-            store._core.company.look()  # as at its next renewal
+            store._core.peers.refresh()  # as at its next renewal
             again = await anext(second)
             assert (again.id, again.message.attempts, again.message.uncertain) == (id, 2, 1)
             await again.__aenter__()

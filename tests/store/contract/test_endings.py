@@ -27,7 +27,7 @@ def test_an_item_that_ends_after_the_store_was_let_go_is_uncertain_and_says_so(
     except OSError:
         assert beyond
     assert str(item.unrecorded) == "the store was let go before; whether it arrived counts as uncertain"
-    assert f"the end of {id} is not recorded: {item.unrecorded}" in caplog.text
+    assert f"the outcome of {id} is not recorded: {item.unrecorded}" in caplog.text
     assert store.blockers() == ()
     assert next(queue, None) is None
     again = Store(database.new(), uncertain=policy)

@@ -219,7 +219,7 @@ def test_progress_tells_every_change_and_ends_with_the_store(make: Make) -> None
                     while not any(p.step for p in seen):
                         await asyncio.sleep(0)
                     drain = next(p for p in seen if p.step)
-                    assert (drain.step, drain.next_step) == ("NO_WAIT 30s", "cancel 1s")
+                    assert (str(drain.step), str(drain.next_step)) == ("NO_WAIT 30s", "cancel 1s")
                     assert 0 < drain.time_left <= 30
                 break
             assert await closing
@@ -245,13 +245,12 @@ def test_a_listener_that_fails_does_not_undo_what_is_written(make: Make, caplog:
             assert (store.session.ready, [m.id for m in await store.messages("ready")]) == (1, [id])
 
     run(case())
-    assert "a listener failed at submit" in caplog.text
+    assert "a listener raised at submit" in caplog.text
 
 
 def test_a_listener_may_ask_but_not_wait(make: Make) -> None:
     async def case() -> None:
         async with opened(make) as store:
-            core = store._core
             errors: list[BaseException] = []
 
             class Eager:
@@ -265,7 +264,7 @@ def test_a_listener_may_ask_but_not_wait(make: Make) -> None:
 
             store.session.listen(Eager())
             await store.submit(b"x")
-            assert core.session.ready == 1
+            assert store.session.ready == 1
             if hasattr(store, "store"):
                 assert "listener" in str(errors[0])
 

@@ -34,7 +34,7 @@ def opened(remote: Place, proxy: Proxy) -> Iterator[Callable[..., Store]]:
         name = remote.where.partition("@/")[2].partition("?")[0]
         where = f"postgresql+psycopg://store@127.0.0.1:{proxy.port}/{name}?sslmode=disable&gssencmode=disable"
         made.append(Store(Database(where, **options)))  # type: ignore[arg-type]
-        made[-1]._core.desk.ask(lambda _: None).result(60)  # the journal has its start
+        made[-1]._core.commit.schedule(lambda _: None).result(60)  # the journal has its start
         return made[-1]
 
     yield make
@@ -68,7 +68,7 @@ def test_at_whichever_commit_it_is_lost_each_message_is_sent_once(opened: Callab
         was_cut = proxy.commits - before >= at
         assert store.session.complete
         assert store.messages() == []
-        assert [store._core.counters[name] for name in ("submitted", "sent", "uncertain", "taken_by_peers")] == [1, 1, 0, 0]
+        assert [store.counters[name] for name in ("submitted", "sent", "uncertain", "taken_by_peers")] == [1, 1, 0, 0]
         proxy.cut(0, when)
         store.let_go()
     assert at > 3
@@ -79,7 +79,7 @@ def test_at_whichever_commit_it_is_lost_each_message_is_sent_once(opened: Callab
 def test_a_batch_that_was_kept_is_not_decided_again(opened: Callable[..., Store], proxy: Proxy, when: When) -> None:
     store = opened()
     proxy.cut(1, when)
-    futures = [store._core.submit(b"%d" % n, "", ()) for n in range(5)]
+    futures = [store._core.outbox.submit(b"%d" % n, "", ()) for n in range(5)]
     ids = sorted({future.result(60) for future in futures})
     assert [message.id for message in store.messages()] == ids
     agree(store)
@@ -162,7 +162,7 @@ def test_what_may_have_been_claimed_is_claimed_again(opened: Callable[..., Store
     worker = Thread(target=send)
     worker.start()
     while not proxy.away:
-        assert store._core.desk.ask(lambda _: None).exception(60) is None or proxy.away
+        assert store._core.commit.schedule(lambda _: None).exception(60) is None or proxy.away
     proxy.away = False
     settled(store, lambda progress: progress.counters["sent"] == 1)
     assert store.close("QUIET 30s")
@@ -180,12 +180,12 @@ def test_a_second_lost_commit_is_not_taken_for_the_first(opened: Callable[..., S
     item = next(items)
     with one_batch(store):
         item.__enter__()
-        first = [store._core.submit(b"one", "", ()), store._core.endings.end(item, Ending("sent"))]
+        first = [store._core.outbox.submit(b"one", "", ()), store._core.endings.end(item, Ending("sent"))]
         proxy.cut(1, "after", away=True)
     assert [future.exception(60).certain for future in first] == [False, False]  # type: ignore[union-attr]
     proxy.away = False
     with one_batch(store):
-        second = [store._core.submit(b"two", "", ()), store._core.endings._record(item, Ending("sent"))]
+        second = [store._core.outbox.submit(b"two", "", ()), store._core.endings.record(item, Ending("sent"))]
         proxy.cut(1, "before")
     kept = second[0].result(60)
     assert kept in [message.id for message in store.messages()]

@@ -106,7 +106,7 @@ def test_what_is_left_can_be_had_whole(make: Make) -> None:
             assert await store.message("nothing") is None
             outcome = await store.close("ORDERLY 30s")
             (left,) = outcome.left
-            if not store._core.storage.durable:
+            if not store._core.state.storage.durable:
                 assert left.content == b"hello"
             assert (await store.message(left.id)).content == b"hello"
 

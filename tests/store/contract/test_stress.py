@@ -18,7 +18,7 @@ import pytest
 
 from fsm.logoff import Logoff, MapiError
 from fsm.store import Retry, StorageError, StoreClosing
-from fsm.store.group_commit import Draft
+from fsm.store.group_commit import PendingStep
 from fsm.store.sync import InFlight, Store
 from fsm.verdict import Refused
 from tests.store.contract.conftest import Place
@@ -110,7 +110,7 @@ class Shift:
                 case "logoff" if chance.random() < 0.15:
                     store.logoff(chance.choice(list(Logoff)))
                 case "look":
-                    store._core.company.look()
+                    store._core.peers.refresh()
 
     def run(self) -> None:
         for _ in range(self.random.randrange(10, 30)):
@@ -131,16 +131,16 @@ class Shift:
         """What the session counts is the share of the queue that the storage says is ours."""
         store = self.store
 
-        def look(draft: Draft) -> None:
-            store._core.company._look_around(draft)
-            share, session = draft.tx.share(), draft.session
+        def look(step: PendingStep) -> None:
+            store._core.peers._refresh(step)
+            share, session = step.tx.share(), step.session
             if not session.complete:
                 # a peer's worker may take one at any moment; with SQLite not within our transaction
                 assert session.ready >= len(share.ready)
                 assert session.deferred == len(share.deferred)
                 assert self.shared or session.ready == len(share.ready)
 
-        store._core.desk.ask(look).result(MOST)
+        store._core.commit.schedule(look).result(MOST)
 
 
 @pytest.mark.parametrize("seed", range(3))

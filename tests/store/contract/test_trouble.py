@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from fsm.store import StorageError, Store
-from fsm.store.group_commit import Draft
+from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql.connect import ABOUT
 from fsm.store.sql.database import Database, read
@@ -204,7 +204,7 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
     ready = store.submit(b"ready")
     together, locking = Event(), list[Future[Any]]()
 
-    def wait_for_each_other(_: Draft) -> None:
+    def wait_for_each_other(_: PendingStep) -> None:
         if not locking:  # tried again by itself, it waits for nobody
             locking.append(pool.submit(other.execute, LOCK, [failed]))
             with psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as third:
@@ -215,10 +215,10 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
         other.execute("SET deadlock_timeout = '60s'")  # it is not this one that is told
         other.execute(LOCK, [ready])
         core = store._core
-        core.desk.ask(lambda _: together.wait(60))  # what is asked until it ends is one batch
-        first = core.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
-        core.desk.ask(wait_for_each_other)
-        second = core.withdraw(ready)
+        core.commit.schedule(lambda _: together.wait(60))  # what is asked until it ends is one batch
+        first = core.outbox.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
+        core.commit.schedule(wait_for_each_other)
+        second = core.outbox.withdraw(ready)
         together.set()
         while not locking:
             assert not second.done()
