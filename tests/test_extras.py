@@ -8,6 +8,7 @@ import sys
 import pytest
 
 PARTS = [
+    ("fsm.analysis.coverage", "networkx", "walks that take every row need networkx: pip install 'fsm-logoff[paths]'"),
     ("fsm.store.sql.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
     ("fsm.store.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
     ("fsm.store.progress", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),

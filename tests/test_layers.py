@@ -115,7 +115,7 @@ def test_the_engine_is_entered_at_a_glance() -> None:
 
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw.rendering"}, "graphviz": {"fsm.draw.dot"},
-    "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
+    "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if name.startswith("fsm.store.sql.")} - {"fsm.store.sql.cache"},
     "aiosmtpd": {"fsm.mail.smtp", "fsm.mail.hooks", "fsm.mail._aiosmtpd"}, "aiosmtplib": {"fsm.mail.relay", "fsm.mail.pipeline"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},

@@ -1,38 +1,62 @@
-"""Walks that together take every row of the table: as short as can be found, with a proof of how short they could be.
+"""Walks that together take every row of a chart: as few events as can be found, with a proof of how few there could be.
 
-Theory.
+Theory of the walks.
 1. A walk starts at the start and ends in a final state (or where none can be reached any more; anywhere, in a chart
-   without one).  Every row that the graph has is to be taken by some walk; the events of all walks count.
-2. Name one step for each row, its *deputy*.  Then the least number of events is a flow through the graph: one unit
-   over each deputy, and as many more as it takes to join them (`flow.py` finds the least).
-3. A row whose deputy has more slack (`coverage_bound.py`) than another step of the row may have a better one.  Deputies
-   are exchanged, one at a time, while that makes the flow less or keeps it.
-4. Units that run in a circle of their own, away from every walk, are joined to one by a way there and back.
+   without one).  Each row that the graph has must be taken by some walk; the events of all walks are counted.
+2. Name one edge of the graph for each row, its *deputy*.  A shortest set of walks that takes all deputies is a flow of
+   least cost: one unit over each deputy, and as many units over other edges as it takes to join them.  A hub leads from
+   the ends of the walks back to the start, at no cost.
+3. The optimal flow gives each configuration a *potential* p, such that the *slack* 1 + p(source) - p(target) of an edge
+   is never negative, and 0 where units flow.  To exchange a deputy for another edge of its row can only pay when that
+   has less slack.  Deputies are exchanged one at a time, as long as the flow does not grow by it.
+4. Units that run in a circle, away from every walk, are joined to a walk by a path there and back.  A closed tour over
+   all units (Euler) is cut into walks where it passes the hub.
 
-This file does not know paths, and takes guards as they come out of the graph.
+Theory of the proof.  Take any potentials whose slacks are not negative, with no end of a walk below the start.  Along
+a walk the potentials cancel, so a walk has at least as many events as the slacks of its edges together.  Every row is
+taken somewhere; so a set of walks that takes all rows has at least as many events as the least slacks of all rows
+together.  Which potentials prove most is a linear programme, approached from two sides:
+5. The flow must take one more unit for each row, over the edge that has the least slack now, again and again
+   (fictitious play): what became too cheap becomes dear.  The best potentials on the way are kept.
+6. From the best, the potentials of all configurations that have something in common are raised or lowered by 1, as long
+   as that helps.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import nsmallest
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple, TypeAlias
 
-from fsm.analysis.coverage_bound import least
-from fsm.analysis.flow import Flow
-from fsm.analysis.reachability import Graph, Step
+try:
+    import networkx as nx
+except ModuleNotFoundError as missing:
+    needs = "walks that take every row need networkx: pip install 'fsm-logoff[paths]'"
+    raise ModuleNotFoundError(needs, name=missing.name) from None
+
+from fsm.analysis.reachability import Edge, Graph
+from fsm.variable import Counter as CounterVariable
 
 __all__ = ["Cover", "Walk", "cover"]
 
-CANDIDATES: Final = (4, 16)
-"""How many steps of a row are tried as its deputy, when one does not lead to a shortest set."""
+Arc: TypeAlias = tuple[int, int]
+"""From a configuration to another one, by their numbers."""
+ByRow: TypeAlias = "Mapping[str, Mapping[Arc, Edge]]"
+HUB: Final = -1
+CANDIDATES: Final = (1, 4, 16)
+"""How many edges of a row are tried as its deputy; more, when fewer do not lead to a shortest set."""
 LARGE: Final = 4_000
-"""Graphs with more steps than this are tried only once."""
+"""Graphs with more edges than this are tried only once."""
+IMPROVING: Final = 1_000_000
+"""Arcs in all the flows that are computed in search of better deputies: some ten seconds."""
+PROVING: Final = 400_000
+"""Arcs in all the flows that are computed for the proof, but for the first."""
 ROUNDS: Final = 12
-"""How often all deputies are looked at for better ones."""
-PATIENCE: Final = 20_000_000
-"""How many arcs the search for better deputies may look at."""
+"""How many flows in a row may prove no more than the best before."""
+RAISING: Final = 8_000_000
+"""Edges looked at while potentials are raised and lowered."""
 
 
 class Walk(NamedTuple):
@@ -43,7 +67,7 @@ class Walk(NamedTuple):
 
 
 class Cover(NamedTuple):
-    """Walks that take every row the graph has.  `missing` are the rows it has not, within its bounds.
+    """Walks that take every row the graph has.  `missing` are the rows it does not have within its bounds.
 
     No set of walks that takes the same rows has fewer than `least` events together.
     """
@@ -64,190 +88,218 @@ class Cover(NamedTuple):
 
 
 def cover(graph: Graph) -> Cover:
-    """Walks that take every row of the graph, with the proof from below.  Deterministic."""
-    best = _Coverer(graph, 1).cover()
-    for candidates in CANDIDATES:
+    """Return walks that take every row of the graph, with the proof from below.  Deterministic."""
+    search = _Search(graph)
+    best = search.cover(CANDIDATES[0])
+    for candidates in CANDIDATES[1:]:
         if best.shortest or graph.size > LARGE:
             break
-        other = _Coverer(graph, candidates).cover()
+        other = search.cover(candidates)
         walks = min(best, other, key=lambda found: found.events).walks
         best = Cover(walks, best.missing, max(best.least, other.least))
     return best
 
 
-class _Coverer:
-    def __init__(self, graph: Graph, candidates: int) -> None:
-        self.graph, self.candidates = graph, candidates
-        self.hub = len(graph.configurations)
-        self.by_row: dict[str, list[Step]] = {row.id: [] for row in graph.chart.rows}
-        for step in graph.steps:
-            self.by_row[step.row].append(step)
-        self.missing = tuple(row for row, steps in self.by_row.items() if not steps)
-        self.by_row = {row: steps for row, steps in self.by_row.items() if steps}
-        self.between: dict[tuple[int, int], Step] = {}
-        for step in graph.steps:
-            if step.source != step.target:
-                self.between.setdefault((step.source, step.target), step)
-        self.ends = self._ends()
-        arcs = [(source, target, 1) for source, target in self.between]
-        arcs += [(self.hub, 0, 0), *((end, self.hub, 0) for end in self.ends)]
-        self.flow = Flow(self.hub + 1, arcs)
-        self.deputies = {row: steps[0] for row, steps in self.by_row.items()}
-        self.met: set[int] = set()
-        self.kept: set[str] = set()
-        """The rows whose deputies stay, so that a walk meets them."""
+class _Flow(NamedTuple):
+    cost: int
+    units: Counter[Arc]
 
-    def _ends(self) -> list[int]:
-        """Final configurations, and those that cannot reach one."""
-        back: list[list[int]] = [[] for _ in range(self.hub)]
-        for step in self.graph.steps:
-            back[step.target].append(step.source)
-        home = dict.fromkeys(sorted(self.graph.final))
-        waiting = list(home)
-        while waiting:
-            for source in back[waiting.pop()]:
-                if source not in home:
-                    home[source] = None
-                    waiting.append(source)
-        return sorted({*self.graph.final, *(n for n in range(self.hub) if n not in home)})
 
-    def cover(self) -> Cover:
-        for step in self.deputies.values():
-            self.flow.require(step.source, step.target)
-        self.flow.settle()
-        for _ in range(ROUNDS):
-            if not self._improve():
-                break
-        self._rejoin()
-        walks = tuple(self._walks(self._joined(self._steps())))
-        enough = sum(len(walk.events) for walk in walks)
-        return Cover(walks, self.missing, least(self.graph, self.by_row, self.ends, self.flow, enough))
+class _Solution(NamedTuple):
+    """A deputy for each row, and the cheapest flow that joins them."""
 
-    def _steps(self) -> list[Step]:
-        steps = [*self.deputies.values()]
-        for (source, target), units in self.flow.units.items():
-            if self.hub not in (source, target):
-                steps += [self.between[source, target]] * units
-        return steps
+    deputies: dict[str, Arc]
+    flow: _Flow
 
-    def _slack(self, step: Step) -> int:
-        return 1 + self.flow.potential[step.source] - self.flow.potential[step.target]
 
-    def _improve(self) -> bool:
-        """Exchange deputies for others of their row that make the flow less; whether any exchange was made."""
-        exchanged = False
-        for row, steps in self.by_row.items():
-            for new in () if row in self.kept else nsmallest(self.candidates, steps, key=self._slack):
-                old = self.deputies[row]
-                if new == old or self._slack(new) > self._slack(old) or self.flow.looked > PATIENCE:
-                    continue
-                before, slacker = self.flow.cost, self._slack(new) < self._slack(old)
-                self._exchange(row, new)
-                if self.flow.cost < before or (self.flow.cost == before and slacker):
-                    exchanged = True
-                else:
-                    self._exchange(row, old)
-        return exchanged
+class _Search:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        by_row: dict[str, dict[Arc, Edge]] = {row.id: {} for row in graph.chart.rows}
+        self.moves = nx.DiGraph()
+        self.moves.add_nodes_from(range(len(graph.configurations)))
+        for edge in graph.edges:
+            by_row[edge.row].setdefault((edge.source, edge.target), edge)
+            if edge.source != edge.target and not self.moves.has_edge(edge.source, edge.target):
+                self.moves.add_edge(edge.source, edge.target, weight=1, edge=edge)
+        self.by_row = {row: edges for row, edges in by_row.items() if edges}
+        self.missing = tuple(row for row, edges in by_row.items() if not edges)
+        home = graph.leading_to(graph.final)
+        self.ends = [n for n in range(len(graph.configurations)) if n in graph.final or n not in home]
+        self.network = self.moves.copy()
+        self.network.add_weighted_edges_from((end, HUB, 0) for end in self.ends)
+        self.network.add_edge(HUB, 0, weight=0)
+        self.budget = IMPROVING
 
-    def _exchange(self, row: str, new: Step) -> None:
-        old = self.deputies[row]
-        self.deputies[row] = new
-        self.flow.require(old.target, old.source)  # takes the old requirement back
-        self.flow.require(new.source, new.target)
-        self.flow.settle()
+    def cover(self, candidates: int) -> Cover:
+        deputies = {row: next(iter(arcs)) for row, arcs in self.by_row.items()}
+        solution = self._improved(deputies, self.by_row, candidates)
+        edges = self._joined(solution)
+        allowed, met = self.by_row, self._met(self._edges(solution))
+        for row in self.by_row:
+            near = {arc: edge for arc, edge in allowed[row].items() if arc[0] in met}
+            if solution.deputies[row][0] not in met and near:
+                restricted = {**allowed, row: near}
+                other = self._improved({**solution.deputies, row: next(iter(near))}, restricted, candidates)
+                if len(joined := self._joined(other)) < len(edges):
+                    solution, edges, allowed = other, joined, restricted
+                    met = self._met(self._edges(solution))
+        walks = tuple(self._walks(edges))
+        return Cover(walks, self.missing, self._least(solution.deputies, len(edges)))
 
-    def _rejoin(self) -> None:
-        """Exchange deputies on circles of their own for some that a walk meets, where the flow does not grow by it."""
-        lost = self._apart(self._steps())
-        for row, old in list(self.deputies.items()):
-            if old in lost and self.deputies[row] == old:
-                for new in [step for step in self.by_row[row] if step.source in self.met]:
-                    if self.flow.looked > PATIENCE:
-                        return
-                    before, deputies = self.flow.cost, dict(self.deputies)
-                    self.kept.add(row)
-                    self._exchange(row, new)
-                    if self.flow.cost > before:
-                        self._improve()
-                    fewer = self._apart(self._steps())
-                    if self.flow.cost <= before and len(fewer) < len(lost):
-                        lost = fewer
+    # ------------------------------------------------------------------------------------------------- flows
+
+    def _flow(self, required: Mapping[Arc, int]) -> _Flow:
+        """The cheapest flow that joins these units; its cost is without theirs."""
+        demand = Counter[int]()
+        for (source, target), units in required.items():
+            demand[source] += units
+            demand[target] -= units
+        nx.set_node_attributes(self.network, {node: demand[node] for node in self.network}, "demand")
+        cost, units_from = nx.network_simplex(self.network)
+        return _Flow(cost, Counter({(a, b): n for a, onward in units_from.items() for b, n in onward.items() if n}))
+
+    def _potential(self, units: Iterable[Arc]) -> dict[int, int]:
+        """Distances from the start in the residual network: no slack is negative, and none is left where units flow."""
+        residual = self.network.copy()
+        residual.add_weighted_edges_from((b, a, -self.network.edges[a, b]["weight"]) for a, b in units)
+        found: dict[int, int] = nx.single_source_bellman_ford_path_length(residual, 0)
+        return found
+
+    def _improved(self, deputies: Mapping[str, Arc], by_row: ByRow, candidates: int) -> _Solution:
+        """Exchange deputies for other edges of their rows, as long as the flow does not grow by it."""
+        best = _Solution(dict(deputies), self._flow(Counter(deputies.values())))
+        slack = _slack(self._potential(best.flow.units))
+        before = best.flow.cost + 1
+        while best.flow.cost < before:
+            before = best.flow.cost
+            for row, arcs in by_row.items():
+                for new in nsmallest(candidates, arcs, key=slack):
+                    if slack(new) >= slack(best.deputies[row]) or self.budget < 0:
                         break
-                    self.kept.discard(row)
-                    for name, step in deputies.items():
-                        if self.deputies[name] != step:
-                            self._exchange(name, step)
-                    self._apart(self._steps())
+                    self.budget -= self.network.size()
+                    other = {**best.deputies, row: new}
+                    flow = self._flow(Counter(other.values()))
+                    if flow.cost <= best.flow.cost:
+                        best, slack = _Solution(other, flow), _slack(self._potential(flow.units))
+        return best
 
-    # ---------------------------------------------------------------------------------------- flow into walks
+    # -------------------------------------------------------------------------------------- from a flow to walks
 
-    def _joined(self, steps: list[Step]) -> list[Step]:
-        """The steps, with circles that no walk meets joined to one by a way there and back (or on to an end)."""
-        while lost := self._apart(steps):
-            there = self._way(sorted(self.met), {step.source for step in lost})
-            steps += there + self._way([there[-1].target], {there[0].source, *self.ends})
-        return steps
+    def _edges(self, solution: _Solution) -> list[Edge]:
+        edges = [self.by_row[row][arc] for row, arc in solution.deputies.items()]
+        return edges + [self.moves.edges[arc]["edge"] for arc in solution.flow.units.elements() if HUB not in arc]
 
-    def _apart(self, steps: list[Step]) -> list[Step]:
-        """The steps that cannot be reached from the start by the steps there are."""
-        onward: dict[int, list[int]] = {}
-        for step in steps:
-            onward.setdefault(step.source, []).append(step.target)
-        met, waiting = {0}, [0]
-        while waiting:
-            for target in onward.get(waiting.pop(), ()):
-                if target not in met:
-                    met.add(target)
-                    waiting.append(target)
-        self.met = met
-        return [step for step in steps if step.source not in met]
+    def _met(self, edges: Iterable[Edge]) -> set[int]:
+        """The configurations that can be reached from the start by these edges."""
+        units = nx.DiGraph([(edge.source, edge.target) for edge in edges])
+        units.add_node(0)
+        return {0, *nx.descendants(units, 0)}
 
-    def _way(self, starts: Iterable[int], ends: set[int]) -> list[Step]:
-        """A shortest way from one of these to one of those; it exists, as the graph was found from the start."""
-        came: dict[int, Step | None] = dict.fromkeys(starts)
-        waiting = deque(came)
-        while waiting:
-            here = waiting.popleft()
-            if here in ends:
-                way = []
-                while (step := came[here]) is not None:
-                    way.append(step)
-                    here = step.source
-                return way[::-1]
-            for step in self.graph.out[here]:
-                if step.target not in came:
-                    came[step.target] = step
-                    waiting.append(step.target)
-        raise AssertionError("every end of a walk is in reach")
+    def _joined(self, solution: _Solution) -> list[Edge]:
+        """Its edges, with circles that no walk meets joined to one by a path there and back (or on to an end)."""
+        edges = self._edges(solution)
+        while True:
+            met = self._met(edges)
+            apart = [edge.source for edge in edges if edge.source not in met]
+            if not apart:
+                return edges
+            there = self._path(sorted(met), apart)
+            edges += there + self._path([there[-1].target], [there[0].source, *self.ends])
 
-    def _walks(self, steps: list[Step]) -> Iterator[Walk]:
-        """One tour through all the steps and the hub, cut where it passes the hub (Hierholzer)."""
-        onward: dict[int, list[Step | None]] = {}
-        balance: dict[int, int] = {}
-        for step in steps:
-            onward.setdefault(step.source, []).append(step)
-            balance[step.source] = balance.get(step.source, 0) - 1
-            balance[step.target] = balance.get(step.target, 0) + 1
-        for number, over in sorted(balance.items()):
-            for _ in range(over):
-                onward.setdefault(number, []).insert(0, None)  # on to the hub, when nothing else is left
-        tour: list[Step | None] = []
-        stack: list[tuple[int, Step | None]] = [(0, None)]
-        while stack:
-            here = stack[-1][0]
-            if onward.get(here):
-                by = onward[here].pop()
-                stack.append((0, None) if by is None else (by.target, by))
+    def _path(self, sources: Iterable[int], targets: Iterable[int]) -> list[Edge]:
+        """A shortest path from one of these to one of those; all configurations are reached from the start."""
+        far, paths = nx.multi_source_dijkstra(self.moves, sources)
+        nearest = min((target for target in targets if target in far), key=far.__getitem__)
+        return [self.moves.edges[arc]["edge"] for arc in pairwise(paths[nearest])]
+
+    def _walks(self, edges: list[Edge]) -> Iterator[Walk]:
+        units = nx.MultiDiGraph()
+        units.add_edges_from((edge.source, edge.target, {"edge": edge}) for edge in edges)
+        over = {node: units.in_degree(node) - units.out_degree(node) for node in units}
+        for node, more in over.items():
+            units.add_edges_from([(node, HUB)] * more + [(HUB, node)] * -more)
+        if not edges:
+            return
+        piece: list[Edge] = []
+        for source, target, key in nx.eulerian_circuit(units, HUB if HUB in units else 0, keys=True):
+            if HUB not in (source, target):
+                piece.append(units.edges[source, target, key]["edge"])
+            if target == HUB:
+                yield _walk(piece)
+                piece = []
+        if piece:
+            yield _walk(piece)
+
+    # ------------------------------------------------------------------------------------------------- the proof
+
+    def _least(self, deputies: Mapping[str, Arc], enough: int) -> int:
+        """A number of events that no set of walks can stay below; the search stops when it proves `enough`."""
+        best, best_potential = len(self.by_row), dict.fromkeys(self.network, 0)  # each row takes an event
+        required = Counter(deputies.values())
+        patience = rounds = max(1, min(ROUNDS, PROVING // self.network.size()))
+        while best < enough and patience:
+            potential = self._potential(self._flow(required).units)
+            slack = _slack(potential)
+            cheapest = [min(arcs, key=slack) for arcs in self.by_row.values()]
+            proved = sum(map(slack, cheapest))
+            patience -= 1
+            if proved > best:
+                best, best_potential, patience = proved, potential, rounds
+            required.update(cheapest)
+        return self._raised(best_potential, best, enough)
+
+    def _proved(self, potential: Mapping[int, int]) -> int:
+        """What these potentials prove; -1 when they are none."""
+        total = 0
+        slack = _slack(potential)
+        for arcs in self.by_row.values():
+            least = min(map(slack, arcs))
+            if least < 0:
+                return -1
+            total += least
+        return total if min(potential[end] for end in self.ends) >= potential[0] else -1
+
+    def _raised(self, potential: dict[int, int], best: int, enough: int) -> int:
+        groups, looked, better = _groups(self.graph), 0, True
+        while better:
+            better = False
+            for group in groups:
+                for by in (1, -1):
+                    if best >= enough or looked > RAISING:
+                        return best
+                    for number in group:
+                        potential[number] += by
+                    looked += self.graph.size
+                    proved = self._proved(potential)
+                    if proved > best:
+                        best, better = proved, True
+                    else:
+                        for number in group:
+                            potential[number] -= by
+        return best
+
+
+def _slack(potential: Mapping[int, int]) -> Callable[[Arc], int]:
+    return lambda arc: 1 + potential[arc[0]] - potential[arc[1]]
+
+
+def _walk(edges: list[Edge]) -> Walk:
+    return Walk(tuple(edge.event for edge in edges), tuple(edge.row for edge in edges))
+
+
+def _groups(graph: Graph) -> list[tuple[int, ...]]:
+    """Configurations with something in common: the state, a value, a counter of at least so much, two of these."""
+    found: dict[object, list[int]] = {}
+    for number, here in enumerate(graph.configurations):
+        traits: list[object] = []
+        choices: list[object] = []
+        for variable, value in zip(graph.chart.variables, here[1:], strict=True):
+            if isinstance(variable, CounterVariable) and isinstance(value, int):
+                traits += [(variable.name, least) for least in range(1, value + 1)] or [(variable.name, "none")]
             else:
-                tour.append(stack.pop()[1])
-        pieces: list[list[Step]] = [[]]
-        for one in tour[-2::-1]:
-            if one is None:
-                pieces.append([])
-            else:
-                pieces[-1].append(one)
-        if len(pieces) > 1:  # the tour is closed: what follows the last passing of the hub leads to the first walk
-            pieces[0] = pieces.pop() + pieces[0]
-        for piece in pieces:
-            if piece:
-                yield Walk(tuple(step.event for step in piece), tuple(step.row for step in piece))
+                choices.append((variable.name, value))
+        common = [(), (here[0],), (here[0], *choices)]
+        for one in [number, *common, *((*some, trait) for some in common for trait in traits)]:
+            found.setdefault(one, []).append(number)
+    return list(dict.fromkeys(map(tuple, found.values())))

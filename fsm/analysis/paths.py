@@ -156,7 +156,7 @@ class Atlas:
                 value = None if self._choice is None else state[number][self._choice]
                 self._ends[node.path].setdefault(value, (node, number))
                 continue
-            for _, event, row, target in self._explorer.steps(number):
+            for _, event, row, target in self._explorer.edges(number):
                 there: _Node | None = node
                 if state[target][0] != node.state:
                     there = node.children.get(row)
@@ -270,7 +270,7 @@ class Atlas:
                     if first:
                         break
                 continue
-            for _, event, by, target in self._explorer.steps(number):
+            for _, event, by, target in self._explorer.edges(number):
                 there = node if state[target][0] == node.state else node.children.get(by)
                 if there is not None:
                     onward = there, target, taken or by == row

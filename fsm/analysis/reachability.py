@@ -15,6 +15,7 @@ session in the configuration, so it must depend on nothing else.  This file does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from fsm.analysis.bounds import bounds_of
@@ -26,7 +27,7 @@ from fsm.session import Session
 from fsm.variable import Counter
 from fsm.verdict import Refused
 
-__all__ = ["LIMIT", "Cut", "ExploreError", "Explorer", "Graph", "Step", "cut_text"]
+__all__ = ["LIMIT", "Cut", "Edge", "ExploreError", "Explorer", "Graph", "cut_text"]
 
 LIMIT: Final = 500_000
 """How many configurations are found before the search is given up."""
@@ -43,7 +44,7 @@ class ExploreError(ValueError):
         super().__init__(sentence)
 
 
-class Step(NamedTuple):
+class Edge(NamedTuple):
     """One accepted event: from a configuration (by its number), by a row (by its id), to a configuration."""
 
     source: int
@@ -64,7 +65,7 @@ class Cut(NamedTuple):
 class Explorer:
     """The graph, found as far as it is asked for.
 
-    `configurations` holds what was found so far; `steps(n)` finds what follows from the n-th.  Iterating goes through
+    `configurations` holds what was found so far; `edges(n)` finds what follows from the n-th.  Iterating goes through
     all configurations, breadth first.  ExploreError when the graph has no end, at once or while it is being found.
     """
 
@@ -79,7 +80,7 @@ class Explorer:
         """How each configuration was found first: from which, by which event and row; (-1, "", "") for the start."""
         self.legal: dict[int, tuple[str, ...]] = {}
         """The events accepted in each configuration whose steps were asked for, cut or not."""
-        self._steps: list[tuple[Step, ...] | None] = []
+        self._edges: list[tuple[Edge, ...] | None] = []
         self._places: dict[Configuration, int] = {}
         start = chart.start()
         cls = Session.of(chart)
@@ -107,16 +108,16 @@ class Explorer:
         number = 0
         while number < len(self.configurations):
             yield self.configurations[number]
-            self.steps(number)
+            self.edges(number)
             number += 1
 
-    def steps(self, number: int) -> tuple[Step, ...]:
+    def edges(self, number: int) -> tuple[Edge, ...]:
         """What may happen in the n-th configuration and stays within the bounds, in the chart's order of events."""
-        known = self._steps[number]
+        known = self._edges[number]
         if known is not None:
             return known
         here = self.configurations[number]
-        steps: list[Step] = []
+        edges: list[Edge] = []
         legal: list[str] = []
         for event, row, there in self._after(here) if self._possible(here) else ():
             legal.append(event)
@@ -128,9 +129,9 @@ class Explorer:
                 first = (here, event, there) if not self.cut.steps else self.cut[1:]
                 self.cut = Cut(self.cut.steps + 1, *first)
             else:
-                steps.append(Step(number, event, row, place))
+                edges.append(Edge(number, event, row, place))
         self.legal[number] = tuple(legal)
-        self._steps[number] = found = tuple(steps)
+        self._edges[number] = found = tuple(edges)
         return found
 
     def trace(self, number: int) -> tuple[str, ...]:
@@ -183,7 +184,7 @@ class Explorer:
         place = self._places[there] = len(self.configurations)
         self.configurations.append(there)
         self.parents.append((parent, event, row))
-        self._steps.append(None)
+        self._edges.append(None)
         if self._endless and parent >= 0:
             self._refuse_endless(place)
         return place
@@ -234,7 +235,7 @@ class Graph:
             pass
         self.chart, self.bounds, self.cut = chart, explorer.bounds, explorer.cut
         self.configurations = tuple(explorer.configurations)
-        self.out = tuple(explorer.steps(number) for number in range(len(self.configurations)))
+        self.out = tuple(explorer.edges(number) for number in range(len(self.configurations)))
         """For each configuration, by number, the steps that leave (or stay in) it."""
         self.legal = tuple(explorer.legal[number] for number in range(len(self.configurations)))
         """For each configuration, by number, the events accepted there, whether or not the bounds cut them."""
@@ -250,16 +251,28 @@ class Graph:
         return sum(map(len, self.out))
 
     @property
-    def steps(self) -> Iterator[Step]:
-        """Every step, in order."""
-        for steps in self.out:
-            yield from steps
+    def edges(self) -> Iterator[Edge]:
+        """Every edge, in order."""
+        return chain.from_iterable(self.out)
 
     @property
     def final(self) -> frozenset[int]:
         """The numbers of the configurations in a final state."""
         ends = {str(state) for state in self.chart.states if state.final}
         return frozenset(n for n, one in enumerate(self.configurations) if one[0] in ends)
+
+    def leading_to(self, targets: Iterable[int]) -> set[int]:
+        """The numbers of the configurations from which one of these can be reached: these, and those before them."""
+        sources: list[list[int]] = [[] for _ in self.configurations]
+        for edge in self.edges:
+            sources[edge.target].append(edge.source)
+        found = set(targets)
+        waiting = list(found)
+        while waiting:
+            new = set(sources[waiting.pop()]) - found
+            found |= new
+            waiting += new
+        return found
 
     def trace(self, number: int) -> tuple[str, ...]:
         """A shortest sequence of events from the start to this configuration."""

@@ -30,7 +30,7 @@ from fsm.analysis.properties import (
     fits,
     weighed,
 )
-from fsm.analysis.reachability import LIMIT, Cut, Graph, Step
+from fsm.analysis.reachability import LIMIT, Cut, Edge, Graph
 from fsm.chart import Chart
 from fsm.condition import Condition
 from fsm.validation import proof_problems, shape_problems
@@ -158,12 +158,12 @@ class _Examiner:
         sentence = "a final state can be reached from every configuration"
         # where nothing was cut off every configuration has been looked at, and there is nothing left to prove
         proof = bool(self.graph.cut.steps) and not self.problems and final_reachable(self.chart)
-        home = self._home(self.graph.final)
+        home = self.graph.leading_to(self.graph.final)
         lost = [n for n in range(len(self.graph.configurations)) if n not in home]
         if not lost:
             known = f"proved for all counts; looked at in {self.nodes}" if proof else self.nodes
             return Finding(sentence, "holds", known)
-        outside = self._home(self.graph.cut_from)
+        outside = self.graph.leading_to(self.graph.cut_from)
         stuck = [number for number in lost if number not in outside]
         number = (stuck or lost)[0]
         detail = f"from {self._told(number)} no final state can be reached"
@@ -173,19 +173,6 @@ class _Examiner:
             return Finding(sentence, "holds", "proved for all counts; some ways lead out of the bounds")
         return Finding(sentence, "unknown", self.nodes, f"{detail} within the bounds", self.graph.trace(number))
 
-    def _home(self, ends: Iterable[int]) -> set[int]:
-        back: list[list[int]] = [[] for _ in self.graph.configurations]
-        for step in self.graph.steps:
-            back[step.target].append(step.source)
-        home = set(ends)
-        waiting = sorted(home)
-        while waiting:
-            for source in back[waiting.pop()]:
-                if source not in home:
-                    home.add(source)
-                    waiting.append(source)
-        return home
-
     def _dead_ends(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         final = self.graph.final
         for number, legal in enumerate(self.graph.legal):
@@ -194,7 +181,7 @@ class _Examiner:
 
     def _all_taken(self) -> Finding:
         sentence = "every row of the table is taken somewhere"
-        taken = {step.row for step in self.graph.steps}
+        taken = {step.row for step in self.graph.edges}
         never = [row.id for row in self.chart.rows if row.id not in taken]
         if not never:
             return Finding(sentence, "holds", f"{self.graph.size:,} steps")
@@ -246,8 +233,8 @@ class _Examiner:
                 told = f"{complaint} ({step.event} in {self._told(step.source)})"
                 yield told, (*self.graph.trace(step.source), step.event)
 
-    def _passages(self) -> Iterator[tuple[Step, Place, Place]]:
-        for step in self.graph.steps:
+    def _passages(self) -> Iterator[tuple[Edge, Place, Place]]:
+        for step in self.graph.edges:
             yield step, self.places[step.source], self.places[step.target]
 
     def _told(self, number: int) -> str:

@@ -11,9 +11,8 @@ import csv
 import json
 import sys
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fsm.analysis.coverage import cover
 from fsm.analysis.paths import Atlas, Path, PathsError
 from fsm.analysis.reachability import ExploreError, Graph, cut_text
 from fsm.analysis.sequences import sequences
@@ -22,6 +21,9 @@ from fsm.commands import CommandError
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.condition import Condition
 from fsm.stepper.text import shown
+
+if TYPE_CHECKING:
+    from fsm.analysis.coverage import Cover
 
 __all__ = ["add_arguments", "run"]
 
@@ -173,7 +175,7 @@ def _rows(atlas: Atlas) -> None:
 
 
 def _walks(graph: Graph) -> None:
-    found = cover(graph)
+    found = _cover(graph)
     _say("")
     proof = "this is proved to be shortest" if found.shortest else f"no set of walks has fewer than {found.least}"
     _say(f"{len(found.walks)} walks with {found.events} events together take every row{_in(graph.bounds)}; {proof}:")
@@ -181,6 +183,16 @@ def _walks(graph: Graph) -> None:
         _say(f"  never taken: {row}")
     for walk in found.walks:
         _say(f"  {','.join(walk.events)}")
+
+
+def _cover(graph: Graph) -> Cover:
+    try:
+        from fsm.analysis.coverage import cover
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "networkx":
+            raise
+        raise CommandError(str(error)) from None
+    return cover(graph)
 
 
 def _ends(chart: Chart) -> str:

@@ -31,7 +31,7 @@ def test_the_walks_take_every_row_and_are_not_below_their_proof(chart: Chart, bo
         session, _ = replay(chart, walk.events)
         assert chart.state(session.state).final
         taken.update(walk.rows)
-    assert taken == {step.row for step in graph.steps}
+    assert taken == {step.row for step in graph.edges}
     assert set(found.missing) == {row.id for row in chart.rows} - taken
     assert found.events >= found.least >= len(taken)
     assert found.shortest is (found.events == found.least)
@@ -62,7 +62,7 @@ def test_no_set_of_walks_is_shorter_than_the_proof(moves: list[tuple[int, int]],
         return
     graph = Graph(chart)
     found = cover(graph)
-    assert {one for walk in found.walks for one in walk.rows} == {step.row for step in graph.steps}
+    assert {one for walk in found.walks for one in walk.rows} == {step.row for step in graph.edges}
     if stranded(graph):
         return
     least = by_trying(graph)
@@ -71,13 +71,13 @@ def test_no_set_of_walks_is_shorter_than_the_proof(moves: list[tuple[int, int]],
 
 def stranded(graph: Graph) -> bool:
     """Whether some configuration has no way to an end."""
-    net = nx.MultiDiGraph([(s.source, s.target) for s in graph.steps])
+    net = nx.MultiDiGraph([(s.source, s.target) for s in graph.edges])
     return any(not any(nx.has_path(net, n, end) for end in graph.final) for n in net)
 
 
 def by_trying(graph: Graph) -> int:
     """The least events of a set of walks, by Dijkstra over (where, which rows are taken); a new walk costs nothing."""
-    rows = {r: 1 << n for n, r in enumerate(dict.fromkeys(s.row for s in graph.steps))}
+    rows = {r: 1 << n for n, r in enumerate(dict.fromkeys(s.row for s in graph.edges))}
     everything, far, heap = (1 << len(rows)) - 1, {(0, 0): 0}, [(0, 0, 0)]
     while heap:
         length, here, taken = heappop(heap)

@@ -123,7 +123,7 @@ def test_no_witness_could_be_shorter_with_any_counts() -> None:
     for length in range(1, longest):
         onward = set()
         for rows, number in level:
-            for step in explorer.steps(number):
+            for step in explorer.edges(number):
                 moved = LOGOFF.row(step.row).moves
                 taken = (*rows, step.row) if moved else rows
                 if explorer.configurations[step.target][0] == "released":
@@ -242,7 +242,7 @@ def test_the_abstraction_can_do_whatever_the_machine_does() -> None:
     """All concrete steps, with counts far above the chart's numbers, are steps of the abstraction."""
     abstraction = Abstraction(LOGOFF)
     graph = Graph(LOGOFF, ["inbound <= 4", "outbound + ready + deferred <= 5", "peers <= 2"])
-    for step in graph.steps:
+    for step in graph.edges:
         here, there = (abstraction._capped(graph.configurations[n]) for n in (step.source, step.target))
         assert (step.row, there) in abstraction.after(here)
     assert abstraction.top == 2

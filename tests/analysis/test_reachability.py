@@ -69,7 +69,7 @@ def test_networkx_holds_the_same_graph_made_from_the_rows(chart: Chart, bounds: 
     graph, other = Graph(chart, bounds), rows_as_data(chart, bounds)
     assert set(graph.configurations) == set(other.nodes)
     named = graph.configurations
-    ours = [(named[s.source], named[s.target], (s.event, s.row)) for s in graph.steps]
+    ours = [(named[s.source], named[s.target], (s.event, s.row)) for s in graph.edges]
     assert len(ours) == other.number_of_edges()
     assert set(ours) == set(other.edges(keys=True))
     lengths = nx.single_source_shortest_path_length(other, chart.start())
@@ -98,7 +98,7 @@ def test_it_is_found_only_as_far_as_it_is_asked_for() -> None:
     for _, configuration in zip(range(20), explorer, strict=False):
         assert configuration in explorer.configurations
     assert len(explorer.configurations) < 400
-    assert explorer.steps(0) is explorer.steps(0)
+    assert explorer.edges(0) is explorer.edges(0)
 
 
 def test_final_configurations_and_what_is_legal() -> None:
@@ -216,7 +216,7 @@ def test_a_chart_is_called_endless_only_when_its_graph_goes_on(data: st.DataObje
         return
     assert graph.cut.steps == 0
     known = set(graph.configurations)
-    assert all(graph.configurations[step.target] in known for step in graph.steps)
+    assert all(graph.configurations[step.target] in known for step in graph.edges)
 
 
 def test_a_start_outside_the_bounds_and_a_guard_that_raises_are_told() -> None:

@@ -40,7 +40,7 @@ def test_every_step_is_told_as_its_entry_is(chart: Chart, bounds: list[str]) -> 
     graph, writer = Explorer(chart, bounds), Scribe(chart, 'a"\ud800')
     count = 0
     for place, before in enumerate(graph):
-        for step in graph.steps(place):
+        for step in graph.edges(place):
             count += 1
             after = graph.configurations[step.target]
             more = {"message": "m", "why": 'é"\n'} if count % 2 else {}
