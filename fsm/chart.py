@@ -14,138 +14,17 @@ This file does not know how a machine is run, drawn or stored; `validation.py` k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from fsm.condition import ALWAYS, Condition, DefinitionError, Value, condition, is_opaque, label
-from fsm.fingerprint import fingerprint
-from fsm.record import Record
-from fsm.variable import Assignment, Choice, Counter, Variable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self, TypeAlias
-
-    from fsm.variable import Sum
+from fsm.condition import label, written
+from fsm.errors import DefinitionError
+from fsm.table import TOO_DEEP, Configuration, Event, Output, Row, State, Table, row
+from fsm.variable import Choice, Sum, Variable
 
 __all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
 
-TOO_DEEP = "it is nested too deeply: a guard has more levels of `&` and `|` than Python can follow"
 
-Configuration: TypeAlias = "tuple[Value, ...]"
-"""The state's name, then the value of every variable in the chart's order.  Hashable; says everything."""
-
-
-class State(str):
-    """A state's name, with what is said of it.  It *is* the name: `State("open") == "open"`.
-
-    `invariant` is what holds whenever the machine is in this state; `final` states are never left.
-    """
-
-    __slots__ = ("doc", "final", "invariant")
-    doc: str
-    final: bool
-    invariant: Condition
-
-    def __new__(cls, name: str, doc: str = "", *, final: bool = False, invariant: Condition = ALWAYS) -> Self:
-        """A state; `invariant` is proved of every way in when the chart is built."""
-        self = super().__new__(cls, name)
-        self.doc, self.final, self.invariant = doc, final, invariant
-        return self
-
-    @property
-    def name(self) -> str:
-        """The bare name."""
-        return str.__str__(self)
-
-
-class Event(str):
-    """An event's name, with what is said of it."""
-
-    __slots__ = ("doc",)
-    doc: str
-
-    def __new__(cls, name: str, doc: str = "") -> Self:
-        """An event; `doc` says what happened or was asked."""
-        self = super().__new__(cls, name)
-        self.doc = doc
-        return self
-
-    @property
-    def name(self) -> str:
-        """The bare name."""
-        return str.__str__(self)
-
-
-class Row(Record):
-    """One transition.  `cites` names the sentences it rests on, `why` gives the reason in the reader's words."""
-
-    __slots__ = fields = ("id", "source", "event", "guard", "effects", "target", "cites", "why")
-    id: str
-    source: str
-    event: str
-    guard: Condition
-    effects: tuple[Assignment, ...]
-    target: str
-    cites: tuple[str, ...]
-    why: str
-
-    def __init__(
-        self,
-        id: str,
-        source: str,
-        event: str,
-        guard: Condition,
-        effects: tuple[Assignment, ...],
-        target: str,
-        cites: tuple[str, ...],
-        why: str,
-    ) -> None:
-        self._set(id, source, event, guard, effects, target, cites, why)
-
-    @property
-    def moves(self) -> bool:
-        """Whether the state changes."""
-        return self.target != self.source
-
-    @property
-    def effect_text(self) -> str:
-        """The effects as they are written in pictures and messages; empty when there are none."""
-        return ", ".join(map(str, self.effects))
-
-
-def row(
-    id: str,
-    source: str,
-    event: str,
-    *,
-    guard: Condition | Callable[..., bool] = ALWAYS,
-    effects: Iterable[Assignment] = (),
-    target: str | None = None,
-    cites: str = "",
-    why: str = "",
-) -> Row:
-    """A row as it is written in a table: `target` left out means it stays; `cites` is a list of words."""
-    to = source if target is None else target
-    return Row(id, str(source), str(event), condition(guard), tuple(effects), str(to), tuple(cites.split()), why)
-
-
-class Output(Record):
-    """A named bit of the machine's output: set in `states` (any, when None) while `guard` holds."""
-
-    __slots__ = fields = ("name", "bit", "states", "guard", "doc")
-    name: str
-    bit: int
-    states: tuple[str, ...] | None
-    guard: Condition
-    doc: str
-
-    def __init__(
-        self, name: str, bit: int, states: tuple[str, ...] | None = None, guard: Condition = ALWAYS, doc: str = ""
-    ) -> None:
-        self._set(name, bit, states, guard, doc)
-
-
-class Chart:
+class Chart(Table):
     """The table, and the few questions everything else asks of it.
 
     Raises DefinitionError with every offender when anything is wrong; see `validation.py` for what is checked.
@@ -169,27 +48,11 @@ class Chart:
         doc: str = "",
         proved: str | None = None,
     ) -> None:
-        self.name, self.doc = name, doc
-        self.states = tuple(s if isinstance(s, State) else State(s) for s in states)
-        self.events = tuple(e if isinstance(e, Event) else Event(e) for e in events)
-        self.variables = tuple(variables)
-        self.rows = tuple(rows)
-        self.outputs = tuple(outputs)
-        self.sums = dict(sums or {})
-        self.initial = str(initial if initial is not None else self.states[0] if self.states else "")
-        self.names = tuple(getattr(variable, "name", "") for variable in self.variables)
+        super().__init__(
+            name, states=states, events=events, rows=rows, variables=variables, outputs=outputs, sums=sums,
+            initial=initial, doc=doc,
+        )  # fmt: skip
         self._fingerprint: str | None = None
-        self._cells: dict[tuple[str, str], tuple[Row, ...]] = {}
-        if strange := _strange(self):
-            raise DefinitionError(f"chart {name!r}", strange)
-        for one in self.rows:
-            cell = one.source, one.event
-            self._cells[cell] = (*self._cells.get(cell, ()), one)
-        try:
-            self.opaque = tuple(one for one in self.rows if is_opaque(one.guard))
-            """The rows with a callable in the guard, of which nothing can be proved or exported."""
-        except RecursionError:
-            raise DefinitionError(f"chart {name!r}", (TOO_DEEP,)) from None
         self._proved = proved
         if proved is None or len({one.id for one in self.rows}) < len(self.rows):
             self.check()
@@ -199,7 +62,7 @@ class Chart:
 
     def check(self) -> None:
         """Check everything now.  DefinitionError with every offender."""
-        from fsm.validation import problems  # it reads charts, so it comes after them
+        from fsm.validation import problems  # not needed where `proved` says that all is well
 
         try:
             found = problems(self)
@@ -208,48 +71,11 @@ class Chart:
         if found:
             raise DefinitionError(f"chart {self.name!r}", tuple(found))
 
-    # ------------------------------------------------------------------------------------------ looking up
-
-    def rows_for(self, state: str, event: str) -> tuple[Row, ...]:
-        """The rows of one cell of the table: empty means the event is illegal there."""
-        return self._cells.get((state, event), ())
-
-    def row(self, id: str) -> Row:
-        """The row of that id; KeyError when there is none."""
-        for one in self.rows:
-            if one.id == id:
-                return one
-        raise KeyError(id)
-
-    def state(self, name: str) -> State:
-        """The state of that name; KeyError when there is none."""
-        return self.states[self._place(self.states, name)]
-
-    def event(self, name: str) -> Event:
-        """The event of that name; KeyError when there is none."""
-        return self.events[self._place(self.events, name)]
-
-    def variable(self, name: str) -> Variable:
-        """The variable of that name; KeyError when there is none."""
-        return self.variables[self._place(self.names, name)]
-
-    @staticmethod
-    def _place(names: tuple[str, ...], name: str) -> int:
-        for place, one in enumerate(names):
-            if one == name:
-                return place
-        raise KeyError(name)
-
     # -------------------------------------------------------------------------------------- configurations
 
-    def start(self, values: Mapping[str, Value] | None = None) -> Configuration:
-        """A new machine's configuration, with these values instead of the usual ones."""
-        given = values or {}
-        return (self.initial, *(given.get(v.name, v.initial) for v in self.variables))
-
-    def values(self, configuration: Configuration) -> dict[str, Value]:
-        """The variables of a configuration by name."""
-        return dict(zip(self.names, configuration[1:], strict=True))
+    def after(self, configuration: Configuration, row: Row) -> Configuration:
+        """The configuration to which a row leads from this one; whether it is enabled there is not asked."""
+        return (row.target, *row.apply(self.values(configuration)).values())
 
     def complaint(self, configuration: Configuration) -> str | None:
         """Why this is no configuration of the chart (one sentence), or None when it is one."""
@@ -288,6 +114,8 @@ class Chart:
         ]
         return ", ".join([str(configuration[0]), *told])
 
+    # --------------------------------------------------------------------------------------- the fingerprint
+
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change whenever the behaviour does, and not when prose or ids do.
@@ -295,20 +123,23 @@ class Chart:
         Of a callable guard it knows the module and name only, not what it does.
         """
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(self)
+            from hashlib import sha256  # it loads OpenSSL, and importing a chart needs no fingerprint
+
+            self._fingerprint = sha256("\n".join(self._behaviour()).encode()).hexdigest()[:16]
             if self._proved is not None and self._proved != self._fingerprint:
                 self.check()
         return self._fingerprint
 
-
-def _strange(chart: Chart) -> tuple[str, ...]:
-    """What is not made of the words of this file at all."""
-    found = [f"{r!r} is no row; write row(id, source, event, ...)" for r in chart.rows if not isinstance(r, Row)]
-    for v in chart.variables:
-        if not isinstance(v, (Counter, Choice)):
-            found.append(f"{v!r} is no variable; write Counter(name) or Choice(name, values)")
-    for r in chart.rows:
-        for effect in r.effects if isinstance(r, Row) else ():
-            if not isinstance(effect, Assignment):
-                found.append(f"row {r.id!r} has {effect!r} for an effect; write variable.becomes(value)")
-    return tuple(found)
+    def _behaviour(self) -> tuple[str, ...]:
+        """What the machine does, a line for each word: the ids of rows, their order and all prose are left out."""
+        lines: list[tuple[object, ...]] = [("chart", self.name, self.initial)]
+        lines += [("state", s.name, s.final, s.invariant.key()) for s in self.states]
+        lines += [("event", e.name) for e in self.events]
+        for v in self.variables:
+            values = tuple(map(written, v.values)) if isinstance(v, Choice) else ()
+            lines.append(("variable", v.name, values, written(v.initial)))
+        rows = [("row", r.source, r.event, r.guard.key(), [e.key() for e in r.effects], r.target) for r in self.rows]
+        lines += sorted(rows, key=repr)
+        for o in self.outputs:
+            lines.append(("output", o.name, int(o.bit), o.states and tuple(map(str, o.states)), o.guard.key()))
+        return tuple(map(repr, lines))

@@ -17,7 +17,8 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import ALWAYS, All, Among, Compare, Condition, DefinitionError, Opaque, Value, is_opaque, negated
+from fsm.condition import ALWAYS, All, Among, Compare, Condition, Opaque, Value, is_opaque, negated
+from fsm.errors import DefinitionError
 from fsm.variable import Assignment, Sum
 
 __all__ = ["Compiled", "compile_chart", "source"]
@@ -32,11 +33,11 @@ class _Case(NamedTuple):
 
 def source(chart: Chart) -> str:
     """The compiled form of a chart: one function for each event, and two that read and write a configuration."""
-    return _write(chart, {})
+    return _write(chart, {}, asking=True)
 
 
 Refuse: TypeAlias = Callable[[Any, str], Exception]
-Watched: TypeAlias = Callable[[Any, str], bool]
+Dispatch: TypeAlias = Callable[[Any, str], bool]
 
 
 class Compiled(NamedTuple):
@@ -48,20 +49,21 @@ class Compiled(NamedTuple):
     flags: Callable[[Any], int]
 
 
-def compile_chart(chart: Chart, refuse: Refuse, watched: Watched) -> Compiled:
+def compile_chart(chart: Chart, refuse: Refuse, dispatch: Dispatch | None) -> Compiled:
     """The functions of `source(chart)`, ready to be put on a class whose slots are the variables with a leading `_`.
 
-    `refuse(session, event)` makes the error that a refused trigger raises; `watched(session, event)` takes the step
-    of a session that has listeners.  DefinitionError for a chart too large for Python's own compiler.
+    `refuse(session, event)` makes the error that a refused trigger raises; `dispatch(session, event)` takes the step
+    of a session that has a dispatcher: without it, the triggers do not ask for one.
+    DefinitionError for a chart too large for Python's own compiler.
     """
     names: dict[str, object] = {}
-    filename = f"<triggers of {chart.name}, {chart.fingerprint}>"
+    filename = f"<triggers of {chart.name}, {chart.fingerprint}{'' if dispatch else ', without listeners'}>"
     try:
-        text = _write(chart, names)
+        text = _write(chart, names, asking=dispatch is not None)
         code = compile(text, filename, "exec")
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise DefinitionError(f"chart {chart.name!r}", (f"it is nested too deeply to be compiled ({error})",)) from None
-    space: dict[str, Any] = {**names, "refuse": refuse, "watched": watched}
+    space: dict[str, Any] = {**names, "refuse": refuse, "dispatch": dispatch}
     exec(code, space)
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     triggers = {str(event): space[_function(place)] for place, event in enumerate(chart.events)}
@@ -72,11 +74,12 @@ def _function(place: int) -> str:
     return f"event_{place}"
 
 
-def _write(chart: Chart, names: dict[str, object]) -> str:
+def _write(chart: Chart, names: dict[str, object], *, asking: bool) -> str:
     lines: list[str] = []
     for place, event in enumerate(chart.events):
         lines += [f"def {_function(place)}(self):  # {event!r}"]
-        lines += ["    if self._watch is not None:", f"        return watched(self, {str(event)!r})"]
+        if asking:
+            lines += ["    if self._dispatcher is not None:", f"        return dispatch(self, {str(event)!r})"]
         lines += ["    state = self._state"]
         for states, rows in _cells(chart, event):
             lines.append(f"    if {_state_test(chart, states)}:")

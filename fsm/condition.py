@@ -18,17 +18,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import Final, NoReturn, TypeAlias
 
-TYPE_CHECKING = False  # as type checkers know it by name; loading `typing` takes longer than all of this package
-if TYPE_CHECKING:
-    from typing import Final, NoReturn, TypeAlias
+from fsm.errors import DefinitionError
 
 __all__ = [
-    "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "DefinitionError", "Opaque", "Value", "Values",
+    "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Opaque", "Value", "Values",
     "add", "condition", "is_opaque", "label", "negated", "sum_text", "written",
 ]
 
-Value: TypeAlias = "int | str | Enum | None"
+Value: TypeAlias = int | str | Enum | None
 Values: TypeAlias = Mapping[str, Value]
 
 OPERATORS: Final[dict[str, Callable[[int, int], bool]]] = {
@@ -37,20 +36,6 @@ OPERATORS: Final[dict[str, Callable[[int, int], bool]]] = {
 OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 OPPOSITE_OF_NONE: Final = {"==": ">", "!=": "==", ">": "==", "<=": ">"}
 """The same against 0, where a sum of counters cannot be less."""
-
-
-class DefinitionError(ValueError):
-    """A chart, a session class or a listener is wrong; `problems` lists every offender, one sentence each.
-
-    Raised while defining, never while running: nothing exists yet that could have changed.
-    """
-
-    def __init__(self, subject: str, problems: tuple[str, ...]) -> None:
-        self.subject, self.problems = subject, problems
-        super().__init__(subject, problems)
-
-    def __str__(self) -> str:
-        return f"{self.subject}: " + "; ".join(self.problems)
 
 
 def label(value: object) -> str:

@@ -12,34 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import transitions
 from transitions import core
 from transitions.core import EventData
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import (
-    ALWAYS,
-    Condition as Guard,
-    DefinitionError,
-    Opaque,
-    Values,
-)
+from fsm.condition import ALWAYS, Condition, Opaque, Values
+from fsm.errors import DefinitionError
 
-if TYPE_CHECKING:
-    from fsm.session import Session
-
-__all__ = ["ClassMachine", "Condition", "Machine", "Transition"]
+__all__ = ["ClassMachine", "GuardCondition", "Machine", "Transition"]
 
 
-class Condition(core.Condition):
-    """A transitions condition that may be one of ours: then it is data, asked of the model's variables."""
+class GuardCondition(core.Condition):
+    """A transitions condition that may be a guard of a row: then it is data, asked of the model's variables."""
 
     def check(self, event_data: EventData) -> bool:
         """Whether it holds for the model of this event."""
         guard: object = self.func
-        if isinstance(guard, Guard):
+        if isinstance(guard, Condition):
             return guard.holds(event_data.machine.values(event_data.model), event_data.model)
         return bool(super().check(event_data))
 
@@ -47,7 +39,7 @@ class Condition(core.Condition):
 class Transition(core.Transition):
     """A transition made from a row; `row` is None for one that was added by hand."""
 
-    condition_cls = Condition
+    condition_cls = GuardCondition
 
     def __init__(self, *args: Any, row: Row | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -116,10 +108,9 @@ class Machine(transitions.Machine):
 
     def apply(self, row: Row, model: object) -> None:
         """The effects of a row and its change of state, together."""
-        values = self.values(model)
-        new = [(effect.name, effect.new(values)) for effect in row.effects]
-        for name, value in new:
-            setattr(model, self.prefix + name, value)
+        new = row.apply(self.values(model))
+        for effect in row.effects:
+            setattr(model, self.prefix + effect.name, new[effect.name])
         if row.moves:
             self.set_state(row.target, model)
 
@@ -145,8 +136,8 @@ def as_transition(row: Row) -> dict[str, object]:
 # ----------------------------------------------------------------------------- the machine behind a session class
 
 
-class _ToldState(core.State):
-    """A state that tells its machine when somebody wants to hear of it."""
+class _State(core.State):
+    """A state that has its machine route its events anew when a callback is added to it."""
 
     machine: ClassMachine
 
@@ -156,7 +147,7 @@ class _ToldState(core.State):
         self.machine.route()
 
 
-class _ToldTransition(Transition):
+class _Transition(Transition):
     machine: ClassMachine
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
@@ -172,26 +163,39 @@ class ClassMachine(Machine):
     concerned; the other events keep their compiled triggers.  Its table is the chart's and cannot be changed.
     """
 
-    state_cls = _ToldState
-    transition_cls = _ToldTransition
+    state_cls = _State
+    transition_cls = _Transition
     prefix = "_"
     _sealed = False
 
-    def __init__(self, owner: type[Session]) -> None:
-        self.owner = owner
-        super().__init__(chart=owner.chart, model=None, send_event=True, model_attribute="_state")
-        for told in chain(self.states.values(), self.get_transitions()):
-            cast("_ToldState | _ToldTransition", told).machine = self
+    def __init__(
+        self,
+        chart: Chart,
+        owner: str,
+        reroute: Callable[[frozenset[str]], object],
+        applied: Callable[[Any], object],
+    ) -> None:
+        """`owner` is the name of the class.
+
+        `reroute` gets the events that must go through transitions, whenever they change; `applied` gets the session
+        whose row has just had its effects.
+        """
+        self.owner, self._reroute, self._applied = owner, reroute, applied
+        super().__init__(chart=chart, model=None, send_event=True, model_attribute="_state")
+        for one in chain(self.states.values(), self.get_transitions()):
+            cast("_State | _Transition", one).machine = self
         self._sealed = True
 
-    def apply(self, row: Row, model: object) -> None:
-        """As every machine does; and the step under way is told that it happened."""
-        super().apply(row, model)
-        watch = cast("Session", model)._watch
-        if watch is not None:
-            watch.applied = True
+    def fire(self, event: str, session: object) -> bool:
+        """Take a step as transitions takes it: False where a condition that was added by hand does not hold."""
+        return bool(self.events[event].trigger(session))
 
-    def added(self, row: Row) -> tuple[Guard, ...]:
+    def apply(self, row: Row, model: object) -> None:
+        """As every machine does, and report it."""
+        super().apply(row, model)
+        self._applied(model)
+
+    def added(self, row: Row) -> tuple[Condition, ...]:
         """The conditions that were added by hand to the transition of a row."""
         all_of_event = (cast("Transition", one) for one in self.get_transitions(row.event))
         conditions = next(one.conditions for one in all_of_event if one.row is row)
@@ -200,9 +204,9 @@ class ClassMachine(Machine):
     def route(self) -> None:
         """Send the events with callbacks through transitions, and the others through their compiled triggers."""
         if self._sealed:
-            self.owner._route(frozenset(name for name in self.events if self._is_heard(name)))
+            self._reroute(frozenset(name for name in self.events if self._has_callbacks(name)))
 
-    def _is_heard(self, event: str) -> bool:
+    def _has_callbacks(self, event: str) -> bool:
         if any(getattr(self, hook) for hook in HOOKS):
             return True
         for one in self.get_transitions(event):
@@ -234,7 +238,7 @@ class ClassMachine(Machine):
 
     def _refuse(self, what: str) -> None:
         problem = f"it cannot {what}: its table is the chart's; Machine(chart=...) is one you may change"
-        raise DefinitionError(f"the machine of {self.owner.__name__}", (problem,))
+        raise DefinitionError(f"the machine of {self.owner}", (problem,))
 
 
 HOOKS: Final = (
@@ -242,15 +246,15 @@ HOOKS: Final = (
 )
 
 
-def _told(hook: str) -> property:
+def _routing(hook: str) -> property:
     usual = getattr(transitions.Machine, hook)
 
-    def set_and_tell(self: ClassMachine, value: Callable[..., object] | Iterable[object] | None) -> None:
+    def set_and_route(self: ClassMachine, value: Callable[..., object] | Iterable[object] | None) -> None:
         usual.fset(self, value)
         self.route()
 
-    return property(usual.fget, set_and_tell, doc=usual.__doc__)
+    return property(usual.fget, set_and_route, doc=usual.__doc__)
 
 
 for _hook in HOOKS:
-    setattr(ClassMachine, _hook, _told(_hook))
+    setattr(ClassMachine, _hook, _routing(_hook))

@@ -1,64 +1,116 @@
-"""Sessions: one position in a chart, with typed triggers compiled onto its class.
+"""Sessions: one position in a chart, with typed triggers compiled onto its class, and listeners.
 
 Theory.
 1. A session class names its chart and declares each trigger: a method without a body, marked `@trigger`, whose
    docstring is its documentation.  Mistakes are errors when the class is defined (`definition.py`).
 2. A trigger returns True or raises Refused.  A refusal changes nothing.
-3. Listeners are methods of a session class, or of any object given to `session.listen`; `step.py` says what they hear
-   and when.  A session without listeners pays one comparison for the possibility.
-4. A session is for one thread at a time; `guarded=True` makes a class whose sessions any number of threads may trigger.
+3. Listeners are methods of a session class, or of any object given to `session.listen`.  Each gets the Step, in this
+   order: guards; `before_<event>`, `before`, `on_exit_<state>`; effects and state together; `on_enter_<state>`,
+   `after_<event>`, `after`, `on_transition`.  A row that stays leaves and enters nothing.
+4. A listener that raises before the effects cancels the step, and nothing has changed.  One that raises after them does
+   not undo it; the error reaches the caller of the trigger.
+5. A listener may not fire a trigger of its own session.  What it posts runs after the step, in order, and each receipt
+   holds its own result or error, also when the step itself ended with one.
+6. A session is for one thread at a time.  Those of a class with `guarded=True` have a lock, which every step holds from
+   its guards to its last listener, and which whoever reads or changes more than one field holds as well.
 
-This file knows no clock, thread (but for the lock of rule 4), file or socket.
+A session without listeners and without a lock has no dispatcher, and pays one comparison for the possibility.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+from threading import RLock
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 
-from fsm.chart import Chart, Configuration
-from fsm.condition import DefinitionError, Value
-from fsm.definition import check, compiled, install, listening, lock, owner_of, taken, trigger
-from fsm.step import Heard, Receipt, Step, Watch, drain, own, settle
-from fsm.verdict import UnknownEvent, Verdict, judge
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import Value
+from fsm.definition import declare, is_trigger, listener_names, problems, trigger
+from fsm.errors import DefinitionError, SnapshotError, StepInProgress, UnknownEvent
+from fsm.verdict import Refused, Verdict, judge, refusal
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, ClassVar, Literal, Self, TypeVar
-
+if TYPE_CHECKING:  # loaded with the first session, and with the first machine
     from fsm.compiler import Compiled
     from fsm.machine import ClassMachine
 
-    S = TypeVar("S")
-
 __all__ = ["Receipt", "Session", "Step", "trigger"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a listener gets: the session, the event, the row taken, and the configurations before and after."""
+
+    session: Session
+    event: str
+    row: Row
+    before: Configuration
+    after: Configuration
+
+    @property
+    def source(self) -> str:
+        """The state that is left (or stayed in)."""
+        return self.row.source
+
+    @property
+    def target(self) -> str:
+        """The state that is entered (or stayed in)."""
+        return self.row.target
+
+
+class Receipt:
+    """What became of a posted event: `done`, then either accepted or `error`."""
+
+    __slots__ = ("done", "error", "event")
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+        self.done = False
+        self.error: BaseException | None = None
+
+    def result(self) -> Literal[True]:
+        """True when the event was accepted; otherwise its error is raised.  RuntimeError while it has not run yet."""
+        if not self.done:
+            raise RuntimeError(f"{self.event} was posted and has not run yet")
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.event}: {'waiting' if not self.done else self.error or 'accepted'}>"
 
 
 class Session:
     """One position in a chart.  Subclass with `chart=`, or use `Session.of(chart)` for a class made on the spot."""
 
-    __slots__ = ("__weakref__", "_state", "_watch")
+    __slots__ = ("__weakref__", "_dispatcher", "_state")
     chart: ClassVar[Chart]
     _state: str
-    _watch: Watch | None
-    _heard: ClassVar[tuple[str, ...]] = ()
-    _compiled: ClassVar[Compiled | None]
+    _dispatcher: _Dispatcher | None
+    _own_listeners: ClassVar[tuple[str, ...]] = ()  # the methods of the class that listen to its sessions
     _guarded: ClassVar[bool] = False
-    _loose: ClassVar[bool] = False
+    _loose: ClassVar[bool] = False  # made by `of`: an event may have the name of something that every session has
+    _compiled: ClassVar[Compiled | None]
+    _unheard: ClassVar[Compiled | None]
     _machine: ClassVar[ClassMachine | None] = None
-    _routed: ClassVar[frozenset[str]] = frozenset()
+    _routed: ClassVar[frozenset[str]] = frozenset()  # the events that go through transitions, for its callbacks
 
     def __init_subclass__(cls, *, chart: Chart | None = None, guarded: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
         if chart is not None:
-            cls.chart, cls._compiled, cls._machine, cls._routed = chart, None, None, frozenset()
-        if hasattr(cls, "chart"):
-            check(cls, declares=chart is not None)
+            cls.chart, cls._compiled, cls._unheard, cls._machine, cls._routed = chart, None, None, None, frozenset()
         if guarded:
-            lock(cls)
+            cls._guarded = True
+        if hasattr(cls, "chart"):
+            _check(cls, declares=chart is not None)
         if chart is not None:
-            install(cls)
+            _install(cls)
 
     def __init__(self, **values: Value) -> None:
         """A new session in the chart's initial state, with these values of variables instead of the usual ones.
@@ -72,13 +124,14 @@ class Session:
         configuration = chart.start(values)
         if values and (complaint := chart.complaint(configuration)):
             raise ValueError(f"a session cannot start like this: {complaint}")
-        self._begin(configuration)
+        _begin(self, configuration)
 
-    def _begin(self, configuration: Configuration) -> None:
-        self._watch = None
-        compiled(type(self)).write(self, configuration)
-        if self._heard:
-            self.listen(self)
+    @classmethod
+    def at(cls, configuration: Configuration) -> Self:
+        """Return a session in this configuration of the chart, which is not checked.  No `__init__` is called."""
+        self = cls.__new__(cls)
+        _begin(self, configuration)
+        return self
 
     @staticmethod
     def of(chart: Chart, name: str = "") -> type[Session]:
@@ -88,8 +141,8 @@ class Session:
         is read from `configuration`.  Sessions of these classes cannot be pickled, for no module has their class.
         """
         body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names), "_loose": True}
-        body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in taken()}
-        body |= {name: property(attrgetter(f"_{name}")) for name in chart.names if name not in taken()}
+        body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in TAKEN}
+        body |= {name: property(attrgetter(f"_{name}")) for name in chart.names if name not in TAKEN}
         return type(name or f"{chart.name} session", (Session,), body, chart=chart)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -104,6 +157,14 @@ class Session:
     # ------------------------------------------------------------------------------------------------ asking
 
     @property
+    def lock(self) -> AbstractContextManager[object]:
+        """What a step holds.  Hold it to make one call of several: `with session.lock: …`.
+
+        A reentrant lock for a session of a guarded class.  Any other session is for one thread, and holds nothing.
+        """
+        return UNLOCKED if self._dispatcher is None else self._dispatcher.lock
+
+    @property
     def state(self) -> str:
         """The present state's name."""
         return self._state
@@ -111,21 +172,29 @@ class Session:
     @property
     def configuration(self) -> Configuration:
         """State and variables as one value."""
-        return compiled(type(self)).read(self)
+        if self._dispatcher is None:  # nothing to wait for
+            return self.compiled().read(self)
+        with self._dispatcher.lock:
+            return self.compiled().read(self)
 
     @property
     def flags(self) -> int:
         """The output word: the bits of all outputs that are set."""
-        return compiled(type(self)).flags(self)
+        if self._dispatcher is None:
+            return self.compiled().flags(self)
+        with self._dispatcher.lock:
+            return self.compiled().flags(self)
 
     def may(self, event: str) -> Verdict:
         """What this event would do now, and why not.  Changes nothing.  UnknownEvent for a name the chart has not."""
-        return judge(self.chart, self.configuration, event, self)
+        with self.lock:
+            return judge(self.chart, self.configuration, event, self)
 
     def verdicts(self) -> dict[str, Verdict]:
         """The verdict on every event of the chart, in its order.  Changes nothing."""
-        configuration = self.configuration
-        return {str(event): judge(self.chart, configuration, event, self) for event in self.chart.events}
+        with self.lock:
+            configuration = self.configuration
+            return {str(event): judge(self.chart, configuration, event, self) for event in self.chart.events}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.chart.describe(self.configuration)}>"
@@ -135,8 +204,8 @@ class Session:
     def fire(self, event: str) -> Literal[True]:
         """The trigger of that name.  Refused as it refuses; UnknownEvent for a name the chart has not."""
         if event not in self.chart.events:
-            raise UnknownEvent(self.chart, event)
-        function = compiled(type(self)).triggers[event] if event in taken() else getattr(type(self), event)
+            raise UnknownEvent(self.chart.name, event, self.chart.events)
+        function = self.compiled().triggers[event] if event in TAKEN else getattr(type(self), event)
         accepted: Literal[True] = function(self)
         return accepted
 
@@ -146,40 +215,46 @@ class Session:
         The receipt holds the result or the error; nothing is raised here but UnknownEvent.
         """
         if event not in self.chart.events:
-            raise UnknownEvent(self.chart, event)
+            raise UnknownEvent(self.chart.name, event, self.chart.events)
         receipt = Receipt(event)
-        watch = self._watch
-        if watch is None:
-            settle(self, receipt)
-        else:
-            watch.posted.append(receipt)
-            if watch.during is None:
-                drain(self, watch)
+        with self.lock:
+            if (dispatcher := self._dispatcher) is None:
+                _settle(self, receipt)
+            else:
+                dispatcher.posted.append(receipt)
+                if dispatcher.during is None:
+                    dispatcher.drain(self)
         return receipt
 
-    def listen(self, listener: S) -> S:
-        """Tell this object of every step from now on, by its methods of rule 3; each gets the Step.
+    @property
+    def has_listeners(self) -> bool:
+        """Whether any object listens to this session, itself included."""
+        return self._dispatcher is not None and bool(self._dispatcher.listeners)
+
+    def listen(self, listener: T) -> T:
+        """Call the listener methods of this object (see the theory, 3) at every step from now on.
 
         DefinitionError when a method looks like a listener and is none, or when there is not a single one.
         """
-        heard = listening(type(listener), self.chart)
-        if not heard:
+        names = listener_names(type(listener), self.chart)
+        if not names:
             raise DefinitionError(type(listener).__name__, ("it listens to nothing: it has no on_transition, …",))
-        if self._watch is None:
-            self._watch = Watch()
-        found: Heard = {}
-        for name in heard:
-            method = partial(own, name) if listener is self else getattr(listener, name)
-            found.setdefault(name, []).append(method)
-        self._watch.listeners[id(listener)] = (None if listener is self else listener, found)
+        methods: _Listeners = {}
+        for name in names:
+            method = partial(_call_own, name) if listener is self else getattr(listener, name)
+            methods.setdefault(name, []).append(method)
+        with self.lock:
+            if self._dispatcher is None:
+                self._dispatcher = _Dispatcher(UNLOCKED)
+            self._dispatcher.listeners[id(listener)] = (None if listener is self else listener, methods)
         return listener
 
     def forget(self, listener: object) -> None:
-        """Stop telling this object.  Nothing happens when it was not listening."""
-        if self._watch is not None:
-            self._watch.listeners.pop(id(listener), None)
-            if not self._watch.busy():
-                self._watch = None
+        """Stop calling this object.  Nothing happens when it was not listening."""
+        with self.lock:
+            if self._dispatcher is not None:
+                self._dispatcher.listeners.pop(id(listener), None)
+                self._dispatcher.retire(self)
 
     # --------------------------------------------------------------------------------------- copies, snapshots
 
@@ -196,16 +271,9 @@ class Session:
 
         return cls.at(decode(cls.chart, snapshot))
 
-    @classmethod
-    def at(cls, configuration: Configuration) -> Self:
-        """Return a session in this configuration of the chart, which is not checked.  No `__init__` is called."""
-        self = cls.__new__(cls)
-        self._begin(configuration)
-        return self
-
     def __getstate__(self) -> tuple[str, Configuration, dict[str, object]]:
         own: dict[str, object] = dict(getattr(self, "__dict__", {}))
-        ours = {"_state", "_watch", "_lock", "__weakref__", "__dict__", *(f"_{name}" for name in self.chart.names)}
+        ours = {"_state", "_dispatcher", "__weakref__", "__dict__", *(f"_{name}" for name in self.chart.names)}
         for klass in type(self).__mro__:
             slots = vars(klass).get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:
@@ -216,18 +284,29 @@ class Session:
         return self.chart.fingerprint, self.configuration, own
 
     def __setstate__(self, state: tuple[str, Configuration, dict[str, object]]) -> None:
-        from fsm.snapshot import SnapshotError
-
-        fingerprint, configuration, own = state
-        if fingerprint != self.chart.fingerprint:
-            raise SnapshotError(self.chart, "it was pickled by another behaviour", fingerprint)
-        if complaint := self.chart.complaint(configuration):
-            raise SnapshotError(self.chart, complaint, fingerprint)
-        self._begin(configuration)
+        found, configuration, own = state
+        chart = self.chart
+        if found != chart.fingerprint:
+            raise SnapshotError(chart.name, "it was pickled by another behaviour", chart.fingerprint, found)
+        if complaint := chart.complaint(configuration):
+            raise SnapshotError(chart.name, complaint, chart.fingerprint, found)
+        _begin(self, configuration)
         for name, value in own.items():
             setattr(self, name, value)
 
-    # ------------------------------------------------------------------------------------------- transitions
+    # --------------------------------------------------------------------------------- the triggers of a class
+
+    @classmethod
+    def compiled(cls) -> Compiled:
+        """The compiled functions of the chart: made when asked for first, and put on the class that declared it."""
+        if cls._compiled is not None:
+            return cls._compiled
+        from fsm.compiler import compile_chart
+
+        owner = _owner(cls)
+        owner._compiled = compile_chart(owner.chart, _refused, _dispatch)
+        _install(owner)
+        return owner._compiled
 
     @classmethod
     def machine(cls) -> ClassMachine:
@@ -238,15 +317,65 @@ class Session:
         """
         from fsm.machine import ClassMachine
 
-        owner = owner_of(cls)
+        owner = _owner(cls)
         if owner._machine is None:
-            owner._machine = ClassMachine(owner)
+
+            def route(events: frozenset[str]) -> None:
+                owner._routed = events
+                _install(owner)
+
+            owner._machine = ClassMachine(owner.chart, owner.__name__, route, _applied)
         return owner._machine
 
-    @classmethod
-    def _route(cls, routed: frozenset[str]) -> None:
-        cls._routed = routed
-        install(cls)
+
+TAKEN: Final = frozenset(dir(Session))
+"""What every session has; an event of such a name is fired by `fire` alone, on a class made by `Session.of`."""
+
+
+# ------------------------------------------------------------------------------------------ classes and triggers
+
+
+def _check(cls: type[Session], *, declares: bool) -> None:
+    """DefinitionError with everything that is wrong with the class; `declares` when it names its chart itself."""
+    if declares:
+        wrong = list(problems(cls, cls.chart, TAKEN, any_event=cls._loose))
+    else:
+        again = sorted(name for name, value in vars(cls).items() if is_trigger(value))
+        wrong = [f"it declares the trigger {name} without chart=; a plain method overrides one" for name in again]
+    try:
+        cls._own_listeners = listener_names(cls, cls.chart)
+    except DefinitionError as error:
+        wrong += error.problems
+    if wrong:
+        raise DefinitionError(f"class {cls.__name__}", tuple(wrong))
+
+
+def _owner(cls: type[Session]) -> type[Session]:
+    """The class that declared the chart: it has the compiled triggers and the machine."""
+    return next(klass for klass in cls.__mro__ if "_machine" in vars(klass))
+
+
+def _install(cls: type[Session]) -> None:
+    """Put the triggers on the class, in the form they have now.
+
+    Before the first session they compile the chart; then they are what was compiled, or, where a transitions
+    callback asks for it, go to the dispatcher.  A method that overrides a trigger without declaring it stays.
+    """
+    for event in map(str, cls.chart.events):
+        if event in TAKEN or (event in vars(cls) and not is_trigger(getattr(cls, event))):
+            continue
+        if cls._compiled is None:
+            declare(cls, event, _first(cls, event))
+        else:
+            declare(cls, event, _routed(event) if event in cls._routed else cls._compiled.triggers[event])
+
+
+def _begin(session: Session, configuration: Configuration) -> None:
+    """Put a new session into its first configuration."""
+    session._dispatcher = _Dispatcher(RLock()) if session._guarded else None
+    session.compiled().write(session, configuration)
+    if session._own_listeners:
+        session.listen(session)
 
 
 def _undeclared(event: str) -> Callable[[object], None]:
@@ -254,3 +383,145 @@ def _undeclared(event: str) -> Callable[[object], None]:
 
     declared.__doc__ = getattr(event, "doc", "")
     return declared
+
+
+def _first(cls: type[Session], event: str) -> Callable[..., object]:
+    def first(self: Session) -> object:  # taken off the class before there was a session
+        return cls.compiled().triggers[event](self)
+
+    return first
+
+
+def _routed(event: str) -> Callable[..., object]:
+    def routed(self: Session) -> bool:
+        return _dispatch(self, event)
+
+    return routed
+
+
+# ------------------------------------------------------------------------------------------------------ dispatch
+
+_Listeners: TypeAlias = dict[str, list[Callable[[Step], object]]]
+UNLOCKED: Final = nullcontext()
+
+
+class _Dispatcher:
+    """Takes the steps of one session that has listeners or a lock, and runs what was posted to it."""
+
+    __slots__ = ("applied", "draining", "during", "listeners", "lock", "posted")
+
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
+        self.lock = lock
+        self.listeners: dict[int, tuple[object, _Listeners]] = {}
+        self.during: str | None = None
+        """The event of the step under way."""
+        self.applied = False
+        """Whether the row of the step under way has had its effects."""
+        self.posted: deque[Receipt] = deque()
+        self.draining = False
+
+    def step(self, session: Session, event: str) -> bool:
+        """Take a step.  StepInProgress in the middle of another; Refused as the verdict says."""
+        if self.during is not None:
+            raise StepInProgress(event, self.during)
+        if not self.listeners and event not in session._routed:
+            _unheard(session).triggers[event](session)
+            return True
+        verdict = session.may(event)
+        if verdict.row is None:
+            raise Refused(verdict)
+        session._dispatcher = self
+        row = verdict.row
+        step = Step(session, event, row, verdict.configuration, session.chart.after(verdict.configuration, row))
+        listeners = tuple(self.listeners.values())  # who comes or goes during the step does so for the next one
+        left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.moves else ((), ())
+        self.during, self.applied = event, False
+        try:
+            _call(listeners, step, (f"before_{event}", "before", *left))
+            self._apply(session, step)
+            _call(listeners, step, (*entered, f"after_{event}", "after", "on_transition"))
+        finally:
+            self.during = None
+            self.drain(session)
+            self.retire(session)
+        return True
+
+    def _apply(self, session: Session, step: Step) -> None:
+        """Effects and state together; through transitions where a callback was added to the machine of the class."""
+        if step.event not in session._routed:
+            session.compiled().write(session, step.after)
+            return
+        machine = session.machine()
+        if not machine.fire(step.event, session) and not self.applied:  # a condition added by hand said no
+            legal = refusal(session.chart, step.before, step.event, session).legal
+            raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row), legal))
+
+    def drain(self, session: Session) -> None:
+        """Run what was posted, in order; events posted meanwhile come after it."""
+        if self.draining:
+            return
+        self.draining = True
+        try:
+            while self.posted:
+                _settle(session, self.posted.popleft())
+        finally:
+            self.draining = False
+
+    def retire(self, session: Session) -> None:
+        """Leave the session once nobody listens, nothing is under way, nothing is posted, and there is no lock."""
+        busy = self.listeners or self.during is not None or self.posted or self.draining
+        if not busy and self.lock is UNLOCKED:
+            session._dispatcher = None
+
+
+def _dispatch(session: Session, event: str) -> bool:
+    """What a trigger does that has listeners, a lock or transitions callbacks."""
+    dispatcher = session._dispatcher or _Dispatcher(UNLOCKED)
+    with dispatcher.lock:
+        return dispatcher.step(session, event)
+
+
+def _unheard(session: Session) -> Compiled:
+    """The compiled triggers that do not ask for a dispatcher, for a guarded session to which nobody listens."""
+    if session._unheard is not None:
+        return session._unheard
+    from fsm.compiler import compile_chart
+
+    owner = _owner(type(session))
+    owner._unheard = compile_chart(owner.chart, _refused, None)
+    return owner._unheard
+
+
+def _refused(session: Session, event: str) -> Refused:
+    """The error of a compiled trigger that found no row."""
+    return Refused(refusal(session.chart, session.configuration, event, session))
+
+
+def _call(listeners: tuple[tuple[object, _Listeners], ...], step: Step, moments: tuple[str, ...]) -> None:
+    for moment in moments:
+        for _, methods in listeners:
+            for method in methods.get(moment, ()):
+                method(step)
+
+
+def _call_own(name: str, step: Step) -> object:
+    """A listener that is the session's own method, found through the step, so that the session does not hold itself."""
+    return getattr(step.session, name)(step)
+
+
+def _applied(session: Session) -> None:
+    """The machine of the class has applied the row of the step under way."""
+    if session._dispatcher is not None:
+        session._dispatcher.applied = True
+
+
+def _settle(session: Session, receipt: Receipt) -> None:
+    """Run one posted event; its result or error goes to its receipt alone."""
+    try:
+        session.fire(receipt.event)
+    except Exception as error:
+        receipt.error = error
+    except BaseException as error:
+        receipt.error, receipt.done = error, True
+        raise
+    receipt.done = True

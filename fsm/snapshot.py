@@ -13,25 +13,12 @@ from typing import Final
 
 from fsm.chart import Chart, Configuration
 from fsm.condition import Value, label
+from fsm.errors import SnapshotError
 from fsm.variable import Choice
 
-__all__ = ["VERSION", "SnapshotError", "decode", "encode", "jsonable"]
+__all__ = ["VERSION", "decode", "encode", "jsonable"]
 
 VERSION: Final = 1
-
-
-class SnapshotError(ValueError):
-    """A snapshot cannot be restored; nothing has changed.
-
-    Attributes: `chart`, `expected` and `found` (fingerprints; `found` is None where it was not the trouble).
-    """
-
-    def __init__(self, chart: Chart, problem: str, found: object = None) -> None:
-        self.chart, self.problem, self.expected, self.found = chart, problem, chart.fingerprint, found
-        super().__init__(chart, problem, found)
-
-    def __str__(self) -> str:
-        return f"this is no snapshot of {self.chart.name}: {self.problem}"
 
 
 def jsonable(value: Value) -> str | int | None:
@@ -50,26 +37,30 @@ def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
 
 def decode(chart: Chart, snapshot: object) -> Configuration:
     """The configuration of a snapshot.  SnapshotError when it is not one, is another chart's, or cannot be."""
+
+    def wrong(problem: str, found: object = None) -> SnapshotError:
+        return SnapshotError(chart.name, problem, chart.fingerprint, found)
+
     if not isinstance(snapshot, Mapping):
-        raise SnapshotError(chart, f"it is {type(snapshot).__name__}, not an object")
+        raise wrong(f"it is {type(snapshot).__name__}, not an object")
     if type(snapshot.get("snapshot")) is not int or snapshot["snapshot"] != VERSION:
-        raise SnapshotError(chart, f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
+        raise wrong(f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
     found = snapshot.get("fingerprint")
     if found != chart.fingerprint:
         whose = "the same name but another behaviour" if snapshot.get("chart") == chart.name else "another chart"
         other = f"{found!r}, of {whose} ({snapshot.get('chart')!r})"
         problem = f"its fingerprint is {other}; expected {chart.fingerprint!r}"
-        raise SnapshotError(chart, problem, found)
+        raise wrong(problem, found)
     values = snapshot.get("values")
     if not isinstance(values, Mapping) or set(values) != set(chart.names):
-        raise SnapshotError(chart, f"its values are {values!r}; it needs {', '.join(chart.names)}", found)
+        raise wrong(f"its values are {values!r}; it needs {', '.join(chart.names)}", found)
     try:
         told = [_value(chart, name, values[name]) for name in chart.names]
     except ValueError as error:
-        raise SnapshotError(chart, str(error), found) from None
+        raise wrong(str(error), found) from None
     configuration = (str(snapshot.get("state")), *told)
     if complaint := chart.complaint(configuration):
-        raise SnapshotError(chart, complaint, found)
+        raise wrong(complaint, found)
     return configuration
 
 

@@ -15,72 +15,70 @@ This file does not know what the answers are used for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from fsm.condition import ALWAYS, OPERATORS, All, Among, AnyOf, Compare, Condition, Opaque, Value
+from fsm.table import Table
 from fsm.variable import Assignment, Choice, Sum
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart
 
 __all__ = ["before", "possible"]
 
 
-Terms: TypeAlias = "tuple[tuple[str, int], ...]"
+Terms: TypeAlias = tuple[tuple[str, int], ...]
 
 
-class Box(NamedTuple):
+class Region(NamedTuple):
     """What is still open: the least and greatest value of every counter and every sum, the answers of the rest."""
 
     ranges: dict[Terms, tuple[int, int]]
     answers: dict[object, tuple[Value | bool, ...]]
 
 
-def possible(guard: Condition, chart: Chart) -> dict[str, Value] | None:
+def possible(guard: Condition, table: Table) -> dict[str, Value] | None:
     """Values for which the condition holds (those it speaks of; counters of at most K + 1), or None: it never does."""
-    box = _first(tuple(_atoms(guard)), chart)
-    boxes = [box]
-    while boxes:
-        box = boxes.pop()
-        answer = _judge(guard, box)
+    region = _first(tuple(_atoms(guard)), table)
+    regions = [region]
+    while regions:
+        region = regions.pop()
+        answer = _judge(guard, region)
         if answer is True:
-            if (counts := _point(box)) is not None:
-                return {name: values[0] for name, values in box.answers.items() if isinstance(name, str)} | counts
+            if (counts := _point(region)) is not None:
+                return {name: values[0] for name, values in region.answers.items() if isinstance(name, str)} | counts
         elif not isinstance(answer, bool):
-            boxes += _parted(answer, box)
+            regions += _parted(answer, region)
     return None
 
 
-def _first(atoms: tuple[Condition, ...], chart: Chart) -> Box:
-    box = Box({}, {})
+def _first(atoms: tuple[Condition, ...], table: Table) -> Region:
+    region = Region({}, {})
     greatest = max((atom.bound for atom in atoms if isinstance(atom, Compare)), default=0)
     for atom in atoms:
         if isinstance(atom, Opaque):
-            box.answers[atom.function] = (False, True)
+            region.answers[atom.function] = (False, True)
         elif isinstance(atom, Among):
-            variable = chart.variable(atom.name)
-            box.answers[atom.name] = variable.values if isinstance(variable, Choice) else ()
+            variable = table.variable(atom.name)
+            region.answers[atom.name] = variable.values if isinstance(variable, Choice) else ()
         elif isinstance(atom, Compare):
             most = max(greatest, 0) + 1
-            box.ranges.update((((name, 1),), (0, most)) for name, _ in atom.terms)
-            box.ranges.setdefault(atom.terms, (0, sum(factor for _, factor in atom.terms) * most))
-    return box
+            region.ranges.update((((name, 1),), (0, most)) for name, _ in atom.terms)
+            region.ranges.setdefault(atom.terms, (0, sum(factor for _, factor in atom.terms) * most))
+    return region
 
 
-def _judge(guard: Condition, box: Box) -> bool | Condition:
-    """True or False where the whole box agrees; otherwise an atom it does not agree on."""
+def _judge(guard: Condition, region: Region) -> bool | Condition:
+    """True or False where the whole region agrees; otherwise an atom it does not agree on."""
     if isinstance(guard, Compare):
-        return _between(*box.ranges[guard.terms], guard)
+        return _between(*region.ranges[guard.terms], guard)
     if isinstance(guard, (Among, Opaque)):
         if isinstance(guard, Among):
-            inside = [value in guard.values for value in box.answers[guard.name]]
+            inside = [value in guard.values for value in region.answers[guard.name]]
         else:
-            inside = [bool(answer) for answer in box.answers[guard.function]]
+            inside = [bool(answer) for answer in region.answers[guard.function]]
         return guard if len(set(inside)) == 2 else inside[0] is not guard.other
     decided = isinstance(guard, AnyOf)  # one True decides an AnyOf, one False an All
     doubt: bool | Condition = not decided
     for part in guard.parts():
-        answer = _judge(part, box)
+        answer = _judge(part, region)
         if answer is decided:
             return decided
         if not isinstance(answer, bool) and isinstance(doubt, bool):
@@ -97,33 +95,33 @@ def _between(low: int, high: int, atom: Compare) -> bool | Condition:
     return least if least is greatest else atom
 
 
-def _parted(atom: Condition, box: Box) -> Iterator[Box]:
+def _parted(atom: Condition, region: Region) -> Iterator[Region]:
     """Boxes that agree on the atom, and together hold what this one holds; the one with the least counts comes last."""
     if isinstance(atom, Among):
-        values = box.answers[atom.name]
+        values = region.answers[atom.name]
         for inside in (False, True):
             answers = tuple(v for v in values if (v in atom.values) is inside)
-            yield Box(box.ranges, {**box.answers, atom.name: answers})
+            yield Region(region.ranges, {**region.answers, atom.name: answers})
     elif isinstance(atom, Opaque):
         for answer in (False, True):
-            yield Box(box.ranges, {**box.answers, atom.function: (answer,)})
+            yield Region(region.ranges, {**region.answers, atom.function: (answer,)})
     elif isinstance(atom, Compare):
-        low, high = box.ranges[atom.terms]
+        low, high = region.ranges[atom.terms]
         below, above = {"<": (0, 0), ">=": (0, 0), "<=": (1, 1), ">": (1, 1)}.get(atom.op, (0, 1))
         cuts = [(atom.bound + above, high), (low, atom.bound + below - 1)]
         if below != above:
             cuts.insert(1, (atom.bound, atom.bound))
         for cut in cuts:
-            if (narrower := _narrowed(box, atom.terms, cut)) is not None:
+            if (narrower := _narrowed(region, atom.terms, cut)) is not None:
                 yield narrower
 
 
-def _narrowed(box: Box, terms: Terms, cut: tuple[int, int]) -> Box | None:
-    """The box with one range cut, and with what follows for the others; None when nothing is left.
+def _narrowed(region: Region, terms: Terms, cut: tuple[int, int]) -> Region | None:
+    """The region with one range cut, and with what follows for the others; None when nothing is left.
 
     What follows is drawn a limited number of times: stopping early leaves more to search, and never anything out.
     """
-    ranges = dict(box.ranges)
+    ranges = dict(region.ranges)
     ranges[terms] = max(cut[0], ranges[terms][0]), min(cut[1], ranges[terms][1])
     for _ in range(50):
         before = dict(ranges)
@@ -132,7 +130,7 @@ def _narrowed(box: Box, terms: Terms, cut: tuple[int, int]) -> Box | None:
                 return None
         if ranges == before:
             break
-    return Box(ranges, box.answers)
+    return Region(ranges, region.answers)
 
 
 def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
@@ -154,22 +152,22 @@ def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
     return True
 
 
-def _point(box: Box) -> dict[str, Value] | None:
+def _point(region: Region) -> dict[str, Value] | None:
     """One value for every counter, within all ranges; None when there is none."""
-    boxes = [box]
-    while boxes:
-        box = boxes.pop()
-        single = [terms for terms in box.ranges if len(terms) == 1 and terms[0][1] == 1]
-        wide = [terms for terms in single if box.ranges[terms][0] < box.ranges[terms][1]]
-        summed = {name for terms in box.ranges if terms not in single for name, _ in terms}
+    regions = [region]
+    while regions:
+        region = regions.pop()
+        single = [terms for terms in region.ranges if len(terms) == 1 and terms[0][1] == 1]
+        wide = [terms for terms in single if region.ranges[terms][0] < region.ranges[terms][1]]
+        summed = {name for terms in region.ranges if terms not in single for name, _ in terms}
         split = next((terms for terms in wide if terms[0][0] in summed), None)
         if split is None:
-            return {terms[0][0]: box.ranges[terms][0] for terms in single}
-        low, high = box.ranges[split]
+            return {terms[0][0]: region.ranges[terms][0] for terms in single}
+        low, high = region.ranges[split]
         middle = (low + high) // 2
         for cut in ((middle + 1, high), (low, middle)):
-            if (narrower := _narrowed(box, split, cut)) is not None:
-                boxes.append(narrower)
+            if (narrower := _narrowed(region, split, cut)) is not None:
+                regions.append(narrower)
     return None
 
 

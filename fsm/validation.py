@@ -9,42 +9,40 @@ This file does not run machines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, written
 from fsm.solver import before, possible
+from fsm.table import Row, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart, Row
 
 __all__ = ["problems", "proof_problems", "shape_problems"]
 
 
-def problems(chart: Chart) -> list[str]:
+def problems(table: Table) -> list[str]:
     """Everything that is wrong with a chart, one sentence each; an empty list when it is right."""
-    return [*shape_problems(chart), *proof_problems(chart)]
+    return [*shape_problems(table), *proof_problems(table)]
 
 
-def shape_problems(chart: Chart) -> list[str]:
+def shape_problems(table: Table) -> list[str]:
     """Unknown names, doubles, misplaced exits and starts: what can be seen without deciding any guard."""
-    found = [*_doubles(chart), *_name_problems(chart)]
-    if chart.initial not in chart.states:
-        found.append(f"the initial state {chart.initial!r} is not one of its states")
-    for event in chart.events:
-        if not any(row.event == event for row in chart.rows):
+    found = [*_doubles(table), *_name_problems(table)]
+    if table.initial not in table.states:
+        found.append(f"the initial state {table.initial!r} is not one of its states")
+    for event in table.events:
+        if not any(row.event == event for row in table.rows):
             found.append(f"event {event!r} is used by no row")
-    final = {str(state) for state in chart.states if state.final}
-    for row in chart.rows:
+    final = {str(state) for state in table.states if state.final}
+    for row in table.rows:
         if row.source in final and row.moves:
             found.append(f"row {row.id!r} leaves the final state {row.source!r}")
     return found
 
 
-def _doubles(chart: Chart) -> Iterator[str]:
+def _doubles(table: Table) -> Iterator[str]:
     kinds: Final = {
-        "state": chart.states, "event": chart.events, "variable": chart.names, "row id": [r.id for r in chart.rows],
-        "output": [o.name for o in chart.outputs], "output bit": [o.bit for o in chart.outputs],
+        "state": table.states, "event": table.events, "variable": table.names, "row id": [r.id for r in table.rows],
+        "output": [o.name for o in table.outputs], "output bit": [o.bit for o in table.outputs],
     }
     for kind, names in kinds.items():
         seen: list[object] = []
@@ -54,75 +52,75 @@ def _doubles(chart: Chart) -> Iterator[str]:
             seen.append(name)
 
 
-def _name_problems(chart: Chart) -> Iterator[str]:
-    if not chart.states:
+def _name_problems(table: Table) -> Iterator[str]:
+    if not table.states:
         yield "it has no states"
-    for event in chart.events:
+    for event in table.events:
         if not event or "," in event or event != event.strip():
             yield f"event {event!r} cannot be written in a trace: no commas, and no blanks at its ends"
-    known = set(chart.names)
-    for state in chart.states:
+    known = set(table.names)
+    for state in table.states:
         for name in sorted(state.invariant.names() - known):
             yield f"the invariant of {state!r} speaks of the unknown variable {name!r}"
         if is_opaque(state.invariant):
             yield f"the invariant of {state!r} calls a function, so nothing could be proved of it"
-        yield from (f"the invariant of {state!r} {told}" for told in _misfits(chart, state.invariant))
-    for output in chart.outputs:
+        yield from (f"the invariant of {state!r} {told}" for told in _misfits(table, state.invariant))
+    for output in table.outputs:
         if is_opaque(output.guard):
             yield f"output {output.name!r} calls a function; an output is a condition over variables"
-        yield from (f"output {output.name!r} {told}" for told in _misfits(chart, output.guard))
+        yield from (f"output {output.name!r} {told}" for told in _misfits(table, output.guard))
         if not isinstance(output.bit, int) or output.bit <= 0 or output.bit & (output.bit - 1):
             yield f"output {output.name!r} needs a single bit, not {output.bit!r}"
         yield from (f"output {output.name!r} names the unknown state {s!r}" for s in output.states or ()
-                    if s not in chart.states)
+                    if s not in table.states)
         for name in sorted(output.guard.names() - known):
             yield f"output {output.name!r} speaks of the unknown variable {name!r}"
-    for row in chart.rows:
-        yield from _unknown(chart, row)
+    for row in table.rows:
+        yield from _unknown(table, row)
         changed = [effect.name for effect in row.effects]
         for name in dict.fromkeys(name for name in changed if changed.count(name) > 1):
             yield f"row {row.id!r} changes {name!r} twice"
 
 
-def _unknown(chart: Chart, row: Row) -> Iterator[str]:
-    if row.source not in chart.states:
+def _unknown(table: Table, row: Row) -> Iterator[str]:
+    if row.source not in table.states:
         yield f"row {row.id!r} starts from the unknown state {row.source!r}"
-    if row.target not in chart.states:
+    if row.target not in table.states:
         yield f"row {row.id!r} leads to the unknown state {row.target!r}"
-    if row.event not in chart.events:
+    if row.event not in table.events:
         yield f"row {row.id!r} waits for the unknown event {row.event!r}"
-    promises = [chart.state(name).invariant for name in (row.source, row.target) if name in chart.states]
+    promises = [table.state(name).invariant for name in (row.source, row.target) if name in table.states]
     spoken = row.guard.names().union(*(effect.names() for effect in row.effects))
-    for name in sorted(spoken - set(chart.names)):
+    for name in sorted(spoken - set(table.names)):
         yield f"row {row.id!r} speaks of the unknown variable {name!r}"
-    yield from (f"row {row.id!r} {told}" for told in _misfits(chart, row.guard))
+    yield from (f"row {row.id!r} {told}" for told in _misfits(table, row.guard))
     for effect in row.effects:
-        yield from (f"row {row.id!r} {told}" for told in _misfit(chart, effect))
-    if any(promise.names() - set(chart.names) or any(_misfits(chart, promise)) for promise in promises):
+        yield from (f"row {row.id!r} {told}" for told in _misfit(table, effect))
+    if any(promise.names() - set(table.names) or any(_misfits(table, promise)) for promise in promises):
         yield f"row {row.id!r} cannot be judged: the invariant of its source or target is wrong"
 
 
-def _misfits(chart: Chart, guard: Condition) -> Iterator[str]:
+def _misfits(table: Table, guard: Condition) -> Iterator[str]:
     """Where a condition takes a variable of this chart for something it is not."""
     for part in guard.parts():
-        yield from _misfits(chart, part)
-    for name in sorted(guard.names() & set(chart.names)) if isinstance(guard, (Compare, Among)) else ():
-        variable = chart.variable(name)
+        yield from _misfits(table, part)
+    for name in sorted(guard.names() & set(table.names)) if isinstance(guard, (Compare, Among)) else ():
+        variable = table.variable(name)
         if isinstance(guard, Compare) and not isinstance(variable, Counter):
             yield f"counts {name!r}, which is an enumerated variable here"
         elif isinstance(guard, Among):
             yield from _foreign(variable, guard.values)
 
 
-def _misfit(chart: Chart, effect: Assignment) -> Iterator[str]:
-    if effect.name in chart.names:
-        variable = chart.variable(effect.name)
+def _misfit(table: Table, effect: Assignment) -> Iterator[str]:
+    if effect.name in table.names:
+        variable = table.variable(effect.name)
         if not isinstance(effect.value, Sum):
             yield from _foreign(variable, effect.value)
         elif not isinstance(variable, Counter):
             yield f"counts {effect.name!r}, which is an enumerated variable here"
     for name in sorted(effect.names() - {effect.name}):
-        if name in chart.names and not isinstance(chart.variable(name), Counter):
+        if name in table.names and not isinstance(table.variable(name), Counter):
             yield f"counts {name!r}, which is an enumerated variable here"
 
 
@@ -135,16 +133,16 @@ def _foreign(variable: Variable, values: tuple[Value, ...]) -> Iterator[str]:
                 yield f"speaks of {label(value)}, which is no value of {variable.name!r} here"
 
 
-def _reach_problems(chart: Chart, rows: Iterable[Row]) -> list[str]:
+def _reach_problems(table: Table, rows: Iterable[Row]) -> list[str]:
     moves = [(row.source, row.target) for row in rows if row.moves]
-    forward = _closure({chart.initial}, moves)
-    final = [str(state) for state in chart.states if state.final]
+    forward = _closure({table.initial}, moves)
+    final = [str(state) for state in table.states if state.final]
     home = _closure(set(final), [(target, source) for source, target in moves])
     found = []
-    for state in chart.states:
+    for state in table.states:
         if state not in forward:
-            found.append(f"state {str(state)!r} cannot be reached from {chart.initial!r}")
-        elif not state.final and all(source != state for source, _ in moves) and len(chart.states) > 1:
+            found.append(f"state {str(state)!r} cannot be reached from {table.initial!r}")
+        elif not state.final and all(source != state for source, _ in moves) and len(table.states) > 1:
             found.append(f"state {str(state)!r} is a dead end: it is not final, and no row leaves it")
         elif final and state not in home:
             found.append(f"state {str(state)!r} is a trap: no final state can be reached from it")
@@ -160,50 +158,50 @@ def _closure(reached: set[str], moves: list[tuple[str, str]]) -> set[str]:
 # -------------------------------------------------------------------------------------------------- proofs
 
 
-def proof_problems(chart: Chart) -> list[str]:
+def proof_problems(table: Table) -> list[str]:
     """What fails, looked at for all counts, each failure with counts for which it does.
 
     Rows that speak of unknown things are left out; `shape_problems` names them.
     """
     found: list[str] = []
     alive = []
-    for row in chart.rows:
-        if any(_unknown(chart, row)):
+    for row in table.rows:
+        if any(_unknown(table, row)):
             continue
-        enabled = All(chart.state(row.source).invariant, row.guard)
-        if possible(enabled, chart) is None:
+        enabled = All(table.state(row.source).invariant, row.guard)
+        if possible(enabled, table) is None:
             found.append(f"row {row.id!r} can never be enabled in {row.source!r}")
             continue
         alive.append(row)
-        found += _step_problems(chart, row, enabled)
-    found += _overlaps(chart, alive)
-    if chart.initial not in chart.states:
+        found += _step_problems(table, row, enabled)
+    found += _overlaps(table, alive)
+    if table.initial not in table.states:
         return found
-    start = chart.state(chart.initial).invariant
-    known = start.names() <= set(chart.names) and not is_opaque(start) and not any(_misfits(chart, start))
-    if known and not start.holds(chart.values(chart.start())):
-        found.append(f"the start breaks the invariant of {chart.initial!r}: {start}")
-    return found + _reach_problems(chart, alive)
+    start = table.state(table.initial).invariant
+    known = start.names() <= set(table.names) and not is_opaque(start) and not any(_misfits(table, start))
+    if known and not start.holds(table.values(table.start())):
+        found.append(f"the start breaks the invariant of {table.initial!r}: {start}")
+    return found + _reach_problems(table, alive)
 
 
-def _step_problems(chart: Chart, row: Row, enabled: Condition) -> Iterator[str]:
+def _step_problems(table: Table, row: Row, enabled: Condition) -> Iterator[str]:
     for effect in row.effects:
         if isinstance(effect.value, Sum) and effect.value.constant < 0:
             short = All(enabled, Compare(effect.value.terms, "<", -effect.value.constant))
-            if (values := possible(short, chart)) is not None:
+            if (values := possible(short, table)) is not None:
                 yield f"row {row.id!r} could make {effect.name} negative{_when(values)}"
-    promise = chart.state(row.target).invariant
+    promise = table.state(row.target).invariant
     if promise is not ALWAYS:
-        values = possible(All(enabled, negated(before(promise, row.effects))), chart)
+        values = possible(All(enabled, negated(before(promise, row.effects))), table)
         if values is not None:
             yield f"row {row.id!r} breaks the invariant of {row.target!r} ({promise}){_when(values)}"
 
 
-def _overlaps(chart: Chart, rows: list[Row]) -> Iterator[str]:
+def _overlaps(table: Table, rows: list[Row]) -> Iterator[str]:
     for place, one in enumerate(rows):
         for other in rows[place + 1 :]:
             if (one.source, one.event) == (other.source, other.event):
-                values = possible(All(chart.state(one.source).invariant, one.guard, other.guard), chart)
+                values = possible(All(table.state(one.source).invariant, one.guard, other.guard), table)
                 if values is not None:
                     yield f"rows {one.id!r} and {other.id!r} can be enabled together{_when(values)}"
 

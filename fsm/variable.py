@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from enum import Enum
 from keyword import iskeyword
+from typing import Final, TypeAlias
 
-from fsm.condition import Among, Compare, Condition, DefinitionError, Value, Values, add, label, sum_text, written
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final, TypeAlias
+from fsm.condition import Among, Compare, Condition, Value, Values, add, label, sum_text, written
+from fsm.errors import DefinitionError
 
 __all__ = ["Assignment", "Choice", "Counter", "Sum", "Variable", "as_sum"]
 
@@ -193,7 +191,7 @@ class Choice(_Named):
         return Among(self.name, self._known((other,)), other=True)
 
 
-Variable: TypeAlias = "Counter | Choice"
+Variable: TypeAlias = Counter | Choice
 
 
 class Assignment:
@@ -267,8 +265,8 @@ def _is_normal(name: str) -> bool:
 
 
 RESERVED: Final = frozenset((
-    "at", "begin", "compiled", "guarded", "heard", "lock", "loose", "machine", "refuse", "repr_mimebundle_",
-    "repr_svg_", "route", "routed", "self", "state", "watch", "watched",
+    "compiled", "dispatch", "dispatcher", "guarded", "loose", "machine", "own_listeners", "refuse",
+    "repr_mimebundle_", "repr_svg_", "routed", "self", "state", "unheard",
 ))
 """What sessions and compiled triggers call things of their own."""
 

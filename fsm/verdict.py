@@ -1,4 +1,4 @@
-"""Verdicts: what an event would do in a configuration, and why not.  And the errors that carry them.
+"""Verdicts: what an event would do in a configuration, and why not.  And the error of a trigger that is not legal.
 
 There are four answers: *accepted*; *illegal*, no row waits for the event in this state; *refused*, rows wait for it
 but a condition does not hold; *finished*, the state is final.  Asking changes nothing.
@@ -8,34 +8,17 @@ A verdict keeps the configuration it was asked about, so it stays true of that m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 from transitions import MachineError
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import All, Condition, Values, is_opaque, label
+from fsm.errors import UnknownEvent
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Literal, TypeAlias
+__all__ = ["Kind", "Refused", "Verdict", "judge", "refusal"]
 
-__all__ = ["Kind", "Refused", "StepInProgress", "UnknownEvent", "Verdict", "judge", "refusal"]
-
-Kind: TypeAlias = "Literal['accepted', 'illegal', 'refused', 'finished']"
-
-
-class UnknownEvent(ValueError):
-    """There is no event of that name in the chart.  Attributes: `chart`, `event`.  Nothing has changed."""
-
-    def __init__(self, chart: Chart, event: str) -> None:
-        self.chart, self.event = chart, event
-        super().__init__(chart, event)
-
-    def __str__(self) -> str:
-        from difflib import get_close_matches  # only here, where time does not matter
-
-        near = get_close_matches(str(self.event), self.chart.events, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.chart.events)}"
-        return f"{self.chart.name} has no event {self.event!r}; {hint}"
+Kind: TypeAlias = Literal["accepted", "illegal", "refused", "finished"]
 
 
 class Verdict:
@@ -154,29 +137,11 @@ class Refused(MachineError):
         return f"cannot {verdict.event} while {verdict.state}: {verdict.reason} (legal now: {legal})"
 
 
-class StepInProgress(RuntimeError):
-    """A listener fired a trigger of its own session in the middle of a step.  Nothing has changed by it.
-
-    Use `session.post(event)`: it runs after the present step.  Attributes: `event` asked, `during` the event under way.
-    """
-
-    def __init__(self, event: str, during: str) -> None:
-        self.event, self.during = event, during
-        super().__init__(event, during)
-
-    def __str__(self) -> str:
-        return (
-            f"cannot {self.event} in the middle of {self.during}: "
-            "a listener may not fire a trigger of its own session; "
-            f"session.post({self.event!r}) runs it after this step"
-        )
-
-
 def judge(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
     """The verdict on one event; `subject` is what callable guards are asked about.  UnknownEvent for other names."""
     rows = chart.rows_for(str(configuration[0]), event)
     if not rows and event not in chart.events:
-        raise UnknownEvent(chart, event)
+        raise UnknownEvent(chart.name, event, chart.events)
     values = chart.values(configuration)
     for row in rows:
         if row.guard.holds(values, subject):

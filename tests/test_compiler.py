@@ -18,7 +18,7 @@ from hypothesis import (
 
 from fsm.chart import Chart, Configuration, Output, State, row
 from fsm.compiler import source
-from fsm.condition import DefinitionError
+from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from fsm.variable import Choice, Counter
@@ -82,7 +82,7 @@ def test_a_step_calls_nothing() -> None:
     """So that neither a signal handler nor another thread's turn falls into the middle of it."""
     for event in LOGOFF.events:
         steps = inspect.getsource(getattr(StoreSession, event)).splitlines()
-        calls = [line for line in steps[1:] if re.search(r"\w\(", line) and not re.search(r"(watched|refuse)\(self, ", line)]
+        calls = [line for line in steps[1:] if re.search(r"\w\(", line) and not re.search(r"(dispatch|refuse)\(self, ", line)]
         assert calls == []
 
 

@@ -10,7 +10,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, DefinitionError, Opaque, condition, label, negated
+from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Opaque, condition, label, negated
+from fsm.errors import DefinitionError
 from fsm.variable import Choice, Counter
 
 Colour = Enum("Colour", "RED GREEN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_an_object_that_listens_to_nothing_or_misspells_is_refused_and_nothing_c
     for body, told in (({}, "listens to nothing"), ({"after_pus": heard}, "after_pus")):
         with pytest.raises(DefinitionError, match=told):
             session.listen(type("Listener", (), body)())
-    assert session._watch is None
+    assert not session.has_listeners
 
 
 def test_a_trigger_is_not_declared_again_without_the_chart() -> None:
@@ -90,7 +91,7 @@ def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dic
     class Mixin:
         __slots__ = ()
 
-    body: dict[str, Any] = {"__slots__": ("_lock",) if "guarded" in options else ()}
+    body: dict[str, Any] = {"__slots__": ()}
     told = []
 
     def submit(self: Any) -> bool:
@@ -106,9 +107,14 @@ def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dic
     assert (told, session.ready, session.outbound) == ([0, 1, 2], 2, 1)
 
 
-def test_a_guarded_class_needs_a_place_for_its_lock() -> None:
-    with pytest.raises(DefinitionError, match="a guarded class needs _lock in its __slots__"):
-        type("Bare", (StoreSession,), {"__slots__": ()}, guarded=True)
+def test_the_sessions_of_a_guarded_class_have_a_lock_each_and_no_field_for_it() -> None:
+    kind: Any = type("Bare", (StoreSession,), {"__slots__": ()}, guarded=True)
+    one, two = kind(), kind()
+    assert one.lock is not two.lock
+    with one.lock, one.lock:
+        assert one.submit() is True
+    assert sys.getsizeof(one) == sys.getsizeof(StoreSession())
+    assert StoreSession().lock is StoreSession().lock
 
 
 def test_variables_have_no_names_that_sessions_need() -> None:

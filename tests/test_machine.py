@@ -168,7 +168,7 @@ def test_a_callback_of_the_class_machine_may_post_but_not_fire(kind: type[StoreS
     session.outbound_begin()
     session.logoff_orderly()
     assert session.complete
-    assert session._watch is None
+    assert session._dispatcher is None
     kind.machine().before_submit(lambda data: data.model.submit())
     with pytest.raises(StepInProgress):
         kind().submit()
@@ -229,7 +229,7 @@ def test_posted_events_keep_their_order_with_callbacks_on_the_machine(kind: type
     session = kind()
     session.submit()
     assert session.configuration == ("open", None, 1, 1, 0, 0, 0)
-    assert session._watch is None
+    assert session._dispatcher is None
 
 
 @pytest.mark.parametrize("options", [{"states": ["a"]}, {"transitions": []}, {"initial": "nope"}])

@@ -97,7 +97,7 @@ def test_a_pickle_of_another_behaviour_or_an_impossible_place_is_refused() -> No
 
 
 @pytest.mark.parametrize("error", [
-    SnapshotError(LOGOFF, "so"), UnknownEvent(LOGOFF, "x"), StepInProgress("a", "b"), DefinitionError("it", ("is", "wrong")),
+    SnapshotError("a", "so", "b"), UnknownEvent("a", "x", ("y",)), StepInProgress("a", "b"), DefinitionError("it", ("is", "wrong")),
 ])  # fmt: skip
 def test_errors_are_pickled_with_their_facts(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))

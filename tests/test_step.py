@@ -65,7 +65,7 @@ def test_listeners_hear_a_step_in_its_order() -> None:
     door.forget(diary)
     door.pull()
     assert diary.lines == BEFORE + AFTER
-    assert door._watch is None
+    assert door._dispatcher is None
 
 
 def test_a_row_that_stays_is_heard_without_leaving_or_entering() -> None:
@@ -241,7 +241,7 @@ def test_forgetting_everyone_in_the_middle_loses_nothing_that_was_posted() -> No
     door.listen(leaver)
     door.push()
     assert leaver.receipt.result() is True
-    assert door._watch is None
+    assert door._dispatcher is None
 
 
 def test_a_long_chain_of_posted_events_does_not_pile_up() -> None:

@@ -12,7 +12,8 @@ from hypothesis import (
 )
 
 from fsm.chart import Chart, Output, State, row
-from fsm.condition import ALWAYS, Condition, DefinitionError
+from fsm.condition import ALWAYS, Condition
+from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF
 from fsm.session import Session
 from fsm.solver import before, possible

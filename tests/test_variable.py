@@ -6,7 +6,7 @@ from enum import Enum, IntEnum, StrEnum
 
 import pytest
 
-from fsm.condition import DefinitionError
+from fsm.errors import DefinitionError
 from fsm.variable import RESERVED, Assignment, Choice, Counter
 
 Colour = Enum("Colour", "RED GREEN")

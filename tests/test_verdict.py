@@ -101,4 +101,4 @@ def test_an_unknown_event_is_an_error_and_not_an_answer(name: str, hint: str) ->
     with pytest.raises(UnknownEvent) as caught:
         StoreSession().may(name)
     assert str(caught.value).startswith(f"store-logoff has no event {name!r}; {hint}")
-    assert (caught.value.chart, caught.value.event) == (LOGOFF, name)
+    assert (caught.value.chart, caught.value.event, caught.value.events) == (LOGOFF.name, name, LOGOFF.events)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fsm.analysis.reachability import Graph
-from fsm.chart import Chart, Configuration, Row
-from fsm.definition import compiled
+from fsm.chart import Chart, Configuration
 from fsm.machine import Machine
 from fsm.session import Session
 from fsm.verdict import Refused
@@ -41,7 +40,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
     chart = graph.chart
     cls = Session.of(chart)
     session = cls.at(graph.configurations[0])
-    run = compiled(cls)
+    run = cls.compiled()
     raw = _Raw(chart)
     opaque = {(row.source, row.event) for row in chart.opaque}
     for number, here in enumerate(graph.configurations):
@@ -53,7 +52,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
             if len(enabled) > 1:
                 told = f"{' and '.join(row.id for row in enabled)} are enabled together in {chart.describe(here)}"
                 yield Disagreement("rows", number, event, told)
-            expected = taken(chart, enabled[0], here) if enabled else None
+            expected = chart.after(here, enabled[0]) if enabled else None
             run.write(session, here)
             try:
                 run.triggers[event](session)
@@ -67,13 +66,6 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
                 yield Disagreement("compiled", number, event, _told(chart, here, event, expected, found))
             if (str(here[0]), event) not in opaque and (other := raw.fire(here, event)) != expected:
                 yield Disagreement("raw", number, event, _told(chart, here, event, expected, other))
-
-
-def taken(chart: Chart, row: Row, here: Configuration) -> Configuration:
-    """Where a row leads from a configuration, by its effects as data."""
-    values = chart.values(here)
-    new = {effect.name: effect.new(values) for effect in row.effects}
-    return (row.target, *(new.get(name, value) for name, value in values.items()))
 
 
 class _Raw:

@@ -22,7 +22,6 @@ from fsm.analysis.bounds import bounds_of
 from fsm.analysis.divergence import always_ends, covers, greatest_number, repeats
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition
-from fsm.definition import compiled
 from fsm.session import Session
 from fsm.variable import Counter
 from fsm.verdict import Refused
@@ -85,7 +84,7 @@ class Explorer:
         start = chart.start()
         cls = Session.of(chart)
         self._session = cls.at(start)
-        run = compiled(cls)
+        run = cls.compiled()
         self._get, self._set = run.read, run.write
         self._cells: dict[str, list[tuple[str, Callable[..., object], tuple[Row, ...]]]] = {
             str(state): [

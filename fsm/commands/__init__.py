@@ -50,7 +50,7 @@ def find_chart(where: str) -> Chart:
     from importlib import import_module
 
     from fsm.chart import Chart
-    from fsm.condition import DefinitionError
+    from fsm.errors import DefinitionError
 
     module, colon, name = where.partition(":")
     if not colon or not module or not name:

@@ -14,7 +14,8 @@ from fsm import draw
 from fsm.chart import Chart
 from fsm.commands import CommandError, number, write_output
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
-from fsm.condition import DefinitionError, label
+from fsm.condition import label
+from fsm.errors import DefinitionError
 from fsm.variable import Choice, Sum
 
 __all__ = ["add_arguments", "run"]

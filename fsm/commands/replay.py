@@ -25,10 +25,10 @@ from typing import BinaryIO, Final, cast
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
 from fsm.commands.journals import is_ledger, opened
-from fsm.definition import compiled
+from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine, check_header, is_torn
 from fsm.session import Session
-from fsm.snapshot import SnapshotError, jsonable
+from fsm.snapshot import jsonable
 from fsm.verdict import Refused
 
 __all__ = ["add_arguments", "run"]
@@ -129,7 +129,7 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
     new = Session.of(chart)
     sessions: dict[str, Session] = {}
     counts: dict[str, int] = {}
-    events = {event: (quoted(event), trigger) for event, trigger in compiled(new).triggers.items()}
+    events = {event: (quoted(event), trigger) for event, trigger in new.compiled().triggers.items()}
     tails = _Tails(chart)
     heads = {
         (accepted, state): f'"accepted": {json.dumps(accepted)}, "from": {quoted(state)}, '

@@ -16,8 +16,8 @@ from pathlib import Path
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
 from fsm.commands.journals import is_ledger, opened
+from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
-from fsm.snapshot import SnapshotError
 from fsm.stepper.text import as_data, as_text, shown
 from fsm.stepper.walk import Stepper, TraceError, parse_trace
 

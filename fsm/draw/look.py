@@ -213,8 +213,7 @@ def follow(chart: Chart, events: str | Sequence[str], start: Configuration | Non
         if row is None:
             told = f"event {place} of the trace, {event!r}, is not legal in: {chart.describe(now)}"
             raise TraceError(told, place, event)
-        new = {effect.name: effect.new(values) for effect in row.effects}
-        now = (row.target, *(new.get(name, value) for name, value in values.items()))
+        now = chart.after(now, row)
         found.append((row, now))
     return tuple(found)
 

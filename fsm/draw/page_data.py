@@ -124,9 +124,7 @@ class _Tables:
 
     def _beyond(self, here: Configuration, row: Row) -> int:
         """The number of a configuration outside the bounds."""
-        values = self.chart.values(here)
-        new = {effect.name: effect.new(values) for effect in row.effects}
-        there = (row.target, *(new.get(name, value) for name, value in values.items()))
+        there = self.chart.after(here, row)
         if there not in self._places:
             self._places[there] = len(self.graph.configurations) + len(self.outside)
             self.outside.append(self._values(there))

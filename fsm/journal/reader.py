@@ -25,8 +25,9 @@ from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
 from fsm.chart import Chart, Configuration
+from fsm.errors import SnapshotError
 from fsm.session import Session
-from fsm.snapshot import SnapshotError, decode, encode, jsonable
+from fsm.snapshot import decode, encode, jsonable
 from fsm.verdict import Refused
 
 __all__ = [

@@ -19,19 +19,16 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 from weakref import WeakKeyDictionary
 
 from fsm.chart import Chart, Configuration
 from fsm.journal.reader import LONGEST, JournalError, TornLine, check_header, entry, header, parsed, start
 from fsm.session import Session, Step
 from fsm.verdict import Refused
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["Recorder"]
 
@@ -122,8 +119,7 @@ class Recorder:
         A listener's error that cancels the step leaves nothing to record.  KeyError when the session is not attached.
         """
         pen = self._pens[session]
-        # the session's own lock, where it has one, so that no other step falls between a refusal and its record
-        with getattr(session, "_lock", None) or nullcontext():
+        with session.lock:  # so that no other step falls between a refusal and its record
             before = session.configuration
             try:
                 return session.fire(event)

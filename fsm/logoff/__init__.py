@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import Logoff, LogoffStatus, MapiError, Result
-from fsm.logoff.guarded import GuardedStoreSession
 from fsm.logoff.handles import MessageStore, ReleaseStep, StoreHandle
-from fsm.logoff.session import StoreSession
+from fsm.logoff.session import GuardedStoreSession, StoreSession
 
 __all__ = [
     "LOGOFF", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "MessageStore", "ReleaseStep", "Result",

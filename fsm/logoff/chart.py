@@ -17,15 +17,12 @@ This file does not know how rows are run, and has no mail, no clock and no I/O.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from fsm.chart import Chart, Event, Output, Row, State, row
 from fsm.condition import ALWAYS, Condition
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.variable import Assignment, Choice, Counter, Sum
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
 
 __all__ = ["BLOCKED", "DRAINING", "LOGOFF", "OPEN", "RELEASED"]
 

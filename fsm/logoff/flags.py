@@ -8,10 +8,7 @@ This file does not know the machine.
 from __future__ import annotations
 
 from enum import Enum, IntEnum, IntFlag
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
+from typing import Final
 
 __all__ = ["ALL_INPUT", "Logoff", "LogoffStatus", "MapiError", "Result"]
 

@@ -21,16 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from types import TracebackType
+from typing import Self
 
 from fsm.logoff.flags import Logoff, LogoffStatus, MapiError, Result
 from fsm.logoff.session import StoreSession
 from fsm.session import Step
 from fsm.verdict import Refused
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["MessageStore", "ReleaseStep", "StoreHandle"]
 

@@ -7,15 +7,13 @@ Source: IMAPISupport::StoreLogoffTransports as read by `spec.md`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from fsm.logoff.chart import LOGOFF, RELEASED
 from fsm.logoff.flags import ALL_INPUT, Logoff, LogoffStatus, MapiError, Result
 from fsm.session import Session, trigger
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final, NoReturn
-
-__all__ = ["StoreSession"]
+__all__ = ["GuardedStoreSession", "StoreSession"]
 
 STATUS: Final[dict[int, LogoffStatus]] = {}
 """The output words that were asked for; making a flag anew costs more than a step does."""
@@ -191,8 +189,9 @@ class StoreSession(Session, chart=LOGOFF):
         """
         if not isinstance(flag, Logoff):
             raise TypeError(f"logoff takes one of {', '.join(map(str, Logoff))}, not {flag!r}")
-        self.fire(f"logoff_{flag.name.lower()}")
-        return self.status
+        with self.lock:
+            self.fire(f"logoff_{flag.name.lower()}")
+            return self.status
 
     def store_logoff_transports(self, flags: int) -> int:
         """The call as MAPI has it: one input flag in, the output flags back (S2 to S4, S17).
@@ -201,32 +200,34 @@ class StoreSession(Session, chart=LOGOFF):
         (INVALID_OBJECT), for what is no 32-bit unsigned number (INVALID_PARAMETER), for unknown or output bits
         (UNKNOWN_FLAGS), and for none or several flags (INVALID_PARAMETER), in this order.
         """
-        if self.complete:
-            raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the store is released; only release() may follow")
-        if not isinstance(flags, int) or isinstance(flags, bool) or not 0 <= flags <= 0xFFFFFFFF:
-            _wrong_word(flags)
-        if flags & ~ALL_INPUT:
-            raise MapiError(
-                Result.MAPI_E_UNKNOWN_FLAGS,
-                f"0x{flags & ~ALL_INPUT:X} is no input flag; they are {_known()}",
-            )
-        if flags.bit_count() != 1:
-            count = "no flag" if not flags else f"{flags.bit_count()} flags"
-            raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"{count} given; one call takes exactly one of {_known()}")
-        return int(self.logoff(Logoff(flags)))
+        with self.lock:
+            if self.complete:
+                raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the store is released; only release() may follow")
+            return int(self.logoff(_flag(flags)))
 
 
-def _wrong_word(flags: object) -> NoReturn:
-    if isinstance(flags, int) and flags.bit_length() > 64:
-        told = f"a number of {flags.bit_length()} bits"
-    elif (isinstance(flags, (int, float, str, Logoff)) and len(repr(flags)) <= 40) or flags is None:
-        told = f"{type(flags).__name__} {flags!r}"
-    else:
-        told = type(flags).__name__
-    raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"the flags are one 32-bit unsigned whole number, not {told}")
+class GuardedStoreSession(StoreSession, guarded=True):
+    """A StoreSession that several threads may use at once: every step waits for the one under way."""
+
+    __slots__ = ()
 
 
-def _known() -> str:
-    return ", ".join(f"{flag.name} 0x{flag.value:02X}" for flag in Logoff)
+def _flag(word: int) -> Logoff:
+    if not isinstance(word, int) or isinstance(word, bool) or not 0 <= word <= 0xFFFFFFFF:
+        problem = f"the flags are one 32-bit unsigned whole number, not {_shortened(word)}"
+        raise MapiError(Result.MAPI_E_INVALID_PARAMETER, problem)
+    known = ", ".join(f"{flag.name} 0x{flag.value:02X}" for flag in Logoff)
+    if unknown := word & ~ALL_INPUT:
+        raise MapiError(Result.MAPI_E_UNKNOWN_FLAGS, f"0x{unknown:X} is no input flag; they are {known}")
+    if word.bit_count() != 1:
+        count = "no flag" if not word else f"{word.bit_count()} flags"
+        raise MapiError(Result.MAPI_E_INVALID_PARAMETER, f"{count} given; one call takes exactly one of {known}")
+    return Logoff(word)
 
 
+def _shortened(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    if (isinstance(value, (int, float, str, Logoff)) and len(repr(value)) <= 40) or value is None:
+        return f"{type(value).__name__} {value!r}"
+    return type(value).__name__

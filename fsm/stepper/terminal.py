@@ -25,8 +25,8 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
-from fsm.snapshot import SnapshotError
 from fsm.stepper.diagram import sketch
 from fsm.stepper.text import columns, consequence, count_lines, cut, shown, trail, wrapped
 from fsm.stepper.walk import Stepper, TraceError, parse_trace

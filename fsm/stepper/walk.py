@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from fsm.chart import Chart, Configuration
+from fsm.errors import UnknownEvent
 from fsm.journal.reader import entry, header, replayed, start
 from fsm.session import Session
 from fsm.snapshot import decode, encode
 from fsm.stepper.shortest_path import LIMIT, Way, find_way
-from fsm.verdict import Refused, UnknownEvent, Verdict
+from fsm.verdict import Refused, Verdict
 
 __all__ = ["Moment", "Stepper", "TraceError", "parse_trace"]
 
@@ -54,7 +55,8 @@ def parse_trace(chart: Chart, trace: str) -> tuple[str, ...]:
     events = tuple(word.strip() for word in trace.split(",")) if trace.strip() else ()
     for place, event in enumerate(events, 1):
         if event not in chart.events:
-            told = "there is nothing between two commas" if not event else str(UnknownEvent(chart, event))
+            unknown = UnknownEvent(chart.name, event, chart.events)
+            told = str(unknown) if event else "there is nothing between two commas"
             raise TraceError(told, place)
     return events
 

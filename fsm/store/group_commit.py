@@ -29,7 +29,6 @@ from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
 from fsm.chart import Configuration
-from fsm.definition import compiled
 from fsm.journal.encoder import ENCODE, Scribe
 from fsm.journal.reader import header, start
 from fsm.logoff.chart import LOGOFF
@@ -124,7 +123,7 @@ class GroupCommit:
         self._queue: SimpleQueue[_Task[Any] | None] = SimpleQueue()
         self._backlog: deque[_Task[Any]] = deque()
         self._owner: int | None = None
-        self._compiled = compiled(type(session))
+        self._compiled = session.compiled()
         self._thread = Thread(target=self._serve, name="fsm store", daemon=True) if thread else None
 
     def start(
@@ -271,7 +270,7 @@ class GroupCommit:
                     continue
                 task.step, task.answer = None, step.answer
                 for event, _, after, _, _ in step.events:
-                    if self._session._watch is None:  # it has no listeners
+                    if not self._session.has_listeners:  # it has no listeners
                         self._compiled.write(self._session, after)
                         continue
                     try:

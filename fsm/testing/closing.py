@@ -30,7 +30,7 @@ from typing import Final, TypeAlias, TypeVar
 from fsm.chart import Configuration
 from fsm.logoff import LOGOFF
 from fsm.logoff.properties import PROPERTIES
-from fsm.step import Step
+from fsm.session import Step
 from fsm.store import aio, sync
 from fsm.store.base import BaseStore
 from fsm.store.errors import Stopped, StoreClosing

@@ -15,7 +15,7 @@ from hypothesis import (
 from fsm.analysis.coverage import cover
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart, State, row
-from fsm.condition import DefinitionError
+from fsm.errors import DefinitionError
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.properties import BOUNDS
 from tests import small_charts as small

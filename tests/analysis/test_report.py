@@ -10,7 +10,8 @@ from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep
 from fsm.analysis.reachability import ExploreError, Graph
 from fsm.analysis.report import Finding, Report, check
 from fsm.chart import Chart, State, row
-from fsm.condition import DefinitionError, Opaque
+from fsm.condition import Opaque
+from fsm.errors import DefinitionError
 from fsm.logoff.chart import LOGOFF, READY
 from fsm.logoff.properties import BOUNDS, PROPERTIES
 from fsm.session import Session

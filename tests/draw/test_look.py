@@ -12,8 +12,8 @@ from fsm import draw
 from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart
-from fsm.condition import DefinitionError
 from fsm.draw.look import MARKS, follow
+from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF, Logoff, StoreSession
 from fsm.logoff.chart import FLAGS
 from fsm.session import Session

@@ -20,12 +20,13 @@ from hypothesis import (
 )
 
 from fsm.chart import Chart, row
+from fsm.errors import UnknownEvent
 from fsm.journal import Recorder
 from fsm.journal.reader import JournalError, TornLine, header, records, replay
 from fsm.logoff import LOGOFF, GuardedStoreSession, StoreSession
 from fsm.session import Session, Step
 from fsm.variable import Counter
-from fsm.verdict import Refused, UnknownEvent
+from fsm.verdict import Refused
 
 OTHER = Chart("other", states=["on"], events=["go"], rows=[row("r", "on", "go")])
 EVENTS = st.lists(st.sampled_from(list(map(str, LOGOFF.events))), max_size=30)
@@ -258,9 +259,9 @@ def test_no_step_can_fall_between_a_refusal_and_its_record(path: Path, monkeypat
     note = Recorder._note
 
     def look() -> None:
-        free.append(session._lock.acquire(blocking=False))
+        free.append(session.lock.acquire(blocking=False))
         if free[-1]:
-            session._lock.release()
+            session.lock.release()
 
     def watched(self: Recorder, *args: Any) -> None:
         other = Thread(target=look)

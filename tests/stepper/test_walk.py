@@ -13,13 +13,13 @@ from hypothesis import (
 )
 
 from fsm.chart import Chart, Output, State, row
+from fsm.errors import SnapshotError, UnknownEvent
 from fsm.journal import Recorder
 from fsm.journal.reader import JournalError, TornLine, header, replay, start
 from fsm.logoff import LOGOFF, StoreSession
-from fsm.snapshot import SnapshotError
 from fsm.stepper.walk import Stepper, TraceError, parse_trace
 from fsm.variable import Counter
-from fsm.verdict import Refused, UnknownEvent, judge
+from fsm.verdict import Refused, judge
 from tests.support import after, configurations, run
 
 EVENTS = list(map(str, LOGOFF.events))

@@ -1,0 +1,74 @@
+"""The engine's exceptions, with the facts as attributes.
+
+`Refused`, the error of a trigger that is not legal now, is in `verdict.py`: it carries a verdict.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DefinitionError", "SnapshotError", "StepInProgress", "UnknownEvent"]
+
+
+class DefinitionError(ValueError):
+    """A chart, a session class or a listener is wrong.  Raised while defining, never while running.
+
+    Attributes: `subject`, and `problems`, a sentence for each mistake.
+    """
+
+    def __init__(self, subject: str, problems: tuple[str, ...]) -> None:
+        self.subject, self.problems = subject, problems
+        super().__init__(subject, problems)
+
+    def __str__(self) -> str:
+        return f"{self.subject}: " + "; ".join(self.problems)
+
+
+class UnknownEvent(ValueError):
+    """The chart has no event of that name.  Nothing has changed.
+
+    Attributes: `chart` (its name), `event` (the one asked for), `events` (those of the chart).
+    """
+
+    def __init__(self, chart: str, event: str, events: tuple[str, ...]) -> None:
+        self.chart, self.event, self.events = chart, event, events
+        super().__init__(chart, event, events)
+
+    def __str__(self) -> str:
+        from difflib import get_close_matches  # only here, where time does not matter
+
+        near = get_close_matches(str(self.event), self.events, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.events)}"
+        return f"{self.chart} has no event {self.event!r}; {hint}"
+
+
+class StepInProgress(RuntimeError):
+    """A listener fired a trigger of its own session in the middle of a step.  The trigger has changed nothing.
+
+    Use `session.post(event)`: it runs after the present step.
+    Attributes: `event` (the trigger), `during` (the event under way).
+    """
+
+    def __init__(self, event: str, during: str) -> None:
+        self.event, self.during = event, during
+        super().__init__(event, during)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot {self.event} in the middle of {self.during}: "
+            "a listener may not fire a trigger of its own session; "
+            f"session.post({self.event!r}) runs it after this step"
+        )
+
+
+class SnapshotError(ValueError):
+    """A snapshot or pickle cannot be restored.  Nothing has changed.
+
+    Attributes: `chart` (its name), `problem` (a sentence), and the fingerprints `expected` and `found` (None where it
+    is not known).
+    """
+
+    def __init__(self, chart: str, problem: str, expected: str, found: object = None) -> None:
+        self.chart, self.problem, self.expected, self.found = chart, problem, expected, found
+        super().__init__(chart, problem, expected, found)
+
+    def __str__(self) -> str:
+        return f"this is no snapshot of {self.chart}: {self.problem}"
