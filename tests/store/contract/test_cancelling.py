@@ -152,8 +152,9 @@ def test_somebody_else_s_cancelling_is_not_taken_for_ours() -> None:
 @pytest.mark.parametrize("shielded", [False, True])
 def test_a_submission_that_is_cancelled_before_its_turn_is_taken_back_unless_it_is_shielded(tmp_path: Path, shielded: bool) -> None:
     async def case() -> None:
-        store, may = AsyncStore(Database(tmp_path / "store.db")), Event()
-        store._core.commit.schedule(lambda _: may.wait(60))
+        store, began, may = AsyncStore(Database(tmp_path / "store.db")), Event(), Event()
+        store._core.commit.schedule(lambda _: (began.set(), may.wait(60)))
+        began.wait(60)  # otherwise the submission could be in the same batch, and under way when it is cancelled
         task = asyncio.create_task(store.submit(b"x", shielded=shielded))
         await asyncio.sleep(0)
         task.cancel()
