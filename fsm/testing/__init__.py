@@ -1,11 +1,7 @@
-"""What users of the machines test their own programs with: simulated time, a closing at every step, event sequences.
+"""Tools for testing programs that use a store or a machine of their own.
 
     pytest_plugins = ["fsm.testing.plugin"]       # fixtures: simulated_clock, store, loses_nothing
 
-    strategies.py    a Hypothesis strategy: sequences of events for any chart
-    clock.py     simulated time for the threads face of a store
-    loop.py      simulated time for asyncio, the program's own sleeps and timeouts included
-    closing.py   "this program, closed now, loses nothing", for every now
-
-Nothing in the other rooms imports this one.  It is the place that may import hypothesis and pytest.
+`closing.loses_nothing` closes a program at each of its steps; `clock.SimulatedClock` (threads) and `loop.run` (asyncio)
+simulate time; `strategies.events` is a Hypothesis strategy for the events of any chart.
 """

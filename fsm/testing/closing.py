@@ -1,21 +1,20 @@
-"""This program, closed now, loses nothing: run with a store in simulated time, and closed at each of its steps.
+"""Does a program lose messages when it is closed?  It is run in simulated time, and closed at each of its steps.
 
     def program(store):                        # or async def; a second parameter gets the Sink where mail arrives
         ...
     loses_nothing(program, "NO_WAIT 20s -> cancel 3s")
 
 Theory.
-1. The program runs once by itself, so that the steps of its store's session are counted; it is closed when it is over,
-   or when it waits for something that can no longer happen, as servers do.
+1. The program runs once undisturbed, to count the steps of its store's session; it is closed when it is over, or when
+   it waits for something that can no longer happen, as servers do.
 2. Then it runs again and again with a new store, closed by the plan before the first step, after the first, and so on,
    up to the last.  A closing begins in the middle of whatever the program does with the store, as a signal would.
-3. Each time what must not be lost is looked for (`ledger.py`), and the session's trace is walked through the chart,
-   with everything that must always hold (section 5 of `spec.md`).
+3. Each time the messages that must not be lost are looked for (`ledger.py`), and the session's trace is checked against
+   the chart and everything that must always hold (section 5 of `spec.md`).
 4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled.  StoreClosing,
    Stopped and NotReleased may leave it.
 
-A program with threads of its own is not the same in every run, so not every run finds what another may.
-This file does not know what a program is for.
+A program with threads of its own is not the same in every run, so one run may find what another does not.
 """
 
 from __future__ import annotations
@@ -57,29 +56,30 @@ Program: TypeAlias = "Callable[..., object]"
 class LostMail(AssertionError):
     """A program loses mail when it is closed.
 
-    `step` is after how many steps of its session that was, `trace` all events of the session, `problems` what is wrong.
+    `step` is the number of steps of its session before the closing, `trace` holds all events of the session, `problems`
+    says what is wrong.
     """
 
     def __init__(self, plan: Plan, step: int, trace: Sequence[str], problems: Sequence[str]) -> None:
         self.plan, self.step, self.trace, self.problems = plan, step, tuple(trace), tuple(problems)
         when = f"after step {step} ({self.trace[step - 1]})" if 0 < step <= len(trace) else "before its first step"
-        told = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(f"closed by {plan} {when}, the program loses mail:{told}\n  trace: {','.join(trace)}")
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"closed by {plan} {when}, the program loses mail:{listed}\n  trace: {','.join(trace)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A program that lost nothing: the steps of its session by itself, and how often it was closed."""
+    """A program that lost nothing: the number of steps of its session undisturbed, and how often it was closed."""
 
     steps: int
     closings: int
 
 
 def loses_nothing(program: Program, plan: Plan | str = DEFAULT, *, limit: int = LIMIT, **options: object) -> Checked:
-    """Close this program at every step, and raise LostMail when something is lost or left open.
+    """Close this program at every step, and raise LostMail if something is lost or left open.
 
     `options` are the store's (`uncertain`, `retry`, `default_inbox`).  A program that never comes to rest is closed
-    after `limit` steps.  What the program itself raises when it is not closed at any step is raised as it is.
+    after `limit` steps.  An exception that the undisturbed program raises is passed on.
     """
     chosen = Plan.parse(plan) if isinstance(plan, str) else plan
     steps = _check(program, chosen, None, limit, options)
@@ -89,7 +89,7 @@ def loses_nothing(program: Program, plan: Plan | str = DEFAULT, *, limit: int = 
 
 
 def _check(program: Program, plan: Plan, step: int | None, limit: int, options: dict[str, object]) -> int:
-    """One run, closed after this step (None: when it comes to rest); the steps that there were before."""
+    """Run once, closed after this step (None: when it comes to rest); return the number of steps before the closing."""
     now = _Run(program, plan, limit if step is None else step, options)
     error = now.asynchronous() if inspect.iscoroutinefunction(program) else now.synchronous()
     if error is not None and step is None:
@@ -114,13 +114,13 @@ class _Run:
         self._start: Configuration = ()
         self._over: Future[Outcome | None] | None = None
 
-    # --------------------------------------------------------------------------------------------- the two faces
+    # ------------------------------------------------------------------------------------- threads, and asyncio
 
     def synchronous(self) -> BaseException | None:
-        """Run it; the error that it ended by, if that is none of those expected."""
+        """Run it; return the error that it ended with, unless that was expected."""
         clock = SimulatedClock()
-        store = _Threads(self.ledger, self._storage, clock, self._options)
-        clock.when_idle = self._begin_once
+        store = _ThreadsStore(self.ledger, self._storage, clock, self._options)
+        clock.when_idle = self._begin_when_idle
         self._watch(store)
         try:
             try:
@@ -135,16 +135,16 @@ class _Run:
         return None
 
     def asynchronous(self) -> BaseException | None:
-        """Run it; the error that it ended by, if that is none of those expected."""
+        """Run it; return the error that it ended with, unless that was expected."""
         return run(self._in_loop())
 
     async def _in_loop(self) -> BaseException | None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        store = _Tasks(self.ledger, self._storage, loop.clock, self._options)
+        store = _AsyncioStore(self.ledger, self._storage, loop.clock, self._options)
         self._watch(store)
         task = asyncio.ensure_future(_awaited(self._program(store, *self._given)))
-        loop.when_idle = lambda: self._begin_once() or (not task.done() and task.cancel())
+        loop.when_idle = lambda: self._begin_when_idle() or (not task.done() and task.cancel())
         self._when_over(lambda: loop.call_soon_threadsafe(lambda: loop.call_later(MINUTE, task.cancel)))
         try:
             await asyncio.wait({task})
@@ -171,14 +171,14 @@ class _Run:
         self._store, self._start = store, store.session.configuration
         self._ends: list[Callable[[], object]] = []
         store.session.listen(self)
-        store.subscribe(self._look)
-        self._look()
+        store.subscribe(self._changed)
+        self._changed()
 
     def on_transition(self, step: Step) -> None:
-        """A step of the session."""
+        """Note a step of the session."""
         self.trace.append((str(step.event), step.after))
 
-    def _look(self) -> None:
+    def _changed(self) -> None:
         if len(self.trace) >= self._at:
             self._begin()
 
@@ -187,14 +187,14 @@ class _Run:
         if self._over is not None and self._over.done():
             call()
 
-    def _begin_once(self) -> bool:
+    def _begin_when_idle(self) -> bool:
         return self._over is None and bool(self._begin())
 
     def _begin(self) -> Future[Outcome | None]:
-        """Begin the closing, unless it has begun; done when it is over."""
+        """Begin the closing, unless it has begun; the future is done when it is over."""
         if self._over is None:
             self._over, self.began = Future(), len(self.trace)
-            if self._store.closed:  # the program has let the store go
+            if self._store.closed:  # the program let the store go
                 self._over.set_result(None)
             else:
                 self._store.begin_closing(self._plan).add_done_callback(self._ended)
@@ -208,7 +208,7 @@ class _Run:
             call()
 
     def problems(self, error: BaseException | None) -> Iterator[str]:
-        """What is wrong, in words."""
+        """Yield what is wrong, a sentence each."""
         if error is not None:
             yield f"the program failed: {type(error).__name__}: {error}"
         yield from self.ledger.missing()
@@ -226,8 +226,8 @@ def _expected(error: BaseException) -> bool:
     return isinstance(error, EXPECTED)
 
 
-class _Noting(BaseStore):
-    """A store that writes down by which errors its blocks are left."""
+class _Observed(BaseStore):
+    """A store that notes by which errors its blocks are left."""
 
     def __init__(self, ledger: Ledger, storage: MemoryStorage, clock: object, options: dict[str, object]) -> None:
         self._ledger = ledger
@@ -244,7 +244,7 @@ class _Noting(BaseStore):
         return super().prepare_item(item)
 
 
-class _Threads(_Noting, sync.Store):
+class _ThreadsStore(_Observed, sync.Store):
     def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
         try:
             id = super().submit(content, sender, recipients)
@@ -259,7 +259,7 @@ class _Threads(_Noting, sync.Store):
         self._ledger.withdrawn(id)
 
 
-class _Tasks(_Noting, aio.AsyncStore):
+class _AsyncioStore(_Observed, aio.AsyncStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
     ) -> str:

@@ -1,4 +1,4 @@
-"""The book kept of a program under test: what it was promised, what was refused to it, and what became of each message.
+"""The ledger of a program under test: what it was promised, what was refused, and what became of each message.
 
 Theory.
 1. A message is accepted when `submit` returns.  From then on it must be found: sent, failed, held, withdrawn, or in the
@@ -9,7 +9,6 @@ Theory.
    accepted later; or when the program returns the content, as what it keeps.
 3. Every item that has begun must have ended, once, and nothing may be in flight when the closing is over.
 
-This file does not know how a program is run.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Sink:
         """The contents, in the order of their arrival."""
 
     def __call__(self, message: Message | bytes) -> None:
-        """This has arrived."""
+        """Note that this message has arrived."""
         self.arrived.append(message if isinstance(message, bytes) else message.content)
 
 
@@ -56,19 +55,19 @@ class Ledger:
     # -------------------------------------------------------------------------------------------- what is written
 
     def accepted(self, id: str, content: bytes) -> None:
-        """`submit` has returned this id."""
+        """Note that `submit` returned this id."""
         self._accepted[id] = content
 
     def refused(self, error: StoreClosing, content: bytes) -> None:
-        """`submit` has raised this."""
+        """Note that `submit` raised this."""
         self._refused.append((error, content, len(self._accepted)))
 
     def withdrawn(self, id: str) -> None:
-        """`withdraw` has returned."""
+        """Note that `withdraw` returned."""
         self._withdrawn.add(id)
 
     def left_by(self, error: BaseException | None) -> None:
-        """A block of the store, or the program, was left by this error; what it was raised from counts, too."""
+        """Note that a block of the store, or the program, was left by this error, or by one raised from it."""
         todo, seen = [error], list[BaseException]()
         while todo:
             one = todo.pop()
@@ -79,14 +78,14 @@ class Ledger:
         self._left += seen
 
     def keeps(self, contents: object) -> None:
-        """The program has returned this."""
+        """Note what the program returned: the contents that it keeps elsewhere."""
         several = isinstance(contents, Iterable) and not isinstance(contents, bytes)
         for one in contents if several else (contents,):  # type: ignore[attr-defined]
             if isinstance(one, (bytes, Message)):
                 self._kept[one if isinstance(one, bytes) else one.content] += 1
 
     def closed(self, blockers: Iterable[Blocker]) -> None:
-        """The closing is over at this moment."""
+        """Note that the closing is over now."""
         self._missing += [f"{one} is still in flight after close returned" for one in blockers]
         if self._sink is not None:
             arrived = Counter(self._sink.arrived)
@@ -101,7 +100,7 @@ class Ledger:
     # ---------------------------------------------------------------------------------------- what is read from it
 
     def missing(self) -> Iterator[str]:
-        """What is lost, in words."""
+        """Yield what is lost, a sentence each."""
         yield from self._missing
         states = {message.id: message.state for message in self._storage.messages()}
         ended = self._events(*ENDED)
@@ -116,11 +115,11 @@ class Ledger:
 
     def _forgotten(self) -> Iterator[str]:
         later, kept = [*self._accepted.values()], self._kept.copy()
-        for error, content, place in self._refused:
+        for error, content, position in self._refused:
             if any(error is one for one in self._left):
                 continue
-            if content in later[place:]:
-                later[later.index(content, place)] = b""
+            if content in later[position:]:
+                later[later.index(content, position)] = b""
             elif kept[content] > 0:
                 kept[content] -= 1
             else:
@@ -130,10 +129,9 @@ class Ledger:
                 )
 
     def _events(self, *events: str) -> set[str]:
-        told = map(json.loads, self._storage.journal)
-        return {str(one.get("message")) for one in told if one.get("event") in events}
+        entries = map(json.loads, self._storage.journal)
+        return {str(entry.get("message")) for entry in entries if entry.get("event") in events}
 
 
 def _named(id: str, content: bytes) -> str:
-    shown = repr(content if len(content) <= 40 else content[:40] + b"...")
-    return f"{id} {shown}".strip()
+    return f"{id} {content if len(content) <= 40 else content[:40] + b'...'!r}".strip()

@@ -1,15 +1,15 @@
-"""Simulated time for asyncio: a loop whose clock jumps to what comes next when nothing is ready.
+"""Simulated time for asyncio: a loop whose clock jumps to the next call when nothing is ready.
 
     outcome = run(program())                    # its own asyncio.sleep and asyncio.timeout included
 
 Theory.
-1. When nothing is ready, and nothing goes on for real, time jumps to the next call that is to come.
-2. What goes on for real: jobs in executors and what a durable store writes, for as long as they take; sockets and other
-   threads, for some patience (`threads.py`): of an open socket nobody can tell whether something will come.
-3. When nothing is to come and nothing goes on, the program waits for ever: that is an error, here and now.
-4. A store takes its time from the loop; with `clock=loop.clock` also what the clock on the wall says, which may jump.
+1. When nothing is ready, and nothing takes real time, time jumps to the next scheduled call.
+2. Real time is taken by jobs in executors and by what a durable store writes, for as long as they last; by sockets and
+   other threads for some patience (`threads.py`), since nobody can tell whether an open socket will receive anything.
+3. If nothing is scheduled and nothing takes real time, the program waits for ever: that is an error.
+4. A store uses the loop's time; with `clock=loop.clock` also its wall clock, which may jump.
 
-This file does not know what the program does.  `clock.py` is the same for threads.
+`clock.py` is the same for threads.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from functools import partial
 from typing import Final, TypeVar, TypeVarTuple
 
 from fsm.store.clock import LoopClock
-from fsm.testing.clock import GLANCE, LAST, START, NothingLeft
-from fsm.testing.threads import PATIENCE, Others
+from fsm.testing.clock import FINAL_FACTOR, POLL_SECONDS, START, NothingLeft
+from fsm.testing.threads import PATIENCE, ThreadActivity
 
 __all__ = ["SimulatedLoop", "WallClock", "run"]
 
@@ -36,10 +36,10 @@ Ts = TypeVarTuple("Ts")
 
 
 def run(program: Coroutine[object, object, T], *, patience: float = PATIENCE) -> T:
-    """Run this as `asyncio.run` does, in simulated time; what it returns.
+    """Run this as `asyncio.run` does, in simulated time, and return its result.
 
-    NothingLeft when it waits for something that can no longer happen; its tasks have been cancelled then.
-    `patience` is in real seconds (rule 2).
+    NothingLeft if it waits for something that can no longer happen; its tasks have been cancelled then.  `patience` is
+    in real seconds (rule 2).
     """
     with asyncio.Runner(loop_factory=partial(SimulatedLoop, patience=patience)) as runner:
         return runner.run(program)
@@ -51,33 +51,33 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self, *, patience: float = PATIENCE) -> None:
         self._now, self._patience = 0.0, patience
         self._jobs, self._idle = 0, set[threading.Thread]()
-        self._others = Others()
+        self._activity = ThreadActivity()
         self.when_idle: Callable[[], bool] | None = None
-        """Asked when nothing is left (rule 3): whether it has found something to do."""
+        """Called when nothing is left (rule 3); returns True if it found something to do."""
         super().__init__(_Selector(self))
         self.clock = WallClock(self)
 
     def time(self) -> float:
-        """Simulated seconds since this loop was made."""
+        """Return the simulated seconds since this loop was created."""
         return self._now
 
     def pause(self) -> None:
-        """No time passes until `resume`, as often called: something goes on for real.  For any thread."""
-        self._others.pause()
+        """Stop the clock until `resume` was called as often: something takes real time.  For any thread."""
+        self._activity.pause()
 
     def resume(self) -> None:
-        """It has come to its end, and who waits for it has been told."""
-        self._others.resume()
+        """End a pause.  Whoever waits for the result has been notified."""
+        self._activity.resume()
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """As every loop has it; the thread is known to be at work."""
-        self._others.came()
+        """Like every loop's; the calling thread is known to work."""
+        self._activity.touch()
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """As every loop has it; until the job is done no time passes."""
+        """Like every loop's; no time passes until the job is done."""
         self._jobs += 1
         future = super().run_in_executor(executor, self._job, func, args)
         future.add_done_callback(self._job_done)
@@ -89,7 +89,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         try:
             return func(*args)
         finally:
-            self._idle.add(here)  # what a pool's thread does between jobs is nobody's work
+            self._idle.add(here)  # between jobs a thread of the pool does nothing
 
     def _job_done(self, _: object) -> None:
         self._jobs -= 1
@@ -100,31 +100,30 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             then = math.nextafter(then, math.inf)
         self._now = then
 
-    def _goes_on(self, sockets: bool, patience: float) -> bool:
-        """Whether something may go on for real (rule 2)."""
-        return (
-            bool(self._jobs) or (sockets and self._others.patient(patience)) or self._others.busy(self._idle, patience)
-        )
+    def _busy(self, sockets: bool, patience: float) -> bool:
+        """Return True if something may take real time (rule 2)."""
+        activity = self._activity
+        return bool(self._jobs) or (sockets and activity.recent(patience)) or activity.busy(self._idle, patience)
 
 
 class WallClock(LoopClock):
-    """The clock of a simulated loop for stores: `time` follows the loop's, but for the jumps it is told to make."""
+    """The clock of a simulated loop for stores: `time` follows the loop's, except for the jumps it is told to make."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__(loop)
         self._ahead = START
 
     def time(self) -> float:
-        """Seconds since 1970, as the clock on the wall has it."""
+        """Return the seconds since 1970, as a wall clock shows them."""
         return self._ahead + self.monotonic()
 
     def set_time(self, seconds: float) -> None:
-        """The clock on the wall is set: `time` says this now.  Nothing else moves, and no call comes by that."""
+        """Set the wall clock: `time` returns this now.  No scheduled call is affected."""
         self._ahead = seconds - self.monotonic()
 
 
 class _Selector(selectors.DefaultSelector):
-    """Where a loop waits when nothing is ready; here it is that time passes."""
+    """Where a loop waits when nothing is ready, and where time passes."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
@@ -132,19 +131,19 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         loop = self._loop
-        loop._others.came()
+        loop._activity.touch()
         if (found := super().select(0)) or (timeout is not None and timeout <= 0):
             loop._jump(0.0)
             return found
         sockets = len(self.get_map()) > 1  # the first is the loop's own, by which other threads wake it
-        patience = loop._patience if timeout is not None else loop._patience * LAST
-        while loop._goes_on(sockets, patience):
-            if found := super().select(GLANCE):
+        patience = loop._patience if timeout is not None else loop._patience * FINAL_FACTOR
+        while loop._busy(sockets, patience):
+            if found := super().select(POLL_SECONDS):
                 return found
-        if found := super().select(0):  # it came while it was asked whether anything goes on
+        if found := super().select(0):  # it arrived while the activity was checked
             return found
         if timeout is not None:
             loop._jump(timeout)
         elif loop.when_idle is None or not loop.when_idle():
-            raise NothingLeft("this program waits for something that can no longer happen: nothing is to come")
+            raise NothingLeft("this program waits for something that can no longer happen: no call is scheduled")
         return []

@@ -3,7 +3,6 @@
     def test_mine(loses_nothing):   loses_nothing(program)          # closed at each of its steps
     def test_retry(store, simulated_clock):   ...; simulated_clock.advance(60)
 
-This file does not know what is tested.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ __all__ = ["loses_nothing", "simulated_clock", "store"]
 
 @pytest.fixture
 def simulated_clock() -> SimulatedClock:
-    """A clock that jumps to what comes next; the `store` of the same test has it."""
+    """A clock that jumps to the next call; the `store` of the same test uses it."""
     return SimulatedClock()
 
 
 @pytest.fixture
 def store(simulated_clock: SimulatedClock) -> Iterator[Store]:
-    """A store for threads, in memory, in simulated time.  It is closed by the default plan after the test."""
+    """A store for threads, in memory and in simulated time.  It is closed by the default plan after the test."""
     with Store(clock=simulated_clock) as store:
         yield store
 

@@ -86,7 +86,7 @@ def test_the_clock_on_the_wall_jumps_and_nothing_else_does(clock: SimulatedClock
 
 
 def test_what_cannot_happen_any_more_is_an_error(clock: SimulatedClock) -> None:
-    with pytest.raises(NothingLeft, match="can no longer happen: no call is to come, and no thread is at work"):
+    with pytest.raises(NothingLeft, match="can no longer happen: no call is scheduled, and no thread works"):
         clock.result(Future())
     failed: Future[None] = Future()
     clock.call_later(1.0, lambda: failed.set_exception(KeyError("mine")))
