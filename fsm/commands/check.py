@@ -13,7 +13,7 @@ from fsm.analysis.reachability import ExploreError, cut_text
 from fsm.analysis.report import Finding, Report, check
 from fsm.commands import CommandError
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of, properties
-from fsm.stepper.text import shown
+from fsm.stepper.text import printable
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
         report = check(chart, bounds(args, chart), own)
     except (ExploreError, PropertyError) as error:
         raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
-    print(shown(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
-    print(shown(cut_text(chart, report.bounds, report.cut)))
+    print(printable(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
+    print(printable(cut_text(chart, report.bounds, report.cut)))
     if not own:
         print(f"no PROPERTIES beside {args.chart}: only what must hold of every chart is examined")
     print()
     for finding in report.findings:
         for line in _lines(finding):
-            print(shown(line))
+            print(printable(line))
     print()
     print(_summary(report))
     return 1 if report.failed else 0

@@ -21,7 +21,7 @@ from fsm.analysis.reachability import ExploreError, Graph
 from fsm.commands import CommandError, whole, write_output
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.draw.page import page
-from fsm.stepper.text import shown
+from fsm.stepper.text import printable
 
 __all__ = ["add_arguments", "made", "run"]
 
@@ -75,7 +75,7 @@ def made(args: argparse.Namespace, follows: str = "") -> str:
         atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
         paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
     except ExploreError as error:
-        raise CommandError(shown(f"{error} (--bound)" if "bound" in str(error) else str(error))) from None
+        raise CommandError(printable(f"{error} (--bound)" if "bound" in str(error) else str(error))) from None
     except PathsError as error:
         paths = {"without": str(error)}
     try:

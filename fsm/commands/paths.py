@@ -20,7 +20,7 @@ from fsm.chart import Chart
 from fsm.commands import CommandError
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
 from fsm.condition import Condition
-from fsm.stepper.text import shown
+from fsm.stepper.text import printable
 
 if TYPE_CHECKING:
     from fsm.analysis.coverage import Cover
@@ -204,4 +204,4 @@ def _in(bounds: tuple[Condition, ...]) -> str:
 
 
 def _say(text: str) -> None:
-    print("\n".join(map(shown, text.split("\n"))))
+    print("\n".join(map(printable, text.split("\n"))))

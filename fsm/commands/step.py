@@ -13,13 +13,15 @@ import sys
 import warnings
 from pathlib import Path
 
+from fsm.analysis.trace import TraceError, parse_trace
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
 from fsm.commands.journals import is_ledger, opened
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
-from fsm.stepper.text import as_data, as_text, shown
-from fsm.stepper.walk import Stepper, TraceError, parse_trace
+from fsm.stepper.text import printable
+from fsm.stepper.transcript import as_data, as_text
+from fsm.stepper.walk import Stepper
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,22 +42,22 @@ def run(args: argparse.Namespace) -> int:
     stepper, torn = _begin(chart, args.source, args.session)
     goal = args.goal if args.goal is not None else stepper.goals[0]
     if goal not in stepper.goals:
-        raise CommandError(shown(f"{chart.name} has no state or output {goal!r} (it has {', '.join(stepper.goals)})"))
+        raise CommandError(printable(f"{chart.name} has no state or output {goal!r} (it has {', '.join(stepper.goals)})"))
     if args.trace is None and args.format is None and _is_terminal():
         _full_screen(stepper, goal, torn)
         return 0
     try:
         events = parse_trace(chart, args.trace or "")
     except TraceError as error:
-        raise CommandError(shown(str(error))) from error
+        raise CommandError(printable(str(error))) from error
     if torn:
         print(f"fsm step: {torn}", file=sys.stderr)
     refusal = stepper.walk(events)
-    way = stepper.way(goal)
+    path = stepper.path_to(goal)
     if args.format == "json":
-        print(json.dumps(as_data(stepper, refusal, way), indent=1))
+        print(json.dumps(as_data(stepper, refusal, path), indent=1))
     else:
-        text = as_text(stepper, refusal, way)
+        text = as_text(stepper, refusal, path)
         encoding = sys.stdout.encoding or "utf-8"  # a name must not end the program where it cannot be written
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="")
     return 1 if refusal is not None else 0
@@ -78,7 +80,7 @@ def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepp
     except OSError as error:
         raise CommandError(f"cannot read {source}: {error.strerror}") from error
     except (JournalError, SnapshotError, TraceError) as error:
-        raise CommandError(shown(f"{source}: {error}")) from error
+        raise CommandError(printable(f"{source}: {error}")) from error
     return stepper, "; ".join(f"{source}: {one.message}" for one in torn)
 
 

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
+from fsm.analysis.trace import TraceError
 from fsm.chart import Chart
 from fsm.draw.dot import digraph
-from fsm.draw.look import Look, TraceError, counter, flag, path, position, rows, trace, whole
+from fsm.draw.look import Look, counter, flag, path, position, rows, trace, whole
 from fsm.draw.picture import (
     Picture,
     overview as _overview,

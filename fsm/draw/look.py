@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fsm.analysis.trace import TraceError, parse_trace
 from fsm.condition import All, Compare, Condition
 from fsm.solver import possible
 from fsm.variable import Choice, Sum
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fsm.chart import Chart, Configuration, Row
     from fsm.condition import Value
 
-__all__ = ["MARKS", "Look", "TraceError", "counter", "flag", "follow", "path", "position", "rows", "trace", "whole"]
+__all__ = ["MARKS", "Look", "counter", "flag", "follow", "path", "position", "rows", "trace", "whole"]
 
 MARKS: Final = ("here", "way", "can", "on", "dim")
 """The strongest first."""
@@ -52,14 +53,6 @@ class Look(NamedTuple):
             if mark and (rank := RANK[mark]) < strongest:
                 strongest = rank
         return MARKS[strongest] if strongest < len(MARKS) else ""
-
-
-class TraceError(ValueError):
-    """A trace cannot be followed; `place` counts its events from 1, `event` is the one that is not legal there."""
-
-    def __init__(self, problem: str, place: int, event: str) -> None:
-        self.place, self.event = place, event
-        super().__init__(problem)
 
 
 def whole(chart: Chart, title: str | None = None) -> Look:
@@ -204,15 +197,11 @@ def follow(chart: Chart, events: str | Sequence[str], start: Configuration | Non
     """
     now = chart.start() if start is None else start
     found = []
-    words = [word.strip() for word in events.split(",")] if isinstance(events, str) and events else list(events)
-    for place, event in enumerate(words, 1):
-        if event not in chart.events:
-            raise TraceError(f"event {place} of the trace, {event!r}, is no event of {chart.name}", place, event)
+    for place, event in enumerate(parse_trace(chart, events), 1):
         values = chart.values(now)
         row = next((row for row in chart.rows_for(str(now[0]), event) if row.guard.holds(values)), None)
         if row is None:
-            told = f"event {place} of the trace, {event!r}, is not legal in: {chart.describe(now)}"
-            raise TraceError(told, place, event)
+            raise TraceError(f"{event} is not legal in: {chart.describe(now)}", place)
         now = chart.after(now, row)
         found.append((row, now))
     return tuple(found)
@@ -239,7 +228,7 @@ def position(chart: Chart, now: Configuration, came: str | Sequence[str] = (), *
     steps = follow(chart, came, start) if came else ()
     if steps and steps[-1][1] != now:
         told = f"the trace leads to: {chart.describe(steps[-1][1])}; the session is: {chart.describe(now)}"
-        raise TraceError(told, len(steps), steps[-1][0].event)
+        raise TraceError(told)
     values, state = chart.values(now), str(now[0])
     marks = {row.id: "way" for row, _ in steps}
     enabled = [row for row in chart.rows if row.source == state and row.guard.holds(values, subject)]

@@ -11,8 +11,8 @@ Theory.  All moves to a state share one lane, so that a chart of n states needs 
 A lane runs from the highest to the lowest state it touches; short lanes are nearer to the boxes, so that few lines
 cross.  A cross without a dot joins nothing.  Where the boxes do not fit, the same is told as a list.
 
-A sketch is lines of pieces (text, what it is), so that whoever shows it decides the looks; names are written out by
-`tell.shown`.  This file knows no screen, no colour and no session.
+A diagram is lines of pieces (text, what it is), so that whoever shows it decides the looks; names are written out by
+`text.printable`.  This file knows no screen, no colour and no session.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from fsm.chart import Chart
-from fsm.stepper.text import columns, cut, shown
+from fsm.stepper.text import columns, cut, printable
 
-__all__ = ["Kind", "Line", "moves", "sketch", "text"]
+__all__ = ["Kind", "Line", "as_text", "moves", "text_diagram"]
 
 Kind: TypeAlias = Literal["box", "here", "lane", "lit"]
 """A state, the present state, a lane, and the lane of a state the present one can move to."""
@@ -49,7 +49,7 @@ def moves(chart: Chart) -> dict[tuple[str, str], tuple[str, ...]]:
     return {pair: tuple(events) for pair, events in found.items()}
 
 
-def sketch(chart: Chart, present: str, width: int, height: int) -> list[Line]:
+def text_diagram(chart: Chart, present: str, width: int, height: int) -> list[Line]:
     """The chart in at most `width` columns, with the present state lit.
 
     At most `height` lines while the boxes fit into them; otherwise a list, of which the present state comes first.
@@ -60,8 +60,8 @@ def sketch(chart: Chart, present: str, width: int, height: int) -> list[Line]:
     return _list(chart, present, width)[:height]
 
 
-def text(lines: list[Line]) -> str:
-    """A sketch as plain text."""
+def as_text(lines: list[Line]) -> str:
+    """Return a diagram as plain text."""
     return "\n".join("".join(piece for piece, _ in line).rstrip() for line in lines)
 
 
@@ -76,7 +76,7 @@ def _boxes(chart: Chart, present: str) -> list[Line]:
     for lane, to in enumerate(lanes):
         leaving = place[present] if place[present] in sources[to] else None
         _draw(grid, PITCH * lane + PITCH - 1, to, sources[to], leaving)
-    names = [cut(shown(state), LONGEST) for state in states]
+    names = [cut(printable(state), LONGEST) for state in states]
     wide = max(map(columns, names))
     lines: list[Line] = []
     for at, name in enumerate(names):
@@ -137,7 +137,7 @@ def _list(chart: Chart, present: str, width: int) -> list[Line]:
     lines: list[Line] = []
     for state in sorted(reached, key=lambda state: state != present):  # stable: the others in the chart's order
         here = state == present
-        to = ", ".join(map(shown, reached[state])) or "nothing else"
-        told = cut(f"{'▶' if here else ' '}[{shown(state)}] → {to}", width)
-        lines.append([(told, "here" if here else "box")])
+        to = ", ".join(map(printable, reached[state])) or "nothing else"
+        line = cut(f"{'▶' if here else ' '}[{printable(state)}] → {to}", width)
+        lines.append([(line, "here" if here else "box")])
     return lines

@@ -15,16 +15,16 @@ from typing import Final, NamedTuple
 
 from fsm.chart import Configuration
 from fsm.session import Session
-from fsm.stepper.text import shown
+from fsm.stepper.text import printable
 from fsm.verdict import Refused
 
-__all__ = ["LIMIT", "Way", "find_way"]
+__all__ = ["LIMIT", "ShortestPath", "find_shortest_path"]
 
 LIMIT: Final = 5_000
 """Configurations looked at in search of a goal, unless told otherwise: a fraction of a second."""
 
 
-class Way(NamedTuple):
+class ShortestPath(NamedTuple):
     """The answer to "how do I get there from here?".
 
     `events` is a shortest way, empty when already there, None when none was found among the `looked` configurations
@@ -40,28 +40,28 @@ class Way(NamedTuple):
         if self.events is None:
             among = f"all {self.looked:,}" if self.everywhere else f"the {self.looked:,} nearest"
             can = "cannot be reached from here" if self.everywhere else "was not found"
-            return f"{shown(self.goal)} {can} ({among} configurations looked at)"
-        return f"shortest way to {shown(self.goal)}: {shown(','.join(self.events)) or 'already there'}"
+            return f"{printable(self.goal)} {can} ({among} configurations looked at)"
+        return f"shortest way to {printable(self.goal)}: {printable(','.join(self.events)) or 'already there'}"
 
 
-def find_way(session: type[Session], here: Configuration, goal: str, limit: int = LIMIT) -> Way:
+def find_shortest_path(session: type[Session], here: Configuration, goal: str, limit: int = LIMIT) -> ShortestPath:
     """A shortest way from a configuration to the state or output named `goal`."""
     came: dict[Configuration, tuple[Configuration, str] | None] = {here: None}
     queue = deque((here,))
     if _reached(session, here, goal):
-        return Way(goal, (), 1, False)
+        return ShortestPath(goal, (), 1, False)
     while queue:
         before = queue.popleft()
         for event, after in _steps(session, before):
             if after in came:
                 continue
             if len(came) >= limit:
-                return Way(goal, None, len(came), False)
+                return ShortestPath(goal, None, len(came), False)
             came[after] = before, event
             if _reached(session, after, goal):
-                return Way(goal, _back(came, after), len(came), False)
+                return ShortestPath(goal, _back(came, after), len(came), False)
             queue.append(after)
-    return Way(goal, None, len(came), True)
+    return ShortestPath(goal, None, len(came), True)
 
 
 def _steps(session: type[Session], here: Configuration) -> Iterator[tuple[str, Configuration]]:

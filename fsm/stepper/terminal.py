@@ -6,7 +6,7 @@
     the trail, and the keys
 
 What colours say is also said in characters: `▶` and double lines for the present state, a cross for what is refused.
-Every name is shown literally: as Content, which knows no markup, and through `tell.shown`.
+Every name is shown literally: as Content, which knows no markup, and through `text.printable`.
 This file is loaded only for a terminal; it alone knows Textual.
 """
 
@@ -25,11 +25,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from fsm.analysis.trace import TraceError, parse_trace
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
-from fsm.stepper.diagram import sketch
-from fsm.stepper.text import columns, consequence, count_lines, cut, shown, trail, wrapped
-from fsm.stepper.walk import Stepper, TraceError, parse_trace
+from fsm.stepper.diagram import text_diagram
+from fsm.stepper.text import columns, cut, printable, wrapped
+from fsm.stepper.transcript import consequence, count_lines, trail
+from fsm.stepper.walk import Stepper
 from fsm.verdict import Refused, Verdict
 
 __all__ = ["StepperApp", "keys_of"]
@@ -63,7 +65,7 @@ class StepperApp(App[None]):
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #small, .small #main, .small #told, .small #trail, .small #keys { display: none; }
+    #small, .small #main, .small #status, .small #trail, .small #keys { display: none; }
     .small #small { display: block; }
     #main { height: 1fr; }
     #left { width: 47%; max-width: 38; height: 100%; padding: 0 1 0 0; }
@@ -74,7 +76,7 @@ class StepperApp(App[None]):
     #events > .option-list--option-highlighted, #events:focus > .option-list--option-highlighted {
         background: transparent; color: ansi_cyan; text-style: bold underline; }
     #trail, #keys { height: 1; }
-    #told { height: 2; }
+    #status { height: 2; }
     #prompt { border: none; height: 1; padding: 0; }
     """
     BINDINGS: ClassVar = [
@@ -83,12 +85,12 @@ class StepperApp(App[None]):
         Binding("less_than_sign", "ends(0)"), Binding("greater_than_sign", "ends(1)"), Binding("escape", "leave"),
     ]
 
-    def __init__(self, stepper: Stepper, goal: str | None = None, told: str = "") -> None:
+    def __init__(self, stepper: Stepper, goal: str | None = None, message: str = "") -> None:
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, light or dark
         self.stepper = stepper
         self.goal = goal if goal is not None else stepper.goals[0]
-        self.told = told
+        self.message = message
         self.keys = keys_of(stepper.chart.events)
         self.verdicts: dict[str, Verdict] = {}
         self._replaced: str | None = None
@@ -101,7 +103,7 @@ class StepperApp(App[None]):
         with Horizontal(id="main"):
             yield _Left(id="left")
             yield OptionList(*(Option("") for _ in self.stepper.chart.events), id="events", markup=False)
-        yield Vertical(Static(id="message"), id="told")
+        yield Vertical(Static(id="message"), id="status")
         yield Static(id="trail")
         yield Static(_plain(COMMANDS), id="keys")
 
@@ -116,8 +118,8 @@ class StepperApp(App[None]):
         self.screen.set_class(small, "small")
         if small:
             here = f"{event.size.width}x{event.size.height}"
-            told = f"This terminal is {here}; fsm step needs {LEAST[0]}x{LEAST[1]}. Make it larger, or press q."
-            self.query_one("#small", Static).update(_plain(told))
+            hint = f"This terminal is {here}; fsm step needs {LEAST[0]}x{LEAST[1]}. Make it larger, or press q."
+            self.query_one("#small", Static).update(_plain(hint))
 
     @property
     def _list(self) -> OptionList:
@@ -127,25 +129,25 @@ class StepperApp(App[None]):
         """Show the walk as it stands."""
         left = self.query_one("#left", Static)
         self.verdicts = self.stepper.verdicts()
-        wide = max((columns(shown(event)) for event in self.verdicts), default=0)
+        wide = max((columns(printable(event)) for event in self.verdicts), default=0)
         keys = {event: key for key, event in self.keys.items()}
         for place, (event, verdict) in enumerate(self.verdicts.items()):
             line = _event_line(keys.get(event, " "), verdict, min(wide, 20))
             self._list.replace_option_prompt_at_index(place, line)
         left.update(self._left(left.size.width - 1, self.query_one("#main").size.height))
         self._show_trail()
-        self._show_told()
+        self._show_message()
 
     def _left(self, width: int, height: int) -> Content:
         stepper = self.stepper
-        names = " ".join(map(shown, stepper.flag_names)) or "none"
-        head = wrapped(f"{shown(stepper.chart.name)}: {shown(stepper.state)}", width)
+        names = " ".join(map(printable, stepper.flag_names)) or "none"
+        head = wrapped(f"{printable(stepper.chart.name)}: {printable(stepper.state)}", width)
         output = wrapped(f"output 0x{stepper.flags:X} {names}", width)
         tail = count_lines(stepper.chart, stepper.configuration, width)
-        tail += wrapped(str(stepper.way(self.goal, NEAR)), width)
-        room = height - len(head) - len(output) - len(tail)
+        tail += wrapped(str(stepper.path_to(self.goal, NEAR)), width)
+        left_over = height - len(head) - len(output) - len(tail)
         lines = [*(Content.styled(line, "bold") for line in head), *map(Content, output)]
-        for line in sketch(stepper.chart, stepper.state, width, room):
+        for line in text_diagram(stepper.chart, stepper.state, width, left_over):
             lines.append(Content.assemble(*((piece, STYLES[kind]) for piece, kind in line)))
         lines += map(Content, tail)
         return Content("\n").join(lines)
@@ -154,16 +156,16 @@ class StepperApp(App[None]):
         head, done, undone = trail(self.stepper, self.size.width - 1)
         self.query_one("#trail", Static).update(Content.assemble((head, "bold"), done, (undone, "dim")))
 
-    def _show_told(self) -> None:
+    def _show_message(self) -> None:
         """What has just happened, or else what the chosen event would do."""
         place = self._list.highlighted
-        told = self.told
-        if not told and place is not None and self.verdicts:
+        message = self.message
+        if not message and place is not None and self.verdicts:
             event = str(self.stepper.chart.events[place])
             row = self.verdicts[event].row
             why = (row.why if row is not None else "") or self.stepper.chart.event(event).doc
-            told = f"{event}: {consequence(self.verdicts[event])}{f' ({why})' if why else ''}"
-        self.query_one("#message", Static).update(_plain(told))
+            message = f"{event}: {consequence(self.verdicts[event])}{f' ({why})' if why else ''}"
+        self.query_one("#message", Static).update(_plain(message))
 
     # ------------------------------------------------------------------------------------------------------- the keys
 
@@ -183,45 +185,45 @@ class StepperApp(App[None]):
 
     def on_option_list_option_highlighted(self) -> None:
         """Tell of the event that is chosen now."""
-        self.told = ""
-        self._show_told()
+        self.message = ""
+        self._show_message()
 
     def _fire(self, event: str) -> None:
         try:
             self.stepper.fire(event)
-            self.told = ""
+            self.message = ""
         except Refused as refusal:
             verdict = refusal.verdict
-            self.told = f"cannot {verdict.event} while {verdict.state}: {verdict.reason}"
+            self.message = f"cannot {verdict.event} while {verdict.state}: {verdict.reason}"
         self.show()
 
     def action_undo(self) -> None:
         """One step back."""
-        self.told = "" if self.stepper.undo() else "this is the start of the walk"
+        self.message = "" if self.stepper.undo() else "this is the start of the walk"
         self.show()
 
     def action_redo(self) -> None:
         """One step forward again."""
-        self.told = "" if self.stepper.redo() else "nothing was undone"
+        self.message = "" if self.stepper.redo() else "nothing was undone"
         self.show()
 
     def action_ends(self, end: int) -> None:
         """To the start or the end of the trail."""
         self.stepper.jump(len(self.stepper.trail) if end else 0)
-        self.told = ""
+        self.message = ""
         self.show()
 
     def action_goal(self) -> None:
         """The next goal."""
         goals = self.stepper.goals
         self.goal = goals[(goals.index(self.goal) + 1) % len(goals)]
-        self.told = str(self.stepper.way(self.goal))
+        self.message = str(self.stepper.path_to(self.goal))
         self.show()
 
     def action_copy(self) -> None:
         """Put the trace on the clipboard, where the terminal lets it, and show it."""
         self.copy_to_clipboard(self.stepper.trace)
-        self.told = f"copied: {self.stepper.trace or '(an empty trace)'}"
+        self.message = f"copied: {self.stepper.trace or '(an empty trace)'}"
         self.show()
 
     # ------------------------------------------------------------------------------------------------ saving, loading
@@ -233,14 +235,14 @@ class StepperApp(App[None]):
         hint = "file to save the walk in" if what == "save" else "file (journal or snapshot), or a trace a,b,c"
         prompt = Input(id="prompt", name=what, placeholder=f"{hint}; Escape leaves")
         self.query_one("#message", Static).update(_plain(f"{what}:"))
-        self.query_one("#told", Vertical).mount(prompt)
+        self.query_one("#status", Vertical).mount(prompt)
         prompt.focus()
 
-    def action_leave(self, told: str = "") -> None:
+    def action_leave(self, message: str = "") -> None:
         """Put the question away."""
         self.query("#prompt").remove()
         self._list.focus()
-        self.told = told
+        self.message = message
         self.show()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -288,10 +290,10 @@ def _file(name: str) -> tuple[Path, bool]:
 
 
 def _event_line(key: str, verdict: Verdict, wide: int) -> Content:
-    name = cut(shown(verdict.event), wide)
-    told = f"{key} {' ' if verdict.accepted else REFUSED} {name}{' ' * (wide - columns(name))} {consequence(verdict)}"
-    return Content.styled(told, "" if verdict.accepted else "dim")
+    name = cut(printable(verdict.event), wide)
+    line = f"{key} {' ' if verdict.accepted else REFUSED} {name}{' ' * (wide - columns(name))} {consequence(verdict)}"
+    return Content.styled(line, "" if verdict.accepted else "dim")
 
 
 def _plain(text: str) -> Content:
-    return Content(shown(text))
+    return Content(printable(text))

@@ -5,7 +5,7 @@ Theory.
    many of them have been walked.  Undo, redo and jump move the place and decide nothing: what happened, happened.
 2. A new event is decided by a real session at the present configuration.  A refusal changes nothing at all.
    After an undo, the event that was undone is the redo; another event starts the trail anew from here.
-3. A *goal* is a state or an output; `shortest_path.py` finds a shortest way to it.
+3. A *goal* is a state or an output; `shortest_path.py` finds a shortest path to it.
 
 This file knows no screen, no keys and no command line.
 """
@@ -21,26 +21,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from fsm.analysis.trace import TraceError
 from fsm.chart import Chart, Configuration
-from fsm.errors import UnknownEvent
 from fsm.journal.reader import entry, header, replayed, start
 from fsm.session import Session
 from fsm.snapshot import decode, encode
-from fsm.stepper.shortest_path import LIMIT, Way, find_way
+from fsm.stepper.shortest_path import LIMIT, ShortestPath, find_shortest_path
 from fsm.verdict import Refused, Verdict
 
-__all__ = ["Moment", "Stepper", "TraceError", "parse_trace"]
-
-
-class TraceError(ValueError):
-    """Something that was given as a walk is none, or stops half way.  Attributes: `place` (from 1, or None).
-
-    Nothing has changed, but for the steps before that place.
-    """
-
-    def __init__(self, problem: str, place: int | None = None) -> None:
-        self.place = place
-        super().__init__(problem if place is None else f"event {place} of the trace: {problem}")
+__all__ = ["Moment", "Stepper"]
 
 
 class Moment(NamedTuple):
@@ -48,17 +37,6 @@ class Moment(NamedTuple):
 
     event: str
     configuration: Configuration
-
-
-def parse_trace(chart: Chart, trace: str) -> tuple[str, ...]:
-    """The events of `submit,outbound_begin,logoff_orderly`; none when it is blank.  TraceError for unknown events."""
-    events = tuple(word.strip() for word in trace.split(",")) if trace.strip() else ()
-    for place, event in enumerate(events, 1):
-        if event not in chart.events:
-            unknown = UnknownEvent(chart.name, event, chart.events)
-            told = str(unknown) if event else "there is nothing between two commas"
-            raise TraceError(told, place)
-    return events
 
 
 class Stepper:
@@ -69,7 +47,7 @@ class Stepper:
         self.begin: Configuration = chart.start() if begin is None else begin
         self.trail: list[Moment] = []
         self.place = 0
-        self._ways: dict[tuple[Configuration, str, int], Way] = {}
+        self._paths: dict[tuple[Configuration, str, int], ShortestPath] = {}
 
     @cached_property
     def _session(self) -> type[Session]:
@@ -102,8 +80,7 @@ class Stepper:
         named = session if session is not None else next(iter(walks))
         if named not in walks or (session is None and len(walks) > 1):
             several = f"it has the sessions {', '.join(map(repr, walks))}"
-            told = f"{several}; name one (--session)" if session is None else f"no session {session!r}; {several}"
-            raise TraceError(told)
+            raise TraceError(f"{several}; name one (--session)" if session is None else f"no session {session!r}; {several}")
         return walks[named].at_end()
 
     @classmethod
@@ -111,11 +88,11 @@ class Stepper:
         """The walk in a file: a snapshot (a JSON object) or a journal.  Errors as above, and OSError."""
         with Path(path).open("rb") as source:
             try:
-                told = json.loads(source.read(1 << 20))
+                content = json.loads(source.read(1 << 20))
             except (ValueError, RecursionError):
-                told = None
-            if isinstance(told, dict) and "snapshot" in told:
-                return cls.from_snapshot(chart, told)
+                content = None
+            if isinstance(content, dict) and "snapshot" in content:
+                return cls.from_snapshot(chart, content)
             source.seek(0)
             return cls.from_journal(chart, source, session)
 
@@ -234,11 +211,11 @@ class Stepper:
         other = [str(state) for state in self.chart.states if not state.final]
         return tuple(dict.fromkeys([*final, *(output.name for output in self.chart.outputs), *other]))
 
-    def way(self, goal: str, limit: int = LIMIT) -> Way:
-        """A shortest way to a state or an output from here.  ValueError when the chart has neither of that name."""
+    def path_to(self, goal: str, limit: int = LIMIT) -> ShortestPath:
+        """A shortest path to a state or an output from here.  ValueError when the chart has neither of that name."""
         if goal not in self.goals:
             raise ValueError(f"{self.chart.name} has no state or output {goal!r} (it has {', '.join(self.goals)})")
-        known = self._ways.get(key := (self.configuration, goal, limit))
+        known = self._paths.get(key := (self.configuration, goal, limit))
         if known is None:
-            known = self._ways[key] = find_way(self._session, self.configuration, goal, limit)
+            known = self._paths[key] = find_shortest_path(self._session, self.configuration, goal, limit)
         return known

@@ -31,7 +31,7 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.logoff.chart import BLOCKED, DRAINING, OPEN, RELEASED
-from fsm.stepper.text import shown
+from fsm.stepper.text import printable
 from fsm.store.base import BaseStore
 from fsm.store.outcome import Progress
 from fsm.store.plan import PlanStep
@@ -108,7 +108,7 @@ class Display:
         named = "".join(f"\n  in the way: {one}" for one in map(str, now.blockers[: self._most])) * closing
         more = len(now.blockers) - self._most
         rest = f"\n  and {more} more" if closing and more > 0 else ""
-        line = "\n".join(shown(part) for part in f"{self._store.name}: {now}{named}{rest}".split("\n"))
+        line = "\n".join(printable(part) for part in f"{self._store.name}: {now}{named}{rest}".split("\n"))
         line = line.encode(self._console.encoding, "backslashreplace").decode(self._console.encoding)
         self._console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
@@ -119,7 +119,7 @@ def picture(name: str, now: Progress, *, work: int = 0, most: int = 8) -> Render
     `work` is the number of messages that were to be moved when the closing began.
     """
     asked = f" on {now.request.name}" if now.request is not None else ""
-    head = Text.assemble((shown(name), "bold"), "  ", (now.state + asked, f"bold {COLOURS[now.state]}"))
+    head = Text.assemble((printable(name), "bold"), "  ", (now.state + asked, f"bold {COLOURS[now.state]}"))
     if now.peers:
         head.append(f"  {now.peers} other process{'es' if now.peers > 1 else ''} on this store")
     counts = Table.grid(padding=(0, 3))
@@ -187,7 +187,7 @@ def _blockers(now: Progress, most: int) -> RenderableType:
         note = f"{one.silent:.0f} s ago{f': {one.note}' if one.note else ''}"
         other = one.provider or one.peer
         cells = (ARROWS[one.direction], one.id, other, f"{one.age:.1f} s", note)
-        table.add_row(*(Text(shown(text)) for text in cells))
+        table.add_row(*(Text(printable(text)) for text in cells))
     if len(now.blockers) > most:
         table.add_row(Text(""), Text(f"and {len(now.blockers) - most:,} more", style="dim"))
     return table

@@ -10,7 +10,7 @@ from hypothesis import (
 
 from fsm.chart import Chart, State, row
 from fsm.logoff import LOGOFF
-from fsm.stepper.diagram import moves, sketch, text
+from fsm.stepper.diagram import as_text, moves, text_diagram
 from fsm.stepper.text import columns
 
 OPEN = """\
@@ -72,22 +72,22 @@ def joints(line: str, edge: int) -> list[int]:
 def test_the_arrows_are_the_moves(chart: Chart, data: st.DataObject) -> None:
     states = list(map(str, chart.states))
     present = data.draw(st.sampled_from(states))
-    lines = sketch(chart, present, 200, 100)
-    assert followed(text(lines), states) == set(moves(chart))
+    lines = text_diagram(chart, present, 200, 100)
+    assert followed(as_text(lines), states) == set(moves(chart))
     lit = "".join(piece for line in lines for piece, kind in line if kind == "here")
     assert present in lit
     assert lit.count("▶") == 1
 
 
 def test_the_flagship_is_drawn_like_this() -> None:
-    assert text(sketch(LOGOFF, "open", 25, 12)) == OPEN
+    assert as_text(text_diagram(LOGOFF, "open", 25, 12)) == OPEN
     assert followed(OPEN, list(map(str, LOGOFF.states))) == set(moves(LOGOFF))
 
 
 @pytest.mark.parametrize("present", LOGOFF.states)
 def test_what_is_lit_is_where_the_present_state_can_move(present: str) -> None:
     """The lit pieces alone, read as a picture, lead from the present state to each state it moves to."""
-    lines = sketch(LOGOFF, present, 80, 40)
+    lines = text_diagram(LOGOFF, present, 80, 40)
     only = "\n".join("".join(p if kind in ("lit", "here", "box") else " " * len(p) for p, kind in line) for line in lines)
     found = {(source, target) for source, target in followed(only, list(map(str, LOGOFF.states))) if source == present}
     assert found == {pair for pair in moves(LOGOFF) if pair[0] == present}
@@ -95,7 +95,7 @@ def test_what_is_lit_is_where_the_present_state_can_move(present: str) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(24, 12), (25, 11), (10, 4), (60, 2)])
 def test_what_does_not_fit_is_told_as_a_list_the_present_state_first(width: int, height: int) -> None:
-    lines = text(sketch(LOGOFF, "draining", width, height)).split("\n")
+    lines = as_text(text_diagram(LOGOFF, "draining", width, height)).split("\n")
     assert len(lines) == min(4, height)
     assert all(columns(line) <= width for line in lines)
     assert lines[0].startswith("▶[draini")
@@ -106,7 +106,7 @@ def test_names_are_shown_literally_and_wide_ones_keep_the_boxes_straight() -> No
     names = ["a\x1b[31mb", "[red]x[/]", "日本語", "x" * 60]
     ring = zip(names, names[1:] + names[:1], strict=True)
     chart = Chart("hostile", states=names, events=["go"], rows=[row(f"r{a}", a, "go", target=b) for a, b in ring])
-    picture = text(sketch(chart, names[0], 200, 100))
+    picture = as_text(text_diagram(chart, names[0], 200, 100))
     assert "\x1b" not in picture
     assert "a\\x1b[31mb" in picture
     assert "[red]x[/]" in picture

@@ -131,7 +131,7 @@ def test_the_goal_changes_and_the_trace_is_copied() -> None:
             await pilot.press("g")
             await pilot.pause()
             assert app.goal == goal
-            shows(app, f"way to {goal}" if app.stepper.way(goal).events is not None else f"{goal} was not found")
+            shows(app, f"way to {goal}" if app.stepper.path_to(goal).events is not None else f"{goal} was not found")
         await pilot.press("c")
         await pilot.pause()
         assert app.clipboard == "submit,outbound_begin,logoff_orderly"
@@ -314,7 +314,7 @@ def test_a_file_that_cannot_be_written_is_told(
         await pilot.press("s")
         await pilot.pause()
         await typed(pilot, name)
-        assert told in app.told
+        assert told in app.message
         shows(app, told)
 
     drive(act)

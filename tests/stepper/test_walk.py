@@ -12,12 +12,18 @@ from hypothesis import (
     strategies as st,
 )
 
+from fsm.analysis.trace import TraceError, parse_trace
 from fsm.chart import Chart, Output, State, row
 from fsm.errors import SnapshotError, UnknownEvent
 from fsm.journal import Recorder
 from fsm.journal.reader import JournalError, TornLine, header, replay, start
 from fsm.logoff import LOGOFF, StoreSession
+<<<<<<< HEAD
 from fsm.stepper.walk import Stepper, TraceError, parse_trace
+=======
+from fsm.snapshot import SnapshotError
+from fsm.stepper.walk import Stepper
+>>>>>>> 8a54118 (One TraceError and one parser of traces (fsm.analysis.trace); the stepper is a line of files: text, path, walk, transcript)
 from fsm.variable import Counter
 from fsm.verdict import Refused, judge
 from tests.support import after, configurations, run
@@ -324,18 +330,18 @@ def test_the_way_to_complete_is_a_shortest_one_from_every_configuration(goal: st
     shortest = distances("COMPLETE")
     for here in configurations(1, 1, 1):
         stepper = Stepper(LOGOFF, here)
-        way = stepper.way(goal)
-        assert way.events is not None
-        assert len(way.events) == shortest[here]
-        assert stepper.walk(way.events) is None
+        path = stepper.path_to(goal)
+        assert path.events is not None
+        assert len(path.events) == shortest[here]
+        assert stepper.walk(path.events) is None
         assert "COMPLETE" in stepper.flag_names
-        assert stepper.way(goal).events == ()
+        assert stepper.path_to(goal).events == ()
 
 
 def test_goals_are_final_states_then_outputs_then_the_rest() -> None:
     assert Stepper(COUNTS).goals == ("high", "MANY", "low", "nowhere")
     with pytest.raises(ValueError, match=r"counts has no state or output 'x' \(it has high, MANY, low, nowhere\)"):
-        Stepper(COUNTS).way("x")
+        Stepper(COUNTS).path_to("x")
 
 
 @pytest.mark.parametrize(
@@ -353,7 +359,7 @@ def test_goals_are_final_states_then_outputs_then_the_rest() -> None:
 def test_a_way_says_what_was_looked_at(
     chart: Chart, goal: str, limit: int, events: tuple[str, ...] | None, told: str
 ) -> None:
-    way = Stepper(chart).way(goal, limit)
-    assert (way.events, str(way)) == (events, told)
-    assert way.looked <= limit
-    assert way.everywhere is ("all" in told.split("(")[-1].split())
+    path = Stepper(chart).path_to(goal, limit)
+    assert (path.events, str(path)) == (events, told)
+    assert path.looked <= limit
+    assert path.everywhere is ("all" in told.split("(")[-1].split())

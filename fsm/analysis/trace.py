@@ -1,0 +1,38 @@
+"""Traces, as they are written everywhere: `submit,outbound_begin,logoff_orderly`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fsm.errors import UnknownEvent
+
+if TYPE_CHECKING:
+    from fsm.chart import Chart
+
+__all__ = ["TraceError", "parse_trace"]
+
+
+class TraceError(ValueError):
+    """Something that was given as a trace or a walk is none, or cannot be walked to its end.
+
+    `place` is that of the event where it stops, counted from 1; None where no single event is wrong.
+    """
+
+    def __init__(self, problem: str, place: int | None = None) -> None:
+        self.place = place
+        super().__init__(problem if place is None else f"event {place} of the trace: {problem}")
+
+
+def parse_trace(chart: Chart, trace: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the events of a trace, or of events given one by one; none when it is blank.
+
+    TraceError for an event that the chart does not have.
+    """
+    if isinstance(trace, str):
+        trace = trace.split(",") if trace.strip() else ()
+    events = tuple(event.strip() for event in trace)
+    for place, event in enumerate(events, 1):
+        if event not in chart.events:
+            raise TraceError(str(UnknownEvent(chart.name, event, chart.events)) if event else "there is nothing between two commas", place)
+    return events
