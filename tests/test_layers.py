@@ -41,12 +41,6 @@ MAY_IMPORT = {
 
 # Files that import each other in a circle, each with its reason.
 CIRCLES = {
-<<<<<<< HEAD
-    frozenset({f"fsm.stepper.{name}" for name in ("shortest_path", "text", "walk")}): "still to be opened",
-=======
-    frozenset({f"fsm.{name}" for name in ("chart", "fingerprint", "solver", "validation")}): "still to be opened",
-    frozenset({f"fsm.{name}" for name in ("definition", "machine", "session", "step")}): "still to be opened",
->>>>>>> 8a54118 (One TraceError and one parser of traces (fsm.analysis.trace); the stepper is a line of files: text, path, walk, transcript)
     frozenset({f"fsm.mail.{name}" for name in ("control", "server")}): "still to be opened",
 }
 

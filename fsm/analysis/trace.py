@@ -34,5 +34,6 @@ def parse_trace(chart: Chart, trace: str | Iterable[str]) -> tuple[str, ...]:
     events = tuple(event.strip() for event in trace)
     for place, event in enumerate(events, 1):
         if event not in chart.events:
-            raise TraceError(str(UnknownEvent(chart.name, event, chart.events)) if event else "there is nothing between two commas", place)
+            unknown = str(UnknownEvent(chart.name, event, chart.events))
+            raise TraceError(unknown if event else "there is nothing between two commas", place)
     return events

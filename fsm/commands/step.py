@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     stepper, torn = _begin(chart, args.source, args.session)
     goal = args.goal if args.goal is not None else stepper.goals[0]
     if goal not in stepper.goals:
-        raise CommandError(printable(f"{chart.name} has no state or output {goal!r} (it has {', '.join(stepper.goals)})"))
+        known = ", ".join(stepper.goals)
+        raise CommandError(printable(f"{chart.name} has no state or output {goal!r} (it has {known})"))
     if args.trace is None and args.format is None and _is_terminal():
         _full_screen(stepper, goal, torn)
         return 0

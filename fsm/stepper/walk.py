@@ -80,7 +80,8 @@ class Stepper:
         named = session if session is not None else next(iter(walks))
         if named not in walks or (session is None and len(walks) > 1):
             several = f"it has the sessions {', '.join(map(repr, walks))}"
-            raise TraceError(f"{several}; name one (--session)" if session is None else f"no session {session!r}; {several}")
+            unknown = f"no session {session!r}; {several}"
+            raise TraceError(unknown if session is not None else f"{several}; name one (--session)")
         return walks[named].at_end()
 
     @classmethod

@@ -38,9 +38,9 @@ def on_the_ways(event: str) -> set[str]:
     """The rows on any walk from this event to the end on which the request keeps its value: found by walking."""
     here = GRAPH.configurations
     sets = {row.id for row in LOGOFF.rows if any(effect.name == "request" for effect in row.effects)}
-    begins = [s for s in GRAPH.steps if s.event == event and here[s.source][0] != "released"
+    begins = [s for s in GRAPH.edges if s.event == event and here[s.source][0] != "released"
               and (s.row in sets or here[s.source][0] != here[s.target][0])]  # fmt: skip
-    keeping = [s for s in GRAPH.steps if here[s.source][REQUEST] == here[s.target][REQUEST]]
+    keeping = [s for s in GRAPH.edges if here[s.source][REQUEST] == here[s.target][REQUEST]]
     forward: dict[int, list[int]] = {}
     for s in keeping:
         forward.setdefault(s.source, []).append(s.target)

@@ -18,12 +18,7 @@ from fsm.errors import SnapshotError, UnknownEvent
 from fsm.journal import Recorder
 from fsm.journal.reader import JournalError, TornLine, header, replay, start
 from fsm.logoff import LOGOFF, StoreSession
-<<<<<<< HEAD
-from fsm.stepper.walk import Stepper, TraceError, parse_trace
-=======
-from fsm.snapshot import SnapshotError
 from fsm.stepper.walk import Stepper
->>>>>>> 8a54118 (One TraceError and one parser of traces (fsm.analysis.trace); the stepper is a line of files: text, path, walk, transcript)
 from fsm.variable import Counter
 from fsm.verdict import Refused, judge
 from tests.support import after, configurations, run
