@@ -51,7 +51,7 @@ class Transition(core.Transition):
             return bool(super().execute(event_data))
         machine = cast("Machine", event_data.machine)
         machine.callbacks(self.prepare, event_data)
-        if not self._eval_conditions(event_data):
+        if not all(condition.check(event_data) for condition in self.conditions):
             return False
         machine.callbacks(chain(machine.before_state_change, self.before), event_data)
         if self.row.moves:

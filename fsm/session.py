@@ -22,11 +22,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Value
@@ -43,8 +42,7 @@ __all__ = ["Receipt", "Session", "Step", "trigger"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What a listener gets: the session, the event, the row taken, and the configurations before and after."""
 
     session: Session

@@ -6,8 +6,7 @@ A table is plain data that nobody has checked yet: `validation.py` reads one, `c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from fsm.condition import ALWAYS, Condition, Value, Values, condition, is_opaque
 from fsm.errors import DefinitionError
@@ -62,8 +61,7 @@ class Event(str):
         return str.__str__(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One transition.  `cites` names the sentences it rests on, `why` gives the reason in the reader's words."""
 
     id: str
@@ -106,8 +104,7 @@ def row(
     return Row(id, str(source), str(event), condition(guard), tuple(effects), str(to), tuple(cites.split()), why)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A named bit of the machine's output: set in `states` (any, when None) while `guard` holds."""
 
     name: str

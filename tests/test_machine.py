@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
-import transitions
+import transitions.core
 from transitions.extensions import GraphMachine
 from transitions.extensions.markup import MarkupMachine
 
+import fsm.machine
 from fsm import DefinitionError, Machine, Refused, StepInProgress
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
@@ -230,6 +233,14 @@ def test_posted_events_keep_their_order_with_callbacks_on_the_machine(kind: type
     session.submit()
     assert session.configuration == ("open", None, 1, 1, 0, 0, 0)
     assert session._dispatcher is None
+
+
+def test_nothing_private_of_transitions_is_used() -> None:
+    assert fsm.machine.__file__ is not None
+    used = {n.attr for n in ast.walk(ast.parse(Path(fsm.machine.__file__).read_text())) if isinstance(n, ast.Attribute)}
+    theirs = {name for kind in vars(transitions.core).values() if isinstance(kind, type) for name in dir(kind)}
+    private = {name for name in used & theirs if name.startswith("_")}
+    assert private == {"__init__", "__name__"} & private
 
 
 @pytest.mark.parametrize("options", [{"states": ["a"]}, {"transitions": []}, {"initial": "nope"}])
