@@ -107,12 +107,12 @@ class Chart(Table):
 
     def describe(self, configuration: Configuration) -> str:
         """`draining, request NO_WAIT, inbound 1`: the state and every variable that is not as at the start."""
-        told = [
+        changed = [
             f"{v.name} {label(value)}"
             for v, value in zip(self.variables, configuration[1:], strict=True)
             if value != v.initial
         ]
-        return ", ".join([str(configuration[0]), *told])
+        return ", ".join([str(configuration[0]), *changed])
 
     # --------------------------------------------------------------------------------------- the fingerprint
 

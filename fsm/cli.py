@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
     parser.add_argument("--version", action="version", version=f"fsm {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, told in COMMANDS.items():
-        command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == wanted:
             module = import_module(f"fsm.commands.{name}")
             module.add_arguments(command)
@@ -79,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "FSM_DEBUG" in os.environ:
             raise
         _flush()
-        told = " ".join(str(error).split()) or "it gives no reason"
-        line = f"fsm {wanted}: {type(error).__name__}: {told} (FSM_DEBUG=1 shows where)"
+        reason = " ".join(str(error).split()) or "it gives no reason"
+        line = f"fsm {wanted}: {type(error).__name__}: {reason} (FSM_DEBUG=1 shows where)"
         print(line.encode("ascii", "backslashreplace").decode(), file=sys.stderr)
         return 1
     return status

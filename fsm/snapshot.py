@@ -55,10 +55,10 @@ def decode(chart: Chart, snapshot: object) -> Configuration:
     if not isinstance(values, Mapping) or set(values) != set(chart.names):
         raise wrong(f"its values are {values!r}; it needs {', '.join(chart.names)}", found)
     try:
-        told = [_value(chart, name, values[name]) for name in chart.names]
+        found_values = [_value(chart, name, values[name]) for name in chart.names]
     except ValueError as error:
         raise wrong(str(error), found) from None
-    configuration = (str(snapshot.get("state")), *told)
+    configuration = (str(snapshot.get("state")), *found_values)
     if complaint := chart.complaint(configuration):
         raise wrong(complaint, found)
     return configuration

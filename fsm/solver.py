@@ -21,7 +21,7 @@ from fsm.condition import ALWAYS, OPERATORS, All, Among, AnyOf, Compare, Conditi
 from fsm.table import Table
 from fsm.variable import Assignment, Choice, Sum
 
-__all__ = ["before", "possible"]
+__all__ = ["possible", "weakest_precondition"]
 
 
 Terms: TypeAlias = tuple[tuple[str, int], ...]
@@ -179,12 +179,12 @@ def _atoms(guard: Condition) -> Iterator[Condition]:
         yield from _atoms(part)
 
 
-def before(guard: Condition, effects: Iterable[Assignment]) -> Condition:
+def weakest_precondition(guard: Condition, effects: Iterable[Assignment]) -> Condition:
     """What must hold before the effects so that the condition holds after them (the weakest precondition)."""
-    return _before(guard, {effect.name: effect for effect in effects})
+    return _precondition(guard, {effect.name: effect for effect in effects})
 
 
-def _before(guard: Condition, effects: Mapping[str, Assignment]) -> Condition:
+def _precondition(guard: Condition, effects: Mapping[str, Assignment]) -> Condition:
     if isinstance(guard, Among):
         effect = effects.get(guard.name)
         if effect is None or isinstance(effect.value, Sum):
@@ -201,5 +201,5 @@ def _before(guard: Condition, effects: Mapping[str, Assignment]) -> Condition:
                 terms[other] = terms.get(other, 0) + factor * times
         return Compare(tuple(terms.items()), guard.op, bound)
     if isinstance(guard, (All, AnyOf)):
-        return type(guard)(*(_before(part, effects) for part in guard.parts()))
+        return type(guard)(*(_precondition(part, effects) for part in guard.parts()))
     return guard

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, written
-from fsm.solver import before, possible
+from fsm.solver import possible, weakest_precondition
 from fsm.table import Row, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
@@ -64,11 +64,11 @@ def _name_problems(table: Table) -> Iterator[str]:
             yield f"the invariant of {state!r} speaks of the unknown variable {name!r}"
         if is_opaque(state.invariant):
             yield f"the invariant of {state!r} calls a function, so nothing could be proved of it"
-        yield from (f"the invariant of {state!r} {told}" for told in _misfits(table, state.invariant))
+        yield from (f"the invariant of {state!r} {problem}" for problem in _misfits(table, state.invariant))
     for output in table.outputs:
         if is_opaque(output.guard):
             yield f"output {output.name!r} calls a function; an output is a condition over variables"
-        yield from (f"output {output.name!r} {told}" for told in _misfits(table, output.guard))
+        yield from (f"output {output.name!r} {problem}" for problem in _misfits(table, output.guard))
         if not isinstance(output.bit, int) or output.bit <= 0 or output.bit & (output.bit - 1):
             yield f"output {output.name!r} needs a single bit, not {output.bit!r}"
         yield from (f"output {output.name!r} names the unknown state {s!r}" for s in output.states or ()
@@ -93,9 +93,9 @@ def _unknown(table: Table, row: Row) -> Iterator[str]:
     spoken = row.guard.names().union(*(effect.names() for effect in row.effects))
     for name in sorted(spoken - set(table.names)):
         yield f"row {row.id!r} speaks of the unknown variable {name!r}"
-    yield from (f"row {row.id!r} {told}" for told in _misfits(table, row.guard))
+    yield from (f"row {row.id!r} {problem}" for problem in _misfits(table, row.guard))
     for effect in row.effects:
-        yield from (f"row {row.id!r} {told}" for told in _misfit(table, effect))
+        yield from (f"row {row.id!r} {problem}" for problem in _misfit(table, effect))
     if any(promise.names() - set(table.names) or any(_misfits(table, promise)) for promise in promises):
         yield f"row {row.id!r} cannot be judged: the invariant of its source or target is wrong"
 
@@ -192,7 +192,7 @@ def _step_problems(table: Table, row: Row, enabled: Condition) -> Iterator[str]:
                 yield f"row {row.id!r} could make {effect.name} negative{_when(values)}"
     promise = table.state(row.target).invariant
     if promise is not ALWAYS:
-        values = possible(All(enabled, negated(before(promise, row.effects))), table)
+        values = possible(All(enabled, negated(weakest_precondition(promise, row.effects))), table)
         if values is not None:
             yield f"row {row.id!r} breaks the invariant of {row.target!r} ({promise}){_when(values)}"
 
@@ -207,7 +207,7 @@ def _overlaps(table: Table, rows: list[Row]) -> Iterator[str]:
 
 
 def _when(values: Mapping[str, Value]) -> str:
-    told = [f"{name} {label(value)}" for name, value in values.items()]
-    return f" (when {', '.join(told)})" if told else ""
+    texts = [f"{name} {label(value)}" for name, value in values.items()]
+    return f" (when {', '.join(texts)})" if texts else ""
 
 

@@ -144,8 +144,8 @@ class Choice(_Named):
     def __init__(self, name: str, values: tuple[Value, ...], doc: str = "", initial: Value = None) -> None:
         strange = [value for value in values if not (value is None or isinstance(value, (str, Enum)))]
         if strange:
-            told = (f"{v!r} is no value; values are strings, members of an Enum, or None" for v in strange)
-            raise DefinitionError(f"variable {name}", tuple(told))
+            problems = (f"{v!r} is no value; values are strings, members of an Enum, or None" for v in strange)
+            raise DefinitionError(f"variable {name}", tuple(problems))
         labels = [label(value) for value in values]
         twice = sorted({text for text in labels if labels.count(text) > 1})
         if twice:

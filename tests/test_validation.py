@@ -16,7 +16,7 @@ from fsm.condition import ALWAYS, Condition
 from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF
 from fsm.session import Session
-from fsm.solver import before, possible
+from fsm.solver import possible, weakest_precondition
 from fsm.variable import Choice, Counter
 from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
 
@@ -38,7 +38,7 @@ def test_possible_agrees_with_trying_everything_up_to_the_small_model(guard: Con
 ]))  # fmt: skip
 def test_what_must_hold_before_is_what_holds_after(guard: Condition, values: dict, effects: tuple) -> None:  # type: ignore[type-arg]
     after = values | {effect.name: effect.new(values) for effect in effects}
-    assert before(guard, effects).holds(values) is guard.holds(after)
+    assert weakest_precondition(guard, effects).holds(values) is guard.holds(after)
 
 
 def test_sums_against_large_numbers_are_decided() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.condition import ALWAYS, All, AnyOf, Condition, negated
-from fsm.solver import before, possible
+from fsm.solver import possible, weakest_precondition
 from fsm.variable import Sum
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def always(chart: Chart, one: Always) -> bool:
         if row.target in states:
             source = chart.state(row.source)
             known = All(source.invariant, negated(wrong)) if source in states else source.invariant
-            if possible(All(known, row.guard, before(wrong, row.effects)), chart) is not None:
+            if possible(All(known, row.guard, weakest_precondition(wrong, row.effects)), chart) is not None:
                 return False
     return True
 
@@ -90,7 +90,11 @@ def final_reachable(chart: Chart) -> bool:
         for state in chart.states:
             if good[state] == ALWAYS:
                 continue
-            onward = [All(row.guard, before(good[row.target], row.effects)) for row in rows if row.source == state]
+            onward = [
+                All(row.guard, weakest_precondition(good[row.target], row.effects))
+                for row in rows
+                if row.source == state
+            ]
             one_more = AnyOf(good[state], *onward)
             if possible(All(state.invariant, negated(one_more)), chart) is None:
                 fresh[str(state)] = ALWAYS

@@ -106,14 +106,14 @@ def entry(
 class Record(NamedTuple):
     """A line after the header: `start` is a configuration where a session begins, otherwise `event` happened.
 
-    `told` is the whole object as it was read.
+    `data` is the whole object as it was read.
     """
 
     line: int
     session: str
     start: Configuration | None
     event: str
-    told: Mapping[str, object]
+    data: Mapping[str, object]
 
 
 def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
@@ -124,17 +124,17 @@ def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
     number = 0
     while line := source.readline(LONGEST + 1):
         number += 1
-        told = parsed(line, number)
-        if told is None:
+        data = parsed(line, number)
+        if data is None:
             warnings.warn(TornLine(number), stacklevel=2)
             return
         try:
             if number > 1:
-                yield _record(chart, told, number)
-            elif "journal" not in told:
+                yield _record(chart, data, number)
+            elif "journal" not in data:
                 raise JournalError(f"a journal begins with a header like {json.dumps(header(chart))}")
             else:
-                check_header(chart, told)
+                check_header(chart, data)
         except JournalError as error:
             raise error if error.line else JournalError(str(error), number) from None
     if not number:
@@ -161,29 +161,29 @@ def parsed(line: bytes, number: int) -> Mapping[str, object] | None:
     if len(line) > LONGEST:
         raise JournalError(f"longer than {LONGEST:,} bytes", number)
     try:
-        told = json.loads(line.decode())
+        data = json.loads(line.decode())
     except (ValueError, RecursionError):
         if is_torn(line, number):
             return None
         raise JournalError("this is no JSON", number) from None
-    if not isinstance(told, dict):
-        raise JournalError(f"expected an object, not {type(told).__name__}", number)
-    return told
+    if not isinstance(data, dict):
+        raise JournalError(f"expected an object, not {type(data).__name__}", number)
+    return data
 
 
-def _record(chart: Chart, told: Mapping[str, object], number: int) -> Record:
-    session, event = told.get("session", "default"), told.get("event")
+def _record(chart: Chart, data: Mapping[str, object], number: int) -> Record:
+    session, event = data.get("session", "default"), data.get("event")
     if not isinstance(session, str):
         raise JournalError('"session" must be a string')
-    if "event" in told:
+    if "event" in data:
         if not isinstance(event, str) or event not in chart.events:
             raise JournalError(f"{chart.name} has no event {event!r}")
-        return Record(number, session, None, event, told)
-    if "start" not in told:
-        wrong = "a second header" if "journal" in told else 'neither an "event" nor a "start"'
+        return Record(number, session, None, event, data)
+    if "start" not in data:
+        wrong = "a second header" if "journal" in data else 'neither an "event" nor a "start"'
         raise JournalError(f"{wrong}; entries follow the first line")
     try:
-        return Record(number, session, decode(chart, told["start"]), "", told)
+        return Record(number, session, decode(chart, data["start"]), "", data)
     except SnapshotError as error:
         raise JournalError(str(error)) from None
 
@@ -192,7 +192,7 @@ def _record(chart: Chart, told: Mapping[str, object], number: int) -> Record:
 
 
 class Divergence(NamedTuple):
-    """The first entry that does not come out as it is told: by `line`, what was `expected` there and what is `found`.
+    """The first entry that does not come out as it was written: its `line`, what was `expected` and what is `found`.
 
     Both hold only the keys that differ.
     """
@@ -204,8 +204,8 @@ class Divergence(NamedTuple):
     found: dict[str, object]
 
     def __str__(self) -> str:
-        told = [f"{k} is {json.dumps(self.found[k])}, not {json.dumps(self.expected[k])}" for k in self.expected]
-        return f"line {self.line}: {self.event} of session {self.session!r} comes out otherwise: {', '.join(told)}"
+        differ = [f"{k} is {json.dumps(self.found[k])}, not {json.dumps(self.expected[k])}" for k in self.expected]
+        return f"line {self.line}: {self.event} of session {self.session!r} comes out otherwise: {', '.join(differ)}"
 
 
 class Replayed(NamedTuple):
@@ -237,9 +237,9 @@ def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
         except Refused as refusal:
             reason = refusal.verdict.reason
         now = entry(chart, record.session, seq + 1, record.event, before, session.configuration, reason)
-        differ = [k for k in now if k != "reason" and k in record.told and not _same(record.told[k], now[k])]
-        told, found = {k: record.told[k] for k in differ}, {k: now[k] for k in differ}
-        divergence = Divergence(record.line, record.session, record.event, told, found) if differ else None
+        differ = [k for k in now if k != "reason" and k in record.data and not _same(record.data[k], now[k])]
+        expected, found = {k: record.data[k] for k in differ}, {k: now[k] for k in differ}
+        divergence = Divergence(record.line, record.session, record.event, expected, found) if differ else None
         yield Replayed(record, session.configuration, now, divergence)
         if divergence:
             return
@@ -250,5 +250,5 @@ def replay(chart: Chart, source: BinaryIO) -> Divergence | None:
     return next((one.divergence for one in replayed(chart, source) if one.divergence), None)
 
 
-def _same(told: object, now: object) -> bool:
-    return type(told) is type(now) and told == now  # 1 and true are not the same word
+def _same(then: object, now: object) -> bool:
+    return type(then) is type(now) and then == now  # 1 and true are not the same word

@@ -33,14 +33,29 @@ from fsm.verdict import Refused
 __all__ = ["Recorder"]
 
 
-class _Pen:
-    """What a journal keeps of an attached session, and the listener that tells it of accepted steps."""
+class _Recording:
+    """An attached session's place in the journal, and the listener that records its accepted steps.
 
-    def __init__(self, journal: Recorder, name: str, stands: Configuration) -> None:
-        self.journal, self.name, self.stands, self.seq = journal, name, stands, 0
+    `last` is the configuration after the last record, and `seq` the number of that.
+    """
+
+    def __init__(self, journal: Recorder, name: str, configuration: Configuration) -> None:
+        self.journal, self.name = journal, name
+        self.begin(configuration)
+
+    def begin(self, configuration: Configuration) -> None:
+        self.journal._write(start(self.journal.chart, self.name, configuration))
+        self.last, self.seq = configuration, 0
 
     def on_transition(self, step: Step) -> None:
-        self.journal._note(self, step.event, step.before, step.after, None)
+        self.append(step.event, step.before, step.after, None)
+
+    def append(self, event: str, before: Configuration, after: Configuration, reason: str | None) -> None:
+        with self.journal._lock:
+            if self.last != before:  # a step went unrecorded: another listener raised first, or the disk was full
+                self.begin(before)
+            self.journal._write(entry(self.journal.chart, self.name, self.seq + 1, event, before, after, reason))
+            self.last, self.seq = after, self.seq + 1
 
 
 class Recorder:
@@ -56,7 +71,7 @@ class Recorder:
         header(chart)  # before there is a file: not every chart can have one
         self.chart, self.path, self.sync = chart, Path(path), sync
         self._lock = RLock()
-        self._pens: WeakKeyDictionary[Session, _Pen] = WeakKeyDictionary()
+        self._recordings: WeakKeyDictionary[Session, _Recording] = WeakKeyDictionary()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._continue()
@@ -68,10 +83,10 @@ class Recorder:
         _claim(self._file)
         with Path(self.path).open("rb") as source:
             first = source.readline(LONGEST + 1)
-            told = parsed(first, 1) if first else None
-            if told is not None:
+            head = parsed(first, 1) if first else None
+            if head is not None:
                 try:
-                    check_header(self.chart, told)
+                    check_header(self.chart, head)
                 except JournalError as error:
                     raise JournalError(str(error), 1) from None
             size = source.seek(0, os.SEEK_END)
@@ -85,7 +100,7 @@ class Recorder:
                     os.ftruncate(self._file, size - len(tail))
                 else:
                     os.write(self._file, b"\n")  # the line is whole, and only its end is missing
-        if told is None:
+        if head is None:
             self._write(header(self.chart))
 
     def __enter__(self) -> Self:
@@ -102,23 +117,21 @@ class Recorder:
         if session.chart.fingerprint != self.chart.fingerprint:
             raise ValueError(f"this is a journal of {self.chart.name}, not of {session.chart.name}")
         with self._lock:
-            if session in self._pens or any(pen.name == name for pen in self._pens.values()):
+            if session in self._recordings or name in {one.name for one in self._recordings.values()}:
                 raise ValueError(f"a session {name!r} is attached already; give this one another name")
-            pen = _Pen(self, name, session.configuration)
-            self._write(start(self.chart, name, pen.stands))
-            self._pens[session] = session.listen(pen)
+            self._recordings[session] = session.listen(_Recording(self, name, session.configuration))
 
     def detach(self, session: Session) -> None:
         """Stop recording this session.  Nothing happens when it was not attached."""
-        if (pen := self._pens.pop(session, None)) is not None:
-            session.forget(pen)
+        if (recording := self._recordings.pop(session, None)) is not None:
+            session.forget(recording)
 
     def fire(self, session: Session, event: str) -> Literal[True]:
         """`session.fire(event)`, recording a refusal as well; it is raised all the same.
 
         A listener's error that cancels the step leaves nothing to record.  KeyError when the session is not attached.
         """
-        pen = self._pens[session]
+        recording = self._recordings[session]
         with session.lock:  # so that no other step falls between a refusal and its record
             before = session.configuration
             try:
@@ -126,33 +139,25 @@ class Recorder:
             except Refused as refusal:
                 verdict = refusal.verdict
                 if verdict.event == event and verdict.configuration == before == session.configuration:
-                    self._note(pen, event, before, before, verdict.reason or "")
+                    recording.append(event, before, before, verdict.reason or "")
                 raise
             except Exception:
-                if pen.stands == before != session.configuration:  # a listener raised before this one was told
-                    self._note(pen, event, before, session.configuration, None)
+                if recording.last == before != session.configuration:  # a listener raised before this one was told
+                    recording.append(event, before, session.configuration, None)
                 raise
 
     def close(self) -> None:
         """Detach all sessions and close the file.  Closing again does nothing."""
-        for session in tuple(self._pens):
+        for session in tuple(self._recordings):
             self.detach(session)
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
-    def _note(self, pen: _Pen, event: str, before: Configuration, after: Configuration, reason: str | None) -> None:
-        with self._lock:
-            if pen.stands != before:  # a step went unrecorded: another listener raised first, or the disk was full
-                self._write(start(self.chart, pen.name, before))
-                pen.seq, pen.stands = 0, before
-            self._write(entry(self.chart, pen.name, pen.seq + 1, event, before, after, reason))
-            pen.seq, pen.stands = pen.seq + 1, after
-
-    def _write(self, told: dict[str, object]) -> None:
+    def _write(self, line: dict[str, object]) -> None:
         if self._file < 0:
             raise JournalError(f"the journal {self.path} is closed")
-        left = json.dumps(told).encode() + b"\n"
+        left = json.dumps(line).encode() + b"\n"
         with self._lock:
             end = os.lseek(self._file, 0, os.SEEK_END)
             try:

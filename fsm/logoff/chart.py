@@ -147,8 +147,8 @@ def _open_mail() -> Iterator[Row]:
     for event, counter in (("abort_submit", READY), ("abort_deferred", DEFERRED)):
         yield row(f"open.{event}", OPEN, event, guard=counter > 0, effects=[down(counter)], cites="S24",
                   why="a queued message may be withdrawn")
-    for event, (counter, effects, told, cites) in ENDINGS.items():
-        yield row(f"open.{event}", OPEN, event, guard=counter > 0, effects=effects, cites=cites, why=told)
+    for event, (counter, effects, ending, cites) in ENDINGS.items():
+        yield row(f"open.{event}", OPEN, event, guard=counter > 0, effects=effects, cites=cites, why=ending)
     yield from _company(OPEN)
 
 
@@ -162,21 +162,21 @@ def _blocked_mail() -> Iterator[Row]:
                   why="the last activity ended; QUIET was a refusal, so the store is simply open again")
         yield row(f"blocked.{event}", BLOCKED, event, guard=(counter > 0) & ~last, effects=[down(counter)],
                   cites="S7 S45 S24", why="a queued message may be withdrawn; something is still in the way")
-    for event, (counter, effects, told, cites) in ENDINGS.items():
+    for event, (counter, effects, ending, cites) in ENDINGS.items():
         last = (REQUEST == ABORT) & (IN_FLIGHT == 1)
         yield row(f"blocked.{event}.last", BLOCKED, event, guard=(counter > 0) & last, target=RELEASED,
                   effects=effects, cites=f"S6 S8 S44 S46 {cites}",
-                  why=f"{told}; the activity has stopped, so the waiting ABORT logs the store off")
+                  why=f"{ending}; the activity has stopped, so the waiting ABORT logs the store off")
         if event != "outbound_deferred":  # a deferred message is itself in the way of QUIET
             quiet = (REQUEST == QUIET) & (IN_THE_WAY == 1)
             yield row(f"blocked.{event}.quiet", BLOCKED, event, guard=(counter > 0) & quiet, target=OPEN,
                       effects=[*effects, REQUEST.becomes(None)], cites=f"S15 S56 {cites}",
-                      why=f"{told}; nothing is in the way of QUIET any more, so the store is simply open again")
+                      why=f"{ending}; nothing is in the way of QUIET any more, so the store is simply open again")
             still = ((REQUEST == ABORT) & (IN_FLIGHT > 1)) | ((REQUEST == QUIET) & (IN_THE_WAY > 1))
         else:
             still = ((REQUEST == ABORT) & (IN_FLIGHT > 1)) | (REQUEST == QUIET)
         yield row(f"blocked.{event}", BLOCKED, event, guard=(counter > 0) & still, effects=effects,
-                  cites=f"S7 S45 {cites}", why=f"{told}; something is still in the way")
+                  cites=f"S7 S45 {cites}", why=f"{ending}; something is still in the way")
     yield from _company(BLOCKED)
 
 
@@ -184,14 +184,14 @@ def _draining_mail() -> Iterator[Row]:
     """What is under way is finished; only NO_WAIT and PURGE start what was ready."""
     yield row("draining.outbound_begin", DRAINING, "outbound_begin", guard=(READY > 0) & SENDING,
               effects=[down(READY), up(OUTBOUND)], cites="S9 S13 S48", why="mail that was ready is sent")
-    for event, (counter, effects, told, cites) in ENDINGS.items():
+    for event, (counter, effects, ending, cites) in ENDINGS.items():
         last = (IN_FLIGHT == 1) & (FINISHING | (SENDING & (READY == 0)))
         more = (FINISHING & (IN_FLIGHT > 1)) | (SENDING & (IN_FLIGHT + READY > 1))
         yield row(f"draining.{event}.last", DRAINING, event, guard=(counter > 0) & last, target=RELEASED,
                   effects=effects, cites=f"S9 S10 S11 S14 S50 S53 S55 {cites}",
-                  why=f"{told}; it was the last, so the drain ends")
+                  why=f"{ending}; it was the last, so the drain ends")
         yield row(f"draining.{event}", DRAINING, event, guard=(counter > 0) & more, effects=effects,
-                  cites=f"S9 S10 S11 {cites}", why=f"{told}; the drain goes on")
+                  cites=f"S9 S10 S11 {cites}", why=f"{ending}; the drain goes on")
     last = SENDING & (IN_FLIGHT + READY == 1)
     yield row("draining.abort_submit.last", DRAINING, "abort_submit", guard=(READY > 0) & last, target=RELEASED,
               effects=[down(READY)], cites="S9 S14 S50 S55",
@@ -221,8 +221,8 @@ ALONE: Final = PEERS == 0
 def _asked(state: State, event: str, tail: str, guard: Condition, target: State, cites: str, why: str,
            effects: tuple[Assignment, ...] | None = None) -> Row:
     """A request without peers; unless said otherwise its flag becomes the request."""
-    told = (REQUEST.becomes(FLAGS[event]),) if effects is None else effects
-    return row(f"{state}.{event}{tail}", state, event, guard=ALONE & guard, target=target, effects=told, cites=cites,
+    changes = (REQUEST.becomes(FLAGS[event]),) if effects is None else effects
+    return row(f"{state}.{event}{tail}", state, event, guard=ALONE & guard, target=target, effects=changes, cites=cites,
                why=why)
 
 

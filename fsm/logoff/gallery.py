@@ -122,8 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, text in made.items():
             (folder / name).write_bytes(text.encode())
     except (DrawingError, OSError) as error:
-        told = f"cannot write {error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        sys.stderr.write(f"the gallery was not made: {told}\n")
+        problem = f"cannot write {error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"the gallery was not made: {problem}\n")
         return 1
     sys.stdout.write(f"{len(made)} files in {folder}\n")
     return 0

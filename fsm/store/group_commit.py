@@ -29,7 +29,7 @@ from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
 from fsm.chart import Configuration
-from fsm.journal.encoder import ENCODE, Scribe
+from fsm.journal.encoder import ENCODE, Encoder
 from fsm.journal.reader import header, start
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import MapiError
@@ -116,7 +116,7 @@ class GroupCommit:
         self._after_batch: Callable[[], object]
         self._on_failure: Callable[[BaseException], object] = _nothing
         self._journal_name, self._journals = name, 1
-        self._scribe = Scribe(LOGOFF, name)
+        self._encoder = Encoder(LOGOFF, name)
         self._seq = 0
         self._closed = self._in_transaction = self._journal_begun = False
         self._close_lock = Lock()
@@ -237,7 +237,7 @@ class GroupCommit:
         """Go on as another session: the journal may have entries of steps that were not taken."""
         self._journals += 1
         self._journal_name = f"{self._name}-{self._journals}"
-        self._scribe, self._seq, self._journal_begun = Scribe(LOGOFF, self._journal_name), 0, False
+        self._encoder, self._seq, self._journal_begun = Encoder(LOGOFF, self._journal_name), 0, False
 
     def _commit(self, tasks: list[_Task[Any]]) -> None:
         here, seq, ready_ids = self._session.configuration, self._seq, list[str]()
@@ -259,7 +259,7 @@ class GroupCommit:
                     continue
                 for event, before, after, flags, details in step.events:
                     seq, here = seq + 1, after
-                    tx.record(self._journal_name, self._scribe.line(seq, event, before, after, flags, details))
+                    tx.record(self._journal_name, self._encoder.line(seq, event, before, after, flags, details))
                 task.step = step
         self._seq, self._journal_begun = seq, True
 

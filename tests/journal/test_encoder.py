@@ -9,8 +9,8 @@ import pytest
 
 from fsm.analysis.reachability import Explorer
 from fsm.chart import Chart, row
-from fsm.journal import encoder as scribe
-from fsm.journal.encoder import Scribe
+from fsm.journal import encoder
+from fsm.journal.encoder import Encoder
 from fsm.journal.reader import entry
 from fsm.logoff.chart import LOGOFF
 from fsm.variable import Choice, Counter
@@ -31,13 +31,13 @@ ALIKE = Chart(
 )  # fmt: skip
 
 
-def told(line: str) -> list[tuple[str, object]]:
+def pairs(line: str) -> list[tuple[str, object]]:
     return list(json.loads(line).items())
 
 
 @pytest.mark.parametrize(("chart", "bounds"), [(LOGOFF, ["inbound <= 1", "outbound + ready + deferred <= 1", "peers <= 1"]), (ALIKE, []), *CHARTS])
-def test_every_step_is_told_as_its_entry_is(chart: Chart, bounds: list[str]) -> None:
-    graph, writer = Explorer(chart, bounds), Scribe(chart, 'a"\ud800')
+def test_every_step_has_the_line_of_its_entry(chart: Chart, bounds: list[str]) -> None:
+    graph, writer = Explorer(chart, bounds), Encoder(chart, 'a"\ud800')
     count = 0
     for place, before in enumerate(graph):
         for step in graph.edges(place):
@@ -45,16 +45,16 @@ def test_every_step_is_told_as_its_entry_is(chart: Chart, bounds: list[str]) -> 
             after = graph.configurations[step.target]
             more = {"message": "m", "why": 'é"\n'} if count % 2 else {}
             line = writer.line(count, step.event, before, after, chart.flags(after), more)
-            assert told(line) == [*entry(chart, 'a"\ud800', count, step.event, before, after, None).items(), *more.items()]
+            assert pairs(line) == [*entry(chart, 'a"\ud800', count, step.event, before, after, None).items(), *more.items()]
             assert line.isascii()
             assert "\n" not in line
     assert count
 
 
-def test_what_is_forgotten_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scribe, "REMEMBERED", 2)
-    writer = Scribe(LOGOFF, "a")
+def test_what_is_forgotten_is_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "REMEMBERED", 2)
+    writer = Encoder(LOGOFF, "a")
     graph = Explorer(LOGOFF, ["inbound <= 3", "outbound + ready + deferred <= 0", "peers <= 0"])
     for _ in range(2):
         for here in graph:
-            assert told(writer.line(1, "submit", here, here, LOGOFF.flags(here), {})) == [*entry(LOGOFF, "a", 1, "submit", here, here, None).items()]
+            assert pairs(writer.line(1, "submit", here, here, LOGOFF.flags(here), {})) == [*entry(LOGOFF, "a", 1, "submit", here, here, None).items()]

@@ -94,7 +94,7 @@ def test_every_record_is_read_with_its_line() -> None:
         (7, "a", "outbound_begin"), (8, "a", "logoff_orderly"),
     ]  # fmt: skip
     assert found[0].start == LOGOFF.start()
-    assert [one.told for one in found] == SAMPLE[1:]
+    assert [one.data for one in found] == SAMPLE[1:]
 
 
 def test_a_start_record_puts_its_session_where_the_snapshot_says_and_counts_anew() -> None:

@@ -21,7 +21,7 @@ from hypothesis import (
 
 from fsm.chart import Chart, row
 from fsm.errors import UnknownEvent
-from fsm.journal import Recorder
+from fsm.journal import Recorder, recorder
 from fsm.journal.reader import JournalError, TornLine, header, records, replay
 from fsm.logoff import LOGOFF, GuardedStoreSession, StoreSession
 from fsm.session import Session, Step
@@ -42,7 +42,7 @@ def told(path: Path) -> list[str]:
     text = path.read_bytes()
     assert replay(LOGOFF, io.BytesIO(text)) is None
     return [
-        "start" if one.start is not None else one.event + "!" * (not one.told["accepted"])
+        "start" if one.start is not None else one.event + "!" * (not one.data["accepted"])
         for one in records(LOGOFF, io.BytesIO(text))
     ]
 
@@ -256,20 +256,20 @@ def test_threads_share_a_journal_and_it_replays(path: Path) -> None:
 def test_no_step_can_fall_between_a_refusal_and_its_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a guarded session's refusal is written down, no other thread gets at the session."""
     session, free = GuardedStoreSession(), []
-    note = Recorder._note
+    append = recorder._Recording.append
 
     def look() -> None:
         free.append(session.lock.acquire(blocking=False))
         if free[-1]:
             session.lock.release()
 
-    def watched(self: Recorder, *args: Any) -> None:
+    def watched(self: Any, *args: Any) -> None:
         other = Thread(target=look)
         other.start()
         other.join()
-        note(self, *args)
+        append(self, *args)
 
-    monkeypatch.setattr(Recorder, "_note", watched)
+    monkeypatch.setattr(recorder._Recording, "append", watched)
     with Recorder(LOGOFF, path) as journal:
         journal.attach(session)
         attempt(journal, session, "peer_closed")
@@ -282,7 +282,7 @@ def test_no_step_can_fall_between_a_refusal_and_its_record(path: Path, monkeypat
 WRITER = """
 import sys
 from fsm.logoff import LOGOFF, StoreSession
-from fsm.journal import Recorder
+from fsm.journal import Recorder, recorder
 from fsm.verdict import Refused
 with Recorder(LOGOFF, sys.argv[1]) as journal:
     session = StoreSession(ready=3)
@@ -312,7 +312,7 @@ def test_after_kill_9_every_event_that_had_returned_is_there(path: Path) -> None
         returned = sum(line.endswith("\n") for line in heard)
         entries = [one for one in records(LOGOFF, io.BytesIO(path.read_bytes())) if one.event]
         assert len(entries) - seen >= returned > 0
-        assert len({one.told["accepted"] for one in entries}) == 2
+        assert len({one.data["accepted"] for one in entries}) == 2
         assert replay(LOGOFF, io.BytesIO(path.read_bytes())) is None
         seen = len(entries)
 
