@@ -22,15 +22,16 @@ from weakref import WeakKeyDictionary
 from fsm.analysis.trace import TraceError
 from fsm.chart import Chart
 from fsm.draw.dot import digraph
+from fsm.draw.labels import Sums, identifier
 from fsm.draw.look import Look, counter, flag, path, position, rows, trace, whole
 from fsm.draw.picture import (
     Picture,
     overview as _overview,
     picture as _full,
 )
+from fsm.draw.placement import place
 from fsm.draw.rendering import FORMATS, RENDERERS, TIMEOUT, DrawingError, chosen, render
 from fsm.draw.vector import Layout
-from fsm.draw.words import Sums, identifier
 
 if TYPE_CHECKING:
     import graphviz
@@ -105,7 +106,10 @@ def layout(chart: Chart, *, brief: bool = False, sums: Sums | None = None, rende
     key = (brief, chosen(renderer), None if sums is None else tuple((name, str(sums[name])) for name in sums))
     if key not in known:
         drawn = _picture(chart, brief, sums)
-        known[key] = Layout(drawn, render(digraph(drawn).source, "svg", renderer, timeout))
+        try:
+            known[key] = Layout(drawn, place(drawn, renderer, timeout))
+        except DrawingError as error:  # hand back a source that shows the picture, not one of empty boxes
+            raise DrawingError(error.problem, digraph(drawn, whole(chart)).source) from None
     return known[key]
 
 
@@ -121,7 +125,7 @@ def mimebundle(session: Session) -> dict[str, str]:
     try:
         return {"text/plain": words, "image/svg+xml": svg(session, prefix=f"{name}-")}
     except DrawingError as error:
-        return {"text/plain": f"{words}\n({error})", "text/vnd.graphviz": error.dot}
+        return {"text/plain": f"{words}\n({error})", "text/vnd.graphviz": graph(session).source}
 
 
 def _picture(chart: Chart, brief: bool, sums: Sums | None) -> Picture:

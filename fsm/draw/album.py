@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm import draw
 from fsm.analysis.reachability import cut_text
+from fsm.draw.labels import Sums, identifier
 from fsm.draw.markdown import code, prose, table
 from fsm.draw.style import HUES
-from fsm.draw.words import Sums, identifier
 
 if TYPE_CHECKING:
     from fsm.analysis.path import Path

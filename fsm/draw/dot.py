@@ -1,37 +1,32 @@
 """A picture as Graphviz source, made with the `graphviz` package.
 
 Theory.
-1. Names of nodes and ids have only harmless characters (`words.identifier`), so no `:` becomes a port and no name a
+1. Names of nodes and ids have only harmless characters (`labels.identifier`), so no `:` becomes a port and no name a
    keyword.  Each box and arc carries `id`, `class` and `rows`: the ids of its rows in the order of their lines.
 2. Every other text is written with character entities for whatever Graphviz could read as something else: quotes,
    backslashes, angle brackets, braces, bars.  No attribute that names a file or a link is ever written.
 3. Boxes are records, not HTML-like labels: the embedded renderer has no HTML parser and says nothing about it.
-4. Arial, whose widths both renderers know within 2 %: long texts get some hard blanks for that, and wide (CJK)
-   characters, which the embedded one takes for narrower than they are, one each.
-
-This file runs no renderer.
+4. Whoever renders this text measures it with a font of their own, and so may come to another layout than
+   `placement.py`.  `dot` draws PNG and PDF with the font it measured with.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import graphviz
 
+from fsm.draw.labels import broken, display_name, display_text, identifier
 from fsm.draw.picture import beginnings, row_ids
+from fsm.draw.placement import START
 from fsm.draw.style import HUES, LIGHT
-from fsm.draw.words import broken, identifier, shown, shown_text
 
 if TYPE_CHECKING:
     from fsm.draw.look import Look
     from fsm.draw.picture import Box, Line, Picture
 
-__all__ = ["START", "digraph"]
-
-START: Final = "n-"
-"""The id of the initial dot; no state has it, for every state has a name."""
+__all__ = ["digraph"]
 
 FONT: Final = {"fontname": "Arial", "fontsize": "11"}
 GAP: Final = "\u00a0\u00a0\u00a0"
@@ -43,19 +38,15 @@ SPECIAL: Final = {ord(c): f"&#{ord(c)};" for c in "{}|'`"} | {38: "&amp;", 60: "
 
 def escaped(text: str) -> str:
     """A text as it stands in a label, of a record or not."""
-    short = sum(unicodedata.east_asian_width(character) in "WF" for character in text) + max(0, len(text) - 50) // 5
-    return text.translate(SPECIAL).replace("\u00a0", "&#160;") + "&#160;" * short
+    return text.translate(SPECIAL).replace("\u00a0", "&#160;")
 
 
 MARK: Final = "» "
 """Before a row that is picked out, since no single line of a label can be coloured."""
 
 
-def digraph(picture: Picture, look: Look | None = None) -> graphviz.Digraph:
-    """The picture as a `graphviz.Digraph`.
-
-    With a look it is complete: coloured, title and legend below.  Without, it is what all looks share: the layout.
-    """
+def digraph(picture: Picture, look: Look) -> graphviz.Digraph:
+    """The picture in this look as a `graphviz.Digraph`, with title and legend below."""
     chart = picture.chart
     graph = graphviz.Digraph(
         identifier(chart.name),
@@ -63,18 +54,17 @@ def digraph(picture: Picture, look: Look | None = None) -> graphviz.Digraph:
         node_attr={"shape": "Mrecord", "margin": "0.15,0.06", **FONT},
         edge_attr={"arrowsize": "0.8", **FONT},
     )
-    if look is not None:
-        graph.attr(label=_below(picture, look), labelloc="b", labeljust="l")
+    graph.attr(label=_below(picture, look), labelloc="b", labeljust="l")
     graph.node(START, label="", shape="circle", style="filled", fillcolor="black", width="0.16", height="0.16",
                id=START, **{"class": "start"})
     for box in picture.boxes:
         final = {"shape": "box", "style": "rounded", "peripheries": "2"} if box.state.final else {}
-        mark = look.states.get(box.state, look.rest) if look is not None else ""
+        mark = look.states.get(box.state, look.rest)
         graph.node(identifier(box.state), label=_record(box, look), id=box.id, rows=_rows(box.lines),
                    **final, **_coloured(mark), **{"class": f"state {mark}".strip()})
     graph.edge(START, identifier(chart.initial), id="e-", **{"class": "start"})
     for arc in picture.arcs:
-        mark = look.mark(row_ids(arc.lines)) if look is not None else ""
+        mark = look.mark(row_ids(arc.lines))
         graph.edge(identifier(arc.source), identifier(arc.target), label=_left(arc.lines, look, GAP), id=arc.id,
                    rows=_rows(arc.lines), **_coloured(mark), **{"class": f"arc {mark}".strip()})
     return graph
@@ -91,26 +81,26 @@ def _below(picture: Picture, look: Look) -> str:
     legend = [f"{HUES[mark]}: {text}" for mark, text in look.legend]
     legend += [f"{MARK}a row that is picked out"] if legend else []
     told = [look.title, *look.caption, *legend, *picture.legend]
-    return "".join(escaped(part) + r"\l" for text in told for part in broken(shown_text(text), 100))
+    return "".join(escaped(part) + r"\l" for text in told for part in broken(display_text(text), 100))
 
 
 def _rows(lines: Iterable[Line]) -> str:
     return " ".join(identifier(row) for row in row_ids(lines))
 
 
-def _record(box: Box, look: Look | None) -> str:
-    title = r"\n".join(escaped(text) for text in (shown(box.state), box.note) if text)
+def _record(box: Box, look: Look) -> str:
+    title = r"\n".join(escaped(text) for text in (display_name(box.state), box.note) if text)
     if box.state.final:  # Graphviz gives a record no second outline
         return title + r"\n" + _left(box.lines, look)
     return f"{{{title}|{_left(box.lines, look)}}}" if box.lines else title
 
 
-def _left(lines: Iterable[Line], look: Look | None, before: str = "") -> str:
+def _left(lines: Iterable[Line], look: Look, before: str = "") -> str:
     return "".join(escaped(before + _marked(line, begins, look)) + r"\l" for line, begins in beginnings(lines))
 
 
-def _marked(line: Line, begins: bool, look: Look | None) -> str:
-    if look is None or not begins or look.mark(line.rows) in ("", "dim"):
+def _marked(line: Line, begins: bool, look: Look) -> str:
+    if not begins or look.mark(line.rows) in ("", "dim"):
         return line.text
     bare = line.text.lstrip("\u00a0")
     return line.text[: len(line.text) - len(bare)] + MARK + bare

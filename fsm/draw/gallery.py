@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from fsm import draw
 from fsm.draw.album import MARKER, Gallery, Page, family_name, paths_page, readme, rows_page
+from fsm.draw.labels import identifier
 from fsm.draw.markdown import mermaid
 from fsm.draw.picture import overview, picture
 from fsm.draw.rendering import DrawingError, pinned
-from fsm.draw.words import identifier
 
 if TYPE_CHECKING:
     from fsm.analysis.path import Path

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from fsm.draw.labels import Sums, display_name, display_text, guard_text, identifier, sums_of
 from fsm.draw.look import Look
 from fsm.draw.picture import Line, row_ids
 from fsm.draw.style import LIGHT
-from fsm.draw.words import Sums, guard_text, identifier, shown, shown_text, sums_of
 
 if TYPE_CHECKING:
     from fsm.chart import Chart
@@ -42,10 +42,10 @@ CLASSES: Final = {
 def mermaid(picture: Picture, look: Look) -> str:
     """The picture as a Mermaid state diagram, ending with a line end."""
     chart = picture.chart
-    lines = ["stateDiagram-v2", f"  accTitle: {_text(shown(look.title))}", "  direction TB"]
+    lines = ["stateDiagram-v2", f"  accTitle: {_text(display_name(look.title))}", "  direction TB"]
     lines += [f"  classDef {mark} {style}" for mark, style in CLASSES.items()]
     for box in picture.boxes:
-        lines.append(f'  state "{_text(shown(box.state))}" as {_id(box.state)}')
+        lines.append(f'  state "{_text(display_name(box.state))}" as {_id(box.state)}')
         lines += [f"  {_id(box.state)} : {_text(box.note)}"] if box.note else []
         for one in _joined(box.lines):
             lines += _ids([one])
@@ -101,9 +101,9 @@ def table(chart: Chart, look: Look, sums: Sums | None = None) -> str:
     for row in chart.rows:
         guard = guard_text(row.guard, named)
         why = prose(" ".join(part for part in (row.why, f"({', '.join(row.cites)})" if row.cites else "") if part))
-        cells = [code(shown(row.id)), code(shown(row.source)), code(shown(row.event)),
+        cells = [code(display_name(row.id)), code(display_name(row.source)), code(display_name(row.event)),
                  code(guard) if guard else "", code(row.effect_text) if row.effects else "",
-                 code(shown(row.target)) if row.moves else "stays", why]
+                 code(display_name(row.target)) if row.moves else "stays", why]
         mark = look.mark((row.id,))
         lines.append([{"": "", "dim": ""}.get(mark, "»"), *cells] if look.rest else cells)
     heads = [" ", *heads] if look.rest else heads
@@ -120,7 +120,7 @@ def code(text: str) -> str:
 def prose(text: str) -> str:
     """Words of the chart's author as words of a table cell or a paragraph: nothing in them is markup."""
     special = r"[^\w .,;()'@:→-]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=/)|@"
-    return re.sub(special, lambda found: _entities(found[0]), shown_text(text))
+    return re.sub(special, lambda found: _entities(found[0]), display_text(text))
 
 
 def _entities(text: str) -> str:

@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 from fsm import draw
+from fsm.draw.labels import Sums, display_name, display_text, identifier, sums_of
 from fsm.draw.page_data import page_data
 from fsm.draw.style import DARK, LIGHT, STYLE
-from fsm.draw.vector import SIDE, TOP
-from fsm.draw.words import Sums, identifier, shown, shown_text, sums_of
 
 if TYPE_CHECKING:
     from fsm.analysis.path import Path
@@ -66,12 +65,12 @@ def page(
     chart = graph.chart
     named = sums_of(chart) if sums is None else sums
     data = page_data(graph, paths, flag_name, sentences or {}, named)
-    data |= {"where": where, "without": shown_text(without), "follows": shown_text(follows)}
+    data |= {"where": where, "without": display_text(without), "follows": display_text(follows)}
     script = "".join(_file(name) for name in (*SCRIPTS, *([LIVE] if follows else [])))
     style = f"{_colours()}{_pictures_style()}\n{_file('page.css')}"
     parts = {
         "policy": _policy(script, style, served=bool(follows)),
-        "title": escape(shown(chart.name)),
+        "title": escape(display_name(chart.name)),
         "style": style,
         "script": script,
         "data": _in_script(data),
@@ -137,6 +136,7 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
     for element in inner.iter():
         for title in element.findall(f"{SVG}title"):
             element.remove(title)
+        element.attrib.pop("lengthAdjust", None)  # the script puts it back: it would be a twentieth of the page
         id, several = element.get("id", ""), element.attrib.pop("data-rows", "")
         if element.attrib.pop("data-row", None) is not None:
             element.set("data-r", str(rows[id.removeprefix(f"{prefix}t-")]))
@@ -148,13 +148,9 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
             del element.attrib["class"]  # the page sets it
         if prefix:
             element.attrib.pop("id", None)
-        for name in ("d", "points"):
-            if name in element.attrib:
-                element.set(name, re.sub(r"(\.\d)\d+", r"\1", element.attrib[name]).replace(".0", ""))
     for element in root.iter():
         element.tag = element.tag.removeprefix(SVG)
-    left, top = (float(word) for word in re.findall(r"-?[\d.]+", inner.get("transform", "")))
-    inner.set("transform", f"translate({left - SIDE + AIR:g} {top - TOP + AIR:g})")
+    inner.set("transform", f"translate({AIR} {AIR})")
     width, height = round(layout.width + 2 * AIR), round(layout.height + 2 * AIR)
     text = ElementTree.tostring(inner, encoding="unicode").replace(" />", "/>")
     return f'<svg class="fsm" viewBox="0 0 {width} {height}" width="{width}" height="{height}">{text}</svg>'

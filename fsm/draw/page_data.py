@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from fsm.analysis.reachability import Graph, cut_text
 from fsm.condition import ALWAYS, label
-from fsm.draw.words import Sums, guard_text, shown, shown_text
+from fsm.draw.labels import Sums, display_name, display_text, guard_text
 from fsm.session import Session
 from fsm.snapshot import VERSION, jsonable
 from fsm.variable import Choice
@@ -47,27 +47,27 @@ def page_data(
     tables = _Tables(graph)
     configurations = [tables.configuration(number) for number in range(len(graph.configurations))]
     cited = list(dict.fromkeys(name for row in chart.rows for name in row.cites))
-    whys = list(dict.fromkeys(shown_text(row.why) for row in chart.rows))
+    whys = list(dict.fromkeys(display_text(row.why) for row in chart.rows))
     flags = list(dict.fromkeys(flag for path in paths for flag in path.flags or ("",)))
     texts = [*chart.states, *chart.events, *chart.names, *(o.name for o in chart.outputs), *(r.id for r in chart.rows),
              *(label(value) for v in chart.variables if isinstance(v, Choice) for value in v.values), chart.name]
     return {
-        "chart": chart.name, "doc": shown_text(chart.doc), "fingerprint": chart.fingerprint, "version": VERSION,
-        "bounds": [shown_text(str(bound)) for bound in graph.bounds],
-        "cut": shown_text(cut_text(chart, graph.bounds, graph.cut)),
-        "sums": [[shown(name), shown_text(str(named))] for name, named in sums.items()],
-        "states": [[s.name, shown_text(s.doc), int(s.final), _guard(s.invariant, sums)] for s in chart.states],
-        "events": [[e.name, shown_text(e.doc)] for e in chart.events],
+        "chart": chart.name, "doc": display_text(chart.doc), "fingerprint": chart.fingerprint, "version": VERSION,
+        "bounds": [display_text(str(bound)) for bound in graph.bounds],
+        "cut": display_text(cut_text(chart, graph.bounds, graph.cut)),
+        "sums": [[display_name(name), display_text(str(named))] for name, named in sums.items()],
+        "states": [[s.name, display_text(s.doc), int(s.final), _guard(s.invariant, sums)] for s in chart.states],
+        "events": [[e.name, display_text(e.doc)] for e in chart.events],
         "variables": [_variable(variable) for variable in chart.variables],
-        "outputs": [[o.name, o.bit, shown_text(o.doc)] for o in _by_bit(chart)],
+        "outputs": [[o.name, o.bit, display_text(o.doc)] for o in _by_bit(chart)],
         "words": tables.words,
         "rows": [_row(chart, row, sums, whys, cited) for row in chart.rows],
-        "whys": whys, "sentences": [[shown(name), shown_text(sentences.get(name, ""))] for name in cited],
+        "whys": whys, "sentences": [[display_name(name), display_text(sentences.get(name, ""))] for name in cited],
         "reasons": tables.reasons, "patterns": tables.patterns,
         "configurations": configurations, "outside": tables.outside,
-        "paths": [_path(chart, path, flags) for path in paths], "flags": [flag and shown(flag) for flag in flags],
-        "flag": flag_name or "",
-        "shown": {text: shown(text) for text in map(str, texts) if shown(text) != text},
+        "paths": [_path(chart, path, flags) for path in paths],
+        "flags": [flag and display_name(flag) for flag in flags], "flag": flag_name or "",
+        "shown": {text: display_name(text) for text in map(str, texts) if display_name(text) != text},
     }  # fmt: skip
 
 
@@ -143,8 +143,8 @@ class _Tables:
         names = tuple(n for n, name in enumerate(self.chart.names) if name in spoken)
         present = "; " + ", ".join(f"{self.chart.names[n]} is {label(values[self.chart.names[n]])}" for n in names)
         if names and reason.endswith(present):
-            return shown_text(reason.removesuffix(present)), names
-        return shown_text(reason), ()
+            return display_text(reason.removesuffix(present)), names
+        return display_text(reason), ()
 
 
 def _number(table: dict, key: object) -> int:  # type: ignore[type-arg]  # tables of several kinds
@@ -172,14 +172,14 @@ def _guard(guard: object, sums: Sums) -> str:
 
 def _variable(variable: Variable) -> list[object]:
     """Name, what it counts or says, the number at the start; for an enumerated variable also its values."""
-    told: list[object] = [variable.name, shown_text(variable.doc), _place(variable, variable.initial)]
+    told: list[object] = [variable.name, display_text(variable.doc), _place(variable, variable.initial)]
     return [*told, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else told
 
 
 def _row(chart: Chart, row: Row, sums: Sums, whys: Sequence[str], cited: Sequence[str]) -> list[object]:
     return [
         row.id, chart.states.index(row.source), chart.events.index(row.event), chart.states.index(row.target),
-        _guard(row.guard, sums), shown_text(row.effect_text), whys.index(shown_text(row.why)),
+        _guard(row.guard, sums), display_text(row.effect_text), whys.index(display_text(row.why)),
         [cited.index(name) for name in row.cites],
     ]  # fmt: skip
 
@@ -188,7 +188,7 @@ def _path(chart: Chart, path: Path, flags: Sequence[str]) -> list[object]:
     """Id and a witness for each flag it can end with; without one its id, why not, and its rows."""
     if path.witness is None:
         rows = {row.id: number for number, row in enumerate(chart.rows)}
-        return [path.id, shown_text(path.infeasible or ""), [rows[row] for row in path.rows]]
+        return [path.id, display_text(path.infeasible or ""), [rows[row] for row in path.rows]]
     witnesses = path.flags or {"": path.witness}
     return [path.id, [[flags.index(flag), _numbers(chart.events, trace)] for flag, trace in witnesses.items()]]
 

@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm.condition import ALWAYS
-from fsm.draw.words import Sums, conditions, guard_text, identifier, shown, sums_of, wrap
+from fsm.draw.labels import Sums, conditions, display_name, guard_text, identifier, sums_of, wrap
 
 if TYPE_CHECKING:
     from fsm.chart import Chart, Row, State
@@ -121,8 +121,9 @@ def _note(chart: Chart, state: State) -> str:
         return ""
     clause = state.doc.partition(";")[0].strip()
     if clause and len(clause) <= WIDTH:
-        return shown(clause)
-    return shown(", ".join(o.name for o in chart.outputs if o.guard == ALWAYS and state in (o.states or (state,))))
+        return display_name(clause)
+    outputs = (o.name for o in chart.outputs if o.guard == ALWAYS and state in (o.states or (state,)))
+    return display_name(", ".join(outputs))
 
 
 ENDS: Final = "The dot is the start, the double outline the end."
@@ -133,7 +134,7 @@ def _legend(sums: Sums) -> tuple[str, ...]:
     form = "event [condition] / effect: the event happens, if the condition holds, with this effect."
     share = "Indented lines share the condition and the effect above them."
     where = f"A line inside a state stays there; a line on an arrow goes where the arrow goes. {ENDS}"
-    named = "; ".join(f"{shown(name)} = {one}" for name, one in sums.items())
+    named = "; ".join(f"{display_name(name)} = {one}" for name, one in sums.items())
     return (f"{form} {share}", where, *([named] if named else []))
 
 
@@ -144,7 +145,7 @@ def _events(rows: list[Row]) -> tuple[Line, ...]:
     lines = []
     for event in dict.fromkeys(row.event for row in rows):
         ids = tuple(row.id for row in rows if row.event == event)
-        lines.append(Line(ids, shown(event) + (f" ({len(ids)})" if len(ids) > 1 else "")))
+        lines.append(Line(ids, display_name(event) + (f" ({len(ids)})" if len(ids) > 1 else "")))
     return tuple(lines)
 
 
@@ -208,7 +209,7 @@ def _most_shared(rows: Sequence[_Said]) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def _in_full(one: _Said) -> str:
-    return " ".join(part for part in (shown(one.row.event), _guard(one.guards), _effect(one.effects)) if part)
+    return " ".join(part for part in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)) if part)
 
 
 def _guard(guards: Sequence[str]) -> str:
@@ -235,6 +236,6 @@ def _row_lines(one: _Said, indent: str) -> list[Line]:
 
 def _alone(one: _Said) -> Iterable[Line]:
     """The only row of an arc has its guard and its effect on lines of their own."""
-    for text in (shown(one.row.event), _guard(one.guards), _effect(one.effects)):
+    for text in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)):
         for piece in wrap(text, WIDTH) if text else ():
             yield Line((one.row.id,), piece)

@@ -78,7 +78,7 @@ def chosen(renderer: str) -> str:
 # ------------------------------------------------------------------------------------------ the dot process
 
 
-BEGINS: Final = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
+BEGINS: Final = {"svg": b"<svg", "json": b"{", "png": b"\x89PNG", "pdf": b"%PDF"}
 """What a picture of each format begins with, so that a program that only calls itself `dot` is found out."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsm.draw.metrics import ASPECT, SIZE
+
 __all__ = ["DARK", "HUES", "LIGHT", "STYLE"]
 
 LIGHT: Final = {
@@ -50,7 +52,8 @@ def _rules(c: dict[str, str]) -> str:
 
 
 STYLE: Final = (
-    ".fsm text{font-family:Arial,Helvetica,'Liberation Sans',sans-serif;font-size:11px;white-space:pre;"
+    f".fsm text{{font-family:Arial,Helvetica,'Liberation Sans',Arimo,'Nimbus Sans',Roboto,'Noto Sans',sans-serif;"
+    f"font-size:{SIZE:g}px;font-size-adjust:{ASPECT};white-space:pre;"
     "paint-order:stroke;stroke-width:3px;stroke-linejoin:round}"
     ".fsm .state text{stroke:none!important}.fsm .heading{font-size:16px}.fsm .line{fill:none!important}"
     ".fsm .on>.box,.fsm .on>.line,.fsm .way>.box,.fsm .way>.line{stroke-width:2}"

@@ -5,7 +5,9 @@ Whatever opens a page also watches it: every request, every word in the console 
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,15 +22,17 @@ from fsm.draw.page import page
 from fsm.logoff import LOGOFF
 from fsm.logoff.citations import SENTENCES
 from fsm.logoff.gallery import SUMS
+from tests.browser import fonts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "diagrams" / "explorer.html"
 SWITCHES = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--font-render-hinting=none", "--disable-lcd-text",
+    "--force-color-profile=srgb",
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -40,6 +44,9 @@ def missing() -> str | None:
         return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[browser]')"
     if not program():
         return "there is no Chromium (apt-get install chromium)"
+    if lacking := fonts.missing():
+        packages = "fonts-dejavu-core fonts-liberation fonts-noto-core"
+        return f"there is no {', '.join(lacking)} (apt-get install {packages})"
     return None
 
 
@@ -49,16 +56,24 @@ def program() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=list(SWITCHES))
+def launched(playwright: Playwright, names: tuple[str, ...] = fonts.USUAL) -> Iterator[Browser]:
+    """A running browser that has these fonts and no other."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts.configured(names, Path(folder)))}
+        browser = playwright.chromium.launch(executable_path=program(), args=list(SWITCHES), env=environment)
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A running browser, with the usual fonts."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        yield browser
 
 
 class Watched:

@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.chromium import Watched, chromium, logoff_page, missing
+from tests.browser.chromium import Watched, launched, logoff_page, missing
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     if (lack := missing()) is not None:
-        told = f"the tests of the explorer in a real browser (tests/browser): {lack}"
+        reason = f"the tests in a real browser (tests/browser): {lack}"
         with (Path(sys.prefix) / "skipped").open("a") as skipped:
-            skipped.write(told + "\n")
+            skipped.write(reason + "\n")
         if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
-    with chromium() as found:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright) as found:
         yield found
 
 

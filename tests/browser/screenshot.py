@@ -2,8 +2,8 @@
 
     python -m tests.browser.screenshot
 
-A screenshot differs by a few pixels from machine to machine, so its bytes are not compared.  Each carries the hash of
-the page it was made from, and a test compares that.
+Each carries the hash of the page and the name of what drew it: the version of Chromium and the hash of the fonts.
+Where these are the same, every pixel is the same; a test compares them.  Another Chromium may draw edges otherwise.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.browser import fonts
 from tests.browser.chromium import COMMITTED, Watched, chromium, missing
 
 if TYPE_CHECKING:
@@ -23,35 +24,50 @@ if TYPE_CHECKING:
 FILES: Final = {"light": COMMITTED.with_suffix(".png"), "dark": COMMITTED.with_name("explorer-dark.png")}
 TRACE: Final = "submit,outbound_begin,submit,logoff_orderly"
 SIZE: Final = 1280, 800
-KEY: Final = b"explorer\0"
 
 
 def taken(browser: Browser, page: Path) -> dict[str, bytes]:
-    """A screenshot for each colour scheme, as PNG that carries the hash of the page."""
+    """A screenshot for each colour scheme, as PNG that says of which page it is and what drew it."""
     found = {}
     for scheme in FILES:
         watched = Watched(browser, viewport=dict(zip(("width", "height"), SIZE, strict=True)), color_scheme=scheme)
-        shown = watched.open(page, TRACE)
-        found[scheme] = _marked(shown.screenshot(), page.read_bytes())
+        png = watched.open(page, TRACE).screenshot()
+        found[scheme] = _noted(png, {"page": page_hash(page), "drawn by": drawn_by(browser)})
         watched.close()
     return found
 
 
-def mark(page: bytes) -> bytes:
-    """What a screenshot of this page carries."""
-    return sha256(page).hexdigest().encode()
+def page_hash(page: Path) -> str:
+    """What a screenshot of this page says of it."""
+    return sha256(page.read_bytes()).hexdigest()
 
 
-def _marked(png: bytes, page: bytes) -> bytes:
-    """The picture with a text chunk after its header (33 bytes: signature and IHDR)."""
-    body = b"tEXt" + KEY + mark(page)
-    return png[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
+def drawn_by(browser: Browser) -> str:
+    """What decides about the pixels of a page."""
+    return f"Chromium {browser.version}, fonts {fonts.digest(fonts.USUAL)}"
 
 
-def mark_of(png: bytes) -> bytes:
-    """The hash a screenshot carries; empty when it carries none."""
-    place = png.find(b"tEXt" + KEY)
-    return png[place + 4 + len(KEY) :][:64] if place >= 0 else b""
+def _noted(png: bytes, notes: dict[str, str]) -> bytes:
+    """The picture with a text chunk for each note after its header (33 bytes: signature and IHDR)."""
+    chunks = b""
+    for name, text in notes.items():
+        body = b"tEXt" + name.encode() + b"\0" + text.encode()
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunks + png[33:]
+
+
+def notes_of(png: bytes) -> dict[str, str]:
+    """The text chunks of a picture, each of whose chunks must be whole."""
+    found, place = {}, 8
+    while place < len(png):
+        (length,) = struct.unpack(">I", png[place : place + 4])
+        body = png[place + 4 : place + 8 + length]
+        assert png[place + 8 + length : place + 12 + length] == struct.pack(">I", zlib.crc32(body))
+        if body.startswith(b"tEXt"):
+            name, _, text = body[4:].decode().partition("\0")
+            found[name] = text
+        place += 12 + length
+    return found
 
 
 def main() -> int:

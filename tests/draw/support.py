@@ -8,7 +8,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 from fsm.chart import Chart, Event, State, row
-from fsm.draw.words import identifier
+from fsm.draw.labels import identifier
 from fsm.logoff import LOGOFF
 from fsm.variable import Choice, Counter
 from tests import small_charts

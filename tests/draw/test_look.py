@@ -216,8 +216,8 @@ def test_ids_carry_the_prefix() -> None:
 def test_the_layout_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     chart = nasty_chart(("one", "two"))
     calls = []
-    usual = draw.render
-    monkeypatch.setattr(draw, "render", lambda *args: calls.append(args) or usual(*args))
+    usual = draw.place
+    monkeypatch.setattr(draw, "place", lambda *args: calls.append(args) or usual(*args))
     for look in looks(chart) * 3:
         draw.svg(chart, look, renderer="embedded")
     assert len(calls) == 1
@@ -255,7 +255,10 @@ def test_a_notebook_gets_a_picture_or_the_source(monkeypatch: pytest.MonkeyPatch
         raise draw.DrawingError("nothing here can draw", "digraph {}")
 
     draw.forget(LOGOFF)
-    monkeypatch.setattr(draw, "render", fail)
+    monkeypatch.setattr(draw, "place", fail)
     assert draw.mimebundle(session) == {
-        "text/plain": f"{session!r}\n(nothing here can draw)", "text/vnd.graphviz": "digraph {}",
+        "text/plain": f"{session!r}\n(nothing here can draw)", "text/vnd.graphviz": draw.graph(session).source,
     }  # fmt: skip
+    with pytest.raises(draw.DrawingError) as caught:
+        draw.svg(session)
+    assert caught.value.dot == draw.graph(LOGOFF).source

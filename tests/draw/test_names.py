@@ -16,18 +16,18 @@ from hypothesis import (
 
 from fsm import draw
 from fsm.chart import Chart, State, row
-from fsm.draw.dot import digraph
+from fsm.draw.labels import LONGEST, display_name, identifier
 from fsm.draw.markdown import code, prose
 from fsm.draw.picture import picture
+from fsm.draw.placement import place
 from fsm.draw.rendering import render
 from fsm.draw.vector import Layout
-from fsm.draw.words import LONGEST, identifier, shown
 from tests.draw.support import NASTY, SVG, in_dot, in_mermaid, in_table, nasty_chart, wanted
 
-ELEMENTS = {"svg", "title", "desc", "style", "rect", "text", "g", "path", "polygon", "polyline", "ellipse"}
+ELEMENTS = {"svg", "title", "desc", "style", "rect", "text", "g", "path", "polygon", "circle"}
 ATTRIBUTES = {
-    "class", "width", "height", "viewBox", "role", "aria-labelledby", "id", "x", "y", "d", "points", "cx", "cy", "rx", "ry",
-    "transform", "text-anchor", "data-row", "data-rows", "data-state",
+    "class", "width", "height", "viewBox", "role", "aria-labelledby", "id", "x", "y", "d", "points", "cx", "cy", "r", "rx",
+    "transform", "text-anchor", "textLength", "lengthAdjust", "data-row", "data-rows", "data-state",
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def check(chart: Chart, svg: str) -> None:
     assert len(root.findall(f".//{SVG}style")) == 1
     said = texts(svg)
     for state in chart.states:
-        assert shown(state) in said
+        assert display_name(state) in said
     style = root.find(f"{SVG}style")
     assert style is not None
     assert style.text == draw.svg(Chart("x", states=("a",), events=(), rows=()), renderer="embedded").split("style>")[1][:-2]
@@ -76,9 +76,9 @@ def test_any_name_is_drawn_as_it_is(name: str) -> None:
     chart = chart_of(name)
     drawn = picture(chart)
     look = draw.whole(chart)
-    check(chart, Layout(drawn, render(digraph(drawn).source, "svg", "embedded")).svg(look))
+    check(chart, Layout(drawn, place(drawn, "embedded")).svg(look))
     assert in_dot(draw.graph(chart).source) == in_mermaid(draw.mermaid(chart)) == wanted(chart)
-    assert in_table(draw.table(chart)) == [shown(one.id) for one in chart.rows]
+    assert in_table(draw.table(chart)) == [display_name(one.id) for one in chart.rows]
 
 
 @settings(max_examples=40)
@@ -112,7 +112,7 @@ def test_the_nasty_names_have_an_id_each() -> None:
 
 @given(st.text())
 def test_what_is_shown_can_be_seen(name: str) -> None:
-    text = shown(name)
+    text = display_name(name)
     assert text
     isolated = text.startswith("\u2068") and text.endswith("\u2069")
     inside = text[1:-1] if isolated else text
@@ -127,15 +127,15 @@ def test_what_is_shown_can_be_seen(name: str) -> None:
 
 @given(st.text())
 def test_code_holds_anything_in_one_cell(text: str) -> None:
-    cell = code(shown(text))
+    cell = code(display_name(text))
     assert "|" not in cell
     assert "\n" not in cell
     if cell.startswith("<code>"):
         inside = cell.removeprefix("<code>").removesuffix("</code>").replace("<span>@</span>", "@")
         assert not re.search(r"[^\w &#;@]|_", inside.replace("&#", "")) or not re.search(r"[<>`|\\*_\[\]]", inside)
-        assert unescape(inside) == shown(text)
+        assert unescape(inside) == display_name(text)
     else:
-        assert cell == f"`{shown(text)}`"
+        assert cell == f"`{display_name(text)}`"
         assert cell.count("`") == 2
 
 

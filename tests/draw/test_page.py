@@ -20,9 +20,9 @@ from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart, Configuration
 from fsm.condition import label
+from fsm.draw.labels import display_text
 from fsm.draw.page import page
 from fsm.draw.style import DARK, LIGHT
-from fsm.draw.words import shown_text
 from fsm.logoff import LOGOFF
 from fsm.session import Session
 from fsm.variable import Choice
@@ -72,7 +72,7 @@ def engine(chart: Chart, here: Configuration, event: str) -> tuple[str | None, C
     session = sessions(chart).at(here)
     verdict = session.may(event)
     if verdict.row is None:
-        return None, None, shown_text(str(verdict.reason))
+        return None, None, display_text(str(verdict.reason))
     session.fire(event)
     return verdict.row.id, session.configuration, None
 

@@ -3,6 +3,7 @@
 const pictures = ["brief", "full"].map((id) => {
   const paper = document.getElementById(id);
   const lines = [], arcs = [], boxes = [];
+  for (const text of paper.querySelectorAll("text")) text.setAttribute("lengthAdjust", "spacingAndGlyphs");
   for (const line of paper.querySelectorAll("[data-r]")) lines.push({ element: line, rows: line.dataset.r.split(" ").map(Number) });
   for (const arc of paper.querySelectorAll(".arc")) {
     const rows = [...arc.querySelectorAll("[data-r]")].flatMap((line) => line.dataset.r.split(" ").map(Number));

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fsm.chart import Chart
     from fsm.variable import Sum
 
-__all__ = ["Sums", "broken", "conditions", "guard_text", "identifier", "shown", "shown_text", "sums_of", "wrap"]
+__all__ = [
+    "Sums", "broken", "conditions", "display_name", "display_text", "guard_text", "identifier", "sums_of", "wrap",
+]
 
 Sums: TypeAlias = "Mapping[str, Sum]"
 """Sums of counters that have a name of their own, by that name."""
@@ -33,9 +35,9 @@ LONGEST: Final = 80
 """Characters of one name that are shown; the rest is cut with an ellipsis (its id stays whole)."""
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """A name as it may stand in a picture."""
-    text = re.sub("^ +| +$| {2,}", lambda found: "␣" * len(found[0]), shown_text(name))  # else they would be dropped
+    text = re.sub("^ +| +$| {2,}", lambda found: "␣" * len(found[0]), display_text(name))  # else they would be dropped
     if len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
     if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
@@ -49,8 +51,8 @@ def _visible(character: str) -> str:
     return character
 
 
-def shown_text(text: str) -> str:
-    """Prose as it may stand in a picture: like `shown`, but as long as it is."""
+def display_text(text: str) -> str:
+    """Prose as it may stand in a picture: like `display_name`, but as long as it is."""
     return text if text.isprintable() and text.isascii() else "".join(map(_visible, text))
 
 
@@ -79,7 +81,7 @@ def guard_text(guard: Condition, sums: Sums) -> str:
         return " and ".join(_inside(part, sums) for part in parts) if len(parts) != 1 else guard_text(parts[0], sums)
     if isinstance(guard, AnyOf) and guard.parts():
         return " or ".join(_inside(part, sums) for part in guard.parts())
-    return shown(str(guard))
+    return display_name(str(guard))
 
 
 def _inside(part: Condition, sums: Sums) -> str:
@@ -92,7 +94,7 @@ def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
     for name, named in sorted(sums.items(), key=lambda item: -len(item[1].terms)):
         if named.terms and not named.constant and all(rest.get(n) == factor for n, factor in named.terms):
             rest = {n: factor for n, factor in rest.items() if n not in dict(named.terms)}
-            said.append(shown(name))
+            said.append(display_name(name))
     return " + ".join([*said, *([sum_text(tuple(rest.items()))] if rest or not said else [])])
 
 
