@@ -35,6 +35,9 @@ class GuardCondition(core.Condition):
             return guard.holds(event_data.machine.values(event_data.model), event_data.model)
         return bool(super().check(event_data))
 
+    def __repr__(self) -> str:
+        return f"<Condition({self.func})@{id(self)}>"  # as transitions prints its own
+
 
 class Transition(core.Transition):
     """A transition made from a row; `row` is None for one that was added by hand."""

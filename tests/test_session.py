@@ -1,18 +1,21 @@
-"""Sessions: starting, asking, refusing, callable guards, and what a copy is."""
+"""Sessions: starting, asking, refusing, callable guards and copies; listeners, their order and errors, and what is posted."""
 
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import sys
+import weakref
 from typing import Any
 
 import pytest
 import transitions
 
-from fsm import Refused, Session, UnknownEvent, trigger
+from fsm import Refused, Session, Step, StepInProgress, UnknownEvent, trigger
 from fsm.chart import Chart, State, row
 from fsm.logoff import LOGOFF, GuardedStoreSession, Logoff, StoreSession
+from fsm.session import Receipt
 from fsm.variable import Counter
 
 N = Counter("n")
@@ -168,3 +171,256 @@ def test_notebooks_show_where_a_session_stands() -> None:
     assert bundle["image/svg+xml"] == svg
     other = StoreSession()
     assert other._repr_svg_() != svg
+
+
+# ------------------------------------------------------------------------------------------------------- listeners
+
+
+class Diary:
+    """Writes down everything it hears, and raises where it is told to."""
+
+    def __init__(self, *raising: str) -> None:
+        self.lines: list[str] = []
+        self.raising = raising
+        self.seen: list[Step] = []
+
+    def _write(self, moment: str, step: Step) -> None:
+        self.lines.append(f"{moment} {step.session.state}")
+        self.seen.append(step)
+        if moment in self.raising:
+            raise ZeroDivisionError(moment)
+
+    def before_push(self, step: Step) -> None:
+        self._write("before_push", step)
+
+    def before(self, step: Step) -> None:
+        self._write("before", step)
+
+    def on_exit_open(self, step: Step) -> None:
+        self._write("on_exit_open", step)
+
+    def on_enter_shut(self, step: Step) -> None:
+        self._write("on_enter_shut", step)
+
+    def after_push(self, step: Step) -> None:
+        self._write("after_push", step)
+
+    def after(self, step: Step) -> None:
+        self._write("after", step)
+
+    def on_transition(self, step: Step) -> None:
+        self._write("on_transition", step)
+
+
+BEFORE = ["before_push open", "before open", "on_exit_open open"]
+
+
+AFTER = ["on_enter_shut shut", "after_push shut", "after shut", "on_transition shut"]
+
+
+def test_listeners_hear_a_step_in_its_order() -> None:
+    door, diary = Door(), Diary()
+    assert door.listen(diary) is diary
+    door.push()
+    assert diary.lines == BEFORE + AFTER
+    step = diary.seen[0]
+    assert (step.event, step.row.id, step.source, step.target) == ("push", "push", "open", "shut")
+    assert (step.before, step.after) == (("open", 0), ("shut", 1))
+    door.forget(diary)
+    door.pull()
+    assert diary.lines == BEFORE + AFTER
+    assert door._dispatcher is None
+
+
+def test_a_row_that_stays_is_heard_without_leaving_or_entering() -> None:
+    door, diary = Door(n=2), Diary()
+    door.listen(diary)
+    door.pull()
+    assert diary.lines == ["before open", "after open", "on_transition open"]
+
+
+@pytest.mark.parametrize("moment", [line.split()[0] for line in BEFORE + AFTER])
+def test_raising_before_cancels_the_step_and_raising_after_does_not(moment: str) -> None:
+    door, diary = Door(), Diary(moment)
+    door.listen(diary)
+    with pytest.raises(ZeroDivisionError, match=f"^{moment}$"):
+        door.push()
+    if any(line.startswith(f"{moment} ") for line in BEFORE):
+        assert door.configuration == ("open", 0)
+    else:
+        assert door.configuration == ("shut", 1)
+    door.forget(diary)
+    assert door.fire("push" if door.state == "open" else "pull")
+
+
+def test_a_refused_trigger_is_not_heard() -> None:
+    door, diary = Door(), Diary()
+    door.listen(diary)
+    with pytest.raises(Refused):
+        door.pull()
+    assert diary.lines == []
+
+
+def test_methods_of_a_class_listen_to_its_sessions() -> None:
+    told: list[str] = []
+
+    class Loud(Door):
+        __slots__ = ()
+
+        def on_enter_shut(self, step: Step) -> None:
+            told.append(f"{self.state} {step.event}")
+
+    Loud().push()
+    assert told == ["shut push"]
+    Door().push()
+    assert told == ["shut push"]
+
+
+def test_a_listening_session_is_freed_without_the_garbage_collector() -> None:
+    class Loud(Door):
+        __slots__ = ()
+
+        def on_enter_shut(self, step: Step) -> None: ...
+
+    gc.disable()
+    try:
+        door = Loud()
+        door.push()
+        gone = weakref.ref(door)
+        del door
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+class Meddler:
+    """Fires a trigger of its own session in the middle of a step, or posts events."""
+
+    def __init__(self, *posts: str, fires: str = "") -> None:
+        self.posts, self.fires = posts, fires
+        self.receipts: list[Receipt] = []
+        self.errors: list[Exception] = []
+
+    def on_enter_shut(self, step: Step) -> None:
+        self.receipts += [step.session.post(event) for event in self.posts]
+        if self.fires:
+            try:
+                step.session.fire(self.fires)
+            except StepInProgress as error:
+                self.errors.append(error)
+
+
+def test_a_listener_may_not_fire_a_trigger_of_its_own_session() -> None:
+    door, meddler = Door(), Meddler(fires="pull")
+    door.listen(meddler)
+    door.push()
+    assert door.state == "shut"
+    assert str(meddler.errors[0]).startswith("cannot pull in the middle of push")
+    assert "session.post('pull')" in str(meddler.errors[0])
+
+
+def test_posted_events_run_after_the_step_in_order_and_each_receipt_has_its_own_end() -> None:
+    door, meddler = Door(), Meddler("pull", "pull", "burn")
+    door.listen(meddler)
+    door.push()
+    assert [r.done for r in meddler.receipts] == [True, True, True]
+    assert meddler.receipts[0].result() is True
+    with pytest.raises(Refused, match="cannot pull while open"):
+        meddler.receipts[1].result()
+    assert meddler.receipts[2].result() is True
+    assert door.state == "gone"
+
+
+def test_a_receipt_that_waits_says_so() -> None:
+    with pytest.raises(RuntimeError, match="pull was posted and has not run yet"):
+        Receipt("pull").result()
+
+
+def test_posting_outside_a_step_runs_at_once() -> None:
+    door = Door()
+    assert door.post("push").result() is True
+    assert door.post("push").error is not None
+    with pytest.raises(UnknownEvent):
+        door.post("kick")
+
+
+def test_events_posted_by_posted_events_wait_their_turn() -> None:
+    order: list[str] = []
+
+    class Chain:
+        def on_transition(self, step: Step) -> None:
+            order.append(step.event)
+            if order == ["push"]:
+                step.session.post("pull")
+                step.session.post("push")
+            elif order == ["push", "pull"]:
+                step.session.post("burn")
+
+    door = Door()
+    door.listen(Chain())
+    door.push()
+    assert order == ["push", "pull", "push", "burn"]
+
+
+def test_what_was_posted_runs_even_when_a_listener_raises_afterwards() -> None:
+    door, meddler = Door(), Meddler("pull")
+    door.listen(meddler)
+    door.listen(Diary("on_transition"))
+    with pytest.raises(ZeroDivisionError):
+        door.push()
+    assert meddler.receipts[0].done
+    assert door.state == "open"
+
+
+def test_who_comes_or_goes_during_a_step_does_so_for_the_next_one() -> None:
+    heard: list[str] = []
+
+    class Late:
+        def after(self, step: Step) -> None:
+            heard.append(step.event)
+
+    late = Late()
+
+    class Usher:
+        def before_push(self, step: Step) -> None:
+            step.session.listen(late)
+
+        def before_pull(self, step: Step) -> None:
+            step.session.forget(late)
+
+    door = Door()
+    door.listen(Usher())
+    for event in ("push", "pull", "push"):
+        door.fire(event)
+    assert heard == ["pull"]
+
+
+def test_forgetting_everyone_in_the_middle_loses_nothing_that_was_posted() -> None:
+    class Leaver:
+        def after_push(self, step: Step) -> None:
+            self.receipt = step.session.post("pull")
+            step.session.forget(self)
+
+    door, leaver = Door(), Leaver()
+    door.listen(leaver)
+    door.push()
+    assert leaver.receipt.result() is True
+    assert door._dispatcher is None
+
+
+def test_a_long_chain_of_posted_events_does_not_pile_up() -> None:
+    """Each event is run by the step that was first, not by the one that posted it."""
+
+    class Chain:
+        left = 3000
+
+        def on_transition(self, step: Step) -> None:
+            self.left -= 1
+            if self.left:
+                self.last = step.session.post("pull" if step.session.state == "shut" else "push")
+
+    door, chain = Door(), Chain()
+    door.listen(chain)
+    door.push()
+    assert (chain.left, door.configuration) == (0, ("open", 1500))
+    assert chain.last.result() is True

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import pickle
 from typing import Any
 
 import pytest
 
-from fsm import DefinitionError, Session, SnapshotError, StepInProgress, UnknownEvent
+from fsm import Session, SnapshotError
 from fsm.logoff import LOGOFF, GuardedStoreSession, StoreSession
 from tests.support import configurations, run
 from tests.test_session import DOOR, Door
@@ -94,11 +93,3 @@ def test_a_pickle_of_another_behaviour_or_an_impossible_place_is_refused() -> No
     ):
         with pytest.raises(SnapshotError, match=told):
             blank.__setstate__(state)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("error", [
-    SnapshotError("a", "so", "b"), UnknownEvent("a", "x", ("y",)), StepInProgress("a", "b"), DefinitionError("it", ("is", "wrong")),
-])  # fmt: skip
-def test_errors_are_pickled_with_their_facts(error: Exception) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again)) == (type(error), str(error))

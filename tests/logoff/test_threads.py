@@ -5,16 +5,19 @@ The race is made certain, not likely: every bytecode of the sessions' code gives
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from fsm import Step, StepInProgress
-from fsm.logoff import GuardedStoreSession, StoreSession
+from fsm.logoff import GuardedStoreSession, Logoff, StoreSession
 from fsm.verdict import Refused
 
 THREADS, TIMES = 4, 150
@@ -156,3 +159,65 @@ def test_a_call_of_several_parts_is_one_call_where_there_is_a_guard() -> None:
     assert answers == ["finished"]
     assert session.request is not None
     assert session.request.name == "ORDERLY"
+
+
+CALLS: dict[str, Callable[[StoreSession], object]] = {
+    "a trigger": lambda s: s.submit(), "fire": lambda s: s.fire("submit"), "post": lambda s: s.post("submit").result(),
+    "configuration": lambda s: s.configuration, "flags": lambda s: s.flags, "status": lambda s: s.status,
+    "may": lambda s: s.may("submit"), "verdicts": lambda s: s.verdicts(), "logoff": lambda s: s.logoff(Logoff.QUIET),
+    "snapshot": lambda s: s.snapshot(), "a copy": copy.copy, "a pickle": pickle.dumps, "repr": repr,
+    "listen": lambda s: s.listen(Late()), "forget": lambda s: s.forget(s),
+    "the MAPI call": lambda s: s.store_logoff_transports(0x10),
+}  # fmt: skip
+
+
+class Late:
+    def on_transition(self, step: Step) -> None: ...
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_waits_for_the_lock(call: str) -> None:
+    session, started, order = GuardedStoreSession(ready=1), threading.Event(), []
+
+    def other() -> None:
+        started.set()
+        CALLS[call](session)
+        order.append("the other thread")
+
+    thread = threading.Thread(target=other)
+    with session.lock:
+        thread.start()
+        started.wait()
+        session.outbound_begin()
+        session.outbound_sent()
+        order.append("the holder of the lock")
+    thread.join()
+    assert order == ["the holder of the lock", "the other thread"]
+
+
+def test_a_callback_of_the_machine_is_called_under_the_lock_of_a_guarded_session() -> None:
+    plain: Any = type("Plain", (StoreSession,), {"__slots__": ()}, chart=StoreSession.chart)
+    guarded: Any = type("Guarded", (plain,), {"__slots__": ()}, guarded=True)
+    session, free = guarded(), []
+
+    def look() -> None:
+        free.append(session.lock.acquire(blocking=False))
+
+    def callback(_: object) -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    plain.machine().before_submit(callback)
+    assert session.submit() is True
+    assert (free, session.ready) == ([False], 1)
+
+
+def test_an_overridden_trigger_of_a_guarded_class_loses_no_event() -> None:
+    class Counted(StoreSession, guarded=True):
+        def submit(self) -> Literal[True]:
+            return super().submit()
+
+    session = Counted()
+    hammer(session)
+    assert session.ready == THREADS * TIMES
