@@ -36,7 +36,7 @@ class Region(NamedTuple):
 
 def possible(guard: Condition, table: Table) -> dict[str, Value] | None:
     """Values for which the condition holds (those it speaks of; counters of at most K + 1), or None: it never does."""
-    region = _first(tuple(_atoms(guard)), table)
+    region = _first(tuple(atoms(guard)), table)
     regions = [region]
     while regions:
         region = regions.pop()
@@ -171,12 +171,13 @@ def _point(region: Region) -> dict[str, Value] | None:
     return None
 
 
-def _atoms(guard: Condition) -> Iterator[Condition]:
+def atoms(guard: Condition) -> Iterator[Condition]:
+    """The comparisons and callables of which a condition is joined."""
     parts = guard.parts()
     if not parts and not isinstance(guard, (All, AnyOf)):
         yield guard
     for part in parts:
-        yield from _atoms(part)
+        yield from atoms(part)
 
 
 def weakest_precondition(guard: Condition, effects: Iterable[Assignment]) -> Condition:
@@ -191,15 +192,21 @@ def _precondition(guard: Condition, effects: Mapping[str, Assignment]) -> Condit
             return guard
         return ALWAYS if guard.holds({guard.name: effect.value[0]}) else AnyOf()
     if isinstance(guard, Compare):
-        terms: dict[str, int] = {}
-        bound = guard.bound
-        for name, factor in guard.terms:
-            effect = effects.get(name)
-            new = effect.value if effect is not None and isinstance(effect.value, Sum) else Sum(((name, 1),), 0)
-            bound -= factor * new.constant
-            for other, times in new.terms:
-                terms[other] = terms.get(other, 0) + factor * times
-        return Compare(tuple(terms.items()), guard.op, bound)
+        total = sum_before(guard.terms, effects)
+        return Compare(total.terms, guard.op, guard.bound - total.constant)
     if isinstance(guard, (All, AnyOf)):
         return type(guard)(*(_precondition(part, effects) for part in guard.parts()))
     return guard
+
+
+def sum_before(terms: Iterable[tuple[str, int]], effects: Mapping[str, Assignment]) -> Sum:
+    """A sum of counters after these effects, as a sum of the counters before them."""
+    before: dict[str, int] = {}
+    constant = 0
+    for name, factor in terms:
+        effect = effects.get(name)
+        new = effect.value if effect is not None and isinstance(effect.value, Sum) else Sum(((name, 1),), 0)
+        constant += factor * new.constant
+        for other, times in new.terms:
+            before[other] = before.get(other, 0) + factor * times
+    return Sum(tuple(before.items()), constant)

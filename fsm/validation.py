@@ -9,14 +9,16 @@ This file does not run machines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, written
 from fsm.solver import possible, weakest_precondition
 from fsm.table import Row, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
-__all__ = ["problems", "proof_problems", "shape_problems"]
+__all__ = ["problems", "proof_problems", "reachable", "shape_problems"]
+
+T = TypeVar("T")
 
 
 def problems(table: Table) -> list[str]:
@@ -135,9 +137,9 @@ def _foreign(variable: Variable, values: tuple[Value, ...]) -> Iterator[str]:
 
 def _reach_problems(table: Table, rows: Iterable[Row]) -> list[str]:
     moves = [(row.source, row.target) for row in rows if row.moves]
-    forward = _closure({table.initial}, moves)
+    forward = reachable({table.initial}, moves)
     final = [str(state) for state in table.states if state.final]
-    home = _closure(set(final), [(target, source) for source, target in moves])
+    home = reachable(final, ((target, source) for source, target in moves))
     found = []
     for state in table.states:
         if state not in forward:
@@ -149,10 +151,18 @@ def _reach_problems(table: Table, rows: Iterable[Row]) -> list[str]:
     return found
 
 
-def _closure(reached: set[str], moves: list[tuple[str, str]]) -> set[str]:
-    while new := {target for source, target in moves if source in reached} - reached:
-        reached |= new
-    return reached
+def reachable(starts: Iterable[T], moves: Iterable[tuple[T, T]]) -> set[T]:
+    """What can be reached from `starts` by these moves (from, to); the starts are among it."""
+    onward: dict[T, list[T]] = {}
+    for source, target in moves:
+        onward.setdefault(source, []).append(target)
+    found = set(starts)
+    waiting = list(found)
+    while waiting:
+        new = set(onward.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
 
 
 # -------------------------------------------------------------------------------------------------- proofs

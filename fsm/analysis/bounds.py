@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from unicodedata import normalize
 
+from fsm.chart import Chart
 from fsm.condition import OPERATORS, All, Among, AnyOf, Compare, Condition, Opaque, Value, label, negated
+from fsm.solver import atoms
 from fsm.variable import Choice, Counter, Variable
 
-if TYPE_CHECKING:
-    from fsm.chart import Chart
-
-__all__ = ["BoundError", "atoms", "bounds_of", "read_bound"]
+__all__ = ["BoundError", "bounds_of", "read_bound"]
 
 LONGEST: Final = 1_000
 TURNED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -63,15 +62,6 @@ def read_bound(chart: Chart, bound: str | Condition) -> Condition:
         if isinstance(error, BoundError):
             raise
         raise BoundError(bound, "it cannot be read; write it like 'inbound + outbound <= 2'") from None
-
-
-def atoms(condition: Condition) -> Iterable[Condition]:
-    """The comparisons and callables a condition is joined of."""
-    parts = condition.parts()
-    if not parts and not isinstance(condition, (All, AnyOf)):
-        yield condition
-    for part in parts:
-        yield from atoms(part)
 
 
 class _Reader:

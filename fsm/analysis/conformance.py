@@ -22,7 +22,7 @@ __all__ = ["Disagreement", "disagreements"]
 class Disagreement(NamedTuple):
     """In this configuration (by number) this event is treated in two ways.
 
-    `kind` is `rows` (several are enabled), `refusal` (something changed), `compiled` or `raw`.
+    `kind` is `rows` (several are enabled), `refusal` (something changed), `compiled` or `machine`.
     """
 
     kind: str
@@ -41,7 +41,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
     cls = Session.of(chart)
     session = cls.at(graph.configurations[0])
     run = cls.compiled()
-    raw = _Raw(chart)
+    machine = _TransitionsMachine(chart)
     opaque = {(row.source, row.event) for row in chart.opaque}
     for number, here in enumerate(graph.configurations):
         values = chart.values(here)
@@ -50,8 +50,8 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
             run.write(session, here)
             enabled = [row for row in cell if row.guard.holds(values, session)]
             if len(enabled) > 1:
-                told = f"{' and '.join(row.id for row in enabled)} are enabled together in {chart.describe(here)}"
-                yield Disagreement("rows", number, event, told)
+                detail = f"{' and '.join(row.id for row in enabled)} are enabled together in {chart.describe(here)}"
+                yield Disagreement("rows", number, event, detail)
             expected = chart.after(here, enabled[0]) if enabled else None
             run.write(session, here)
             try:
@@ -60,15 +60,15 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
             except Refused:
                 found = None
                 if (left := run.read(session)) != here:
-                    told = f"{event} was refused in {chart.describe(here)}, and left {chart.describe(left)}"
-                    yield Disagreement("refusal", number, event, told)
+                    detail = f"{event} was refused in {chart.describe(here)}, and left {chart.describe(left)}"
+                    yield Disagreement("refusal", number, event, detail)
             if found != expected:
-                yield Disagreement("compiled", number, event, _told(chart, here, event, expected, found))
-            if (str(here[0]), event) not in opaque and (other := raw.fire(here, event)) != expected:
-                yield Disagreement("raw", number, event, _told(chart, here, event, expected, other))
+                yield Disagreement("compiled", number, event, _disagreement(chart, here, event, expected, found))
+            if (str(here[0]), event) not in opaque and (other := machine.fire(here, event)) != expected:
+                yield Disagreement("machine", number, event, _disagreement(chart, here, event, expected, other))
 
 
-class _Raw:
+class _TransitionsMachine:
     """The real `transitions` machine of a chart, with one model that is put wherever it is asked."""
 
     def __init__(self, chart: Chart) -> None:
@@ -87,8 +87,8 @@ class _Raw:
         return self.machine.configuration(self.model)
 
 
-def _told(
+def _disagreement(
     chart: Chart, here: Configuration, event: str, expected: Configuration | None, found: Configuration | None
 ) -> str:
-    told = [chart.describe(one) if one is not None else "a refusal" for one in (expected, found)]
-    return f"{event} in {chart.describe(here)} should lead to {told[0]}, and led to {told[1]}"
+    ends = [chart.describe(one) if one is not None else "a refusal" for one in (expected, found)]
+    return f"{event} in {chart.describe(here)} should lead to {ends[0]}, and led to {ends[1]}"

@@ -19,16 +19,14 @@ explorer has a limit besides.  This file does not know how rows are run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from fsm.analysis.bounds import atoms
+from fsm.chart import Chart, Configuration, Row
 from fsm.condition import All, Compare, Condition
+from fsm.solver import atoms
 from fsm.variable import Counter
 
-if TYPE_CHECKING:
-    from fsm.chart import Chart, Configuration, Row
-
-__all__ = ["Loop", "always_ends", "covers", "greatest_number", "repeats"]
+__all__ = ["Loop", "covers", "endless_loop", "greatest_number", "is_finite"]
 
 MOST_ROUNDS: Final = 2_000
 
@@ -41,7 +39,7 @@ class Loop(NamedTuple):
     grows: tuple[str, ...]
 
 
-def always_ends(chart: Chart, bounds: Iterable[Condition]) -> bool:
+def is_finite(chart: Chart, bounds: Iterable[Condition]) -> bool:
     """Whether every counter has a bound that stands by itself, so that the graph cannot be infinite."""
     bounded: set[str] = set()
     for bound in bounds:
@@ -74,7 +72,7 @@ def covers(chart: Chart, later: Configuration, earlier: Configuration) -> bool:
     return greater
 
 
-def repeats(
+def endless_loop(
     chart: Chart,
     fire: Callable[[Configuration, str], tuple[Row, Configuration] | None],
     start: Configuration,

@@ -15,16 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from fsm.analysis.bounds import atoms
 from fsm.analysis.divergence import greatest_number
+from fsm.chart import Chart, Configuration, Row
 from fsm.condition import ALWAYS, All, Among, AnyOf, Compare, Condition, Opaque, Value, negated
-from fsm.solver import possible
+from fsm.solver import atoms, possible
 from fsm.variable import Assignment, Choice, Counter, Sum
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart, Configuration, Row
 
 __all__ = ["Abstraction", "contradiction"]
 

@@ -7,25 +7,21 @@ were proved when it was built.  A callable guard is a free yes or no, so what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from fsm.analysis.properties import Always, Changes, Falls
+from fsm.chart import Chart, Row
 from fsm.condition import ALWAYS, All, AnyOf, Condition, negated
-from fsm.solver import possible, weakest_precondition
+from fsm.solver import possible, sum_before, weakest_precondition
 from fsm.variable import Sum
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from fsm.chart import Chart, Row
-
-__all__ = ["always", "concerned", "final_reachable", "sums_change"]
+__all__ = ["proves_always", "proves_change", "proves_final_reachable", "rows_concerned"]
 
 ROUNDS: Final = 3
 
 
-def concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
+def rows_concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
     """The rows a property about sums speaks of: from its states, by its events, and able to be taken there."""
     for row in chart.rows:
         if one.states is not None and row.source not in one.states:
@@ -36,29 +32,21 @@ def concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
             yield row
 
 
-def sums_change(chart: Chart, one: Falls | Changes) -> bool:
+def proves_change(chart: Chart, one: Falls | Changes) -> bool:
     """Whether every row concerned changes the sum as promised, whatever the counts."""
-    return all(_row_changes(row, one.weights, one.change(row.event)) for row in concerned(chart, one))
+    return all(_row_changes(row, one.weights, one.change(row.event)) for row in rows_concerned(chart, one))
 
 
 def _row_changes(row: Row, weights: Mapping[str, int], by: int | None) -> bool:
     """The difference, as a sum of the counts before: it must be the promised number, or below 0 for all counts."""
-    difference = {name: -weight for name, weight in weights.items()}
-    constant = 0
-    effects = {effect.name: effect.value for effect in row.effects}
-    for name, weight in weights.items():
-        value = effects.get(name)
-        new = value if isinstance(value, Sum) else Sum(((name, 1),), 0)
-        constant += weight * new.constant
-        for other, factor in new.terms:
-            difference[other] = difference.get(other, 0) + weight * factor
-    factors = difference.values()
+    after = sum_before(weights.items(), {effect.name: effect for effect in row.effects})
+    difference = after + Sum(tuple((name, -weight) for name, weight in weights.items()), 0)
     if by is None:
-        return constant < 0 and all(factor <= 0 for factor in factors)
-    return constant == by and not any(factors)
+        return difference.constant < 0 and all(factor <= 0 for _, factor in difference.terms)
+    return difference.constant == by and not any(factor for _, factor in difference.terms)
 
 
-def always(chart: Chart, one: Always) -> bool:
+def proves_always(chart: Chart, one: Always) -> bool:
     """Whether it follows from the invariants; or holds at the start and is kept by every row (an induction)."""
     states = [state for state in chart.states if one.states is None or state in one.states]
     wrong = All(one.when, negated(one.holds))
@@ -75,7 +63,7 @@ def always(chart: Chart, one: Always) -> bool:
     return True
 
 
-def final_reachable(chart: Chart) -> bool:
+def proves_final_reachable(chart: Chart) -> bool:
     """Whether a final state can be reached from every configuration that keeps the invariants, whatever the counts.
 
     Backwards from the final states by weakest preconditions, a few rounds; a state that is proved counts as reached.

@@ -19,21 +19,103 @@ This file does not know how a path is drawn or printed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from fsm.analysis.infeasibility import Abstraction, contradiction
-from fsm.analysis.path import MOST_PATHS, Path, PathsError, Use, elementary, listed
 from fsm.analysis.reachability import LIMIT, Cut, Explorer
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition, label
 from fsm.session import Session
+from fsm.validation import reachable
 from fsm.variable import Choice
 from fsm.verdict import Refused
 
 __all__ = ["Atlas", "Path", "PathsError", "Use", "elementary"]
+
+MOST_PATHS: Final = 100_000
+
+
+class PathsError(ValueError):
+    """A chart whose paths cannot be listed: it has no final state, or there are too many paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One elementary path.  `witness` is None when there is none; `infeasible` then says why.
+
+    `states` are the states visited and `rows` the ids of the rows between them.  `flag` is the value of the chart's
+    enumerated variable at the end of the witness; `flags` has a shortest witness for every value possible there.
+    `proved` tells whether `infeasible` holds for all counts, or only within the bounds.
+    """
+
+    id: str
+    states: tuple[str, ...]
+    rows: tuple[str, ...]
+    flag: str | None = None
+    witness: tuple[str, ...] | None = None
+    infeasible: str | None = None
+    proved: bool = False
+    flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_flag(self, flag: str) -> Path:
+        """The same path with its shortest witness that ends with this flag.  KeyError when it has none."""
+        return replace(self, flag=flag, witness=self.flags[flag])
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Where a row belongs: a path and an executed trace of it that takes the row; or, without, why it is on none."""
+
+    row: str
+    path: str | None = None
+    trace: tuple[str, ...] | None = None
+    reason: str | None = None
+
+
+def elementary(chart: Chart) -> Iterator[tuple[Row, ...]]:
+    """The elementary paths as sequences of rows, in the order of the table, whatever the guards say.
+
+    Found one by one, so the first of very many can be had.  Guards play no part here.
+    """
+    moves: dict[str, list[Row]] = {}
+    for row in chart.rows:
+        if row.moves:
+            moves.setdefault(row.source, []).append(row)
+    final = {str(state) for state in chart.states if state.final}
+
+    def walk(state: str, visited: tuple[str, ...], rows: tuple[Row, ...]) -> Iterator[tuple[Row, ...]]:
+        if state in final:
+            yield rows
+            return
+        onward = (row for source, leaving in moves.items() if source not in visited for row in leaving)
+        home = reachable(final, ((row.target, row.source) for row in onward))  # so that no search is in vain
+        for row in moves.get(state, ()):
+            if row.target in home:
+                yield from walk(row.target, (*visited, row.target), (*rows, row))
+
+    yield from walk(chart.initial, (chart.initial,), ())
+
+
+def listed(chart: Chart, most: int = MOST_PATHS) -> list[tuple[Row, ...]]:
+    """The elementary paths by length, then states, then rows, in the order of the table.  PathsError above `most`."""
+    found = []
+    for rows in elementary(chart):
+        found.append(rows)
+        if len(found) > most:
+            remedy = "elementary(chart) finds them one by one"
+            raise PathsError(f"{chart.name} has more than {most:,} elementary paths; {remedy}")
+    return _in_order(chart, found)
+
+
+def _in_order(chart: Chart, found: list[tuple[Row, ...]]) -> list[tuple[Row, ...]]:
+    states = {str(state): place for place, state in enumerate(chart.states)}
+    rows = {row.id: place for place, row in enumerate(chart.rows)}
+    return sorted(found, key=lambda path: (
+        len(path), [states[row.target] for row in path], [rows[row.id] for row in path]
+    ))
 
 
 class _Node:
@@ -64,8 +146,8 @@ class Atlas:
         self, chart: Chart, bounds: Iterable[str | Condition] = (), *, most: int = MOST_PATHS, limit: int = LIMIT
     ) -> None:
         if not any(state.final for state in chart.states):
-            told = "no path leads to one; mark one State(..., final=True)"
-            raise PathsError(f"{chart.name} has no final state, so {told}")
+            remedy = "mark one State(..., final=True)"
+            raise PathsError(f"{chart.name} has no final state, so no path leads to one; {remedy}")
         self.chart, self._explorer = chart, Explorer(chart, bounds, limit=limit)
         self._session_class = Session.of(chart)
         self.bounds = self._explorer.bounds
@@ -203,8 +285,8 @@ class Atlas:
         except Refused:
             arrived = False
         if not arrived:
-            told = "a callable guard answers differently each time" if self.chart.opaque else "it is not deterministic"
-            raise PathsError(f"{','.join(trace)} cannot be executed twice alike on {self.chart.name}: {told}")
+            why = "a callable guard answers differently each time" if self.chart.opaque else "it is not deterministic"
+            raise PathsError(f"{','.join(trace)} cannot be executed twice alike on {self.chart.name}: {why}")
 
     # ------------------------------------------------------------------------------------- what cannot be walked
 

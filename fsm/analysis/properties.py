@@ -5,30 +5,31 @@
     Changes("no message vanishes", weights, by, …)                        … or changes by exactly so much
     EachConfiguration(…), EachStep(…)                                     anything else, as a predicate
 
-A chart's module may bring its own as a tuple `PROPERTIES` (see `commands/beside.py`).  The first three are proved for
-all counts where the rows alone prove them, otherwise they are looked at in every configuration within the bounds.
-A predicate answers None, or says in words what is wrong.  This file does not know how properties are examined.
+A chart's module may bring its own as a tuple `PROPERTIES` (see `fsm.commands.chart_options`).  The first three are
+proved for all counts where the rows alone prove them, otherwise they are looked at in every configuration within the
+bounds.  A predicate answers None, or says in words what is wrong.  This file does not know how properties are examined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias, TypeVar
 
-from fsm.condition import ALWAYS, Condition, Value, Values
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart, Row
+from fsm.chart import Chart, Configuration, Row
+from fsm.condition import ALWAYS, Condition, Value, add
+from fsm.variable import Counter
 
 __all__ = [
-    "Always", "Changes", "EachConfiguration", "EachStep", "Falls", "Passage", "Place", "Property", "PropertyError",
-    "fits", "weighed",
+    "Always", "Changes", "EachConfiguration", "EachStep", "Falls", "Property", "PropertyError",
+    "Situation", "StepView", "fits",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Situation:
     """A configuration as a predicate sees it."""
 
     chart: Chart
@@ -39,15 +40,20 @@ class Place:
     legal: tuple[str, ...]
     """The events accepted here, in the chart's order, whether or not they lead out of the bounds."""
 
+    @classmethod
+    def of(cls, chart: Chart, here: Configuration, legal: tuple[str, ...]) -> Situation:
+        """The situation in this configuration, where these events are accepted."""
+        return cls(chart, str(here[0]), chart.values(here), chart.flags(here), legal)
+
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class StepView:
     """A step as a predicate sees it."""
 
-    before: Place
+    before: Situation
     event: str
     row: Row
-    after: Place
+    after: Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,11 @@ class Always:
     holds: Condition
     states: tuple[str, ...] | None = None
     when: Condition = ALWAYS
+
+    def complaint(self, here: Situation) -> str | None:
+        """What is wrong here, in words; None when nothing is."""
+        speaks = (self.states is None or here.state in self.states) and self.when.holds(here.values)
+        return f"it does not hold that {self.holds}" if speaks and not self.holds.holds(here.values) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,10 @@ class Falls:
         """The change that is promised of an event; None: any that is less than 0."""
         return None
 
+    def complaint(self, step: StepView) -> str | None:
+        """What is wrong with this step, in words; None when nothing is."""
+        return _wrong_change(self, step)
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -93,13 +108,21 @@ class Changes:
         """The change that is promised of an event."""
         return self.by.get(event, 0)
 
+    def complaint(self, step: StepView) -> str | None:
+        """What is wrong with this step, in words; None when nothing is."""
+        return _wrong_change(self, step)
+
 
 @dataclass(frozen=True, slots=True)
 class EachConfiguration:
     """A predicate on every configuration: None when all is well, otherwise what is wrong."""
 
     sentence: str
-    test: Callable[[Place], str | None]
+    test: Callable[[Situation], str | None]
+
+    def complaint(self, here: Situation) -> str | None:
+        """The predicate's answer; one that raises does not hold."""
+        return _answer(self.test, here)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +130,11 @@ class EachStep:
     """A predicate on every step: None when all is well, otherwise what is wrong."""
 
     sentence: str
-    test: Callable[[Passage], str | None]
+    test: Callable[[StepView], str | None]
+
+    def complaint(self, step: StepView) -> str | None:
+        """The predicate's answer; one that raises does not hold."""
+        return _answer(self.test, step)
 
 
 Property: TypeAlias = "Always | Falls | Changes | EachConfiguration | EachStep"
@@ -119,8 +146,6 @@ class PropertyError(ValueError):
 
 def fits(chart: Chart, one: Property) -> None:
     """PropertyError unless the property speaks of this chart's states, events and variables only."""
-    from fsm.variable import Counter
-
     if isinstance(one, (EachConfiguration, EachStep)):
         return
     counters = {v.name for v in chart.variables if isinstance(v, Counter)}
@@ -135,11 +160,20 @@ def fits(chart: Chart, one: Property) -> None:
         raise PropertyError(f"the property {one.sentence!r} does not fit {chart.name}, which has no {found[0]}")
 
 
-def weighed(weights: Mapping[str, int], values: Values) -> int:
-    """The weighted sum for these values."""
-    total = 0
-    for name, weight in weights.items():
-        count = values[name]
-        assert isinstance(count, int)
-        total += weight * count
-    return total
+def _wrong_change(one: Falls | Changes, step: StepView) -> str | None:
+    """How a step changes the sum otherwise than promised; None when it does not, or is not spoken of."""
+    if one.states is not None and step.before.state not in one.states:
+        return None
+    if (one.events is not None and step.event not in one.events) or not one.when.holds(step.before.values):
+        return None
+    terms = tuple(one.weights.items())
+    old, new, promised = add(terms, step.before.values), add(terms, step.after.values), one.change(step.event)
+    kept = new < old if promised is None else new - old == promised
+    return None if kept else f"changes the sum from {old} to {new}"
+
+
+def _answer(test: Callable[[T], str | None], subject: T) -> str | None:
+    try:
+        return test(subject)
+    except Exception as error:
+        return f"the property raised {type(error).__name__}: {error}"

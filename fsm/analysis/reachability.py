@@ -19,10 +19,11 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from fsm.analysis.bounds import bounds_of
-from fsm.analysis.divergence import always_ends, covers, greatest_number, repeats
+from fsm.analysis.divergence import covers, endless_loop, greatest_number, is_finite
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition
 from fsm.session import Session
+from fsm.validation import reachable
 from fsm.variable import Counter
 from fsm.verdict import Refused
 
@@ -96,7 +97,7 @@ class Explorer:
         }
         self._counters = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Counter)]
         self._greatest = greatest_number(chart, self.bounds)
-        self._endless = not always_ends(chart, self.bounds)
+        self._endless = not is_finite(chart, self.bounds)
         self._tried: dict[tuple[object, ...], int] = {}
         for bound in self.bounds:
             if not bound.holds(chart.values(start)):
@@ -205,7 +206,7 @@ class Explorer:
         if self._tried.get(key, 0) > place:
             return
         self._tried[key] = 2 * place
-        endless = repeats(self.chart, self._fire, self.configurations[number], loop, self._greatest)
+        endless = endless_loop(self.chart, self._fire, self.configurations[number], loop, self._greatest)
         if endless is not None:
             names = endless.grows
             raise ExploreError(
@@ -262,16 +263,7 @@ class Graph:
 
     def leading_to(self, targets: Iterable[int]) -> set[int]:
         """The numbers of the configurations from which one of these can be reached: these, and those before them."""
-        sources: list[list[int]] = [[] for _ in self.configurations]
-        for edge in self.edges:
-            sources[edge.target].append(edge.source)
-        found = set(targets)
-        waiting = list(found)
-        while waiting:
-            new = set(sources[waiting.pop()]) - found
-            found |= new
-            waiting += new
-        return found
+        return reachable(targets, ((edge.target, edge.source) for edge in self.edges))
 
     def trace(self, number: int) -> tuple[str, ...]:
         """A shortest sequence of events from the start to this configuration."""

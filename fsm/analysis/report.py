@@ -13,32 +13,32 @@ This file does not know where a chart's own properties come from, nor how a repo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias
 
 from fsm.analysis.conformance import disagreements
-from fsm.analysis.invariants import always, final_reachable, sums_change
+from fsm.analysis.invariants import proves_always, proves_change, proves_final_reachable
 from fsm.analysis.properties import (
     Always,
     Changes,
     EachConfiguration,
     EachStep,
     Falls,
-    Passage,
-    Place,
     Property,
+    Situation,
+    StepView,
     fits,
-    weighed,
 )
-from fsm.analysis.reachability import LIMIT, Cut, Edge, Graph
+from fsm.analysis.reachability import LIMIT, Cut, Graph
 from fsm.chart import Chart
 from fsm.condition import Condition
 from fsm.validation import proof_problems, shape_problems
 
 __all__ = ["Finding", "Report", "check"]
 
-T = TypeVar("T")
 Status: TypeAlias = Literal["holds", "fails", "unknown"]
+Wrong: TypeAlias = tuple[str, tuple[str, ...]]
+"""What is wrong, in words, and a trace that leads there from the start."""
 
 
 class Finding(NamedTuple):
@@ -99,20 +99,18 @@ class _Examiner:
         self.nodes = f"{len(graph.configurations):,} configurations"
         self.both = f"{self.nodes} and {graph.size:,} steps"
         self.found = list(disagreements(graph))
-        self.places = [self._place(n) for n in range(len(graph.configurations))]
+        self.situations = [
+            Situation.of(self.chart, here, legal)
+            for here, legal in zip(graph.configurations, graph.legal, strict=True)
+        ]
 
-    def _place(self, number: int) -> Place:
-        here = self.graph.configurations[number]
-        legal = self.graph.legal[number]
-        return Place(self.chart, str(here[0]), self.chart.values(here), self.chart.flags(here), legal)
-
-    def found_in(self, sentence: str, wrong: Iterator[tuple[str, tuple[str, ...]]], known: str) -> Finding:
+    def found_in(self, sentence: str, wrong: Iterator[Wrong], known: str) -> Finding:
         """Holds unless something wrong comes along; the first is the counterexample."""
         for detail, trace in wrong:
             return Finding(sentence, "fails", known, detail, trace)
         return Finding(sentence, "holds", known)
 
-    def proved(self, sentence: str, proof: bool, wrong: Iterator[tuple[str, tuple[str, ...]]], known: str) -> Finding:
+    def proved(self, sentence: str, proof: bool, wrong: Iterator[Wrong], known: str) -> Finding:
         """The same, for what was also proved."""
         finding = self.found_in(sentence, wrong, known)
         if finding.status == "holds" and proof:
@@ -133,7 +131,7 @@ class _Examiner:
         yield self.proved("no counter is ever negative, and every invariant holds", proof, self._broken(), self.nodes)
         yield self.found_in("a refused event changes nothing", self._disagreed("refusal"), self.both)
         yield self.found_in("the compiled triggers do what the rows say", self._disagreed("compiled"), self.both)
-        yield self.found_in("the transitions machine made of the chart does the same", self._disagreed("raw"),
+        yield self.found_in("the transitions machine made of the chart does the same", self._disagreed("machine"),
                             self.both)
         if not any(state.final for state in self.chart.states):
             yield Finding("a final state can be reached from every configuration", "unknown", "read off the table",
@@ -144,12 +142,12 @@ class _Examiner:
                             self._dead_ends(), self.nodes)
         yield self._all_taken()
 
-    def _disagreed(self, kind: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _disagreed(self, kind: str) -> Iterator[Wrong]:
         for one in self.found:
             if one.kind == kind:
                 yield one.detail, (*self.graph.trace(one.number), one.event)
 
-    def _broken(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _broken(self) -> Iterator[Wrong]:
         for number, here in enumerate(self.graph.configurations):
             if complaint := self.chart.complaint(here):
                 yield complaint, self.graph.trace(number)
@@ -157,7 +155,7 @@ class _Examiner:
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
         # where nothing was cut off every configuration has been looked at, and there is nothing left to prove
-        proof = bool(self.graph.cut.steps) and not self.problems and final_reachable(self.chart)
+        proof = bool(self.graph.cut.steps) and not self.problems and proves_final_reachable(self.chart)
         home = self.graph.leading_to(self.graph.final)
         lost = [n for n in range(len(self.graph.configurations)) if n not in home]
         if not lost:
@@ -166,84 +164,57 @@ class _Examiner:
         outside = self.graph.leading_to(self.graph.cut_from)
         stuck = [number for number in lost if number not in outside]
         number = (stuck or lost)[0]
-        detail = f"from {self._told(number)} no final state can be reached"
+        detail = f"from {self._described(number)} no final state can be reached"
         if stuck:
             return Finding(sentence, "fails", self.nodes, detail, self.graph.trace(number))
         if proof:
             return Finding(sentence, "holds", "proved for all counts; some ways lead out of the bounds")
         return Finding(sentence, "unknown", self.nodes, f"{detail} within the bounds", self.graph.trace(number))
 
-    def _dead_ends(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _dead_ends(self) -> Iterator[Wrong]:
         final = self.graph.final
         for number, legal in enumerate(self.graph.legal):
             if not legal and number not in final:
-                yield f"nothing is accepted in {self._told(number)}", self.graph.trace(number)
+                yield f"nothing is accepted in {self._described(number)}", self.graph.trace(number)
 
     def _all_taken(self) -> Finding:
         sentence = "every row of the table is taken somewhere"
-        taken = {step.row for step in self.graph.edges}
+        taken = {edge.row for edge in self.graph.edges}
         never = [row.id for row in self.chart.rows if row.id not in taken]
         if not never:
             return Finding(sentence, "holds", f"{self.graph.size:,} steps")
-        told = f"never taken: {', '.join(never)}"
+        detail = f"never taken: {', '.join(never)}"
         if self.graph.cut.steps:
-            return Finding(sentence, "unknown", f"{self.graph.size:,} steps", f"{told} (within the bounds)")
-        return Finding(sentence, "fails", f"{self.graph.size:,} steps", told)
+            return Finding(sentence, "unknown", f"{self.graph.size:,} steps", f"{detail} (within the bounds)")
+        return Finding(sentence, "fails", f"{self.graph.size:,} steps", detail)
 
     # ---------------------------------------------------------------------------------- what a chart says of itself
 
     def examine(self, one: Property) -> Finding:
         """One of the chart's own properties."""
         if isinstance(one, Always):
-            return self.proved(one.sentence, always(self.chart, one) and not self.problems,
-                               self._not_always(one), self.nodes)
-        if isinstance(one, (Falls, Changes)):
-            return self.proved(one.sentence, sums_change(self.chart, one), self._not_changed(one), self.both)
+            proof = proves_always(self.chart, one) and not self.problems
+            return self.proved(one.sentence, proof, self._wrong_situations(one), self.nodes)
         if isinstance(one, EachConfiguration):
-            return self.found_in(one.sentence, self._each(one), self.nodes)
-        return self.found_in(one.sentence, self._each_step(one), self.both)
+            return self.found_in(one.sentence, self._wrong_situations(one), self.nodes)
+        if isinstance(one, EachStep):
+            return self.found_in(one.sentence, self._wrong_steps(one), self.both)
+        return self.proved(one.sentence, proves_change(self.chart, one), self._wrong_steps(one), self.both)
 
-    def _not_always(self, one: Always) -> Iterator[tuple[str, tuple[str, ...]]]:
-        for number, place in enumerate(self.places):
-            if one.states is not None and place.state not in one.states:
-                continue
-            if one.when.holds(place.values) and not one.holds.holds(place.values):
-                yield f"in {self._told(number)} it does not hold that {one.holds}", self.graph.trace(number)
+    def _wrong_situations(self, one: Always | EachConfiguration) -> Iterator[Wrong]:
+        for number, situation in enumerate(self.situations):
+            if complaint := one.complaint(situation):
+                where = self._described(number)
+                always = isinstance(one, Always)
+                yield f"in {where} {complaint}" if always else f"{complaint} (in {where})", self.graph.trace(number)
 
-    def _not_changed(self, one: Falls | Changes) -> Iterator[tuple[str, tuple[str, ...]]]:
-        for step, before, after in self._passages():
-            if one.states is not None and before.state not in one.states:
-                continue
-            if (one.events is not None and step.event not in one.events) or not one.when.holds(before.values):
-                continue
-            old, new = weighed(one.weights, before.values), weighed(one.weights, after.values)
-            by = one.change(step.event)
-            if new >= old if by is None else new - old != by:
-                told = f"{step.event} in {self._told(step.source)} changes the sum from {old} to {new}"
-                yield told, (*self.graph.trace(step.source), step.event)
+    def _wrong_steps(self, one: Falls | Changes | EachStep) -> Iterator[Wrong]:
+        for edge in self.graph.edges:
+            before, after = self.situations[edge.source], self.situations[edge.target]
+            if complaint := one.complaint(StepView(before, edge.event, self.chart.row(edge.row), after)):
+                step = f"{edge.event} in {self._described(edge.source)}"
+                detail = f"{complaint} ({step})" if isinstance(one, EachStep) else f"{step} {complaint}"
+                yield detail, (*self.graph.trace(edge.source), edge.event)
 
-    def _each(self, one: EachConfiguration) -> Iterator[tuple[str, tuple[str, ...]]]:
-        for number, place in enumerate(self.places):
-            if complaint := _asked(one.test, place):
-                yield f"{complaint} (in {self._told(number)})", self.graph.trace(number)
-
-    def _each_step(self, one: EachStep) -> Iterator[tuple[str, tuple[str, ...]]]:
-        for step, before, after in self._passages():
-            if complaint := _asked(one.test, Passage(before, step.event, self.chart.row(step.row), after)):
-                told = f"{complaint} ({step.event} in {self._told(step.source)})"
-                yield told, (*self.graph.trace(step.source), step.event)
-
-    def _passages(self) -> Iterator[tuple[Edge, Place, Place]]:
-        for step in self.graph.edges:
-            yield step, self.places[step.source], self.places[step.target]
-
-    def _told(self, number: int) -> str:
+    def _described(self, number: int) -> str:
         return self.chart.describe(self.graph.configurations[number])
-
-
-def _asked(test: Callable[[T], str | None], subject: T) -> str | None:
-    """The predicate's answer; one that raises has not held."""
-    try:
-        return test(subject)
-    except Exception as error:
-        return f"the property raised {type(error).__name__}: {error}"

@@ -12,10 +12,10 @@ from collections import Counter
 
 from fsm.analysis.reachability import Graph
 
-__all__ = ["sequences"]
+__all__ = ["count_sequences"]
 
 
-def sequences(graph: Graph, longest: int) -> tuple[int, ...]:
+def count_sequences(graph: Graph, longest: int) -> tuple[int, ...]:
     """For each length from 0 to `longest`, how many legal sequences enter a final state with their last event.
 
     Exact within the graph's bounds.  ValueError for a negative length.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from fsm.chart import Chart
 from fsm.errors import UnknownEvent
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart
 
 __all__ = ["TraceError", "parse_trace"]
 

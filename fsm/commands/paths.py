@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.analysis.paths import Atlas, Path, PathsError
 from fsm.analysis.reachability import ExploreError, Graph, cut_text
-from fsm.analysis.sequences import sequences
+from fsm.analysis.sequences import count_sequences
 from fsm.chart import Chart
 from fsm.commands import CommandError
 from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     except (ExploreError, PathsError) as error:
         raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     first, last = lengths or USUAL_LENGTHS
-    counts = {length: n for length, n in enumerate(sequences(graph, last)) if length >= first}
+    counts = {length: n for length, n in enumerate(count_sequences(graph, last)) if length >= first}
     if args.format == "json":
         told = {"paths": [_record(path) for path in paths], "counts": _counts(graph, counts)}
         print(json.dumps(told, indent=1))

@@ -16,8 +16,7 @@ from fsm.draw.markdown import code, prose, table
 from fsm.draw.style import HUES
 
 if TYPE_CHECKING:
-    from fsm.analysis.path import Path
-    from fsm.analysis.paths import Atlas
+    from fsm.analysis.paths import Atlas, Path
     from fsm.chart import Chart
     from fsm.draw.look import Look
 

@@ -23,8 +23,7 @@ from fsm.draw.picture import overview, picture
 from fsm.draw.rendering import DrawingError, pinned
 
 if TYPE_CHECKING:
-    from fsm.analysis.path import Path
-    from fsm.analysis.paths import Atlas
+    from fsm.analysis.paths import Atlas, Path
     from fsm.chart import Chart
     from fsm.draw.look import Look
 

@@ -30,7 +30,7 @@ from fsm.draw.page_data import page_data
 from fsm.draw.style import DARK, LIGHT, STYLE
 
 if TYPE_CHECKING:
-    from fsm.analysis.path import Path
+    from fsm.analysis.paths import Path
     from fsm.analysis.reachability import Graph
     from fsm.chart import Chart
 

@@ -31,7 +31,7 @@ from fsm.variable import Choice
 from fsm.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from fsm.analysis.path import Path
+    from fsm.analysis.paths import Path
     from fsm.chart import Chart, Configuration, Output, Row
     from fsm.condition import Value
     from fsm.variable import Variable

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep, Falls, Passage, Place, Property
+from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep, Falls, Property, Situation, StepView
 from fsm.logoff.chart import (
     ABORT,
     BLOCKED,
@@ -47,25 +47,25 @@ GONE: Final = {
 }
 
 
-def _complete(place: Place) -> str | None:
-    released, complete = place.state == RELEASED, bool(place.flags & COMPLETE)
+def _complete(here: Situation) -> str | None:
+    released, complete = here.state == RELEASED, bool(here.flags & COMPLETE)
     return None if released is complete else f"released is {released}, and COMPLETE is {complete}"
 
 
-def _named(place: Place) -> str | None:
-    if place.state != BLOCKED or place.flags & SOMETHING:
+def _named(here: Situation) -> str | None:
+    if here.state != BLOCKED or here.flags & SOMETHING:
         return None
     return "blocked, and the output names no activity"
 
 
-def _idle_at_release(step: Passage) -> str | None:
+def _idle_at_release(step: StepView) -> str | None:
     if step.before.state == RELEASED or step.after.state != RELEASED or step.before.values["peers"]:
         return None
     left = {name: step.after.values[name] for name in ("inbound", "outbound") if step.after.values[name]}
     return f"released without peers, with {left} in flight" if left else None
 
 
-def _handed_over(step: Passage) -> str | None:
+def _handed_over(step: StepView) -> str | None:
     if step.event not in FLAGS or not step.before.values["peers"] or step.before.state == RELEASED:
         return None
     left = {name: step.after.values[name] for name in MAIL if step.after.values[name]}
@@ -74,15 +74,15 @@ def _handed_over(step: Passage) -> str | None:
     return None
 
 
-def _no_way_back(step: Passage) -> str | None:
+def _no_way_back(step: StepView) -> str | None:
     if step.before.state != DRAINING or step.after.state in (DRAINING, RELEASED):
         return None
     return f"a drain went back to {step.after.state}"
 
 
-def _free_to_go_on(place: Place) -> str | None:
-    going = [event for event in place.legal if event in ENDINGS or event == "outbound_begin"]
-    return "the drain is stuck" if place.state == DRAINING and not going else None
+def _free_to_go_on(here: Situation) -> str | None:
+    going = [event for event in here.legal if event in ENDINGS or event == "outbound_begin"]
+    return "the drain is stuck" if here.state == DRAINING and not going else None
 
 
 PROPERTIES: Final[tuple[Property, ...]] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsm.analysis.invariants import always, final_reachable, sums_change
+from fsm.analysis.invariants import proves_always, proves_change, proves_final_reachable
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.analysis.report import check
 from fsm.chart import row
@@ -18,7 +18,7 @@ from tests.small_charts import DONE, N, up
 
 @pytest.mark.parametrize("one", [p for p in PROPERTIES if isinstance(p, (Always, Falls, Changes))], ids=lambda p: p.sentence)
 def test_what_is_proved_of_the_store_logoff_holds_in_a_larger_graph(one: Always | Falls | Changes) -> None:
-    assert always(LOGOFF, one) if isinstance(one, Always) else sums_change(LOGOFF, one)
+    assert proves_always(LOGOFF, one) if isinstance(one, Always) else proves_change(LOGOFF, one)
     report = check(LOGOFF, ["inbound <= 2", "outbound + ready + deferred <= 2", "peers <= 1"], [one])
     assert report.findings[-1].status == "holds"
 
@@ -30,7 +30,7 @@ def test_what_is_proved_of_the_store_logoff_holds_in_a_larger_graph(one: Always 
 def test_the_ranking_of_a_drain_is_proved_only_with_weights_that_rank(weights: dict[str, int], proved: bool) -> None:
     falls = next(p for p in PROPERTIES if isinstance(p, Falls))
     other = Falls(falls.sentence, weights, falls.states, falls.events)
-    assert sums_change(LOGOFF, other) is proved
+    assert proves_change(LOGOFF, other) is proved
     assert (check(LOGOFF, BOUNDS, [other]).findings[-1].status == "holds") is proved
 
 
@@ -40,17 +40,17 @@ def test_proofs_by_induction_and_their_limits() -> None:
         row("more", "a", "more", effects=[up(N)]), row("go", "a", "go", guard=N > 0, target="b"),
         row("grow", "b", "grow", effects=[up(N)]), row("end", "b", "end", target="done"),
     ], variables=(N,))
-    assert always(chart, even)
-    assert not always(chart, Always("too much", N > 1, states=("b",)))
-    assert not always(chart, Always("not at the start", N > 0))
-    assert final_reachable(chart)
-    assert final_reachable(LOGOFF)
-    assert not final_reachable(small.DEADLOCK)
-    assert not final_reachable(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
+    assert proves_always(chart, even)
+    assert not proves_always(chart, Always("too much", N > 1, states=("b",)))
+    assert not proves_always(chart, Always("not at the start", N > 0))
+    assert proves_final_reachable(chart)
+    assert proves_final_reachable(LOGOFF)
+    assert not proves_final_reachable(small.DEADLOCK)
+    assert not proves_final_reachable(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
 
 
 def test_a_drain_that_could_hang_is_not_proved() -> None:
-    assert not always(LOGOFF, Always("x", IN_FLIGHT > 0, states=("draining",)))
+    assert not proves_always(LOGOFF, Always("x", IN_FLIGHT > 0, states=("draining",)))
 
 
 def test_sums_that_depend_on_the_counts_are_not_proved() -> None:
@@ -59,10 +59,10 @@ def test_sums_that_depend_on_the_counts_are_not_proved() -> None:
         row("clear", "a", "clear", effects=[n.becomes(0)]), row("copy", "a", "copy", guard=m > 0, effects=[n.becomes(m - 1)]),
         row("swap", "a", "swap", effects=[n.becomes(m + 0), m.becomes(n + 0)]), row("end", "a", "end", target="done"),
     ], states=("a", DONE), variables=(n, m))
-    assert not sums_change(chart, Changes("n keeps", {"n": 1}, events=("clear",)))
-    assert not sums_change(chart, Falls("n falls", {"n": 1}, events=("copy",)))
-    assert not sums_change(chart, Falls("n falls", {"n": 1}, events=("clear",)))
-    assert sums_change(chart, Changes("the sum keeps", {"n": 1, "m": 1}, events=("swap", "end")))
+    assert not proves_change(chart, Changes("n keeps", {"n": 1}, events=("clear",)))
+    assert not proves_change(chart, Falls("n falls", {"n": 1}, events=("copy",)))
+    assert not proves_change(chart, Falls("n falls", {"n": 1}, events=("clear",)))
+    assert proves_change(chart, Changes("the sum keeps", {"n": 1, "m": 1}, events=("swap", "end")))
 
 
 def test_callables_prove_no_way_to_the_end() -> None:
@@ -70,7 +70,7 @@ def test_callables_prove_no_way_to_the_end() -> None:
     asked = small.chart("both", [
         row("yes", "a", "yes", guard=Opaque(few), target="done"), row("no", "a", "no", guard=~Opaque(few), target="done"),
     ], ("a", DONE))
-    assert not final_reachable(asked)
+    assert not proves_final_reachable(asked)
 
 
 def few(session: Session) -> bool:

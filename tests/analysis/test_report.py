@@ -167,7 +167,7 @@ def test_a_compiler_that_writes_a_wrong_effect_is_found_out(monkeypatch: pytest.
 
 
 def test_a_transitions_machine_that_ignores_guards_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsm.machine.Condition.check", lambda self, data: True)
+    monkeypatch.setattr("fsm.machine.GuardCondition.check", lambda self, data: True)
     found = finding(check(small.LADDER), RAW)
     assert (found.status, found.trace) == ("fails", ("top",))
     assert found.detail == "top in a should lead to a refusal, and led to done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fsm.analysis.reachability import Graph
-from fsm.analysis.sequences import sequences
+from fsm.analysis.sequences import count_sequences
 from fsm.chart import Chart, Configuration, row
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.properties import BOUNDS
@@ -42,14 +42,14 @@ def brute(chart: Chart, bounds: tuple[str, ...], longest: int) -> list[int]:
 def test_the_number_of_sequences_is_that_of_trying_them_all(
     chart: Chart, bounds: tuple[str, ...], longest: int
 ) -> None:
-    assert list(sequences(Graph(chart, bounds), longest)) == brute(chart, bounds, longest)
+    assert list(count_sequences(Graph(chart, bounds), longest)) == brute(chart, bounds, longest)
 
 
 def test_numbers_are_exact_however_large() -> None:
     graph = Graph(LOGOFF, BOUNDS)
-    numbers = sequences(graph, 60)
+    numbers = count_sequences(graph, 60)
     assert numbers[:11] == (0, 6, 9, 70, 411, 2891, 20358, 150777, 1139910, 8781169, 68578753)
     assert numbers[60] > 2**64
-    assert sequences(Graph(Chart("there", states=[small.DONE], events=["ask"], rows=[row("ask", "done", "ask")])), 2) == (1, 0, 0)
+    assert count_sequences(Graph(Chart("there", states=[small.DONE], events=["ask"], rows=[row("ask", "done", "ask")])), 2) == (1, 0, 0)
     with pytest.raises(ValueError, match="0 events or more, not -1"):
-        sequences(graph, -1)
+        count_sequences(graph, -1)

@@ -44,7 +44,7 @@ def test_a_trace_that_is_illegal_or_leads_elsewhere_is_told() -> None:
 
 
 BROKEN: list[tuple[Property, str]] = [
-    (Always("it is never draining", condition(INBOUND > 5), states=("draining",)), "it is never draining"),
+    (Always("it is never draining", condition(INBOUND > 5), states=("draining",)), "it is never draining: it does not hold that inbound > 5"),
     (Falls("every step lowers ready", {"ready": 1}, events=("submit",)), "every step lowers ready: submit changes the sum from 0 to 1"),
     (Changes("sending changes nothing", {"outbound": 1}), "sending changes nothing: outbound_begin changes the sum from 0 to 1"),
     (EachConfiguration("no place is good", lambda place: "bad" if place.state == "released" else None), "no place is good: bad"),
