@@ -17,7 +17,7 @@ from statistics import median
 import aiosmtplib
 
 from bench.result import Result
-from fsm.mail.demo.sink import Reaction, Sink, Visit
+from fsm.mail.demo.sink import Exchange, Reaction, SmtpSink
 
 CONNECTIONS = 16
 """To the sink, for whoever delivers."""
@@ -27,7 +27,7 @@ PATIENCE = 60.0
 """Seconds for one run; then something hangs, and the benchmark ends with an error."""
 LINE = b"x" * 70 + b"\r\n"
 CONTENT = b"From: a@example.org\r\nTo: b@example.net\r\nMessage-ID: <%d@bench>\r\nSubject: bench\r\n\r\n" + LINE * 28
-Command = Callable[[str, Sink], list[str]]
+Command = Callable[[str, SmtpSink], list[str]]
 
 
 class Served:
@@ -64,13 +64,13 @@ async def served(words: list[str]) -> AsyncIterator[Served]:
         await process.wait()
 
 
-def ours(folder: str, sink: Sink) -> list[str]:
+def ours(folder: str, sink: SmtpSink) -> list[str]:
     """The command of our server."""
     return ["fsm.cli", "serve", "--submission", "127.0.0.1:0", "--smarthost", sink.address, "--store", folder,
             "--connections", str(CONNECTIONS), "--plan", f"NO_WAIT {PATIENCE:g}s"]  # fmt: skip
 
 
-def naive(folder: str, sink: Sink) -> list[str]:
+def naive(folder: str, sink: SmtpSink) -> list[str]:
     """The command of the other."""
     return ["bench.naive", folder, str(sink.port), str(CONNECTIONS)]
 
@@ -98,7 +98,7 @@ async def submit(host: str, port: int, numbers: range) -> None:
 async def through(command: Command, clients: int, messages: int = MESSAGES) -> float:
     """Messages a second, from the first submission to the last delivery."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Sink() as sink, served(command(folder, sink)) as server:
+        async with SmtpSink() as sink, served(command(folder, sink)) as server:
             await server.submit(20, 1)  # what is made at the first use is made now
             await sink.until(20)
             start = time.perf_counter()
@@ -107,23 +107,21 @@ async def through(command: Command, clients: int, messages: int = MESSAGES) -> f
             return messages // clients * clients / (time.perf_counter() - start)
 
 
-class Waiting(Sink):
+class Waiting(SmtpSink):
     """A sink that greets nobody until it is opened."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open = False
 
-    def react(self, visit: Visit) -> Reaction | None:
+    def react(self, exchange: Exchange) -> Reaction | None:
         """Silence at first."""
-        return Reaction(None) if visit.stage == "connect" and not self.open else None
+        return Reaction(None) if exchange.stage == "connect" and not self.open else None
 
     def greet(self) -> None:
         """Greet those who wait, and whoever comes."""
         self.open = True
-        for visit in self.visits:
-            visit._react("connect", "")
-            visit._flush()
+        self.answer_all("connect")
 
 
 async def released(ready: int) -> float:
@@ -148,7 +146,7 @@ async def released(ready: int) -> float:
 
 async def library(messages: int = MESSAGES) -> float:
     """Seconds in which aiosmtplib alone, in a process of its own, sends so many messages over so many connections."""
-    async with Sink() as sink:
+    async with SmtpSink() as sink:
         words = ["-m", "bench.mail", "send", str(sink.port), str(messages)]
         process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
         told, _ = await process.communicate()

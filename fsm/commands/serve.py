@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     for library in ("aiosmtpd", "aiosmtplib", "sqlalchemy"):
         if find_spec(library) is None:
             raise CommandError(f"serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'")
-    from fsm.mail.config import ConfigError
+    from fsm.mail.errors import ConfigError
 
     try:
         config = _config(args)
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config) -> int:
-    from fsm.mail.config import ConfigError
-    from fsm.mail.server import CannotServe, MailServer
+    from fsm.mail.errors import CannotServe, ConfigError
+    from fsm.mail.server import MailServer
     from fsm.store.signals import on_signals
 
     try:
@@ -102,7 +102,7 @@ async def _serve(config: Config) -> int:
             there = [f"{name}={address}" for name, address in server.addresses.items()]
             if config.smarthost is not None:
                 there.append(f"smarthost={config.smarthost.address}")
-            with on_signals(server.store, config.way_down):
+            with on_signals(server.store, config.closing_plan):
                 if config.smarthost is None and config.submission is not None:
                     print("fsm serve: there is no smarthost: what is submitted stays in the outbox", file=sys.stderr)
                 print("ready", *there, f"store={config.folder}", flush=True)
@@ -120,7 +120,8 @@ async def _serve(config: Config) -> int:
 def _config(args: argparse.Namespace) -> Config:
     import socket
 
-    from fsm.mail.config import Address, Config, ConfigError, Limits, Smarthost
+    from fsm.mail.config import Address, Config, Limits, Smarthost
+    from fsm.mail.errors import ConfigError
     from fsm.store.plan import DEFAULT, Plan
 
     if not args.store:
@@ -179,7 +180,7 @@ def _usable(name: str) -> str:
 
 
 def _password(file: str | None) -> str:
-    from fsm.mail.config import ConfigError
+    from fsm.mail.errors import ConfigError
 
     try:
         return "" if file is None else Path(file).read_text("utf-8").strip("\r\n")
@@ -188,12 +189,12 @@ def _password(file: str | None) -> str:
 
 
 def _new_user(name: str) -> int:
-    from fsm.mail.auth import entry
+    from fsm.mail.auth import new_entry
 
     terminal = sys.stdin.isatty()
     password = getpass.getpass(f"Password for {name}: ") if terminal else sys.stdin.readline().rstrip("\r\n")
     try:
-        print(entry(name, password))
+        print(new_entry(name, password))
     except ValueError as error:
         raise CommandError(str(error)) from None
     return 0

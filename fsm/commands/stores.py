@@ -31,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fsm stores`."""
     parser.add_argument("act", nargs="?", default="list", choices=ACTS, help="what to do (default list)")
     parser.add_argument("name", nargs="?", help="the store's name, or its process")
-    told = "for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET; for resume and withdraw: a message"
-    parser.add_argument("flag", nargs="?", metavar="flag|id", help=told)
+    hint = "for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET; for resume and withdraw: a message"
+    parser.add_argument("flag", nargs="?", metavar="flag|id", help=hint)
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
 def run(args: argparse.Namespace) -> int:
     """List the stores, or ask one; the exit status."""
-    from fsm.mail.control import ControlError, ask, running
+    from fsm.mail.control import ask, running
+    from fsm.mail.errors import ControlError
 
     try:
         found = running()
@@ -47,37 +48,37 @@ def run(args: argparse.Namespace) -> int:
                 raise CommandError(f"to list takes no name; what shall {args.name} do: {', '.join(ACTS[1:])}?")
             answers = [status for _, status in found]
         else:
-            wish = {}
+            request = {}
             if args.act in ("resume", "withdraw"):
                 if args.flag is None:
                     raise CommandError(f"say `{args.act} NAME ID`; `fsm stores` lists the messages that are put aside")
-                wish = {"id": args.flag}
+                request = {"id": args.flag}
             elif args.flag is not None:
-                wish = {"flag": args.flag.upper().removeprefix("LOGOFF_")}
-            if (args.act == "logoff") != ("flag" in wish):
+                request = {"flag": args.flag.upper().removeprefix("LOGOFF_")}
+            if (args.act == "logoff") != ("flag" in request):
                 raise CommandError("say `logoff NAME FLAG`, with one of NO_WAIT, ORDERLY, PURGE, ABORT, QUIET")
-            answers = [ask(_one(found, args.name), do=args.act, **wish)]
+            answers = [ask(_one(found, args.name), do=args.act, **request)]
     except ControlError as error:
         raise CommandError(str(error), 1) from None
     for answer in answers:
-        print(json.dumps(answer) if args.json else _told(answer))
+        print(json.dumps(answer) if args.json else _text(answer))
     if not answers and not args.json:
         print("no store is running")
     return 0
 
 
 def _one(found: list[tuple[Path, dict[str, object]]], name: str | None) -> Path:
-    chosen = [path for path, told in found if name in (told["name"], str(told["pid"]))]
+    chosen = [path for path, status in found if name in (status["name"], str(status["pid"]))]
     if len(chosen) == 1:
         return chosen[0]
-    there = ", ".join(f"{told['name']} ({told['pid']})" for _, told in found) or "none"
+    there = ", ".join(f"{status['name']} ({status['pid']})" for _, status in found) or "none"
     if chosen:
         raise CommandError(f"{len(chosen)} stores are called {name}; name one by its process: {there}")
     what = "name a store" if name is None else f"no store is called {name}"
     raise CommandError(f"{what}; running: {there}", 1)
 
 
-def _told(answer: dict[str, Any]) -> str:
+def _text(answer: dict[str, Any]) -> str:
     asked = f" on {answer['request']}" if answer["request"] else ""
     where = ", ".join(f"{name} {address}" for name, address in answer["addresses"].items())
     lines = [f"{answer['name']} (process {answer['pid']}): {answer['state']}{asked}{f'; {where}' if where else ''}"]

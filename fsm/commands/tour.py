@@ -1,7 +1,7 @@
 """`fsm tour`: real mail over real sockets, logged off in mid-traffic in each way; every message is accounted for.
 
 Each stop starts `fsm serve` on the loopback with a store of its own, a sink, and several clients at once; see
-`fsm/mail/tour.py`.  Exit status 1 when a message is missing, or a store did not end as it should.
+`fsm/mail/demo/tour.py`.  Exit status 1 when a message is missing, or a store did not end as it should.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fsm.commands import CommandError
 
 if TYPE_CHECKING:
-    from fsm.mail.demo.tour import Visited
+    from fsm.mail.demo.tour import StopResult
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in ("aiosmtpd", "aiosmtplib", "sqlalchemy") if find_spec(name) is None]
     if missing:
         raise CommandError(f"the tour needs {missing[0]}; install it with: pip install 'fsm-logoff[mail]'")
-    from fsm.mail.demo.tour import STOPS, visit
+    from fsm.mail.demo.tour import STOPS, run_stop
 
     wanted = (args.only or "").lower()
     stops = [stop for stop in STOPS if wanted in ("", stop.name, "shared" if stop.peer else stop.asks.lower())]
@@ -59,28 +59,28 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"{folder / taken[0]} is there from another tour; choose another folder")
     print(f"Real mail over real sockets; stores and journals are in {folder}")
     start, good = time.monotonic(), True
-    visits = []
+    results = []
     for stop in stops:
         title = f"\n{stop.asks}{' with another process' if stop.peer else ''}: {stop.about}"
         print(fill(title, 79, subsequent_indent="    ", replace_whitespace=False), flush=True)
         line = _Live()
-        visited = asyncio.run(visit(stop, folder, line))
+        result = asyncio.run(run_stop(stop, folder, line))
         line.done()
-        visits.append(visited)
-        for told in _told(visited):
-            print(f"  {told}", flush=True)
-        last = visited.next_time or visited.books
-        good = good and visited.books.balanced and last.balanced and not any(visited.statuses)
-    fitting = [one for one in visits if _size(one) <= LONGEST]
-    shown = min(fitting or visits, key=lambda one: one.stop.name != "no_wait")
+        results.append(result)
+        for text in _lines(result):
+            print(f"  {text}", flush=True)
+        last = result.next_time or result.audit
+        good = good and result.audit.balanced and last.balanced and not any(result.statuses)
+    fitting = [one for one in results if _size(one) <= LONGEST]
+    shown = min(fitting or results, key=lambda one: one.stop.name != "no_wait")
     page = _page(shown, folder) if fitting else [f"fsm replay {shown.journal}"]
-    print(_sum(visits, time.monotonic() - start))
+    print(_sum(results, time.monotonic() - start))
     print("Next:", *page, "README.md, for a store in your own program", sep="\n  ")
     return 0 if good else 1
 
 
-def _told(visited: Visited) -> list[str]:
-    before, answer, books = visited.before, visited.answer, visited.books
+def _lines(result: StopResult) -> list[str]:
+    before, answer, audit = result.before, result.answer, result.audit
     counts = ", ".join(f"{name} {before[name]}" for name in ("inbound", "outbound", "ready", "deferred"))
     lines = [
         f"just before    {counts}",
@@ -89,48 +89,47 @@ def _told(visited: Visited) -> list[str]:
     if answer["blockers"]:
         more = f" and {len(answer['blockers']) - 1} more" if len(answer["blockers"]) > 1 else ""
         lines.append(f"in flight      {answer['blockers'][0].partition(',')[0]}{more}")
-    if visited.refused:
-        lines.append(f"refused then   {visited.refused} messages, with 421: their senders keep them")
-    asked = 1 + visited.stop.peer
-    for words, status in zip(visited.outcomes[:asked], visited.statuses, strict=False):
+    if result.refused:
+        lines.append(f"refused then   {result.refused} messages, with 421: their senders keep them")
+    asked = 1 + result.stop.peer
+    for words, status in zip(result.outcomes[:asked], result.statuses, strict=False):
         lines.append(f"came back      {words.split(';')[0]}; exit status {status}")
     lines.append(
-        f"submitted      {books.submitted} = {books.delivered} delivered"
-        f" + {books.queued} in the outbox + {books.held} held"
+        f"submitted      {audit.submitted} = {audit.delivered} delivered"
+        f" + {audit.queued} in the outbox + {audit.held} held"
     )
-    lines.append(f"received       {books.received} = {books.inbox} in the inbox")
-    uncertain = f", {books.uncertain} uncertain" if books.uncertain else ""
+    lines.append(f"received       {audit.received} = {audit.inbox} in the inbox")
+    uncertain = f", {audit.uncertain} uncertain" if audit.uncertain else ""
     lines.append(
-        f"               {len(books.lost)} lost, {len(books.doubled)} duplicated{uncertain}; {visited.seconds:.1f} s"
+        f"               {len(audit.lost)} lost, {len(audit.duplicated)} duplicated{uncertain}; {result.seconds:.1f} s"
     )
-    if (later := visited.next_time) is not None:
-        told = f"{later.delivered - books.delivered} delivered, {later.queued + later.held} in the outbox"
-        lines.append(f"the next time  {told}; {len(later.lost)} lost, {len(later.doubled)} duplicated")
-    lines += [f"MISSING        {message_id}" for message_id in (later or books).lost]
+    if (later := result.next_time) is not None:
+        more = f"{later.delivered - audit.delivered} delivered, {later.queued + later.held} in the outbox"
+        lines.append(f"the next time  {more}; {len(later.lost)} lost, {len(later.duplicated)} duplicated")
+    lines += [f"MISSING        {message_id}" for message_id in (later or audit).lost]
     return lines
 
 
-def _sum(visits: list[Visited], seconds: float) -> str:
-    books = [visited.next_time or visited.books for visited in visits]
-    lost, doubled = sum(len(one.lost) for one in books), sum(len(one.doubled) for one in books)
-    accepted = sum(one.submitted + one.received for one in books)
-    return (
-        f"\n{len(visits)} stores, {accepted} messages accepted, {lost} lost, {doubled} duplicated, in {seconds:.0f} s."
-    )
+def _sum(results: list[StopResult], seconds: float) -> str:
+    audits = [result.next_time or result.audit for result in results]
+    lost, duplicated = sum(len(one.lost) for one in audits), sum(len(one.duplicated) for one in audits)
+    accepted = sum(one.submitted + one.received for one in audits)
+    kept = f"{accepted} messages accepted, {lost} lost, {duplicated} duplicated"
+    return f"\n{len(results)} stores, {kept}, in {seconds:.0f} s."
 
 
-def _size(visited: Visited) -> int:
+def _size(result: StopResult) -> int:
     """About how many configurations the graph of this walk has."""
-    most = visited.most
+    most = result.most
     return (most["inbound"] + 1) * (most["messages"] + 3) ** 3 // 6 * (most["peers"] + 1) * 8
 
 
-def _page(visited: Visited, folder: Path) -> list[str]:
+def _page(result: StopResult, folder: Path) -> list[str]:
     """The explorer for this walk, as lines that say where it is."""
     from fsm.cli import main
 
-    most, file = visited.most, folder / "explorer.html"
-    told = [f"fsm replay {visited.journal}"]
+    most, file = result.most, folder / "explorer.html"
+    lines = [f"fsm replay {result.journal}"]
     bounds = [
         f"inbound <= {most['inbound']}",
         f"outbound + ready + deferred <= {most['messages']}",
@@ -138,13 +137,13 @@ def _page(visited: Visited, folder: Path) -> list[str]:
     ]
     words = [word for bound in bounds for word in ("--bound", bound)]
     if main(["explore", *words, "-o", str(file)]) == 0:
-        walk = file.with_name(f"{visited.stop.name}.html")
-        there = f"{file.name}#{','.join(visited.trace)}"
+        walk = file.with_name(f"{result.stop.name}.html")
+        there = f"{file.name}#{','.join(result.trace)}"
         walk.write_text(
             f'<!doctype html><meta http-equiv="refresh" content="0; url={there}"><a href="{there}">the walk</a>'
         )
-        told.insert(0, f"{walk.resolve().as_uri()}, the explorer at the end of this walk")
-    return told
+        lines.insert(0, f"{walk.resolve().as_uri()}, the explorer at the end of this walk")
+    return lines
 
 
 class _Live:
@@ -154,10 +153,10 @@ class _Live:
         self._width = 0
         self._on = sys.stdout.isatty()
 
-    def __call__(self, told: dict[str, Any]) -> None:
+    def __call__(self, status: dict[str, Any]) -> None:
         if self._on:
-            counts = "  ".join(f"{name} {told[name]}" for name in ("inbound", "outbound", "ready", "deferred"))
-            text = f"  {told['state']:<9} {counts}  sent {told['counters']['sent']}"[:79]
+            counts = "  ".join(f"{name} {status[name]}" for name in ("inbound", "outbound", "ready", "deferred"))
+            text = f"  {status['state']:<9} {counts}  sent {status['counters']['sent']}"[:79]
             print(f"\r{text.ljust(self._width)}", end="", flush=True)
             self._width = len(text)
 

@@ -1,13 +1,8 @@
-"""Real mail over the store: delivery in (to a Maildir inbox), submission in (to the outbox), delivery out to a
-smarthost.
+"""Real mail over the store: messages come in over SMTP or LMTP and go out to a smarthost.
 
-Rooms, from the bottom up: `sanitary` (what may stand in a line), `trace` (the lines a server puts above a message),
-`inbox` (the Maildir), `bounce` (reports of what could not be delivered), `users` (names and hashed passwords),
-`config` (the settings, checked), `gate` (how many, how often), `intake` (one message coming in), `hooks` and `smtp`
-(the two ports), `smarthost` (the way out), `server` (all of it over one store), `control` (asking a running store
-from another process), and for trying it out `samples` (messages of many kinds) and `sink` (a server that takes
-everything).
+A submitted message goes from `smtp` through `reception` into the store, an inbound one the same way into a Maildir.  An
+outgoing one goes from the store through `relay` to the smarthost, and its outcome comes back the same way.  A
+`server.MailServer` wires all of it.
 
-Only this package imports aiosmtpd and aiosmtplib (the extra `mail`), and only `smtp`, `hooks` and `smarthost` do;
-nothing of it is loaded until it is asked for.  It knows the store by its asyncio face, and no machine.
+The extra `mail` installs the libraries for this; they are loaded with the server, not before.
 """

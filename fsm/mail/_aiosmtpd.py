@@ -1,78 +1,127 @@
-"""aiosmtpd's SMTP with a shorter way where every message passes: the same answers, for less work.
+"""aiosmtpd's session with the hooks that this server needs, and a shorter way where every message passes.
 
-Theory.
-1. An address of the usual kind, between angle brackets, needs no parser of mail headers; any other goes to the parser.
-2. Silence is measured by one timer that looks at the clock when it ends, not by a new timer for each command.
-3. Content is read in the pieces in which it comes (`content.py`), not line by line.  The reader, which keeps a
-   command short, may hold more of it before the connection is made to wait.
+aiosmtpd has no public way to do the following, so these private names of `aiosmtpd.smtp.SMTP` are used or overridden.
+`tests/mail/test_libraries.py` names each of them, and fails when aiosmtpd changes one.
 
-This file knows no store.
+- `_handle_client`: the session's loop, overridden to admit a client before it is greeted, and to learn of the end.
+- `_handler_coroutine`: its task.  It is cancelled after a reply 421, and an error in it is no error of the server's:
+  asyncio would log each lost connection.
+- `_cb_client_connected`: where aiosmtpd gets its reader; kept here under a public name.
+- `_reset_timeout`, `_timeout_cb`, `_timeout_handle`, `_timeout_duration`: silence.  Overridden to decide what happens
+  then, and to measure it by one timer that looks at the clock when it ends instead of a new timer for each command.
+- `_getaddr`: parses a path.  One of the usual kind needs no parser of mail headers.
+
+Two more things are worked around.  At the end of the input aiosmtpd drops what it has not read yet; here a session
+reads on to the end of what its client sent before it hung up.  And `command_size_limits` is one dictionary for all
+sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from fsm.mail.content import Content
+from fsm.mail._asyncio_streams import MessageReader
 from fsm.mail.syntax import USUAL_PATH
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
-
-__all__ = ["QuickSMTP"]
-
-ALL: Final = 1 << 30
-"""More than a reader ever holds: it is emptied."""
-HOLDS: Final = 64 * 1024
-"""Octets of content in the reader; at twice as many the connection waits."""
+__all__ = ["SmtpProtocol"]
 
 
-class QuickSMTP(SMTP):
-    """A session.  `receive` is what DATA does once it is known to be in its place."""
+class _MessageStream(asyncio.StreamReaderProtocol):
+    """The class that SMTP's constructor calls in place of its own base class: with another reader."""
 
-    _moved = 0.0
-    _watching = False
+    def __init__(self, stream_reader: asyncio.StreamReader, client_connected_cb: Any, loop: Any) -> None:
+        super().__init__(MessageReader(limit=SMTP.line_length_limit, loop=loop), client_connected_cb, loop)
 
-    async def receive(self) -> None:
-        """Ask for the content, take it, and answer what the DATA hook says (or why it cannot be taken)."""
-        await self.push("354 End data with <CR><LF>.<CR><LF>")
-        reader, content = self._reader, Content(self.data_size_limit or ALL)
-        limit = reader._limit  # type: ignore[attr-defined]
-        reader._limit = HOLDS  # type: ignore[attr-defined]
+
+class SmtpProtocol(SMTP, _MessageStream):
+    """One connection.  Subclasses override `admit`, `ended` and `silence`."""
+
+    reader: MessageReader
+    _last_sign_of_life = 0.0
+    _timer_runs = False
+
+    def __init__(self, handler: object, **options: Any) -> None:
+        self.command_size_limits = defaultdict(lambda: SMTP.command_size_limit)
+        super().__init__(handler, **options)
+
+    def admit(self) -> str | None:
+        """Return the reply that turns this client away, or None; then `ended` is called at the end."""
+        return None
+
+    def ended(self) -> None:
+        """The session of a client that was admitted is over."""
+
+    def silence(self) -> None:
+        """The client has sent nothing for the whole timeout."""
+
+    def alive(self) -> None:
+        """Begin the timeout anew."""
+        self._last_sign_of_life = self.loop.time()
+        if not self._timer_runs:
+            self._timer_runs = True
+            self._timeout_handle = self.loop.call_later(self._timeout_duration, self._look_at_the_clock)
+
+    def close_with(self, reply: str) -> None:
+        """Write this reply without being asked, and close the connection once it has left."""
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.write(f"{reply}\r\n".encode())
+            self.transport.close()
+
+    def end(self) -> None:
+        """End the session and close the connection once everything written has left."""
+        assert self._handler_coroutine is not None
+        self._handler_coroutine.cancel()
+        if self.transport is not None:
+            self.transport.close()
+
+    # --------------------------------------------------------------------------------------- what aiosmtpd calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection is open, or TLS on it."""
+        super().connection_made(transport)
+        assert self._handler_coroutine is not None
+        self._handler_coroutine.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def eof_received(self) -> bool | None:
+        """The client will send no more.  What it sent before is still read; TLS cannot wait for that."""
+        if self.session is not None and self.session.ssl is not None:
+            return super().eof_received()
+        return asyncio.StreamReaderProtocol.eof_received(self)
+
+    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super()._cb_client_connected(reader, writer)
+        assert isinstance(reader, MessageReader)
+        self.reader = reader
+
+    async def _handle_client(self) -> None:
+        if (reply := self.admit()) is not None:
+            await self.push(reply)
+            return
         try:
-            while not content.complete:
-                piece = await reader.read(ALL)
-                if not piece:  # the client is gone: what aiosmtpd does then
-                    raise asyncio.CancelledError
-                if rest := content.feed(piece):
-                    reader.feed_data(rest)  # it is empty
+            await super()._handle_client()
         finally:
-            reader._limit = limit  # type: ignore[attr-defined]
-        status = content.refused
-        if status is None:
-            assert self.envelope is not None
-            self.envelope.content = self.envelope.original_content = content.whole
-            status = str(await self._call_handler_hook("DATA"))
-        self.envelope = self._create_envelope()
-        await self.push(status)
+            self.ended()
+            if self.transport is not None:
+                self.transport.close()
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         usual = USUAL_PATH.fullmatch(arg)
         return (usual[1], usual[2]) if usual else super()._getaddr(arg)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self._moved = self.loop.time()
-        if not self._watching:
-            self._watching = True
-            self._timeout_handle = self.loop.call_later(self._timeout_duration, self._look)
+        self.alive()
 
-    def _look(self) -> None:
-        left = self._moved + self._timeout_duration - self.loop.time()
+    def _timeout_cb(self) -> None:
+        self.silence()
+
+    def _look_at_the_clock(self) -> None:
+        left = self._last_sign_of_life + self._timeout_duration - self.loop.time()
         if left > 0:
-            self._timeout_handle = self.loop.call_later(left, self._look)
+            self._timeout_handle = self.loop.call_later(left, self._look_at_the_clock)
         else:
-            self._watching = False
-            self._timeout_cb()  # type: ignore[no-untyped-call]
+            self._timer_runs = False
+            self._timeout_cb()

@@ -1,9 +1,9 @@
-"""Who may use a port that strangers can reach: a file of names and hashed passwords, one `name:scrypt:...` a line.
+"""The users of a port that other computers reach: a file of names and hashed passwords, one a line.
 
     name:scrypt:N:R:P:SALT:HASH       N, R, P are scrypt's cost (RFC 7914), SALT and HASH are base64
 
-A password is only ever compared with its hash, in time that does not depend on it, and a name that is not there
-costs as much as one that is.  `fsm serve --new-user NAME` writes a line.  This file knows no SMTP.
+Comparing a password takes a time that does not depend on it, and an unknown name takes as long as a known one.
+`fsm serve --new-user NAME` prints a line.
 """
 
 from __future__ import annotations
@@ -14,21 +14,16 @@ import secrets
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
+from fsm.mail.errors import UsersError
 
-__all__ = ["Users", "UsersError", "entry"]
+__all__ = ["Users", "new_entry"]
 
 COST: Final = (1 << 14, 8, 1)
-"""N, R, P: 16 MiB and some 50 ms on the machine this was written for."""
-MOST_COST: Final = (1 << 18, 16, 8)
+"""N, R, P: 16 MiB and about 50 ms on the machine this was written for."""
+MAX_COST: Final = (1 << 18, 16, 8)
 LENGTH: Final = 32
-
-
-class UsersError(Exception):
-    """The file of users cannot be used; one sentence that says which line is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +32,19 @@ class _Hash:
     salt: bytes
     hash: bytes
 
-    def fits(self, password: bytes) -> bool:
+    def matches(self, password: bytes) -> bool:
         return hmac.compare_digest(_hashed(password, self.salt, self.cost), self.hash)
 
 
 class Users:
-    """The users of a file.  UsersError when it cannot be read, holds a line that is none, or nobody at all."""
+    """The users in a file.  UsersError when it cannot be read, has a malformed line, or no users."""
 
     def __init__(self, file: str | Path) -> None:
         try:
             lines = Path(file).read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            told = getattr(error, "strerror", None) or error
-            raise UsersError(f"cannot read the users file {file}: {told}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UsersError(f"cannot read the users file {file}: {reason}") from error
         self._known: dict[bytes, _Hash] = {}
         for number, text in enumerate(lines, 1):
             if not text.strip() or text.startswith("#"):
@@ -57,8 +52,8 @@ class Users:
             try:
                 name, hashed = _parsed(text)
             except ValueError as error:
-                told = f"{file}, line {number}: {error}; make lines with `fsm serve --new-user NAME`"
-                raise UsersError(told) from None
+                advice = "make lines with `fsm serve --new-user NAME`"
+                raise UsersError(f"{file}, line {number}: {error}; {advice}") from None
             if name in self._known:
                 raise UsersError(f"{file}, line {number}: {name.decode()} is there twice")
             self._known[name] = hashed
@@ -69,21 +64,21 @@ class Users:
     def __contains__(self, name: object) -> bool:
         return name in self._known
 
-    def may_enter(self, name: bytes, password: bytes) -> bool:
-        """Whether there is such a user with this password.  Takes some 50 ms of a processor: call it from a thread."""
-        return self._known.get(name, self._nobody).fits(password)
+    def accepts(self, name: bytes, password: bytes) -> bool:
+        """Return whether there is such a user with this password.  Takes about 50 ms: call it from a thread."""
+        return self._known.get(name, self._nobody).matches(password)
 
 
-def entry(name: str, password: str) -> str:
-    """A line for the file.  ValueError when the name cannot be one, or the password is empty."""
+def new_entry(name: str, password: str) -> str:
+    """Return a line for the file.  ValueError for a name that cannot be used, or an empty password."""
     if not name or not name.isprintable() or ":" in name or name.startswith("#") or name != name.strip():
         raise ValueError(f"a user's name is printable, has no colon and does not begin with #, unlike {name!r}")
     if not password:
         raise ValueError("a password cannot be empty")
     salt = secrets.token_bytes(16)
     n, r, p = COST
-    told = (b64encode(part).decode() for part in (salt, _hashed(password.encode(), salt, COST)))
-    return f"{name}:scrypt:{n}:{r}:{p}:{':'.join(told)}"
+    parts = (b64encode(part).decode() for part in (salt, _hashed(password.encode(), salt, COST)))
+    return f"{name}:scrypt:{n}:{r}:{p}:{':'.join(parts)}"
 
 
 def _parsed(text: str) -> tuple[bytes, _Hash]:
@@ -96,8 +91,8 @@ def _parsed(text: str) -> tuple[bytes, _Hash]:
     except ValueError:
         raise ValueError("N, R and P must be numbers, SALT and HASH base64") from None
     cheap = n < 2 or n & (n - 1) or r < 1 or p < 1
-    if cheap or any(given > most for given, most in zip((n, r, p), MOST_COST, strict=True)):
-        raise ValueError(f"the cost {n}:{r}:{p} is none (N is a power of two; at most {MOST_COST})")
+    if cheap or any(given > most for given, most in zip((n, r, p), MAX_COST, strict=True)):
+        raise ValueError(f"the cost {n}:{r}:{p} is none (N is a power of two; at most {MAX_COST})")
     if len(salt) < 8 or len(hashed) != LENGTH:
         raise ValueError(f"SALT must have 8 bytes or more, and HASH {LENGTH}")
     return words[0].encode(), _Hash((n, r, p), salt, hashed)

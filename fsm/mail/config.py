@@ -18,14 +18,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fsm.logoff.flags import Logoff
-from fsm.mail.auth import Users, UsersError
+from fsm.mail.auth import Users
+from fsm.mail.errors import ConfigError
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
-
-__all__ = ["Address", "Config", "ConfigError", "Limits", "Security", "Smarthost"]
+__all__ = ["Address", "Config", "Limits", "Security", "Smarthost"]
 
 WAITING: Final = (Logoff.NO_WAIT, Logoff.PURGE)
 """What waits for what is ready to be sent."""
@@ -36,10 +33,6 @@ FEWEST_BYTES: Final = 64 * 1024
 """A message size that every server must take (RFC 5321 4.5.3.1.7)."""
 FEWEST_RECIPIENTS: Final = 100
 """RFC 5321 4.5.3.1.8."""
-
-
-class ConfigError(Exception):
-    """A setting that cannot be meant, or must not be.  One sentence; nothing has been opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +60,8 @@ class Address:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            told = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{what}: cannot find the host {host!r} ({told}); give {example}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{what}: cannot find the host {host!r} ({reason}); give {example}") from None
         found.sort(key=lambda one: one[0] != socket.AF_INET)  # IPv4 first, where a name has both
         return cls(host, port, str(found[0][4][0]))
 
@@ -120,9 +113,7 @@ class Smarthost:
 
     def __post_init__(self) -> None:
         if self.user is not None and self.security == "none" and not self.address.loopback:
-            raise ConfigError(
-                "a password is sent to the smarthost over TLS only: take --smarthost-tls starttls or tls"
-            )
+            raise ConfigError("a password is sent to the smarthost over TLS only: take --smarthost-tls starttls or tls")
         if self.user is not None and (not self.user or not self.password or "\0" in self.user + self.password):
             raise ConfigError("a name and a password for the smarthost are needed, neither of them empty")
         if not (math.isfinite(self.timeout) and self.timeout > 0):
@@ -189,8 +180,8 @@ class Config:
             raise ConfigError(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
 
     @property
-    def way_down(self) -> Plan:
-        """The plan to close by: without a smarthost nobody sends what is ready, so nothing waits for it (ORDERLY)."""
+    def closing_plan(self) -> Plan:
+        """The plan to close by.  Without a smarthost nothing sends what is ready, so it is not waited for (ORDERLY)."""
         if self.smarthost is not None:
             return self.plan
         steps = (PlanStep(Logoff.ORDERLY, s.seconds) if s.act in WAITING else s for s in self.plan.steps)
@@ -198,11 +189,8 @@ class Config:
 
     @property
     def users(self) -> Users | None:
-        """Who may use the ports; None when anybody may.  Reads the file; ConfigError."""
-        try:
-            return None if self.users_file is None else Users(self.users_file)
-        except UsersError as error:
-            raise ConfigError(str(error)) from None
+        """The users of the ports; None when everybody may use them.  Reads the file; UsersError."""
+        return None if self.users_file is None else Users(self.users_file)
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -215,9 +203,9 @@ class Config:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(self.certificate, self.key)
         except ssl.SSLError as error:
-            told = error.reason or "it is none"
+            reason = error.reason or "it is none"
             where = "" if self.key is not None else "; a key in a file of its own is --key FILE"
-            raise ConfigError(f"{self.certificate} is no certificate with its key in PEM ({told}){where}") from None
+            raise ConfigError(f"{self.certificate} is no certificate with its key in PEM ({reason}){where}") from None
         except OSError as error:
             raise ConfigError(f"cannot read the certificate {self.certificate} or its key: {error.strerror}") from None
         return context

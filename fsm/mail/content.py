@@ -1,66 +1,95 @@
-"""The content of a message as it comes over the wire: its end found, its limits kept, its dots put right.
+"""The content of a message as it travels after DATA: read up to its final dot and checked, or written with one.
 
 Theory.
-1. Only CR LF . CR LF ends it; what follows belongs to the next command.
-2. It is taken in the pieces in which it comes, not line by line.  What is too much is no longer kept, but read on to
-   its end, for only there can it be answered (RFC 5321 4.2.5).
-3. A dot that a line begins with was put before it by the client (RFC 5321 4.5.2), and goes.
-
-This file knows no socket.
+1. Only CR LF . CR LF ends the content; what follows belongs to the next command.
+2. It is taken in the pieces in which it arrives, not line by line.  Once it is too long it is no longer kept, but still
+   read to its end, because only there can it be answered (RFC 5321 4.2.5).
+3. The sender puts a dot before each line that begins with one (RFC 5321 4.5.2), and the receiver removes it.
+4. A bare CR or LF is what SMTP smuggling is made of: one server takes `LF . CR LF` for the end of a message, the next
+   does not.  Such content is refused rather than corrected.  So is NUL, which RFC 5322 forbids.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
+import re
+from typing import Final
 
-__all__ = ["LONGEST_LINE", "Content"]
+from fsm.mail import replies
+from fsm.mail.received import is_loop
 
-LONGEST_LINE: Final = 999
-"""Octets of a line, without its end and with the dot put before it (RFC 5321 4.5.3.1.6)."""
+__all__ = ["MAX_LINE", "Content", "dot_stuffed", "improper"]
+
+MAX_LINE: Final = 999
+"""Octets of a line without its end, with the dot put before it (RFC 5321 4.5.3.1.6)."""
 END: Final = b"\r\n.\r\n"
-TOO_LONG: Final = "500 Line too long (see RFC5321 4.5.3.1.6)"
-TOO_MUCH: Final = "552 Error: Too much mail data"
 
 
 class Content:
-    """One message's content.  `feed` it; when it is `complete`, `refused` is a reply, or None and `whole` is there.
+    """One message's content.  Call `feed` until it is `complete`; then `refusal` is a reply, or None.
 
+    `octets` is the content, without the dots that were put before others; it is empty when a limit was exceeded.
     `limit` is in octets.
     """
 
     def __init__(self, limit: int) -> None:
         self.complete = False
-        self.refused: str | None = None
-        self.whole = b""
+        self.refusal: str | None = None
+        self.octets = b""
         self._limit = limit
         self._buffer = bytearray(b"\r\n")  # so that a dot in the first line is like any other
         self._searched = 0
 
+    @property
+    def size(self) -> int:
+        """Octets that are kept at the moment."""
+        return len(self._buffer) or len(self.octets)
+
     def feed(self, piece: bytes) -> bytes:
-        """Take this in; what comes after the end, once that is there."""
+        """Take a piece.  Return what follows the final dot, which is empty until that has come."""
         buffer = self._buffer
         buffer += piece
         end = buffer.find(END, self._searched)
         if end < 0:
-            if self.refused is None and len(buffer) > self._limit + len(END) + 2:
-                self.refused = self._wrong(bytes(buffer[2:]))
-            if self.refused is not None:
+            if self.refusal is None and len(buffer) > self._limit + len(END) + 2:
+                self.refusal = self._over_limit(bytes(buffer[2:]))
+            if self.refusal is not None:
                 del buffer[: -len(END)]
             self._searched = max(0, len(buffer) - len(END) + 1)
             return b""
         rest = bytes(buffer[end + len(END) :])
         del buffer[end + 2 :]
-        if self.refused is None:
-            self.refused = self._wrong(bytes(buffer[2:]))
-        if self.refused is None:
-            self.whole = bytes(buffer.replace(b"\r\n.", b"\r\n"))[2:]
+        if self.refusal is None:
+            self.refusal = self._over_limit(bytes(buffer[2:]))
+        if self.refusal is None:
+            self.octets = bytes(buffer.replace(b"\r\n.", b"\r\n"))[2:]
+            self.refusal = replies.LOOP if is_loop(self.octets) else improper(self.octets)
         self.complete, self._buffer = True, bytearray()
         return rest
 
-    def _wrong(self, content: bytes) -> str | None:
-        """What is wrong with so much of it; what came first."""
-        if max(map(len, content[: self._limit].split(b"\r\n"))) > LONGEST_LINE:
-            return TOO_LONG
-        return TOO_MUCH if len(content) > self._limit else None
+    def _over_limit(self, content: bytes) -> str | None:
+        """Return the reply for the limit that this much of the content exceeds first, or None."""
+        if max(map(len, content[: self._limit].split(b"\r\n"))) > MAX_LINE:
+            return replies.LINE_TOO_LONG
+        return replies.TOO_LARGE if len(content) > self._limit else None
+
+
+def improper(content: bytes) -> str | None:
+    """Return the reply that refuses content with NUL or a bare CR or LF, or None."""
+    if b"\0" in content:
+        return replies.NUL
+    return replies.BARE_LINE_END if _has_bare_line_end(content) else None
+
+
+def dot_stuffed(content: bytes) -> bytes:
+    """Return the content as it is sent: CR LF at each line end, dots before those that begin a line, the final dot."""
+    if _has_bare_line_end(content):
+        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+    if content.startswith(b"."):
+        content = b"." + content
+    end = b".\r\n" if content.endswith(b"\r\n") or not content else b"\r\n.\r\n"
+    return content.replace(b"\r\n.", b"\r\n..") + end
+
+
+def _has_bare_line_end(content: bytes) -> bool:
+    pairs = content.count(b"\r\n")
+    return content.count(b"\n") != pairs or content.count(b"\r") != pairs

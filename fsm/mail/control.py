@@ -11,7 +11,7 @@ Theory.
    answered again and again, after every change, until the store is released.
 3. A server whose process was killed leaves its socket; nobody answers there, and whoever finds it so removes it.
 
-The server's half needs nothing but its store; the asking half (`running`, `ask`) loads neither it nor any mail library.
+The asking half (`running`, `ask`) loads neither the server nor a mail library.
 """
 
 from __future__ import annotations
@@ -22,31 +22,28 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.flags import Logoff, MapiError
+from fsm.mail.errors import ControlError
 from fsm.store.errors import RuntimeFolderError, StorageError, StoreClosing
 from fsm.store.runtime_folder import runtime_folder
 from fsm.verdict import Refused
 
 if TYPE_CHECKING:
-    from typing import Final
+    from fsm.mail.config import Config
+    from fsm.store.aio import AsyncStore
 
-    from fsm.mail.server import MailServer
-
-__all__ = ["Control", "ControlError", "ask", "folder", "running"]
+__all__ = ["Control", "ask", "folder", "running"]
 
 log: Final = logging.getLogger("fsm.mail")
 LONGEST: Final = 64 * 1024
 WATCH: Final = b'{"do": "watch"}'
 PATIENCE: Final = 5.0
 """Seconds a running store may take to answer."""
-
-
-class ControlError(Exception):
-    """No store answers there, or it says no; one sentence."""
 
 
 def folder() -> Path:
@@ -58,10 +55,15 @@ def folder() -> Path:
 
 
 class Control:
-    """The socket of one running store."""
+    """The socket of one running store.
 
-    def __init__(self, server: MailServer) -> None:
-        self._server = server
+    `addresses` are those of its ports, by name; `close` starts the plan.
+    """
+
+    def __init__(
+        self, store: AsyncStore, config: Config, addresses: Mapping[str, str], close: Callable[[], object]
+    ) -> None:
+        self._store, self._config, self._addresses, self._close_store = store, config, addresses, close
         self._listening: asyncio.Server | None = None
         self._asking: dict[asyncio.StreamWriter, None] = {}
         self.path: Path | None = None
@@ -93,12 +95,12 @@ class Control:
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._asking[writer] = None
         try:
-            while asked := await reader.readline():
-                if asked.strip() == WATCH:
-                    async for _ in self._server.store.progress():
+            while line := await reader.readline():
+                if line.strip() == WATCH:
+                    async for _ in self._store.progress():
                         writer.write(json.dumps(await self._status()).encode() + b"\n")
                         await writer.drain()
-                writer.write(json.dumps(await self._answer(asked)).encode() + b"\n")
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except (ValueError, OSError):
             pass  # a line that does not end, or a reader that is gone
@@ -106,26 +108,26 @@ class Control:
             del self._asking[writer]
             writer.close()
 
-    async def _answer(self, asked: bytes) -> dict[str, object]:
+    async def _answer(self, line: bytes) -> dict[str, object]:
         try:
-            wish = json.loads(asked)
-            act = wish.get("do")
+            request = json.loads(line)
+            act = request.get("do")
             if act == "logoff":
-                flag = wish.get("flag")
+                flag = request.get("flag")
                 if not isinstance(flag, str) or flag not in Logoff.__members__:
                     return {"error": f"a flag is one of {', '.join(Logoff.__members__)}, not {flag!r}"}
-                await self._server.store.logoff(Logoff[flag])
+                await self._store.logoff(Logoff[flag])
             elif act in ("resume", "withdraw"):
-                await getattr(self._server.store, act)(str(wish.get("id")))
+                await getattr(self._store, act)(str(request.get("id")))
             elif act == "release":
-                await self._server.store.release()
+                await self._store.release()
             elif act == "close":
-                self._server.close()
+                self._close_store()
                 await asyncio.sleep(0)  # the plan's first step is asked for in the server's task
             elif act == "next":
-                if not self._server.closing:
+                if self._store.current_step is None:
                     return {"error": "no plan is under way; ask to close first"}
-                self._server.store.next_step()
+                self._store.next_step()
             elif act not in ("status", "watch"):
                 acts = "status, watch, logoff, release, close, next, resume or withdraw"
                 return {"error": f"a store can be asked for {acts}, not {act!r}"}
@@ -136,42 +138,42 @@ class Control:
         return await self._status()
 
     async def _status(self) -> dict[str, object]:
-        server, store = self._server, self._server.store
-        told: dict[str, object] = {
-            "name": server.config.store_name,
-            "folder": str(server.config.folder.resolve()),
+        aside = await self._store.messages("held", "failed")
+        now = self._store.progress_now()
+        return {
+            "name": self._config.store_name,
+            "folder": str(self._config.folder.resolve()),
             "pid": os.getpid(),
-            "addresses": dict(server.addresses),
-            "state": store.state,
-            "request": store.request.name if store.request is not None else None,
-            "flags": [flag.name for flag in store.status],
-            "in_service": store.in_service,
-            "blockers": [str(blocker) for blocker in store.blockers()],
-            "counters": dict(store.counters),
-            "aside": [str(message) for message in await store.messages("held", "failed")],
+            "addresses": dict(self._addresses),
+            "state": now.state,
+            "request": now.request.name if now.request is not None else None,
+            "flags": [flag.name for flag in now.status],
+            "in_service": now.in_service,
+            "blockers": [str(blocker) for blocker in now.blockers],
+            "counters": dict(now.counters),
+            "aside": [str(message) for message in aside],
+            "inbound": now.inbound,
+            "outbound": now.outbound,
+            "ready": now.ready,
+            "deferred": now.deferred,
+            "peers": now.peers,
+            "held": now.held,
+            "step": str(now.step) if now.step is not None else None,
+            "next_step": str(now.next_step) if now.next_step is not None else None,
+            "time_left": now.time_left,
         }
-        session = store.session
-        for name in ("inbound", "outbound", "ready", "deferred", "peers"):
-            told[name] = getattr(session, name)
-        told |= {"held": 0, "step": None, "next_step": None, "time_left": None}  # of a store that is released
-        async for progress in store.progress():
-            told |= {"step": progress.step and str(progress.step), "time_left": progress.time_left}
-            told["next_step"] = progress.next_step and str(progress.next_step)
-            told["held"] = progress.held
-            break
-        return told
 
 
 # -------------------------------------------------------------------------------------------------------- asking
 
 
-def ask(path: Path, **wish: object) -> dict[str, object]:
+def ask(path: Path, **request: object) -> dict[str, object]:
     """Ask the store at this socket; its answer.  ControlError when nobody answers, or the answer is an error."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(PATIENCE)
             link.connect(str(path))
-            link.sendall(json.dumps(wish).encode() + b"\n")
+            link.sendall(json.dumps(request).encode() + b"\n")
             with link.makefile("rb") as answers:
                 answer = json.loads(answers.readline(LONGEST * 16) or b"null")
     except (ConnectionRefusedError, FileNotFoundError):

@@ -1,82 +1,131 @@
-"""The way out: handing one message after the other to the smarthost, over a connection that is kept.
+"""Delivery to the smarthost: workers take messages from the store and send them over a few connections that are kept.
 
 Theory.
-1. A transaction is MAIL, RCPT for each recipient, DATA, the message, the final dot, the answer.  A reply of 4xx or
-   5xx is an answer whenever it comes: the ending is certain.  4xx means later, 5xx never; recipients may differ.
-2. Until the last piece of the message is written, which holds the final dot, nothing has been delivered, so a lost
-   link means: again later.  Every piece before it has left this process when the last one is written.  From then on
-   only the answer says what happened: without it (lost link, silence, stopped) the message is uncertain.
-3. A kept connection may have died of idleness.  When its first command finds it so, or is answered 421, that was no
-   attempt: the transaction begins again on a new connection, once.
-4. After anything but a reply the connection is in an unknown place of the conversation, so it is closed.
-5. A failure is reported to the sender first, and recorded then.  What cannot be reported now is not failed now.
-
-Where PIPELINING is offered, all that precedes the message is said at once (`pipeline.py`).  This file knows no queue.
+1. A transaction is MAIL, RCPT for each recipient, DATA, the message, the final dot, the reply.  A reply of 4xx or 5xx
+   is an answer whenever it comes: the outcome is certain.  4xx means later, 5xx never; recipients may differ.
+2. Until the last piece of the message is written, which holds the final dot, nothing has been delivered, so after a
+   lost connection the message is deferred.  Every piece before it has left this process when the last one is written.
+   From then on only the reply tells what happened: without it (lost connection, silence, stopped) it is uncertain.
+3. A kept connection may have been closed for idleness.  When its first command shows that, or is answered 421, that was
+   no attempt: the transaction begins again on a new connection, once.
+4. After anything but a reply the state of the conversation is unknown, so the connection is closed.
+5. A failure is first reported to the sender and then recorded.  If it cannot be reported now, it is deferred.
+6. A message that needs an extension the smarthost lacks cannot be sent there.  It is not converted, because that would
+   break its signatures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import aiosmtplib
 
-from fsm.mail.config import Smarthost
+from fsm.mail import replies
+from fsm.mail.config import Config, Smarthost
+from fsm.mail.content import dot_stuffed
 from fsm.mail.dsn import Failure
-from fsm.mail.mail_command import opening
-from fsm.mail.pipeline import Wire
-from fsm.mail.syntax import line, transparent
+from fsm.mail.errors import LinkLost
+from fsm.mail.pipeline import Pipeline
+from fsm.mail.received import header_of
+from fsm.mail.syntax import line, wrong_address
+from fsm.store.aio import AsyncStore
+from fsm.store.errors import Stopped, StorageError
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import ssl
-    from typing import Final
-
-__all__ = ["Connection", "LinkLost", "Report"]
+__all__ = ["Connection", "Notify", "Relay", "mail_command"]
 
 log: Final = logging.getLogger("fsm.mail")
 PIECE: Final = 256 * 1024
-"""Bytes written at a time."""
+"""Octets written at a time."""
 DOT_FACTOR: Final = 10
-"""The answer after the final dot may take this many times the timeout (RFC 5321 4.5.3.2: ten minutes there)."""
+"""The reply after the final dot may take this many times the timeout (RFC 5321 4.5.3.2: ten minutes there)."""
+CLAIMS_PER_CONNECTION: Final = 3
+"""Messages claimed at a time for each connection: one waits, one is being sent, the outcome of one is recorded."""
 
-Report = Callable[[Message, Sequence[Failure]], Awaitable[bool]]
-"""Tells the sender of failures; answers whether the sender has been told (False: there is none to tell)."""
-
-
-class LinkLost(Exception):
-    """The connection is gone, or nothing was answered in time."""
+Notify = Callable[[Message, Sequence[Failure]], Awaitable[bool]]
+"""Reports failures to the sender of a message; returns False when it has none."""
 
 
-@dataclass(slots=True)
-class _Verdicts:
-    """What became of each recipient, in the order of the envelope."""
+class Relay:
+    """The workers and connections that deliver what is ready in the store.  They begin at once.
 
-    taken: list[str] = field(default_factory=list)
-    later: list[Failure] = field(default_factory=list)
-    never: list[Failure] = field(default_factory=list)
-    beyond: bool = False
-
-    def refuse(self, recipients: Sequence[str], code: int, reason: str) -> None:
-        (self.never if code >= 500 else self.later).extend(Failure(one, reason) for one in recipients)
-
-
-class Connection:
-    """One connection to the smarthost, opened when it is needed and kept.  For one message at a time.
-
-    `report` is called with permanent failures; a message that could not be sent for `give_up` seconds is one.
+    `notify` is called with permanent failures.
     """
 
     def __init__(
-        self, smarthost: Smarthost, context: ssl.SSLContext | None, *, hostname: str, report: Report, give_up: float
+        self, store: AsyncStore, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None, notify: Notify
     ) -> None:
-        self.smarthost, self._report, self._give_up = smarthost, report, give_up
+        self._store, self._provider = store, f"smtp:{smarthost.address}"
+        self._connections = [
+            Connection(smarthost, context, hostname=config.hostname, notify=notify, give_up=config.give_up)
+            for _ in range(config.connections)
+        ]
+        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        for connection in self._connections:
+            self._free.put_nowait(connection)
+        # with "hold" nothing is claimed that is not being sent: after a crash it would be held as uncertain
+        claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
+        self._workers = [asyncio.create_task(self._work()) for _ in range(config.connections * claims)]
+
+    def cancel(self) -> None:
+        """Stop the workers; what they are sending ends as it must."""
+        for worker in self._workers:
+            worker.cancel()
+
+    async def finished(self) -> None:
+        """Wait for the workers, which end when the store is released, and close the connections."""
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*(connection.quit() for connection in self._connections))
+
+    async def _work(self) -> None:
+        async for item in self._store.outgoing(provider=self._provider):
+            try:
+                async with item:
+                    if self._free.empty():
+                        item.progress("waiting for a connection")
+                    connection = await self._free.get()
+                    try:
+                        await connection.deliver(item)
+                    finally:
+                        self._free.put_nowait(connection)
+            except (LinkLost, Stopped, StorageError) as error:
+                log.warning("%s was not delivered: %s", item.id, error)
+            except Exception:
+                log.exception("%s was not delivered", item.id)  # its ending is decided all the same
+
+
+@dataclass(slots=True)
+class _Results:
+    """What became of each recipient, in the order of the envelope."""
+
+    accepted: list[str] = field(default_factory=list)
+    deferred: list[Failure] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    uncertain: bool = False
+    """Whether the final dot may have been sent."""
+
+    def refuse(self, recipients: Sequence[str], code: int, reason: str) -> None:
+        (self.failed if code >= 500 else self.deferred).extend(Failure(one, reason) for one in recipients)
+
+
+class Connection:
+    """A connection to the smarthost, opened when it is needed and kept.  For one message at a time.
+
+    `notify` is called with permanent failures; a message that could not be sent for `give_up` seconds is one.
+    """
+
+    def __init__(
+        self, smarthost: Smarthost, context: ssl.SSLContext | None, *, hostname: str, notify: Notify, give_up: float
+    ) -> None:
+        self.smarthost, self._notify, self._give_up = smarthost, notify, give_up
         self._client = aiosmtplib.SMTP(
             hostname=smarthost.address.host,
             port=smarthost.address.port,
@@ -88,73 +137,73 @@ class Connection:
             start_tls=smarthost.security == "starttls",
             tls_context=context,
         )
-        self._wire: Wire | None = None
+        self._pipeline: Pipeline | None = None
         self._item: Item | None = None
 
     async def deliver(self, item: Item) -> None:
-        """Send the item's message.  Its ending is decided (`fail`, `defer`), or normal, or an exception: LinkLost.
+        """Send the item's message.  Its outcome is decided (`fail`, `defer`), or it was sent, or LinkLost is raised.
 
         After LinkLost, or when it is cancelled, the connection is closed; the next message opens it again.
         """
         message = item.message
         assert message is not None
         if not message.recipients:
-            item.fail("554 5.1.3 the message has no recipients")
+            item.fail(replies.NO_RECIPIENTS)
             return
         self._item = item
         item.on_cancel(lambda reason: self.abort() if self._item is item else None)
-        verdicts = _Verdicts()
+        results = _Results()
         try:
-            await self._hand_over(item, message, verdicts)
-        except aiosmtplib.SMTPResponseException as refusal:  # of the greeting, of TLS, of the login: not of the message
+            await self._transact(item, message, results)
+        except aiosmtplib.SMTPResponseException as refusal:  # of the greeting, TLS or the login: not of the message
             self.abort()
-            if verdicts.beyond:  # the answer after the final dot was none
-                raise LinkLost(_words(refusal)) from refusal
-            verdicts.later = [Failure(one, _reply(refusal.code, refusal.message)) for one in message.recipients]
+            if results.uncertain:  # the reply after the final dot was malformed
+                raise LinkLost(_text(refusal)) from refusal
+            results.deferred = [Failure(one, _reply(refusal.code, refusal.message)) for one in message.recipients]
         except (aiosmtplib.SMTPException, OSError) as error:
             self.abort()
-            if verdicts.beyond or not self._expired(message):
-                raise LinkLost(_words(error)) from error
-            verdicts.later = [Failure(one, _words(error)) for one in message.recipients]
+            if results.uncertain or not self._expired(message):
+                raise LinkLost(_text(error)) from error
+            results.deferred = [Failure(one, _text(error)) for one in message.recipients]
         except BaseException:
             self.abort()
             raise
-        await self._conclude(item, message, verdicts)
+        await self._conclude(item, message, results)
 
     def abort(self) -> None:
-        """Close the connection now, without a word.  Nothing happens when it is closed."""
-        if self._wire is not None:
-            self._wire.cut()
-            self._wire = None
+        """Close the connection now, without QUIT.  Nothing happens when it is closed."""
+        if self._pipeline is not None:
+            self._pipeline.abort()
+            self._pipeline = None
         self._client.close()
 
     async def quit(self) -> None:
-        """Close the connection politely, in two seconds at most."""
-        if self._wire is not None and not self._wire.closed:
+        """Close the connection with QUIT, in two seconds at most."""
+        if self._pipeline is not None and not self._pipeline.closed:
             with suppress(aiosmtplib.SMTPException, TimeoutError):
                 async with asyncio.timeout(2.0):
-                    self._wire.say(b"QUIT")
-                    await self._wire.reply()
+                    self._pipeline.send(b"QUIT")
+                    await self._pipeline.reply()
         self.abort()
 
     # ---------------------------------------------------------------------------------------------- conversation
 
-    async def _hand_over(self, item: Item, message: Message, verdicts: _Verdicts) -> None:
+    async def _transact(self, item: Item, message: Message, results: _Results) -> None:
         for kept in (True, False):
-            if self._wire is None or self._wire.closed:
+            if self._pipeline is None or self._pipeline.closed:
                 kept = False
                 self.abort()
                 item.progress(f"connecting to {self.smarthost.address}")
-                self._wire = await self._connected()
-            wire = self._wire
-            mail, encoding, problem = opening(message, self._client.supports_extension)
+                self._pipeline = await self._connect()
+            pipeline = self._pipeline
+            mail, encoding, problem = mail_command(message, self._client.supports_extension)
             if problem is not None:
-                verdicts.refuse(message.recipients, 550, problem)
+                results.refuse(message.recipients, 550, problem)
                 return
             try:
-                wire.say(mail, *(f"RCPT TO:<{one}>".encode(encoding) for one in message.recipients), b"DATA")
+                pipeline.send(mail, *(f"RCPT TO:<{one}>".encode(encoding) for one in message.recipients), b"DATA")
                 item.progress("MAIL FROM")
-                reply = await wire.reply()
+                reply = await pipeline.reply()
             except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
                 if not kept:
                     raise
@@ -163,15 +212,15 @@ class Connection:
                     break
             self.abort()
         if reply.code == 250:
-            await self._recipients(wire, item, message, verdicts)
+            await self._recipients(pipeline, item, message, results)
         else:
-            verdicts.refuse(message.recipients, reply.code, _reply(reply.code, reply.message))
-            await self._back(wire, len(message.recipients))
+            results.refuse(message.recipients, reply.code, _reply(reply.code, reply.message))
+            await self._abandon(pipeline, len(message.recipients))
 
-    async def _connected(self) -> Wire:
+    async def _connect(self) -> Pipeline:
         client = self._client
         await client.connect()
-        if client.is_ehlo_or_helo_needed:  # the login asks itself
+        if client.is_ehlo_or_helo_needed:  # a login has sent it
             try:
                 await client.ehlo()
             except aiosmtplib.SMTPHeloError:
@@ -179,120 +228,151 @@ class Connection:
         if client.transport is None or client.transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         assert isinstance(client.transport, asyncio.Transport)
-        together = client.supports_extension("pipelining")
-        return Wire(client.transport, pipelining=together, timeout=self.smarthost.timeout)
+        offered = client.supports_extension("pipelining")
+        return Pipeline(client.transport, pipelining=offered, timeout=self.smarthost.timeout)
 
-    async def _recipients(self, wire: Wire, item: Item, message: Message, verdicts: _Verdicts) -> None:
+    async def _recipients(self, pipeline: Pipeline, item: Item, message: Message, results: _Results) -> None:
         for number, recipient in enumerate(message.recipients, 1):
-            if not wire.answered:
+            if not pipeline.has_reply:
                 item.progress(f"RCPT TO {number} of {len(message.recipients)}")
-            reply = await wire.reply()
+            reply = await pipeline.reply()
             if reply.code in (250, 251):
-                verdicts.taken.append(recipient)
+                results.accepted.append(recipient)
                 continue
-            verdicts.refuse([recipient], reply.code, _reply(reply.code, reply.message))
-            if reply.code == 421:  # it is closing: the rest need not be asked
-                verdicts.refuse([*verdicts.taken, *message.recipients[number:]], 421, _reply(421, reply.message))
-                verdicts.taken.clear()
+            results.refuse([recipient], reply.code, _reply(reply.code, reply.message))
+            if reply.code == 421:  # it is closing: do not ask for the rest
+                results.refuse([*results.accepted, *message.recipients[number:]], 421, _reply(421, reply.message))
+                results.accepted.clear()
                 self.abort()
                 return
-        if verdicts.taken:
-            await self._content(wire, item, message, verdicts)
+        if results.accepted:
+            await self._data(pipeline, item, message, results)
         else:
-            await self._back(wire, 0)
+            await self._abandon(pipeline, 0)
 
-    async def _content(self, wire: Wire, item: Item, message: Message, verdicts: _Verdicts) -> None:
-        if not wire.answered:
+    async def _data(self, pipeline: Pipeline, item: Item, message: Message, results: _Results) -> None:
+        if not pipeline.has_reply:
             item.progress("DATA")
-        reply = await wire.reply()
+        reply = await pipeline.reply()
         if reply.code == 354:
-            reply = await self._send(wire, item, transparent(message.content), verdicts)
+            reply = await self._content(pipeline, item, dot_stuffed(message.content), results)
             if 200 <= reply.code < 300:
                 return
         code = reply.code if 400 <= reply.code < 600 else 451
-        verdicts.refuse(verdicts.taken, code, _reply(reply.code, reply.message))
-        verdicts.taken = []
-        await self._reset(wire, reply)
+        results.refuse(results.accepted, code, _reply(reply.code, reply.message))
+        results.accepted = []
+        await self._reset(pipeline, reply)
 
-    async def _send(self, wire: Wire, item: Item, content: bytes, verdicts: _Verdicts) -> aiosmtplib.SMTPResponse:
-        """The message and its final dot; the answer.  Past no return between the two writes, and not before."""
-        wire.expect()
+    async def _content(
+        self, pipeline: Pipeline, item: Item, content: bytes, results: _Results
+    ) -> aiosmtplib.SMTPResponse:
+        """Send the content with its final dot, and return the reply.  The item is past no return at its last piece."""
+        pipeline.begin_content()
         last = (len(content) - 1) // PIECE * PIECE
         for start in range(0, last, PIECE):
             item.progress("sending the message")
-            await wire.content(content[start : start + PIECE])
-        if wire.closed:
+            await pipeline.send_piece(content[start : start + PIECE])
+        if pipeline.closed:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        verdicts.beyond = True
+        results.uncertain = True
         item.past_no_return()
-        wire.end(content[last:])
-        return await wire.reply(patience=DOT_FACTOR)
+        pipeline.send_last(content[last:])
+        return await pipeline.reply(patience=DOT_FACTOR)
 
-    async def _back(self, wire: Wire, asked: int) -> None:
-        """Nobody takes the message: back to the beginning of the conversation, past what was said already.
+    async def _abandon(self, pipeline: Pipeline, recipients: int) -> None:
+        """End a transaction in which no recipient is accepted; that many RCPT, and DATA, are still to be answered.
 
-        So many recipients are still to be answered, and DATA.  Should that be told to go on, a lone dot ends a message
-        that goes to nobody (RFC 2920 3.1); when it would go to somebody nevertheless, the connection ends.
+        If DATA is answered 354 nevertheless, a lone dot ends a message to nobody (RFC 2920 3.1).  When it would go to
+        somebody, the connection is closed instead.
         """
         reply = None
-        if not wire.unsay():
+        if not pipeline.discard():
             with suppress(aiosmtplib.SMTPException):
-                replies = [await wire.reply() for _ in range(asked + 1)]
-                reply = replies[-1]
+                answers = [await pipeline.reply() for _ in range(recipients + 1)]
+                reply = answers[-1]
                 if reply.code == 354:
-                    if any(one.code < 300 for one in replies):
+                    if any(one.code < 300 for one in answers):
                         self.abort()
                         return
-                    wire.expect()
-                    wire.end(b".\r\n")
-                    reply = await wire.reply()
-        await self._reset(wire, reply)
+                    pipeline.begin_content()
+                    pipeline.send_last(b".\r\n")
+                    reply = await pipeline.reply()
+        await self._reset(pipeline, reply)
 
-    async def _reset(self, wire: Wire, last: aiosmtplib.SMTPResponse | None) -> None:
-        """Back to the beginning of the conversation; if that cannot be had, the connection goes."""
+    async def _reset(self, pipeline: Pipeline, last: aiosmtplib.SMTPResponse | None) -> None:
+        """Send RSET, so that another transaction can begin; close the connection when that fails."""
         with suppress(aiosmtplib.SMTPException):
             if last is None or last.code != 421:
-                wire.say(b"RSET")
-                if (await wire.reply()).code == 250:
+                pipeline.send(b"RSET")
+                if (await pipeline.reply()).code == 250:
                     return
         self.abort()
 
-    # ---------------------------------------------------------------------------------------------- what came of it
+    # --------------------------------------------------------------------------------------------------- outcome
 
-    async def _conclude(self, item: Item, message: Message, verdicts: _Verdicts) -> None:
-        """Say how the item ends: sent, failed, or deferred for those who are to be tried again."""
-        if verdicts.later and self._expired(message):
+    async def _conclude(self, item: Item, message: Message, results: _Results) -> None:
+        """Decide the outcome of the item: sent, failed, or deferred for those recipients that are to be tried again."""
+        if results.deferred and self._expired(message):
             days = self._give_up / 86400
-            verdicts.never += [
-                Failure(one.recipient, f"451 4.4.7 not delivered for {days:g} days; the last answer was: {one.reason}")
-                for one in verdicts.later
+            results.failed += [
+                Failure(one.recipient, replies.EXPIRED.format(days=days, reason=one.reason)) for one in results.deferred
             ]
-            verdicts.later = []
-        told = False
-        if verdicts.never:
+            results.deferred = []
+        reported = False
+        if results.failed:
             item.progress("reporting a failure")
-            tentative = verdicts.later + verdicts.never  # should this task be cancelled now: they are asked again
+            tentative = results.deferred + results.failed  # should this task be cancelled now, they are tried again
             item.defer(_summary(tentative), recipients=[one.recipient for one in tentative])
             try:
-                told = await self._report(message, verdicts.never)
+                reported = await self._notify(message, results.failed)
             except Exception as error:
                 log.warning("%s: the failure cannot be reported now (%s), so it is tried again", message.id, error)
                 return
-        if verdicts.later:
-            item.defer(_summary(verdicts.later), recipients=[one.recipient for one in verdicts.later])
-        elif verdicts.never:
-            failed = [one.recipient for one in verdicts.never]
-            item.fail(_summary(verdicts.never), reported=told, recipients=failed)
+        if results.deferred:
+            item.defer(_summary(results.deferred), recipients=[one.recipient for one in results.deferred])
+        elif results.failed:
+            recipients = [one.recipient for one in results.failed]
+            item.fail(_summary(results.failed), reported=reported, recipients=recipients)
 
     def _expired(self, message: Message) -> bool:
         return time.time() - message.submitted > self._give_up
+
+
+def mail_command(message: Message, offers: Callable[[str], bool]) -> tuple[bytes, str, str | None]:
+    """Return the MAIL command, the encoding of addresses, and the reason why the message cannot be sent (or None).
+
+    `offers` returns whether the smarthost offers an extension, whose name is in small letters.
+    """
+    envelope = (message.sender, *message.recipients)
+    words = [f"MAIL FROM:<{message.sender}>", *([f"SIZE={len(message.content)}"] if offers("size") else [])]
+    for address in envelope:
+        if address and (refusal := wrong_address(address, smtputf8=True)):
+            return b"", "ascii", f"{refusal}: {line(address, 100)}"
+    header = header_of(message.content)
+    utf8 = not all(map(str.isascii, envelope)) or (not header.isascii() and _is_utf8(header))
+    if utf8 and not offers("smtputf8"):
+        return b"", "ascii", replies.SMARTHOST_LACKS_SMTPUTF8
+    if not message.content.isascii():
+        if not offers("8bitmime"):
+            return b"", "ascii", replies.SMARTHOST_LACKS_8BITMIME
+        words.append("BODY=8BITMIME")
+    encoding = "utf-8" if utf8 else "ascii"
+    return " ".join([*words, "SMTPUTF8"] if utf8 else words).encode(encoding), encoding, None
+
+
+def _is_utf8(header: bytes) -> bool:
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reply(code: int, text: str) -> str:
     return line(f"{code} {text}", 500)
 
 
-def _words(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return line(str(error) or type(error).__name__)
 
 

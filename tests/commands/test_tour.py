@@ -12,7 +12,7 @@ from fsm.cli import main
 from fsm.journal import replay
 from fsm.logoff import LOGOFF
 from fsm.mail.demo import tour
-from fsm.mail.demo.sink import Delivered, Sink
+from fsm.mail.demo.sink import Delivered, SmtpSink
 
 
 def test_every_message_of_every_stop_is_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +36,7 @@ def test_every_message_of_every_stop_is_accounted_for(tmp_path: Path, capsys: py
     assert set(first) <= {"inbound_begin", "submit", "peer_opened"}
 
 
-class Forgetful(Sink):
+class Forgetful(SmtpSink):
     """Says that it has taken each message, and forgets the first."""
 
     forgotten = ""
@@ -48,7 +48,7 @@ class Forgetful(Sink):
 
 
 def test_a_missing_message_is_named_and_the_exit_status_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(tour, "Sink", Forgetful)
+    monkeypatch.setattr(tour, "SmtpSink", Forgetful)
     status = main(["tour", "--folder", str(tmp_path), "--only", "NO_WAIT"])
     told = capsys.readouterr().out
     assert status == 1

@@ -31,7 +31,7 @@ from fsm.store.sql.connect import address, engine_for
 from fsm.store.sql.database import read
 from fsm.store.sql.holders import HOLDERS
 from fsm.store.sql.schema import CONTENTS, MESSAGES
-from tests.crash.clients import Attempt, Books
+from tests.crash.clients import Attempt, AttemptLog
 
 CERTAIN = ("outbound_sent", "outbound_deferred", "outbound_failed")
 PATH = re.compile(rb"^Return-Path: <([^>]*)>", re.MULTILINE)
@@ -63,21 +63,21 @@ class Account:
         return ", ".join(f"{name} {count}" for name, count in self.counts.items())
 
 
-def reconcile(folder: Path, books: Books, delivered: Sequence[Delivered]) -> Account:
+def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered]) -> Account:
     """The account of a store whose servers have all ended."""
     account = Account()
     journal = list(read(folder / "outbox.db"))
-    sendings, rows = told(journal), stored(folder / "outbox.db", account)
+    sendings, rows = sendings_in(journal), rows_in(folder / "outbox.db", account)
     if journal:  # none yet, when the first run was killed before it could do anything
         account.unless((found := replay(LOGOFF, io.BytesIO(b"".join(journal)))) is None, f"the journal diverges: {found}")
-    inbox, reports = arrived(folder / "inbox")
-    _submissions(account, books, sendings, rows, reports, Counter(one.sender for one in delivered))
-    _inbound(account, books, inbox)
-    _whole(account, books, delivered)
+    inbox, reports = messages_in(folder / "inbox")
+    _submissions(account, log, sendings, rows, reports, Counter(one.sender for one in delivered))
+    _inbound(account, log, inbox)
+    _whole(account, log, delivered)
     return account
 
 
-def told(journal: Sequence[bytes]) -> dict[str, Sending]:
+def sendings_in(journal: Sequence[bytes]) -> dict[str, Sending]:
     """The journal by message: every id that was submitted here (not taken over), and what happened to it."""
     sendings: dict[str, Sending] = defaultdict(Sending)
     open_now: Counter[tuple[str, str]] = Counter()
@@ -101,7 +101,7 @@ def told(journal: Sequence[bytes]) -> dict[str, Sending]:
     return {id: sendings[id] for id in sorted(submitted | {*sendings})}
 
 
-def stored(path: Path, account: Account) -> dict[str, Any]:
+def rows_in(path: Path, account: Account) -> dict[str, Any]:
     """The rows of the messages there are, by id, after a look at what must not be there when all have ended."""
     engine = engine_for(address(path), 5.0, reading=True)
     try:
@@ -120,7 +120,7 @@ def stored(path: Path, account: Account) -> dict[str, Any]:
     return rows
 
 
-def arrived(inbox: Path) -> tuple[Counter[str], Counter[str]]:
+def messages_in(inbox: Path) -> tuple[Counter[str], Counter[str]]:
     """The inbox: how often each sender's message is there, and how often the report of each id."""
     found: Counter[str] = Counter()
     reports: Counter[str] = Counter()
@@ -134,10 +134,10 @@ def arrived(inbox: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def _submissions(
-    account: Account, books: Books, sendings: dict[str, Sending], rows: dict[str, Any], reports: Counter[str], copies: Counter[str]
+    account: Account, log: AttemptLog, sendings: dict[str, Sending], rows: dict[str, Any], reports: Counter[str], copies: Counter[str]
 ) -> None:
-    accepted = {one.id: one for one in books.of("accepted", "submission")}
-    unsure = {one.sender: one for one in books.of("unsure", "submission")}
+    accepted = {one.id: one for one in log.of("accepted", "submission")}
+    unsure = {one.sender: one for one in log.of("unsure", "submission")}
     senders = {json.loads(row.sender): id for id, row in rows.items()}
     account.counts.update(accepted=len(accepted), unsure=len(unsure), delivered=copies.total())
     for id, sending in sendings.items():
@@ -167,23 +167,23 @@ def _submissions(
     sent, most = sum(one.sent for one in theirs.values()), sum(one.sent + one.uncertain for one in theirs.values())
     there = sum(copies[sender] for sender in unsure)
     account.unless(sent <= there <= most, f"{there} arrived of {sent} to {most} that were sent without their client's knowing")
-    for one in [*books.of("refused", "submission"), *books.of("unsent", "submission")]:
+    for one in [*log.of("refused", "submission"), *log.of("unsent", "submission")]:
         account.unless(not copies[one.sender] and one.sender not in senders, f"{one.sender} was {one.came_to}, and is there all the same")
 
 
-def _inbound(account: Account, books: Books, inbox: Counter[str]) -> None:
+def _inbound(account: Account, log: AttemptLog, inbox: Counter[str]) -> None:
     account.counts["received"] = inbox.total()
     least = {"accepted": 1, "unsure": 0, "refused": 0, "unsent": 0}
     most = {"accepted": 1, "unsure": 1, "refused": 0, "unsent": 0}
-    known = {one.sender: one for one in books.attempts if one.way == "inbound" and one.came_to}
+    known = {one.sender: one for one in log.attempts if one.way == "inbound" and one.came_to}
     for sender, one in known.items():
         count = inbox[sender]
         account.unless(least[one.came_to] <= count <= most[one.came_to], f"{sender} was {one.came_to}, and is in the inbox {count} times")
     account.unless({*inbox} <= {*known}, f"nobody sent {sorted({*inbox} - {*known})}")
 
 
-def _whole(account: Account, books: Books, delivered: Sequence[Delivered]) -> None:
-    known: dict[str, Attempt] = {one.sender: one for one in books.attempts}
+def _whole(account: Account, log: AttemptLog, delivered: Sequence[Delivered]) -> None:
+    known: dict[str, Attempt] = {one.sender: one for one in log.attempts}
     for one in delivered:
         attempt = known.get(one.sender)
         account.unless(

@@ -1,4 +1,4 @@
-"""Clients that keep books: what each of their attempts to send a message came to, as far as a client can know."""
+"""Clients that keep a log: what each of their attempts to send a message came to, as far as a client can know."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import SAMPLES, Sample
-from fsm.mail.syntax import transparent
 from tests.crash.served import Served
 from tests.mail.support import Client
 
@@ -39,7 +39,7 @@ class Attempt:
         return self.reply.rpartition(" ")[2] if self.came_to == "accepted" else ""
 
 
-class Books:
+class AttemptLog:
     """All attempts, and the messages they were about."""
 
     def __init__(self, rng: Random) -> None:
@@ -77,7 +77,7 @@ async def send(client: Client, attempt: Attempt, happened: Callable[[str], objec
                 attempt.came_to = "refused" if attempt.reply else "unsent"
                 return usable(attempt.reply)
         attempt.came_to = "unsure"
-        await client.write(transparent(sample.content))
+        await client.write(dot_stuffed(sample.content))
         happened("dot")
         attempt.reply = await client.reply()
     except ConnectionError:
@@ -113,12 +113,12 @@ class Stage:
         return self.up
 
 
-async def post(books: Books, stage: Stage, way: Way, rng: Random, happened: Callable[[str], object]) -> None:
+async def post(log: AttemptLog, stage: Stage, way: Way, rng: Random, happened: Callable[[str], object]) -> None:
     """Send one message after the other, each again until it is accepted, as senders do; until it is over."""
     client: Client | None = None
     served: Served | None = None
     try:
-        for sample in books.messages():
+        for sample in log.messages():
             accepted = stage.over
             while not accepted:
                 if client is None:
@@ -127,7 +127,7 @@ async def post(books: Books, stage: Stage, way: Way, rng: Random, happened: Call
                         client = await Client.at(getattr(served, way))
                     except (ConnectionError, AssertionError):
                         continue
-                attempt = books.attempt(way, sample)
+                attempt = log.attempt(way, sample)
                 goes_on = await send(client, attempt, happened)
                 accepted = attempt.came_to == "accepted"
                 if not goes_on or rng.random() < 0.3:

@@ -66,9 +66,9 @@ def halt(point: str) -> None:
     def connected(connection: Any, _: object) -> None:
         connection.set_trace_callback(passed)  # of all statements, whoever gives them to the driver
 
-    def audit(what: str, told: tuple[Any, ...]) -> None:
-        if what in ("os.link", "os.remove") or (what == "open" and "/inbox/tmp/" in str(told[0])):
-            passed(f"{what} {told[0]}")
+    def audit(what: str, args: tuple[Any, ...]) -> None:
+        if what in ("os.link", "os.remove") or (what == "open" and "/inbox/tmp/" in str(args[0])):
+            passed(f"{what} {args[0]}")
 
     event.listen(Pool, "connect", connected)
     Dialect.do_commit = commit

@@ -1,6 +1,6 @@
 """Rounds: a server in full traffic is killed with SIGKILL several times, then let finish, and everything is counted.
 
-    python -m tests.crash.rounds SEED        one round, told in full
+    python -m tests.crash.rounds SEED        one round, in full
 
 A round is made from its seed: which phases it is killed in, at which operation or event, and what the sink does.  When what
 the seed says happens still depends on the machine, so a seed is repeated in kind, not to the instant.
@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fsm.mail.demo.sink import Reaction, Visit
+from fsm.mail.demo.sink import Exchange, Reaction
 from tests.crash.accounts import Account, reconcile
-from tests.crash.clients import Books, Stage, post
+from tests.crash.clients import AttemptLog, Stage, post
 from tests.crash.served import PATIENCE, Served, log_of, sockets
 from tests.mail.sink import CLOSE, CLOSE_KEPT, RESET, RESET_KEPT, Faulty
 from tests.mail.support import CLIENTS
@@ -65,25 +65,25 @@ class Round:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.rng = folder, Random(seed)
-        self.books, self.stage, self.trigger = Books(Random(seed)), Stage(), Trigger()
+        self.log, self.stage, self.trigger = AttemptLog(Random(seed)), Stage(), Trigger()
         self.sink = Faulty({"mail": self._sink, "data": self._sink, "dot": self._sink})
         first = seed % len(PHASES)  # so that rounds in a row are killed in every phase alike
         self.phases = [PHASES[(first + n * n) % len(PHASES)] for n in range(KILLS)]
         self.lives: list[str] = []
         self.calm = False
 
-    def _sink(self, visit: Visit) -> Reaction | str | None:
-        self.trigger.happened(f"sink {visit.stage}")
+    def _sink(self, exchange: Exchange) -> Reaction | str | None:
+        self.trigger.happened(f"sink {exchange.stage}")
         if not self.calm and self.rng.random() < 0.03:
             fault = self.rng.choice(FAULTS)
-            return fault if visit.stage == "dot" or fault not in (CLOSE_KEPT, RESET_KEPT) else CLOSE
+            return fault if exchange.stage == "dot" or fault not in (CLOSE_KEPT, RESET_KEPT) else CLOSE
         return None
 
     async def run(self) -> Account:
         async with asyncio.timeout(PATIENCE), self.sink:
             ways = ("submission", "submission", "submission", "inbound", "inbound")
             happened = self.trigger.happened
-            clients = [asyncio.create_task(post(self.books, self.stage, way, Random(n), happened)) for n, way in enumerate(ways)]  # type: ignore[arg-type]
+            clients = [asyncio.create_task(post(self.log, self.stage, way, Random(n), happened)) for n, way in enumerate(ways)]  # type: ignore[arg-type]
             try:
                 for phase in self.phases:
                     await self._life(phase)
@@ -95,7 +95,7 @@ class Round:
                 for one in CLIENTS:
                     one.hang_up()
                 CLIENTS.clear()
-        account = reconcile(self.folder, self.books, self.sink.delivered)
+        account = reconcile(self.folder, self.log, self.sink.delivered)
         self.counted(account)
         return account
 
@@ -146,18 +146,18 @@ class Round:
 
 def run_round(folder: Path, seed: int) -> Account:
     """A round; AssertionError, with what was wrong, its seed and its folder."""
-    told = Round(folder / "store", seed)
+    played = Round(folder / "store", seed)
     with sockets():
         try:
-            account = asyncio.run(told.run())
+            account = asyncio.run(played.run())
         except (AssertionError, TimeoutError) as error:
-            raise AssertionError(_words(told, seed, [str(error) or type(error).__name__])) from error
-    assert not account.problems, _words(told, seed, account.problems)
+            raise AssertionError(_words(played, seed, [str(error) or type(error).__name__])) from error
+    assert not account.problems, _words(played, seed, account.problems)
     return account
 
 
-def _words(told: Round, seed: int, problems: list[str]) -> str:
-    return "\n".join([f"seed {seed} in {told.folder} (again: FSM_SEED={seed})", *told.lives, *problems[:20]])
+def _words(played: Round, seed: int, problems: list[str]) -> str:
+    return "\n".join([f"seed {seed} in {played.folder} (again: FSM_SEED={seed})", *played.lives, *problems[:20]])
 
 
 if __name__ == "__main__":

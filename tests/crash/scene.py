@@ -1,4 +1,4 @@
-"""One scene of a test of faults: a sink, clients with books, one server after the other on a folder, and the account."""
+"""One scene of a test of faults: a sink, clients with a log, one server after the other on a folder, and the account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from fsm.mail.demo.samples import Sample
 from fsm.mail.demo.sink import Delivered
 from tests.crash.accounts import Account, reconcile
-from tests.crash.clients import SMALL, Attempt, Books, Way, send
+from tests.crash.clients import SMALL, Attempt, AttemptLog, Way, send
 from tests.crash.served import PATIENCE, Served, log_of, sockets
 from tests.mail.sink import Faulty
 from tests.mail.support import CLIENTS, Client
@@ -40,8 +40,8 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "store"
-        self.books = Books(Random(1))
-        self.samples = self.books.messages()
+        self.log = AttemptLog(Random(1))
+        self.samples = self.log.messages()
         self.sink = Watched()
         self.servers: list[Served] = []
 
@@ -56,11 +56,11 @@ class Scene:
 
     def new(self, way: Way, samples: tuple[Sample, ...] = SMALL) -> Attempt:
         """An attempt to come."""
-        return self.books.attempt(way, next(self.samples if samples is SMALL else self.books.messages(samples)))
+        return self.log.attempt(way, next(self.samples if samples is SMALL else self.log.messages(samples)))
 
     async def send(self, served: Served, way: Way, sample: Sample | None = None) -> Attempt:
         """An attempt over a connection of its own."""
-        attempt = self.books.attempt(way, sample or next(self.samples))
+        attempt = self.log.attempt(way, sample or next(self.samples))
         try:
             async with await Client.at(getattr(served, way)) as client:
                 await send(client, attempt)
@@ -83,7 +83,7 @@ class Scene:
 
     def account(self) -> Account:
         """The reconciliation, without a problem."""
-        account = reconcile(self.folder, self.books, self.sink.delivered)
+        account = reconcile(self.folder, self.log, self.sink.delivered)
         assert not account.problems, "\n".join([str(self.folder), *account.problems[:20]])
         return account
 

@@ -84,8 +84,8 @@ class Served:
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 if line.startswith(b"ready "):
-                    told = dict(word.split("=", 1) for word in line.decode().split()[1:])
-                    self.inbound, self.submission = told["inbound"], told["submission"]
+                    addresses = dict(word.split("=", 1) for word in line.decode().split()[1:])
+                    self.inbound, self.submission = addresses["inbound"], addresses["submission"]
                 else:
                     self.said += line + b"\n"
                 self.news.set()

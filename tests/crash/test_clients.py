@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import SAMPLES, large
-from fsm.mail.syntax import transparent
 from tests.crash.clients import Attempt, Way, send
 from tests.crash.scene import Scene, play
 from tests.crash.served import NEVER, Served
@@ -36,7 +36,7 @@ def test_hanging_up_right_after_the_final_dot(tmp_path: Path, way: Way) -> None:
                 attempt = scene.new(way, (sample,))
                 client = await Client.at(getattr(served, way))
                 await up_to_the_message(client, attempt)
-                content = transparent(attempt.sample.content)
+                content = dot_stuffed(attempt.sample.content)
                 await client.write(content[:-cut])
                 await client.write(content[-cut:])
                 client.hang_up()
@@ -59,7 +59,7 @@ def test_hanging_up_before_the_end(tmp_path: Path, way: Way) -> None:
                 attempt = scene.new(way, (PLAIN,))
                 client = await Client.at(getattr(served, way))
                 await up_to_the_message(client, attempt)
-                await client.write(transparent(attempt.sample.content)[:-short])
+                await client.write(dot_stuffed(attempt.sample.content)[:-short])
                 client.hang_up(rudely=rudely)
                 attempt.came_to = "unsent"
             await scene.accepted(served, way)

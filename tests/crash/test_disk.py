@@ -100,7 +100,7 @@ def test_the_disk_is_full_while_messages_are_sent(place: tuple[Path, Full]) -> N
             for size in (300_000, 20_000):
                 await until_refused(scene, served, "submission", size)
             del scene.sink.script["dot"]
-            scene.sink.let_go()
+            scene.sink.answer_all("dot")
             await until_refused(scene, served, "submission", 20_000)
             make_room()
             await scene.accepted(served, "submission")
@@ -146,8 +146,8 @@ def test_the_database_is_locked_while_it_would_open(tmp_path: Path) -> None:
             await served.ended()
         with closing(sqlite3.connect(scene.folder / "outbox.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            told = await refused_to_open(scene)
-            assert "is locked by another program" in told
+            text = await refused_to_open(scene)
+            assert "is locked by another program" in text
             other.execute("ROLLBACK")
         async with await scene.serve() as served:
             await scene.finish(served)
@@ -166,12 +166,12 @@ async def refused_to_open(scene: Scene) -> str:
     served = await Served.started(scene.folder, scene.sink.address)
     assert not await served.ready()
     status = await served.ended()
-    told = log.read_text()[before:]
-    assert status == 1, f"{status}: {told}"
-    assert told.startswith("fsm serve: "), told
-    assert told.count("\n") == 1, f"more than a sentence: {told}"
+    text = log.read_text()[before:]
+    assert status == 1, f"{status}: {text}"
+    assert text.startswith("fsm serve: "), text
+    assert text.count("\n") == 1, f"more than a sentence: {text}"
     assert served.said == b""
-    return told
+    return text
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -196,8 +196,8 @@ def test_the_database_is_damaged(tmp_path: Path) -> None:
         whole = file.read_bytes()
         for name, damage in DAMAGE.items():
             file.write_bytes(damaged := damage(whole))
-            told = await refused_to_open(scene)
-            assert str(file) in told, f"{name}: {told}"
+            text = await refused_to_open(scene)
+            assert str(file) in text, f"{name}: {text}"
             assert file.read_bytes() == damaged, f"{name}: it was changed"
             for beside in scene.folder.glob("outbox.db-*"):
                 beside.unlink()

@@ -19,7 +19,7 @@ CALLS = "fsync,fdatasync,pwrite64,write,link,linkat,rename,renameat,sendto,sendm
 def calls(trace: Path) -> list[tuple[str, str]]:
     """The calls in the order in which they returned, or were begun when the trace shows only that; name and the rest."""
     begun: dict[str, str] = {}
-    told = []
+    found = []
     for line in trace.read_text(errors="replace").splitlines():
         pid, _, rest = line.partition(" ")
         rest = rest.strip()
@@ -29,15 +29,15 @@ def calls(trace: Path) -> list[tuple[str, str]]:
         if rest.startswith("<... "):
             rest = begun.pop(pid, "") + rest.partition("resumed>")[2]
         name, _, words = rest.partition("(")
-        told.append((name, words))
-    return told
+        found.append((name, words))
+    return found
 
 
-def place(told: list[tuple[str, str]], names: str, pattern: str, *, before: int, after: int = -1) -> int:
+def place(found: list[tuple[str, str]], names: str, pattern: str, *, before: int, after: int = -1) -> int:
     """Where the last such call before this place is; it must be after that other place."""
-    found = [n for n, (name, words) in enumerate(told[:before]) if name in names.split() and re.search(pattern, words)]
+    found = [n for n, (name, words) in enumerate(found[:before]) if name in names.split() and re.search(pattern, words)]
     assert found, f"no {names} of {pattern} before the answer"
-    assert found[-1] > after, f"the last {names} of {pattern} comes too early: {told[found[-1]]}"
+    assert found[-1] > after, f"the last {names} of {pattern} comes too early: {found[found[-1]]}"
     return found[-1]
 
 
@@ -55,15 +55,15 @@ def test_what_is_answered_250_is_on_the_disk(tmp_path: Path) -> None:
             await scene.finish(served)
 
     play(tmp_path, act)
-    told = calls(trace)
-    answers = {way: next(n for n, (name, words) in enumerate(told) if name.startswith("send") and f"250 2.0.0 {way} as" in words) for way in ("queued", "stored")}  # fmt: skip
+    found = calls(trace)
+    answers = {way: next(n for n, (name, words) in enumerate(found) if name.startswith("send") and f"250 2.0.0 {way} as" in words) for way in ("queued", "stored")}  # fmt: skip
 
     submitted = answers["queued"]
-    written = place(told, "pwrite64", r"outbox\.db-wal>", before=submitted)
-    place(told, "fsync fdatasync", r"outbox\.db-wal>", before=submitted, after=written)
+    written = place(found, "pwrite64", r"outbox\.db-wal>", before=submitted)
+    place(found, "fsync fdatasync", r"outbox\.db-wal>", before=submitted, after=written)
 
     received = answers["stored"]
-    written = place(told, "write", r"inbox/tmp/", before=received, after=submitted)
-    synced = place(told, "fsync fdatasync", r"inbox/tmp/", before=received, after=written)
-    linked = place(told, "link linkat", r"inbox/new/", before=received, after=synced)
-    place(told, "fsync fdatasync", r"inbox/new>", before=received, after=linked)
+    written = place(found, "write", r"inbox/tmp/", before=received, after=submitted)
+    synced = place(found, "fsync fdatasync", r"inbox/tmp/", before=received, after=written)
+    linked = place(found, "link linkat", r"inbox/new/", before=received, after=synced)
+    place(found, "fsync fdatasync", r"inbox/new>", before=received, after=linked)

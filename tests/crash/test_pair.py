@@ -21,7 +21,7 @@ def test_one_of_two_is_killed_in_traffic(tmp_path: Path, seed: int) -> None:
     async def act(scene: Scene) -> None:
         rng, trigger, stages = Random(seed), Trigger(), (Stage(), Stage())
         ways = ("submission", "submission", "inbound")
-        work = [post(scene.books, stages[n % 2], way, Random(n), trigger.happened) for n, way in enumerate(ways * 2)]  # type: ignore[arg-type]
+        work = [post(scene.log, stages[n % 2], way, Random(n), trigger.happened) for n, way in enumerate(ways * 2)]  # type: ignore[arg-type]
         clients = [asyncio.create_task(one) for one in work]
         servers = [await scene.serve("--connections", "2") for _ in stages]
         for stage, served in zip(stages, servers, strict=True):
@@ -73,7 +73,7 @@ def test_the_other_sends_what_a_killed_one_had_at_once(tmp_path: Path) -> None:
 def test_one_of_two_closes_and_leaves_the_rest_to_the_other(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         sink = scene.sink
-        sink.script["mail"] = lambda visit: None if visit.connection > 1 else "451 4.3.0 not here"
+        sink.script["mail"] = lambda exchange: None if exchange.connection > 1 else "451 4.3.0 not here"
         async with await scene.serve("--connections", "1", retry=("3600", "1", "3600")) as first:
             attempts = [await scene.accepted(first, "submission") for _ in range(5)]
             await sink.until_at("rset")

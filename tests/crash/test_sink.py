@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail.demo.sink import Reaction, Visit
+from fsm.mail.demo.sink import Exchange, Reaction
 from tests.crash.scene import Scene, play
 from tests.mail.sink import CLOSE, CLOSE_KEPT, HANG_KEPT, RESET, RESET_KEPT, STALL
 
@@ -27,9 +27,9 @@ def test_every_fault_at_every_stage(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         sink, hits = scene.sink, []
 
-        def once(visit: Visit) -> Reaction | str | None:
-            hits.append((visit.stage, name))
-            del sink.script[visit.stage]
+        def once(exchange: Exchange) -> Reaction | str | None:
+            hits.append((exchange.stage, name))
+            del sink.script[exchange.stage]
             return fault
 
         async with await scene.serve("--connections", "1", "--smarthost-timeout", "0.2") as served:

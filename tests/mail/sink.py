@@ -2,7 +2,7 @@
 
     Faulty({"mail": "451 4.3.0 later"})                    a reply, at every such stage
     Faulty({"dot": HANG_KEPT}, only=1)                     only in the first so many transactions
-    Faulty({"dot": HANG_KEPT}); sink.let_go()              the answer is kept back until the test lets it go
+    Faulty({"dot": HANG_KEPT}); sink.answer_all("dot")              the answer is kept back until the test lets it go
 
 `python -m tests.mail.sink FILE` is the sink in a process of its own: its address on standard output, and in FILE a line of JSON
 for each message, on the disk before its 250 is sent.
@@ -16,46 +16,41 @@ import os
 import sys
 from collections.abc import Callable
 
-from fsm.mail.demo.sink import REPLIES, Delivered, Reaction, Sink, Visit
+from fsm.mail.demo.sink import Delivered, Exchange, Reaction, SmtpSink
 
 CLOSE = Reaction(None, "close")
 RESET = Reaction(None, "reset")
 STALL = Reaction(None)
 HANG_KEPT = Reaction(None, keep=True)
-"""After the final dot: the message is delivered, and that is not said (until `let_go`)."""
+"""After the final dot: the message is delivered, and that is not said (until `answer_all`)."""
 CLOSE_KEPT = Reaction(None, "close", keep=True)
 RESET_KEPT = Reaction(None, "reset", keep=True)
 
 
-class Faulty(Sink):
+class Faulty(SmtpSink):
     """A sink with a script: what to do at a stage, in the first `only` transactions (connections, for connect and ehlo)."""
 
-    def __init__(self, script: dict[str, Reaction | str | Callable[[Visit], Reaction | str | None]], *, only: int = 1_000_000) -> None:
+    def __init__(self, script: dict[str, Reaction | str | Callable[[Exchange], Reaction | str | None]], *, only: int = 1_000_000) -> None:
         super().__init__()
         self.script, self.only = script, only
         self.transactions = 0
         self.reached: dict[str, asyncio.Event] = {}
-        self.seen: list[Visit] = []
+        self.seen: list[Exchange] = []
 
-    def react(self, visit: Visit) -> Reaction | str | None:
-        self.seen.append(visit)
-        self.reached.setdefault(visit.stage, asyncio.Event()).set()
-        self.transactions += visit.stage == "mail"
-        count = visit.connection if visit.stage in ("connect", "ehlo") else self.transactions
-        told = self.script.get(visit.stage) if count <= self.only else None
-        return told(visit) if callable(told) else told
+    def react(self, exchange: Exchange) -> Reaction | str | None:
+        self.seen.append(exchange)
+        self.reached.setdefault(exchange.stage, asyncio.Event()).set()
+        self.transactions += exchange.stage == "mail"
+        count = exchange.connection if exchange.stage in ("connect", "ehlo") else self.transactions
+        reaction = self.script.get(exchange.stage) if count <= self.only else None
+        return reaction(exchange) if callable(reaction) else reaction
 
     async def until_at(self, stage: str) -> None:
         """Wait until a conversation has come to this stage."""
         await self.reached.setdefault(stage, asyncio.Event()).wait()
 
-    def let_go(self, stage: str = "dot") -> None:
-        """Give the answer that was held back, on every connection."""
-        for visit in self.visits:
-            visit._answer_late(Reaction(REPLIES[stage]))  # type: ignore[index]
 
-
-class _Recorder(Sink):
+class _Recorder(SmtpSink):
     """A sink that writes down what it takes before it says so."""
 
     def __init__(self, file: str) -> None:
@@ -63,8 +58,8 @@ class _Recorder(Sink):
         self._file = open(file, "a")  # noqa: PTH123, SIM115 - as long as the process
 
     def keep(self, message: Delivered) -> None:
-        told = {"message_id": message.message_id, "sender": message.sender, "recipients": message.recipients, "digest": message.digest}
-        self._file.write(json.dumps(told) + "\n")
+        entry = {"message_id": message.message_id, "sender": message.sender, "recipients": message.recipients, "digest": message.digest}
+        self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         super().keep(message)

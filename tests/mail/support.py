@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsm.mail.config import Address, Config, Smarthost
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import Sample
-from fsm.mail.demo.sink import Sink
+from fsm.mail.demo.sink import SmtpSink
 from fsm.mail.server import MailServer
-from fsm.mail.syntax import transparent
 from fsm.store import Plan
 from fsm.store.outcome import Progress
 
@@ -42,7 +42,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(within())
 
 
-def settings(folder: Path, *, sink: Sink | None = None, timeout: float = 30.0, **changes: Any) -> Config:
+def settings(folder: Path, *, sink: SmtpSink | None = None, timeout: float = 30.0, **changes: Any) -> Config:
     """The settings of a server in this folder, which delivers to this sink."""
     there = None if sink is None else Smarthost(Address.parse(sink.address, "the sink", listening=False), timeout=timeout)
     told: dict[str, Any] = {"smarthost": there, "inbound": ANY, "submission": ANY, "retry": LATER, "connections": 1, "hostname": "mail.example.org"}
@@ -50,12 +50,11 @@ def settings(folder: Path, *, sink: Sink | None = None, timeout: float = 30.0, *
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, sink: Sink | None = None, **changes: Any) -> AsyncIterator[MailServer]:
+async def serving(folder: Path, *, sink: SmtpSink | None = None, **changes: Any) -> AsyncIterator[MailServer]:
     """A server in this folder.  It is closed at the end, quickly, if the test has not."""
     server = MailServer(settings(folder, sink=sink, **({"plan": QUICK} | changes)))
     async with server:
         yield server
-
 
 
 async def until(server: MailServer, holds: Callable[[Progress], bool]) -> Progress:
@@ -116,7 +115,7 @@ class Client:
 
     async def end(self, content: bytes = b"Subject: x\r\n\r\nhello\r\n") -> str:
         """The message, the final dot, and the answer."""
-        await self.write(transparent(content))
+        await self.write(dot_stuffed(content))
         return await self.reply()
 
     async def send(self, sample: Sample) -> str:

@@ -128,7 +128,7 @@ def test_sessions_are_limited(tmp_path: Path) -> None:
             address = server.addresses["inbound"]
             first, second = await Client.at(address), await Client.at(address)
             assert (await Client.at(address, None)).greeting.startswith("421 4.3.2 too many connections")
-            sessions = list(server._ports[0].sessions)
+            sessions = list(server.ports["inbound"].sessions)
             await second.say("QUIT")
             await sessions[1].gone
             async with await Client.at(address) as third:

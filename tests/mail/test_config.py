@@ -1,4 +1,4 @@
-"""Settings: what is wrong is one sentence before anything is opened; who may come in; how often."""
+"""Settings: what is wrong is one sentence before anything is opened; the users."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fsm.mail import auth as users
-from fsm.mail.auth import Users, UsersError, entry
-from fsm.mail.config import Address, Config, ConfigError, Limits, Smarthost
-from fsm.mail.limits import Gate
+from fsm.mail import auth
+from fsm.mail.auth import Users, new_entry
+from fsm.mail.config import Address, Config, Limits, Smarthost
+from fsm.mail.errors import ConfigError, UsersError
 
 PEM = Path(__file__).with_name("localhost.pem")
 HERE = Address.parse("127.0.0.1:0", "x", listening=True)
@@ -83,7 +83,7 @@ def test_a_smarthost_is_checked(changes: dict[str, Any]) -> None:
 
 
 def test_beyond_the_loopback_with_both_is_allowed(tmp_path: Path) -> None:
-    (tmp_path / "users").write_text(entry("joe", "secret") + "\n")
+    (tmp_path / "users").write_text(new_entry("joe", "secret") + "\n")
     config = Config(tmp_path, inbound=EVERYWHERE, certificate=PEM, users_file=tmp_path / "users")
     assert config.tls is not None
     assert config.users is not None
@@ -104,13 +104,13 @@ def test_a_wrong_certificate_is_one_sentence(content: str | None, told: str, tmp
 
 
 def test_a_password_opens_and_nothing_else_does(tmp_path: Path) -> None:
-    (tmp_path / "users").write_text(f"# who\n\n{entry('joe', 'secret')}\n{entry('zoë', 'pässword')}\n")
+    (tmp_path / "users").write_text(f"# who\n\n{new_entry('joe', 'secret')}\n{new_entry('zoë', 'pässword')}\n")
     known = Users(tmp_path / "users")
-    assert known.may_enter(b"joe", b"secret")
-    assert known.may_enter("zoë".encode(), "pässword".encode())
+    assert known.accepts(b"joe", b"secret")
+    assert known.accepts("zoë".encode(), "pässword".encode())
     for name, password in ((b"joe", b"Secret"), (b"joe", b""), (b"ann", b"secret"), (b"", b""), (b"joe\0", b"secret"), (b"\xff", b"\xff")):
-        assert not known.may_enter(name, password)
-    assert entry("joe", "secret") != entry("joe", "secret")  # salted
+        assert not known.accepts(name, password)
+    assert new_entry("joe", "secret") != new_entry("joe", "secret")  # salted
 
 
 @pytest.mark.parametrize("line", [
@@ -126,7 +126,7 @@ def test_a_line_that_is_none_is_named(line: str, tmp_path: Path) -> None:
 
 def test_a_file_of_nobody_or_of_one_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "users"
-    for content, told in ((b"", "names nobody"), (b"# x\n", "names nobody"), (f"{entry('j', 'x')}\n{entry('j', 'y')}".encode(), "twice"), (b"\xff", "cannot read")):
+    for content, told in ((b"", "names nobody"), (b"# x\n", "names nobody"), (f"{new_entry('j', 'x')}\n{new_entry('j', 'y')}".encode(), "twice"), (b"\xff", "cannot read")):
         file.write_bytes(content)
         with pytest.raises(UsersError, match=told):
             Users(file)
@@ -137,44 +137,13 @@ def test_a_file_of_nobody_or_of_one_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "password"), [("", "x"), ("a:b", "x"), ("#a", "x"), (" a", "x"), ("a\nb", "x"), ("a", "")])
 def test_some_names_and_no_password_make_no_entry(name: str, password: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be empty|is printable"):
-        entry(name, password)
+        new_entry(name, password)
 
 
 def test_a_name_that_is_not_there_costs_as_much_as_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users").write_text(entry("joe", "secret"))
-    known, costs, real = Users(tmp_path / "users"), [], users._hashed
-    monkeypatch.setattr(users, "_hashed", lambda password, salt, cost: (costs.append(cost), real(password, salt, cost))[1])
-    known.may_enter(b"joe", b"wrong")
-    known.may_enter(b"nobody", b"wrong")
-    assert costs == [users.COST, users.COST]
-
-
-# ---------------------------------------------------------------------------------------------------------- gate
-
-
-def test_the_gate_counts_sessions() -> None:
-    gate = Gate(2, 0, lambda: 0.0)
-    assert [gate.enter() for _ in range(3)] == [True, True, False]
-    gate.leave()
-    assert [gate.enter() for _ in range(2)] == [True, False]
-
-
-def test_the_gate_lets_so_many_messages_a_minute_through() -> None:
-    now = [0.0]
-    gate = Gate(1, 3, lambda: now[0])
-    assert [gate.message("a") for _ in range(4)] == [True, True, True, False]
-    assert gate.message("b")
-    now[0] += 20.0
-    assert [gate.message("a") for _ in range(2)] == [True, False]
-    now[0] += 3600.0
-    assert [gate.message("a") for _ in range(4)] == [True, True, True, False]
-
-
-def test_the_gate_forgets_those_who_are_quiet() -> None:
-    now = [0.0]
-    gate = Gate(1, 3, lambda: now[0])
-    for peer in range(1024):
-        gate.message(str(peer))
-    now[0] += 61.0
-    gate.message("one more")
-    assert len(gate._buckets) == 1
+    (tmp_path / "users").write_text(new_entry("joe", "secret"))
+    known, costs, real = Users(tmp_path / "users"), [], auth._hashed
+    monkeypatch.setattr(auth, "_hashed", lambda password, salt, cost: (costs.append(cost), real(password, salt, cost))[1])
+    known.accepts(b"joe", b"wrong")
+    known.accepts(b"nobody", b"wrong")
+    assert costs == [auth.COST, auth.COST]

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
-from fsm.mail.control import ControlError, ask, folder, running
+from fsm.mail.control import ask, folder, running
 from fsm.mail.demo.sink import Reaction
+from fsm.mail.errors import ControlError
 from fsm.mail.server import MailServer
 from fsm.store import Plan
 from tests.mail.sink import STALL, Faulty

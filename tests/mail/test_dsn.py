@@ -12,7 +12,7 @@ from hypothesis import (
 )
 
 from fsm.mail.demo.samples import SAMPLES
-from fsm.mail.dsn import WHOLE, Failure, report, report_name
+from fsm.mail.dsn import MAX_RETURNED, Failure, notification, notification_name
 from fsm.store.message import Message
 
 CONTENT = b"Subject: hello\r\nMessage-ID: <m@x>\r\n\r\nwords\r\n"
@@ -21,7 +21,7 @@ NEVER = Failure("b@example.net", "550 5.1.1 no such user")
 
 
 def made(message: Message = MESSAGE, *failures: Failure) -> tuple[bytes, email.message.EmailMessage]:
-    text = report(message, failures or (NEVER,), host="mail.example.org", smarthost="mx.example.net", now=1_700_000_100.0)
+    text = notification(message, failures or (NEVER,), host="mail.example.org", smarthost="mx.example.net", now=1_700_000_100.0)
     return text, email.message_from_bytes(text, policy=email.policy.default)  # type: ignore[return-value]
 
 
@@ -50,7 +50,7 @@ def test_any_message_is_returned_as_it_was(sample) -> None:  # type: ignore[no-u
 
 
 def test_of_a_long_message_only_the_header_is_returned() -> None:
-    text, parsed = made(Message("0003", CONTENT + b"x" * 70 * 1000 + b"\r\n" * WHOLE, "a@example.org", ("b",)))
+    text, parsed = made(Message("0003", CONTENT + b"x" * 70 * 1000 + b"\r\n" * MAX_RETURNED, "a@example.org", ("b",)))
     assert list(parsed.iter_parts())[2].get_content_type() == "text/rfc822-headers"
     assert len(text) < 3000
 
@@ -65,14 +65,14 @@ def test_the_status_is_the_server_s_or_a_general_one(reason: str, status: str) -
 
 def test_the_same_failures_of_the_same_message_have_the_same_name() -> None:
     one, two = Failure("a@x", "550"), Failure("b@x", "550")
-    assert report_name(MESSAGE, [one, two]) == report_name(MESSAGE, [two, one])
-    assert len({report_name(MESSAGE, chosen) for chosen in ([one], [two], [one, two])}) == 3
-    assert report_name(MESSAGE, [one]) != report_name(Message("0002", b""), [one])
+    assert notification_name(MESSAGE, [one, two]) == notification_name(MESSAGE, [two, one])
+    assert len({notification_name(MESSAGE, chosen) for chosen in ([one], [two], [one, two])}) == 3
+    assert notification_name(MESSAGE, [one]) != notification_name(Message("0002", b""), [one])
 
 
 @pytest.mark.parametrize("message", [Message("1", b"", "", ("b",)), Message("1", b"", "<>"[:0], ())])
 def test_nobody_is_told_of_mail_without_a_sender(message: Message) -> None:
-    with pytest.raises(ValueError, match="goes to a sender"):
+    with pytest.raises(ValueError, match="a notification needs a sender and at least one failed recipient"):
         made(message)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail.maildir import STALE, Inbox, InboxError
+from fsm.mail.errors import MaildirError
+from fsm.mail.maildir import STALE, Maildir
 
 WORDS = b"Subject: x\r\n\r\n.hello\r\n"
 
 
 def test_a_message_is_stored_whole_with_the_lines_of_this_system(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path / "inbox")
+    inbox = Maildir(tmp_path / "inbox")
     name = inbox.store(WORDS)
     (file,) = inbox.messages()
     assert (file, file.read_bytes()) == (tmp_path / "inbox" / "new" / name, WORDS.replace(b"\r\n", b"\n"))
@@ -26,7 +27,7 @@ def test_a_message_is_stored_whole_with_the_lines_of_this_system(tmp_path: Path)
 
 
 def test_other_programs_read_it_as_a_maildir(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = Maildir(tmp_path)
     names = {inbox.store(b"Subject: %d\r\n\r\n" % number) for number in range(5)}
     box = mailbox.Maildir(str(tmp_path), create=False)
     assert {*box.keys()} == names
@@ -36,7 +37,7 @@ def test_other_programs_read_it_as_a_maildir(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seen", ["", ":2,S", ":2,"])
 @pytest.mark.parametrize("where", ["new", "cur"])
 def test_the_same_name_is_stored_once_also_after_a_reader_has_seen_it(where: str, seen: str, tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = Maildir(tmp_path)
     assert inbox.store(WORDS, name="report-1") == "report-1"
     if where == "cur":
         (tmp_path / "new" / "report-1").rename(tmp_path / "cur" / f"report-1{seen}")
@@ -48,7 +49,7 @@ def test_the_same_name_is_stored_once_also_after_a_reader_has_seen_it(where: str
 
 
 def test_many_threads_store_the_same_name_once_and_their_own_each(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = Maildir(tmp_path)
 
     def work() -> None:
         inbox.store(WORDS, name="same")
@@ -66,21 +67,21 @@ def test_many_threads_store_the_same_name_once_and_their_own_each(tmp_path: Path
 @pytest.mark.parametrize("name", ["a/b", "..", ".a", "a:2,S"])
 def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a name in a Maildir"):
-        Inbox(tmp_path).store(WORDS, name=name)
+        Maildir(tmp_path).store(WORDS, name=name)
 
 
 def test_what_a_crash_left_is_swept_when_it_is_nobody_s_any_more(tmp_path: Path) -> None:
-    Inbox(tmp_path)
+    Maildir(tmp_path)
     old, young = tmp_path / "tmp" / "old", tmp_path / "tmp" / "young"
     old.touch()
     young.touch()
     os.utime(old, (old.stat().st_mtime - STALE - 60,) * 2)
-    Inbox(tmp_path)
+    Maildir(tmp_path)
     assert list((tmp_path / "tmp").iterdir()) == [young]
 
 
 def test_the_folder_and_the_file_are_made_durable_before_it_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inbox, synced, real = Inbox(tmp_path), [], os.fsync
+    inbox, synced, real = Maildir(tmp_path), [], os.fsync
 
     def note(descriptor: int) -> None:
         synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
@@ -99,15 +100,15 @@ def test_a_file_in_the_way_is_one_sentence(part: str, tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / part if part else tmp_path / "inbox").rmdir() if not part else None
     (tmp_path / "inbox" / part).touch()
-    with pytest.raises(InboxError, match="cannot store in the inbox"):
-        Inbox(tmp_path / "inbox")
+    with pytest.raises(MaildirError, match="cannot store in the inbox"):
+        Maildir(tmp_path / "inbox")
 
 
 def test_trouble_stores_nothing_and_says_to_try_later(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path)
+    inbox = Maildir(tmp_path)
     (tmp_path / "new").rmdir()
     (tmp_path / "new").touch()
-    with pytest.raises(InboxError) as caught:
+    with pytest.raises(MaildirError) as caught:
         inbox.store(WORDS)
     assert caught.value.smtp.startswith("451 4.3.0")
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -116,12 +117,13 @@ def test_trouble_stores_nothing_and_says_to_try_later(tmp_path: Path) -> None:
 def test_no_room_is_said_as_such_and_leaves_nothing(tmp_path: Path) -> None:
     program = f"""
 import resource
-from fsm.mail.maildir import Inbox, InboxError
-inbox = Inbox({str(tmp_path)!r})
+from fsm.mail.errors import MaildirError
+from fsm.mail.maildir import Maildir
+inbox = Maildir({str(tmp_path)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     inbox.store(b"x" * 5000)
-except InboxError as error:
+except MaildirError as error:
     print(error.full, error.smtp)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

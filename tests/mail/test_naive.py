@@ -28,11 +28,15 @@ class _Slow:
 
     def __init__(self) -> None:
         self.begun, self.stored = threading.Event(), list[bytes]()
-        self.may = asyncio.Event()
+        self.may, self.cancelled = asyncio.Event(), asyncio.Event()
 
     async def handle_DATA(self, server: object, session: object, envelope: object) -> str:  # noqa: N802
         self.begun.set()
-        await self.may.wait()
+        try:
+            await self.may.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
         self.stored.append(envelope.content)  # type: ignore[attr-defined]
         return "250 OK"
 
@@ -168,24 +172,15 @@ def test_here_closing_waits_for_what_is_under_way_and_for_nobody_who_idles(tmp_p
 def test_naive_a_client_that_hangs_up_after_its_final_dot_cancels_the_storing() -> None:
     async def work() -> None:
         handler, loop = _Slow(), asyncio.get_running_loop()
-        sessions: list[SMTP] = []
-
-        def session() -> SMTP:
-            sessions.append(SMTP(handler, hostname="x", loop=loop))
-            return sessions[-1]
-
-        server = await loop.create_server(session, "127.0.0.1", 0)
+        server = await loop.create_server(lambda: SMTP(handler, hostname="x", loop=loop), "127.0.0.1", 0)
         client = await Client.at("{}:{}".format(*server.sockets[0].getsockname()))
         await client.begin()
         await client.write(GOOD + b".\r\n")
         await asyncio.to_thread(handler.begun.wait)
         client.hang_up()
-        task = sessions[0]._handler_coroutine
-        assert task is not None
-        await asyncio.wait([task])
+        await handler.cancelled.wait()
         handler.may.set()
         server.close()
-        assert task.cancelled()
         assert handler.stored == []
 
     run(work())

@@ -1,4 +1,4 @@
-"""The wire: what is said in one piece, and which reply belongs to what."""
+"""The pipeline: what is said in one piece, and which reply belongs to what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiosmtplib import SMTPException, SMTPReadTimeoutError, SMTPResponseException, SMTPServerDisconnected
 
-from fsm.mail.pipeline import LONGEST, Wire
+from fsm.mail.pipeline import MAX_REPLY, Pipeline
 from tests.mail.support import run
 
 
@@ -24,17 +24,17 @@ class Other:
             await self.writer.drain()
 
 
-def talk(work: Callable[[Wire, Other], Awaitable[None]], *, pipelining: bool = True, timeout: float = 30.0) -> None:
+def talk(work: Callable[[Pipeline, Other], Awaitable[None]], *, pipelining: bool = True, timeout: float = 30.0) -> None:
     async def both() -> None:
         came: asyncio.Future[Other] = asyncio.get_running_loop().create_future()
         server = await asyncio.start_server(lambda r, w: came.set_result(Other(r, w)), "127.0.0.1", 0)
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, *server.sockets[0].getsockname()[:2])
         assert isinstance(transport, asyncio.Transport)
-        wire, other = Wire(transport, pipelining=pipelining, timeout=timeout), await came
+        pipeline, other = Pipeline(transport, pipelining=pipelining, timeout=timeout), await came
         try:
-            await work(wire, other)
+            await work(pipeline, other)
         finally:
-            wire.cut()
+            pipeline.abort()
             other.writer.close()
             server.close()
 
@@ -46,27 +46,27 @@ def talk(work: Callable[[Wire, Other], Awaitable[None]], *, pipelining: bool = T
     [bytes([one]) for one in b"250 a\r\n250-b\r\n250 c\r\n354 d\r\n"],
 ], ids=["at once", "in pieces", "by bytes"])  # fmt: skip
 def test_a_group_is_said_at_once_and_its_replies_are_read_in_order(pieces: list[bytes]) -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        wire.say(b"MAIL FROM:<a>", b"RCPT TO:<b>", b"DATA")
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        pipeline.send(b"MAIL FROM:<a>", b"RCPT TO:<b>", b"DATA")
         said = await other.reader.readexactly(len(b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"))
         assert said == b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"
         await other.say(*pieces)
-        assert [tuple(await wire.reply()) for _ in range(3)] == [(250, "a"), (250, "b\nc"), (354, "d")]
+        assert [tuple(await pipeline.reply()) for _ in range(3)] == [(250, "a"), (250, "b\nc"), (354, "d")]
 
     talk(work)
 
 
 def test_without_pipelining_each_is_said_when_the_one_before_is_answered() -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        wire.say(b"MAIL", b"RCPT", b"DATA")
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        pipeline.send(b"MAIL", b"RCPT", b"DATA")
         for number, command in enumerate((b"MAIL\r\n", b"RCPT\r\n")):
-            waiting = asyncio.ensure_future(wire.reply())
+            waiting = asyncio.ensure_future(pipeline.reply())
             assert await other.reader.readuntil(b"\n") == command
             await other.say(b"25%d x\r\n" % number)
             assert (await waiting).code == 250 + number
-        assert wire.unsay()
-        wire.say(b"RSET")
-        waiting = asyncio.ensure_future(wire.reply())
+        assert pipeline.discard()
+        pipeline.send(b"RSET")
+        waiting = asyncio.ensure_future(pipeline.reply())
         assert await other.reader.readuntil(b"\n") == b"RSET\r\n"  # and no DATA before it
         waiting.cancel()
 
@@ -74,76 +74,76 @@ def test_without_pipelining_each_is_said_when_the_one_before_is_answered() -> No
 
 
 def test_what_was_said_is_still_to_be_answered() -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        assert wire.unsay()
-        wire.say(b"MAIL", b"DATA")
-        assert not wire.unsay()
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        assert pipeline.discard()
+        pipeline.send(b"MAIL", b"DATA")
+        assert not pipeline.discard()
         await other.say(b"250 a\r\n250 b\r\n")
-        await wire.reply()
-        assert not wire.unsay()
-        await wire.reply()
-        assert wire.unsay()
+        await pipeline.reply()
+        assert not pipeline.discard()
+        await pipeline.reply()
+        assert pipeline.discard()
 
     talk(work)
 
 
 @pytest.mark.parametrize(("said", "error"), [
     (b"hello there\r\n", SMTPResponseException), (b"250_a\r\n", SMTPResponseException), (b"2\xb20 a\r\n", SMTPResponseException),
-    (b"\r\n", SMTPResponseException), (b"250-a\r\n" * (LONGEST // 4), SMTPResponseException), (b"x" * (LONGEST + 1), SMTPResponseException),
+    (b"\r\n", SMTPResponseException), (b"250-a\r\n" * (MAX_REPLY // 4), SMTPResponseException), (b"x" * (MAX_REPLY + 1), SMTPResponseException),
     (None, SMTPServerDisconnected), (b"", SMTPReadTimeoutError),
 ])  # fmt: skip
 def test_what_is_no_reply_ends_it_and_the_replies_before_it_stand(said: bytes | None, error: type[SMTPException]) -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        wire.say(b"MAIL", b"RCPT", b"DATA")
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        pipeline.send(b"MAIL", b"RCPT", b"DATA")
         await other.say(b"250 a\r\n")
         if said is None:
             other.writer.close()
         else:
             await other.say(said)
-        assert (await wire.reply()).code == 250
+        assert (await pipeline.reply()).code == 250
         with pytest.raises(error):
-            await wire.reply()
-        assert wire.closed
+            await pipeline.reply()
+        assert pipeline.closed
         with pytest.raises(error):
-            await wire.reply()
+            await pipeline.reply()
         with pytest.raises(SMTPException):
-            wire.say(b"RSET")
+            pipeline.send(b"RSET")
 
     talk(work, timeout=0.05 if said == b"" else 30.0)
 
 
 def test_what_comes_unasked_closes_it() -> None:
-    async def work(wire: Wire, other: Other) -> None:
+    async def work(pipeline: Pipeline, other: Other) -> None:
         await other.say(b"421 idle\r\n")
         assert await other.reader.read() == b""  # closed by us
-        assert wire.closed
+        assert pipeline.closed
 
     talk(work)
 
 
 def test_a_piece_has_left_before_the_next_is_asked_for() -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        wire.expect()
-        piece = asyncio.ensure_future(wire.content(b"x" * 20_000_000))
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        pipeline.begin_content()
+        piece = asyncio.ensure_future(pipeline.send_piece(b"x" * 20_000_000))
         await other.reader.readexactly(1)
         assert not piece.done()
         await other.reader.readexactly(19_999_999)
         await piece
-        wire.end(b".\r\n")
+        pipeline.send_last(b".\r\n")
         await other.say(b"250 ok\r\n")
-        assert (await wire.reply()).code == 250
+        assert (await pipeline.reply()).code == 250
 
     talk(work)
 
 
 def test_a_refusal_may_come_before_the_end_of_the_message() -> None:
-    async def work(wire: Wire, other: Other) -> None:
-        wire.expect()
-        await wire.content(b"x" * 100)
+    async def work(pipeline: Pipeline, other: Other) -> None:
+        pipeline.begin_content()
+        await pipeline.send_piece(b"x" * 100)
         await other.say(b"552 too much\r\n")
-        await wire.content(b"x" * 100)
-        wire.end(b".\r\n")
-        assert (await wire.reply()).code == 552
-        assert not wire.closed
+        await pipeline.send_piece(b"x" * 100)
+        pipeline.send_last(b".\r\n")
+        assert (await pipeline.reply()).code == 552
+        assert not pipeline.closed
 
     talk(work)

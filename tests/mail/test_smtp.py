@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fsm.mail.demo.samples import SAMPLES, Sample, large
-from fsm.mail.demo.sink import Sink
-from fsm.mail.maildir import InboxError
+from fsm.mail.demo.sink import SmtpSink
+from fsm.mail.errors import MaildirError
 from fsm.store import Plan
 from tests.mail.sink import HANG_KEPT, Faulty
 from tests.mail.support import Client, counted, run, serving, texts, until
@@ -48,7 +48,7 @@ def test_each_kind_of_message_is_in_the_inbox_when_it_is_answered_250(lmtp: bool
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_each_kind_of_message_goes_through_from_submission_to_the_sink(sample: Sample, tmp_path: Path) -> None:
     async def work() -> None:
-        async with Sink() as sink, serving(tmp_path, sink=sink) as server:
+        async with SmtpSink() as sink, serving(tmp_path, sink=sink) as server:
             async with await Client.at(server.addresses["submission"]) as client:
                 assert (await client.send(sample)).startswith("250 2.0.0 queued as ")
             await sink.until(1)
@@ -147,7 +147,7 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_stored_changes_noth
             server.inbox.store = slowly  # type: ignore[method-assign]
             client = await Client.at(server.addresses["inbound"])
             await client.begin()
-            (session,) = server._ports[0].sessions
+            (session,) = server.ports["inbound"].sessions
             client.writer.write(GOOD + b".\r\n")
             await asyncio.to_thread(storing.wait)
             client.hang_up(rudely=True)
@@ -163,23 +163,24 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_stored_changes_noth
 def test_a_client_that_is_cut_off_while_its_message_is_being_submitted_changes_nothing(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(tmp_path) as server:
-            submitting, may, core = asyncio.Event(), threading.Event(), server.store._core
-            core.commit.schedule(lambda _: may.wait(60))  # nothing is decided before it may
-            ask = core.outbox.submit
+            submitting, store = asyncio.Event(), server.store.submit
 
-            def submit(content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
+            async def submit(*args: Any, **options: Any) -> str:
                 submitting.set()
-                return ask(content, sender, recipients)
+                return await store(*args, **options)
 
-            core.outbox.submit = submit  # type: ignore[method-assign]
+            server.store.submit = submit  # type: ignore[method-assign]
+            lock = sqlite3.connect(server.config.folder / "outbox.db", isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")  # nothing is decided before this ends
             client = await Client.at(server.addresses["submission"])
             await client.begin()
-            (session,) = server._ports[1].sessions
+            (session,) = server.ports["submission"].sessions
             client.writer.write(GOOD + b".\r\n")
             await submitting.wait()
             client.hang_up(rudely=True)
             await session.gone
-            may.set()
+            lock.rollback()
+            lock.close()
             await until(server, counted(submitted=1))
             assert len(await server.store.messages("ready")) == 1
 
@@ -207,7 +208,7 @@ def test_an_inbox_in_trouble_keeps_the_message_with_its_source(full: bool, reply
         async with serving(tmp_path) as server, await Client.at(server.addresses["inbound"]) as client:
             if full:
                 def store(content: bytes, *, name: str | None = None) -> str:  # the real one: test_mail_inbox
-                    raise InboxError("no room", full=True)
+                    raise MaildirError("no room", full=True)
 
                 server.inbox.store = store  # type: ignore[method-assign]
             else:
@@ -249,7 +250,7 @@ def test_while_draining_what_begins_is_told_421_and_what_has_begun_is_finished(t
             assert (await coming.end()).startswith("250 2.0.0 stored as ")
             assert (await coming.say("MAIL FROM:<a@b.c>")).startswith("421 4.3.2")
             assert server.store.state == "draining"
-            sink.let_go()
+            sink.answer_all("dot")
             outcome = await server.served()
             assert outcome
             assert (await idle.rest()).startswith("421 4.3.2")

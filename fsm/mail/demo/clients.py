@@ -1,8 +1,7 @@
-"""Clients that send real messages and remember what became of each: the tour's and the tests' side of a conversation.
+"""SMTP clients that send messages and log what became of each, as far as a client can know.
 
-A client keeps one connection, sends one message after the other, and writes down for each whether it was accepted (250
-after the final dot), refused, or lost sight of: the link went after the final dot and before the answer.  It speaks
-SMTP as far as that needs it, and knows no server but by its answers.
+A client keeps one connection, sends one message after the other, and logs for each whether it was accepted (250 after
+the final dot), refused, or has an unknown outcome: the connection was lost after the final dot and before the reply.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import Sample
-from fsm.mail.syntax import transparent
 
-__all__ = ["Client", "Sent"]
+__all__ = ["Client", "SendLog"]
 
 
 @dataclass
-class Sent:
-    """What became of the messages of several clients, by Message-ID: accepted with the server's words, or not."""
+class SendLog:
+    """The outcomes of messages by Message-ID: the reply when it was accepted or refused, else what happened."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -34,15 +33,15 @@ class Sent:
 
 
 class _Refused(Exception):
-    """The server said no; with its words."""
+    """The server refused; the text is its reply."""
 
 
 class Client:
-    """One client of the server at `address` (HOST:PORT), that notes what happens in `sent`."""
+    """A client of the server at `address` (HOST:PORT), which writes into `log`."""
 
-    def __init__(self, address: str, sent: Sent) -> None:
+    def __init__(self, address: str, log: SendLog) -> None:
         self._host, _, port = address.rpartition(":")
-        self._port, self.sent = int(port), sent
+        self._port, self.log = int(port), log
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
 
@@ -51,53 +50,53 @@ class Client:
         waiting = list(samples)
         while waiting:
             sample = waiting.pop(0)
-            words, dot = "the connection was closed", False
+            reply, dot = "the connection was closed", False
             try:
-                words = await self._hand_over(sample)
-                self.sent.accepted[sample.message_id] = words
-                self.sent.changed.set()
+                reply = await self._transact(sample)
+                self.log.accepted[sample.message_id] = reply
+                self.log.changed.set()
                 continue
             except _Refused as refusal:
-                words = str(refusal)
-                self.sent.refused[sample.message_id] = words
-                if not words.startswith("421"):
+                reply = str(refusal)
+                self.log.refused[sample.message_id] = reply
+                if not reply.startswith("421"):
                     continue
             except _AfterDot:
                 dot = True
-                self.sent.unknown[sample.message_id] = "the link was lost after the final dot"
+                self.log.unknown[sample.message_id] = "the connection was lost after the final dot"
             except OSError as error:
-                words = f"the connection was lost: {error}"
-                self.sent.refused[sample.message_id] = words
+                reply = f"the connection was lost: {error}"
+                self.log.refused[sample.message_id] = reply
             if not dot:
-                self.sent.refused |= {rest.message_id: words for rest in waiting}
+                self.log.refused |= {rest.message_id: reply for rest in waiting}
             break
         if self._writer is not None:
             self._writer.close()
 
-    async def _hand_over(self, sample: Sample) -> str:
+    async def _transact(self, sample: Sample) -> str:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-            await self._hear()
-            await self._say(b"EHLO client.example.org")
+            await self._reply()
+            await self._command(b"EHLO client.example.org")
         more = " SMTPUTF8" * sample.smtputf8 + " BODY=8BITMIME" * (sample.eight_bit or sample.smtputf8)
-        await self._say(f"MAIL FROM:<{sample.sender}>{more}".encode())
+        await self._command(f"MAIL FROM:<{sample.sender}>{more}".encode())
         for recipient in sample.recipients:
-            await self._say(f"RCPT TO:<{recipient}>".encode())
-        await self._say(b"DATA")
+            await self._command(f"RCPT TO:<{recipient}>".encode())
+        await self._command(b"DATA")
         writer = self._writer
-        writer.write(transparent(sample.content))
+        writer.write(dot_stuffed(sample.content))
         await writer.drain()
         try:
-            return await self._hear()
+            return await self._reply()
         except OSError as error:
             raise _AfterDot from error
 
-    async def _say(self, line: bytes) -> str:
+    async def _command(self, line: bytes) -> str:
         assert self._writer is not None
         self._writer.write(line + b"\r\n")
-        return await self._hear()
+        return await self._reply()
 
-    async def _hear(self) -> str:
+    async def _reply(self) -> str:
         while True:
             line = (await self._reader.readline()).decode(errors="replace")
             if not line:
@@ -110,4 +109,4 @@ class Client:
 
 
 class _AfterDot(Exception):
-    """The final dot was sent, and no answer came."""
+    """The final dot was sent, and no reply came."""

@@ -1,11 +1,8 @@
-"""A server that takes everything: where the tour, the tests and the benchmark deliver to, over real sockets.
+"""An SMTP server that accepts everything: the smarthost of the tour, the tests and the benchmark, over real sockets.
 
-It keeps of each delivered message who sent it to whom, its Message-ID and a digest of its content, and answers at
-once, or `pace` seconds after each final dot.  `react` is asked at every stage what to answer; by default that all is
-well.  A subclass or a function there makes it refuse, stall, or hang up (`tests/sink.py` has a whole script of such
-faults).
-
-Protocol only, no store: it knows SMTP as far as a client of good will needs it, and checks nothing.
+It keeps the sender, the recipients, the Message-ID, the content and its digest of each message, and replies at once, or
+`pace` seconds after each final dot.  `react` is called at every stage to choose the reply, a refusal, a stall or a lost
+connection; by default all is well.  It speaks SMTP as far as a client of good will needs it, and checks nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
+from typing import Final, Literal, Self
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final, Literal, Self
+__all__ = ["Delivered", "Exchange", "Reaction", "SmtpSink", "Stage"]
 
-    Stage = Literal["connect", "ehlo", "mail", "rcpt", "data", "dot", "rset", "quit"]
-
-__all__ = ["Delivered", "Reaction", "Sink", "Visit"]
+Stage = Literal["connect", "ehlo", "mail", "rcpt", "data", "dot", "rset", "quit"]
 
 MESSAGE_ID: Final = re.compile(rb"^message-id:[ \t]*(?:\r\n[ \t]+)?(\S+)", re.IGNORECASE | re.MULTILINE)
 REPLIES: Final[dict[Stage, str]] = {
@@ -52,18 +46,17 @@ class Delivered:
     sender: str
     recipients: tuple[str, ...]
     digest: str
-    size: int
     content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """Where a conversation is: the number of its connection and of its message there, from 1, and what was said."""
+class Exchange:
+    """A stage of a conversation: the numbers of its connection and of its message there, from 1, and the command."""
 
     stage: Stage
     connection: int
     message: int
-    said: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +71,22 @@ class Reaction:
     keep: bool | None = None
 
 
-class Sink:
+class SmtpSink:
     """The server.  `async with` opens it at a free port of the loopback (or the one given); `address` says where."""
 
     def __init__(
-        self, *, port: int = 0, pace: float = 0.0, react: Callable[[Visit], Reaction | str | None] | None = None
+        self, *, port: int = 0, pace: float = 0.0, react: Callable[[Exchange], Reaction | str | None] | None = None
     ) -> None:
         self.port, self.pace = port, pace
         self.delivered: list[Delivered] = []
         self.connections = 0
-        self.visits: list[_Conversation] = []
+        self.conversations: list[Conversation] = []
         if react is not None:
             self.react = react  # type: ignore[assignment,method-assign]
         self._server: asyncio.Server | None = None
         self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
 
-    def react(self, visit: Visit) -> Reaction | str | None:
+    def react(self, exchange: Exchange) -> Reaction | str | None:
         """What to do at this stage: a Reaction, a reply, or None when all is well."""
         return None
 
@@ -125,7 +118,7 @@ class Sink:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Conversation(self), "127.0.0.1", self.port, backlog=1024)
+        self._server = await loop.create_server(lambda: Conversation(self), "127.0.0.1", self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -134,21 +127,26 @@ class Sink:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for visit in list(self.visits):
-            visit.transport.abort()
+        for conversation in list(self.conversations):
+            conversation.transport.abort()
+
+    def answer_all(self, stage: Stage) -> None:
+        """Give the good reply of this stage on every connection, such as one that was held back."""
+        for conversation in list(self.conversations):
+            conversation.answer(Reaction(REPLIES[stage]))
 
     def hang_up(self) -> None:
         """Close every connection, as a server does with those that are idle for too long."""
-        for visit in list(self.visits):
-            visit.transport.close()
+        for conversation in list(self.conversations):
+            conversation.transport.close()
 
 
-class _Conversation(asyncio.Protocol):
+class Conversation(asyncio.Protocol):
     """One connection."""
 
     transport: asyncio.Transport
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: SmtpSink) -> None:
         self.sink = sink
         self.buffer = bytearray()
         self.number = self.message = 0
@@ -162,7 +160,7 @@ class _Conversation(asyncio.Protocol):
         """A client has come."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.sink.visits.append(self)
+        self.sink.conversations.append(self)
         self.sink.connections += 1
         self.number = self.sink.connections
         self._react("connect", "")
@@ -170,7 +168,7 @@ class _Conversation(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It has gone."""
-        self.sink.visits.remove(self)
+        self.sink.conversations.remove(self)
 
     def data_received(self, data: bytes) -> None:
         """Lines, or pieces of a message."""
@@ -183,10 +181,10 @@ class _Conversation(asyncio.Protocol):
         end = self.buffer.find(b"\n")
         if end < 0:
             return False
-        said = bytes(self.buffer[:end]).rstrip(b"\r")
+        command = bytes(self.buffer[:end]).rstrip(b"\r")
         del self.buffer[: end + 1]
-        stage = STAGES.get(said[:4].upper())
-        text = said.decode("utf-8", "replace")
+        stage = STAGES.get(command[:4].upper())
+        text = command.decode("utf-8", "replace")
         if stage is None:
             self._write("500 what?")
             return True
@@ -215,9 +213,14 @@ class _Conversation(asyncio.Protocol):
         self._react("dot", "", content)
         return True
 
-    def _react(self, stage: Stage, said: str, content: bytes = b"") -> bool:
+    def answer(self, reaction: Reaction) -> None:
+        """React now, whatever the client does."""
+        self._answer(reaction)
+        self._flush()
+
+    def _react(self, stage: Stage, command: str, content: bytes = b"") -> bool:
         """Answer this stage; whether it went on from there."""
-        reaction = self.sink.react(Visit(stage, self.number, self.message, said))
+        reaction = self.sink.react(Exchange(stage, self.number, self.message, command))
         if not isinstance(reaction, Reaction):
             reply = reaction or REPLIES[stage]
             asked_too_early = not self.begun if stage == "rcpt" else stage in ("data", "dot") and not self.recipients
@@ -228,18 +231,14 @@ class _Conversation(asyncio.Protocol):
         if stage == "dot" and (went_well if reaction.keep is None else reaction.keep):
             found = MESSAGE_ID.search(content)
             name = found[1].decode("ascii", "replace") if found else ""
-            told = (self.sender, tuple(self.recipients), sha256(content).hexdigest(), len(content), content)
-            self.sink.keep(Delivered(name, *told))
+            digest = sha256(content).hexdigest()
+            self.sink.keep(Delivered(name, self.sender, tuple(self.recipients), digest, content))
         if stage == "dot" and self.sink.pace and reaction.reply is not None:
             self.mute = True
-            asyncio.get_running_loop().call_later(self.sink.pace, self._answer_late, reaction)
+            asyncio.get_running_loop().call_later(self.sink.pace, self.answer, reaction)
         else:
             self._answer(reaction)
         return went_well
-
-    def _answer_late(self, reaction: Reaction) -> None:
-        self._answer(reaction)
-        self._flush()
 
     def _answer(self, reaction: Reaction) -> None:
         self.mute = reaction.reply is None or bool(reaction.end)
@@ -266,6 +265,6 @@ class _Conversation(asyncio.Protocol):
         self.replies.clear()
 
 
-def _path(said: str) -> str:
-    found = re.search(r"<([^>]*)>", said)
+def _path(command: str) -> str:
+    found = re.search(r"<([^>]*)>", command)
     return found[1] if found else ""

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm.mail.control import running
-from fsm.mail.demo.audit import Books, balance
-from fsm.mail.demo.clients import Client, Sent
+from fsm.mail.demo.audit import Audit, audit
+from fsm.mail.demo.clients import Client, SendLog
 from fsm.mail.demo.samples import fresh
-from fsm.mail.demo.sink import Sink, Visit
+from fsm.mail.demo.sink import Exchange, SmtpSink
 from fsm.store.sql.database import read
 
-__all__ = ["STOPS", "Stop", "Visited", "visit"]
+__all__ = ["STOPS", "Stop", "StopResult", "run_stop"]
 
 SUBMITTERS: Final = 4
 CORRESPONDENTS: Final = 3
@@ -78,7 +78,7 @@ STOPS: Final = (
 
 
 @dataclass
-class Visited:
+class StopResult:
     """What a stop of the tour came to."""
 
     stop: Stop
@@ -87,8 +87,8 @@ class Visited:
     refused: int
     outcomes: list[str]
     statuses: list[int]
-    books: Books
-    next_time: Books | None
+    audit: Audit
+    next_time: Audit | None
     journal: Path
     trace: list[str]
     most: dict[str, int]
@@ -103,13 +103,13 @@ class _Server:
     addresses: dict[str, str]
     control: Path
 
-    async def ask(self, **wish: object) -> dict[str, Any]:
+    async def ask(self, **request: object) -> dict[str, Any]:
         """Ask it over its control socket."""
         reader, writer = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
         try:
-            writer.write(json.dumps(wish).encode() + b"\n")
-            told: dict[str, Any] = json.loads(await reader.readline() or b"{}")
-            return told
+            writer.write(json.dumps(request).encode() + b"\n")
+            status: dict[str, Any] = json.loads(await reader.readline() or b"{}")
+            return status
         finally:
             writer.close()
 
@@ -133,7 +133,7 @@ class _Server:
 
 
 @asynccontextmanager
-async def _served(folder: Path, sink: Sink, stop: Stop, plan: str = "NO_WAIT 60s") -> AsyncIterator[_Server]:
+async def _served(folder: Path, sink: SmtpSink, stop: Stop, plan: str = "NO_WAIT 60s") -> AsyncIterator[_Server]:
     words = ["serve", "--inbound", "127.0.0.1:0", "--submission", "127.0.0.1:0", "--smarthost", sink.address,
              "--store", str(folder), "--plan", plan, "--retry", str(stop.retry), "1", "3600"]  # fmt: skip
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
@@ -144,7 +144,7 @@ async def _served(folder: Path, sink: Sink, stop: Stop, plan: str = "NO_WAIT 60s
             *words,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": HOME},
+            env={**os.environ, "PYTHONPATH": PYTHONPATH},
         )
     try:
         assert process.stdout is not None
@@ -152,7 +152,7 @@ async def _served(folder: Path, sink: Sink, stop: Stop, plan: str = "NO_WAIT 60s
         if ready[:1] != ["ready"]:
             raise RuntimeError(f"the server did not start; see {folder}.log")
         addresses = dict(word.split("=", 1) for word in ready[1:])
-        control = next(path for path, told in running() if told["pid"] == process.pid)
+        control = next(path for path, status in running() if status["pid"] == process.pid)
         yield _Server(process, addresses, control)
     finally:
         if process.returncode is None:
@@ -160,32 +160,32 @@ async def _served(folder: Path, sink: Sink, stop: Stop, plan: str = "NO_WAIT 60s
             await process.wait()
 
 
-HOME: Final = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]))
+PYTHONPATH: Final = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]))
 
 
-class _Reluctant:
+class _Deferring:
     """A sink's reactions: every so manieth recipient is put off, until it is told otherwise."""
 
     def __init__(self) -> None:
         self._seen = 0
-        self.over = False
+        self.finished = False
 
-    def __call__(self, visit: Visit) -> str | None:
-        if visit.stage != "rcpt" or self.over:
+    def __call__(self, exchange: Exchange) -> str | None:
+        if exchange.stage != "rcpt" or self.finished:
             return None
         self._seen += 1
         return "451 4.7.1 come again later" if self._seen % PUT_OFF == 0 else None
 
 
-async def visit(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]], object]) -> Visited:
+async def run_stop(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]], object]) -> StopResult:
     """Make one stop of the tour, in this folder; `progress` is told how the store stands."""
     store = folder / stop.name
     store.mkdir(parents=True)
     loop = asyncio.get_running_loop()
     start = loop.time()
-    submitted, received = Sent(), Sent()
-    reluctant = _Reluctant()
-    async with Sink(pace=PACE, react=reluctant) as sink:
+    submitted, received = SendLog(), SendLog()
+    deferring = _Deferring()
+    async with SmtpSink(pace=PACE, react=deferring) as sink:
         async with AsyncExitStack() as servers:
             server = await servers.enter_async_context(_served(store, sink, stop))
             others = [await servers.enter_async_context(_served(store, sink, stop))] if stop.peer else []
@@ -194,34 +194,34 @@ async def visit(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]], o
             for other in others:
                 other.process.send_signal(signal.SIGTERM)
                 ends.append(await other.ended())
-        books, next_time = balance(store, submitted, received, sink), None
-        if books.queued:
-            reluctant.over = True
+        result, next_time = audit(store, submitted, received, sink), None
+        if result.queued:
+            deferring.finished = True
             async with _served(store, sink, stop, plan="PURGE 60s") as again:
                 again.process.send_signal(signal.SIGTERM)
                 ends.append(await again.ended())
-            next_time = balance(store, submitted, received, sink)
+            next_time = audit(store, submitted, received, sink)
     journal = folder / f"{stop.name}.jsonl"
     journal.write_bytes(b"".join(read(store / "outbox.db")))
     trace, most = _trace(journal)
-    return Visited(
+    return StopResult(
         stop, ask[0], ask[1], len(submitted.refused) + len(received.refused), [words for words, _ in ends],
-        [status for _, status in ends], books, next_time, journal, trace, most, loop.time() - start,
+        [status for _, status in ends], result, next_time, journal, trace, most, loop.time() - start,
     )  # fmt: skip
 
 
 async def _traffic(
-    stop: Stop, server: _Server, submitted: Sent, received: Sent, progress: Callable[[dict[str, Any]], object]
+    stop: Stop, server: _Server, submitted: SendLog, received: SendLog, progress: Callable[[dict[str, Any]], object]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clients send, and in the middle of it the store is asked; how it stood before, and what it answered."""
 
     async def follow() -> None:
-        async for told in server.watch():
-            progress(told)
+        async for status in server.watch():
+            progress(status)
 
     async def settled() -> None:
-        async for told in server.watch():
-            if not told["flags"]:
+        async for status in server.watch():
+            if not status["flags"]:
                 return
 
     async with asyncio.TaskGroup() as group:
@@ -237,12 +237,12 @@ async def _traffic(
         await submitted.until(SUBMITTERS * 3)
         await received.until(CORRESPONDENTS * 2)
         before = await server.ask(do="status")
-        wish = {"do": "release"} if stop.asks == "release" else {"do": "logoff", "flag": stop.asks}
-        answer = await server.ask(**wish)
+        request = {"do": "release"} if stop.asks == "release" else {"do": "logoff", "flag": stop.asks}
+        answer = await server.ask(**request)
         if stop.again:
             await asyncio.gather(*clients)
             await settled()
-            await server.ask(**wish)
+            await server.ask(**request)
     return before, answer
 
 
@@ -253,13 +253,13 @@ def _trace(journal: Path) -> tuple[list[str], dict[str, int]]:
     name = None
     with journal.open() as lines:
         for line in lines:
-            told = json.loads(line)
-            if "event" not in told:
+            entry = json.loads(line)
+            if "event" not in entry:
                 continue
-            name = name or told["session"]
-            if told["session"] == name and told["accepted"]:
-                events.append(told["event"])
-                most["inbound"] = max(most["inbound"], told["inbound"])
-                most["peers"] = max(most["peers"], told["peers"])
-                most["messages"] = max(most["messages"], told["outbound"] + told["ready"] + told["deferred"])
+            name = name or entry["session"]
+            if entry["session"] == name and entry["accepted"]:
+                events.append(entry["event"])
+                most["inbound"] = max(most["inbound"], entry["inbound"])
+                most["peers"] = max(most["peers"], entry["peers"])
+                most["messages"] = max(most["messages"], entry["outbound"] + entry["ready"] + entry["deferred"])
     return events, dict(most)

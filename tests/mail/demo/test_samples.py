@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fsm.mail.content import improper
 from fsm.mail.demo.samples import SAMPLES, fresh, large, main
-from fsm.mail.syntax import improper
 
 FOLDER = Path(__file__).parents[3] / "examples" / "mail"
 

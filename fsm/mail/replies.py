@@ -1,0 +1,61 @@
+"""The texts of all replies to clients, and of the reasons that this server itself puts into a bounce.
+
+The first code is that of RFC 5321, the second that of RFC 3463.  What is not here is aiosmtpd's: its replies to
+commands that it refuses itself.  Texts with a name in braces are filled in with `format`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsm.store.errors import StoreClosing
+
+# ------------------------------------------------------------------------------------------------- the session
+
+STORE_CLOSING: Final = StoreClosing.smtp
+STOPPED: Final = "421 4.3.2 the store is closing and has stopped the message, send it again later"
+STOPPED_BY_PLAN: Final = "421 4.3.2 {reason}"
+TOO_MANY_SESSIONS: Final = "421 4.3.2 too many connections, try again later"
+IDLE: Final = "421 4.4.2 nothing came for too long"
+TOO_MANY_ERRORS: Final = "421 4.7.0 too many errors"
+INTERNAL_ERROR: Final = "451 4.3.0 that could not be handled here"
+PIPELINING: Final = "250-PIPELINING"
+LOGGED_IN: Final = "235 2.7.0 welcome"
+WRONG_LOGIN: Final = "535 5.7.8 wrong name or password"
+CANNOT_VERIFY: Final = "252 2.5.2 cannot tell; send the message and see"
+
+# ------------------------------------------------------------------------------------------------ the envelope
+
+SENDER_OK: Final = "250 2.1.0 OK"
+RECIPIENT_OK: Final = "250 2.1.5 OK"
+TOO_MANY_MESSAGES: Final = "450 4.7.1 too many messages from you, try again in a minute"
+TOO_MANY_RECIPIENTS: Final = "452 4.5.3 too many recipients, send to the rest in another message"
+NOT_OURS: Final = "550 5.1.1 this is not a mailbox here"
+NULL_RECIPIENT: Final = "553 5.1.3 nobody"
+MALFORMED_ADDRESS: Final = "553 5.1.3 malformed address"
+ADDRESS_NEEDS_SMTPUTF8: Final = "553 5.6.7 an address beyond ASCII needs SMTPUTF8"
+
+# ------------------------------------------------------------------------------------------------- the content
+
+SEND_CONTENT: Final = "354 End data with <CR><LF>.<CR><LF>"
+LINE_TOO_LONG: Final = "500 Line too long (see RFC5321 4.5.3.1.6)"
+TOO_LARGE: Final = "552 Error: Too much mail data"
+LOOP: Final = "554 5.4.6 the message goes in a circle"
+NUL: Final = "550 5.6.0 the message holds a NUL byte, which mail must not (RFC 5322)"
+BARE_LINE_END: Final = "550 5.6.0 the message holds a CR or LF alone; lines end with CR LF (RFC 5321 2.3.8)"
+
+# ------------------------------------------------------------------------------------------------- the outcome
+
+QUEUED: Final = "250 2.0.0 queued as {id}"
+STORED: Final = "250 2.0.0 stored as {name}"
+INCOMPLETE: Final = "451 4.4.2 the message did not arrive whole"
+STORAGE_ERROR: Final = "451 4.3.0 the store cannot keep the message now, try again later"
+CANNOT_WRITE: Final = "451 4.3.0 the inbox cannot be written"
+NO_ROOM: Final = "452 4.3.1 no room in the inbox"
+
+# --------------------------------------------------------------------------------- reasons of failure in a bounce
+
+NO_RECIPIENTS: Final = "554 5.1.3 the message has no recipients"
+SMARTHOST_LACKS_SMTPUTF8: Final = "550 5.6.7 the message needs SMTPUTF8, which the smarthost does not offer"
+SMARTHOST_LACKS_8BITMIME: Final = "550 5.6.3 the message needs 8BITMIME, which the smarthost does not offer"
+EXPIRED: Final = "451 4.4.7 not delivered for {days:g} days; the last answer was: {reason}"
