@@ -108,6 +108,60 @@ def test_the_engine_is_entered_at_a_glance() -> None:
     assert len([file for file in FILES if file.parent == ROOT]) <= 16
 
 
+PRIVATE_OF_LIBRARIES = {"fsm.mail._aiosmtpd"}
+"""The files that use private names of other libraries; each says why, and a test names each of them."""
+DOCUMENTED = {"_asdict", "_replace"}
+"""Names with an underscore that Python documents: those of named tuples."""
+
+
+@cache
+def defined(file: Path) -> frozenset[str]:
+    """The names that a file defines: functions, classes, variables, attributes and slots."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "__slots__" for to in node.targets):
+            found |= {one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    return frozenset(found)
+
+
+def private_uses(file: Path) -> set[str]:
+    """The names with an underscore that a file uses of something other than itself."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+            found.add(node.attr)
+    return {name for name in found if name.startswith("_") and not name.startswith("__")} - DOCUMENTED - defined(file)
+
+
+@cache
+def defined_in(room: str) -> frozenset[str]:
+    return frozenset().union(*(defined(file) for name, file in NAMES.items() if room_of(name) == room))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - PRIVATE_OF_LIBRARIES))
+def test_a_room_uses_no_private_name_of_another_room_or_library(name: str) -> None:
+    assert private_uses(NAMES[name]) - defined_in(room_of(name)) == set()
+
+
+TESTS = ROOT.parent / "tests"
+
+
+@pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
+def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) -> None:
+    parts = file.relative_to(TESTS).parts[:-1]
+    own = {room for room in MAY_IMPORT if parts and room.startswith(f"fsm.{parts[0]}")} if parts else {"fsm"}
+    elsewhere = frozenset().union(*(defined_in(room) for room in MAY_IMPORT if room not in own))
+    assert private_uses(file) & elsewhere - frozenset().union(*(defined_in(room) for room in own)) == set()
+
+
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw.rendering"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
