@@ -1,6 +1,7 @@
 # make tour    real mail, logged off in each way   make bench     every speed the README speaks of, side by side
-# make test    everything CI does                  make diagrams  the gallery, drawn anew
-# make soak    200 rounds of kill -9               make readme, make examples   what they show, made anew
+# make test    everything CI does                  make diagrams  draw the gallery again
+# make quick   what starts no process, in a minute make readme, make examples   update what they show
+# make soak    200 rounds of kill -9
 #
 # Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 EXTRAS := test,lint,bench
 BESIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: tour test lint types tests soak versions bench diagrams readme examples lock clean
+.PHONY: tour test quick lint types tests soak versions bench diagrams readme examples lock clean
 
 tour: .venv/ready
 	@$(BIN)/fsm tour
@@ -19,6 +20,10 @@ test: .venv/ready
 	@$(MAKE) --no-print-directory lint types
 	@.ci/versions $(MAKE) --no-print-directory tests
 	@.ci/skipped
+
+quick: .venv/ready  # for every few minutes; a test ends when it would start a process or a server, and counts as skipped
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest $(BESIDE) --quick -rN
 
 lint: .venv/ready
 	$(BIN)/ruff check
