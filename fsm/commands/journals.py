@@ -4,7 +4,7 @@ A database is a URL `postgresql://…`, or a file that begins as SQLite's do; it
 that takes are loaded only then.  This file does not know what a line says.
 
 SQLite's locks belong to a process, and looking at the first bytes of a file ends those that this process holds on it: a
-program that has the store open itself reads `fsm.store.sql.database.read(where)` instead.
+program that has the store open itself reads `fsm.store.sql.read_journal(where)` instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsm.commands import CommandError
 from fsm.journal.reader import JournalError
 
 if TYPE_CHECKING:
-    from fsm.store.sql.journal import Followed
+    from fsm.store.sql import JournalFollower
 
 __all__ = ["growing", "is_ledger", "opened", "shown_name"]
 
@@ -46,26 +46,26 @@ def is_ledger(where: str) -> bool:
 def opened(where: str) -> BinaryIO:
     """The journal in this database, as a file.  CommandError when it cannot be read, also in the middle."""
     with _told():
-        from fsm.store.sql.journal import read
+        from fsm.store.sql import read_journal
 
-        return cast("BinaryIO", BufferedReader(_Lines(read(where))))
+        return cast("BinaryIO", BufferedReader(_Lines(read_journal(where))))
 
 
 def shown_name(where: str) -> str:
     """The name of a database as a page shows it: without a password, and without the folder."""
     with _told():
-        from fsm.store.sql.connect import address, is_sqlite, named
+        from fsm.store.sql.connect import display_name, is_sqlite, url_for
 
-        url = address(where)
-        return Path(named(url)).name if is_sqlite(url) else named(url)
+        url = url_for(where)
+        return Path(display_name(url)).name if is_sqlite(url) else display_name(url)
 
 
 def growing(where: str) -> BinaryIO:
     """The same while it is written: `readline()` gives nothing while there is nothing new.  JournalError when lost."""
     with _told():
-        from fsm.store.sql.journal import Followed
+        from fsm.store.sql import JournalFollower
 
-        return cast("BinaryIO", _Growing(Followed(where)))
+        return cast("BinaryIO", _Growing(JournalFollower(where)))
 
 
 class _Lines(RawIOBase):
@@ -90,7 +90,7 @@ class _Lines(RawIOBase):
 class _Growing(RawIOBase):
     """The lines that have come so far, one by one; nothing when no more have come yet."""
 
-    def __init__(self, followed: Followed) -> None:
+    def __init__(self, followed: JournalFollower) -> None:
         self._followed = followed
         self._waiting: deque[bytes] = deque()
 

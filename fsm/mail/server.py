@@ -31,7 +31,7 @@ from fsm.store.aio import AsyncStore
 from fsm.store.errors import StorageError
 from fsm.store.outcome import Outcome
 from fsm.store.retry import Retry
-from fsm.store.sql.database import Database
+from fsm.store.sql import Database
 
 __all__ = ["MailServer"]
 

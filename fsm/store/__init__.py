@@ -16,7 +16,7 @@ from fsm.store.signals import on_signals
 from fsm.store.sync import Store
 
 if TYPE_CHECKING:
-    from fsm.store.sql.database import Database
+    from fsm.store.sql import Database
 
 __all__ = [
     "AsyncStore", "Database", "NotReleased", "Outcome", "Plan", "Retry", "Stopped", "StorageError", "Store",
@@ -27,6 +27,6 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name != "Database":  # it loads SQLAlchemy, which a store in memory does not need
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fsm.store.sql.database import Database
+    from fsm.store.sql import Database
 
     return Database

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from fsm.store.errors import StorageError
 from fsm.store.message import Message
-from fsm.store.storage import Opening, Peer, Policy, Share
+from fsm.store.storage import LAPSED, Opening, Peer, Policy, Share
 
 __all__ = ["MemoryStorage"]
 
@@ -50,8 +50,7 @@ class MemoryStorage:
             for id in lapsed:
                 one = self._messages[id][0]
                 state = "ready" if self.policy == "resend" else "held"
-                why = "who was sending it has gone; whether it arrived nobody can tell"
-                self._messages[id] = replace(one, state=state, uncertain=one.uncertain + 1, reason=why), False
+                self._messages[id] = replace(one, state=state, uncertain=one.uncertain + 1, reason=LAPSED), False
             return Opening(uuid4().hex[:12], _Transaction(self).adopt(), (), lapsed)
 
     @contextmanager
@@ -66,7 +65,7 @@ class MemoryStorage:
             except BaseException:
                 transaction.undo()
                 raise
-            self.journal.extend(transaction.told)
+            self.journal.extend(transaction.lines)
 
     def watch(self, changed: Callable[[], None]) -> None:
         """There is nobody to watch."""
@@ -97,7 +96,7 @@ class _Transaction:
     """See `storage.Transaction`."""
 
     def __init__(self, storage: MemoryStorage) -> None:
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self._storage, self._messages = storage, storage._messages
         self._before: dict[str, tuple[Message, bool] | None] = {}
         self._left_before = storage._left
@@ -117,21 +116,21 @@ class _Transaction:
         self._put(replace(message, state="ready", due=None), ours=True)
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
-        found = [self._at(id, "ready", ours=True) for id in dict.fromkeys(ids)]
-        return [self._begun(one) for one in found if one is not None]
+        found = [self._find(id, "ready", ours=True) for id in dict.fromkeys(ids)]
+        return [self._claimed(one) for one in found if one is not None]
 
     def take(self, limit: int) -> list[Message]:
         ready = sorted(id for id, (one, ours) in self._messages.items() if one.state == "ready" and not ours)
-        return [self._begun(self._messages[id][0]) for id in ready[:limit]]
+        return [self._claimed(self._messages[id][0]) for id in ready[:limit]]
 
     def sent(self, id: str) -> None:
-        if self._at(id, "claimed", ours=True):
+        if self._find(id, "claimed", ours=True):
             self._remove(id)
 
     def deferred(
         self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
     ) -> None:
-        if one := self._at(id, "claimed", ours=True):
+        if one := self._find(id, "claimed", ours=True):
             to = one.recipients if recipients is None else tuple(recipients)
             one = replace(one, state="deferred", due=due, reason=reason, recipients=to)
             self._put(replace(one, uncertain=one.uncertain + uncertain), ours=True)
@@ -139,16 +138,16 @@ class _Transaction:
     def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
         if reported:
             self.sent(id)
-        elif one := self._at(id, "claimed", ours=True):
+        elif one := self._find(id, "claimed", ours=True):
             to = one.recipients if recipients is None else tuple(recipients)
             self._put(replace(one, state="failed", reason=reason, recipients=to))
 
     def held(self, id: str, reason: str) -> None:
-        if one := self._at(id, "claimed", ours=True):
+        if one := self._find(id, "claimed", ours=True):
             self._put(replace(one, state="held", reason=reason, uncertain=one.uncertain + 1))
 
     def ready(self, ids: Sequence[str]) -> list[str]:
-        found = [id for id in dict.fromkeys(ids) if self._at(id, "deferred", ours=True)]
+        found = [id for id in dict.fromkeys(ids) if self._find(id, "deferred", ours=True)]
         for id in found:
             self._put(replace(self._messages[id][0], state="ready", due=None), ours=True)
         return found
@@ -161,7 +160,7 @@ class _Transaction:
         return one.state
 
     def resume(self, id: str) -> bool:
-        one = self._at(id, "held") or self._at(id, "failed")
+        one = self._find(id, "held") or self._find(id, "failed")
         if one:
             self._put(replace(one, state="ready", due=None), ours=True)
         return one is not None
@@ -176,10 +175,10 @@ class _Transaction:
         return self._share(found)
 
     def begin(self, session: str, header: str, line: str) -> None:
-        self.told.append(line)
+        self.lines.append(line)
 
     def record(self, session: str, line: str) -> None:
-        self.told.append(line)
+        self.lines.append(line)
 
     def peers(self) -> tuple[Peer, ...]:
         return ()
@@ -190,23 +189,23 @@ class _Transaction:
             if ours and one.state in ("ready", "deferred"):
                 self._put(one)
 
-    def _at(self, id: str, state: str, ours: bool = False) -> Message | None:
+    def _find(self, id: str, state: str, ours: bool = False) -> Message | None:
         one, our_own = self._messages.get(id, (None, False))
         return one if one is not None and one.state == state and (our_own or not ours) else None
 
-    def _begun(self, one: Message) -> Message:
+    def _claimed(self, one: Message) -> Message:
         return self._put(replace(one, state="claimed", due=None, attempts=one.attempts + 1), ours=True, also_left=True)
 
     def _put(self, one: Message, *, ours: bool = False, also_left: bool = False) -> Message:
-        self._keep(one.id)
+        self._remember(one.id)
         self._messages[one.id] = one, ours and (also_left or not self._storage._left)
         return one
 
     def _remove(self, id: str) -> None:
-        self._keep(id)
+        self._remember(id)
         del self._messages[id]
 
-    def _keep(self, id: str) -> None:
+    def _remember(self, id: str) -> None:
         self._before.setdefault(id, self._messages.get(id))
 
     def _share(self, found: Sequence[Message]) -> Share:

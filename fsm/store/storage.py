@@ -18,14 +18,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from fsm.store.message import Message
 
-__all__ = ["Opening", "Peer", "Policy", "Share", "Storage", "Transaction"]
+__all__ = ["LAPSED", "Opening", "Peer", "Policy", "Share", "Storage", "Transaction"]
 
 Policy = Literal["resend", "hold"]
 """What becomes of a message when nobody can tell if it arrived: sent again (and counted), or put aside."""
+LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
+"""The `reason` of a message whose claim has lapsed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,9 @@ import sqlalchemy as sa
 from fsm.journal import replay
 from fsm.logoff.chart import LOGOFF
 from fsm.mail.demo.sink import Delivered
-from fsm.store.sql.connect import address, engine_for
-from fsm.store.sql.database import read
-from fsm.store.sql.holders import HOLDERS
-from fsm.store.sql.schema import CONTENTS, MESSAGES
+from fsm.store.sql import read_journal
+from fsm.store.sql.connect import engine_for, url_for
+from fsm.store.sql.schema import CONTENTS, HOLDERS, MESSAGES
 from tests.crash.clients import Attempt, AttemptLog
 
 CERTAIN = ("outbound_sent", "outbound_deferred", "outbound_failed")
@@ -66,7 +65,7 @@ class Account:
 def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered]) -> Account:
     """The account of a store whose servers have all ended."""
     account = Account()
-    journal = list(read(folder / "outbox.db"))
+    journal = list(read_journal(folder / "outbox.db"))
     sendings, rows = sendings_in(journal), rows_in(folder / "outbox.db", account)
     if journal:  # none yet, when the first run was killed before it could do anything
         account.unless((found := replay(LOGOFF, io.BytesIO(b"".join(journal)))) is None, f"the journal diverges: {found}")
@@ -103,7 +102,7 @@ def sendings_in(journal: Sequence[bytes]) -> dict[str, Sending]:
 
 def rows_in(path: Path, account: Account) -> dict[str, Any]:
     """The rows of the messages there are, by id, after a look at what must not be there when all have ended."""
-    engine = engine_for(address(path), 5.0, reading=True)
+    engine = engine_for(url_for(path), 5.0, reading=True)
     try:
         with closing(engine.connect()) as connection:
             rows = {row.id: row for row in connection.execute(sa.select(MESSAGES))}

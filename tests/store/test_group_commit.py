@@ -15,7 +15,7 @@ from fsm.logoff import StoreSession
 from fsm.store import StorageError
 from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.message import Message, new_id
-from fsm.store.sql.database import Database, read
+from fsm.store.sql import Database, read_journal
 from fsm.verdict import Refused
 
 
@@ -142,7 +142,7 @@ def test_the_journal_tells_what_the_session_did(commit: GroupCommit, storage: Co
     for _ in range(3):
         commit.schedule(submit()).result(60)
     journal = tmp_path / "journal.jsonl"
-    journal.write_bytes(b"".join(read(tmp_path / "store.db")))
+    journal.write_bytes(b"".join(read_journal(tmp_path / "store.db")))
     with journal.open("rb") as file:
         assert replay(LOGOFF, file) is None
     assert journal.read_text().count('"submit"') == 3
@@ -235,13 +235,12 @@ def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(storage
         storage.gate.clear()
         first = commit.schedule(lambda step: tried.append(1))
         futures = [first, *(commit.schedule(lambda step: tried.append(1)) for _ in range(5))]
-        connection, storage._connection = storage._connection, None
-        engine, storage._engine = storage._engine, None
+        opened, storage._opened = storage._opened, None
         storage.gate.set()
         for future in futures:
             with pytest.raises(StorageError, match="is not open"):
                 future.result(60)
-        storage._connection, storage._engine = connection, engine
+        storage._opened = opened
         assert tried == []
         assert commit.schedule(submit()).result(60)
         assert session.ready == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fsm.mail.demo.clients import SendLog
 from fsm.mail.demo.sink import SmtpSink
-from fsm.store.sql.database import Database, read
+from fsm.store.sql import Database, read_journal
 
 __all__ = ["Audit", "audit"]
 
@@ -66,7 +66,7 @@ def audit(store: Path, submitted: SendLog, received: SendLog, sink: SmtpSink) ->
     result.duplicated += sorted({one for (one, _), times in copies.items() if times > 1})
     result.uncertain = len(submitted.unknown) + len(received.unknown)
     result.uncertain += sum(message.uncertain for message in kept.values())
-    for line in read(store / "outbox.db"):
+    for line in read_journal(store / "outbox.db"):
         result.uncertain += json.loads(line).get("uncertain", 0)
     return result
 

@@ -31,7 +31,7 @@ from fsm.mail.demo.audit import Audit, audit
 from fsm.mail.demo.clients import Client, SendLog
 from fsm.mail.demo.samples import fresh
 from fsm.mail.demo.sink import Exchange, SmtpSink
-from fsm.store.sql.database import read
+from fsm.store.sql import read_journal
 
 __all__ = ["STOPS", "Stop", "StopResult", "run_stop"]
 
@@ -202,7 +202,7 @@ async def run_stop(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]]
                 ends.append(await again.ended())
             next_time = audit(store, submitted, received, sink)
     journal = folder / f"{stop.name}.jsonl"
-    journal.write_bytes(b"".join(read(store / "outbox.db")))
+    journal.write_bytes(b"".join(read_journal(store / "outbox.db")))
     trace, most = _trace(journal)
     return StopResult(
         stop, ask[0], ask[1], len(submitted.refused) + len(received.refused), [words for words, _ in ends],

@@ -1,1 +1,17 @@
-"""The durable storage."""
+"""The durable storage: a store's messages, journal and holders in a SQLite file or a PostgreSQL database.
+
+    from fsm.store.sql import Database, JournalFollower, read_journal
+"""
+
+from __future__ import annotations
+
+try:
+    import sqlalchemy  # noqa: F401 - is it there?
+except ModuleNotFoundError as missing:
+    problem = "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"
+    raise ModuleNotFoundError(problem, name=missing.name) from None
+
+from fsm.store.sql.database import Database
+from fsm.store.sql.journal import JournalFollower, read_journal
+
+__all__ = ["Database", "JournalFollower", "read_journal"]

@@ -32,18 +32,15 @@ from sqlalchemy.exc import (
 )
 
 from fsm.store.errors import StorageError
+from fsm.store.sql.schema import ABOUT, METADATA, VERSION
 
 __all__ = [
-    "METADATA", "VERSION", "address", "autocommitting", "engine_for", "is_sqlite", "named", "prepared", "trouble",
-    "versioned",
+    "autocommit_connection", "check_version", "create_tables", "display_name", "engine_for", "is_sqlite",
+    "storage_errors", "url_for",
 ]  # fmt: skip
 
-METADATA: Final = sa.MetaData()
-VERSION: Final = 1
-"""Of the tables.  It grows when an older program could no longer keep its promises on them."""
-ABOUT: Final = sa.Table("fsm_about", METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
-MAKING: Final = 0x66736D
-"""PostgreSQL's advisory lock for those who make the tables: "fsm"."""
+CREATE_LOCK: Final = 0x66736D
+"""PostgreSQL's advisory lock for those who create the tables: "fsm"."""
 
 SQLITE: Final = (  # the beginning of an error's name, what it means, whether it may pass
     ("SQLITE_BUSY", "is locked by another program, and stayed so; try again later", True),
@@ -71,7 +68,7 @@ POSTGRESQL: Final = (  # the beginning of an SQLSTATE, likewise
 )
 
 
-def address(where: str | Path) -> sa.URL:
+def url_for(where: str | Path) -> sa.URL:
     """The URL of a place.  StorageError when it is none of ours."""
     text = os.fspath(where)
     if "://" not in text:
@@ -95,7 +92,7 @@ def is_sqlite(url: sa.URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def named(url: sa.URL) -> str:
+def display_name(url: sa.URL) -> str:
     """The place as it is told to people: a path, or the URL without its password."""
     return str(url.database) if is_sqlite(url) else url.render_as_string(hide_password=True)
 
@@ -138,7 +135,7 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
             query["immutable"] = "1"  # nobody can be writing, and SQLite would want to make a file beside it
         url = sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
     else:
-        _made(path)
+        _create_file(path)
     engine = sa.create_engine(url, connect_args={"timeout": patience})
 
     @sa.event.listens_for(engine, "connect")
@@ -153,14 +150,14 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         # a transaction that reads first and then writes could find that it may not: so the place is taken first
-        if not connection.get_execution_options().get("each_by_itself", False):
+        if not connection.get_execution_options().get("sqlite_autocommit", False):
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
 
-def _made(path: Path) -> None:
+def _create_file(path: Path) -> None:
     """Make an empty database, of this user's alone, unless there is a file already.
 
     It is made whole beside its place: SQLite would make it readable for everybody, and of several that switch the same
@@ -168,76 +165,76 @@ def _made(path: Path) -> None:
     """
     if path.exists():
         return  # nor touched: closing another handle of the file would end this process's locks on it
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
     try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:
-            with closing(sqlite3.connect(draft)) as connection:
+            with closing(sqlite3.connect(temporary)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
             with suppress(FileExistsError):  # another was faster
-                os.link(draft, path)
+                os.link(temporary, path)
         finally:
-            draft.unlink()
+            temporary.unlink()
     except OSError as error:
         raise StorageError(f"{path} cannot be made: {error.strerror}") from None
     except sqlite3.Error as error:
         raise StorageError(f"{path} cannot be made: {error}") from None
 
 
-def autocommitting(engine: sa.Engine) -> sa.Connection:
+def autocommit_connection(engine: sa.Engine) -> sa.Connection:
     """A connection on which each statement is a transaction by itself."""
     if is_sqlite(engine.url):
-        return engine.connect().execution_options(each_by_itself=True)  # what the driver does when nothing is begun
+        return engine.connect().execution_options(sqlite_autocommit=True)  # what the driver does when nothing is begun
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def prepared(connection: sa.Connection, url: sa.URL) -> None:
+def create_tables(connection: sa.Connection, url: sa.URL) -> None:
     """Make the tables where there are none yet, in this transaction.  StorageError when they are not ours."""
     if not is_sqlite(url):
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
-    there = sa.inspect(connection).get_table_names()
-    if ABOUT.name in there:
-        versioned(connection, url)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATE_LOCK)))
+    tables = sa.inspect(connection).get_table_names()
+    if ABOUT.name in tables:
+        check_version(connection, url)
         return
-    if there and is_sqlite(url):
-        raise StorageError(f"{named(url)} is a database of something else (it has a table {there[0]!r})")
+    if tables and is_sqlite(url):
+        raise StorageError(f"{display_name(url)} is a database of something else (it has a table {tables[0]!r})")
     METADATA.create_all(connection)
     connection.execute(sa.insert(ABOUT), {"version": VERSION})
 
 
-def versioned(connection: sa.Connection, url: sa.URL) -> None:
+def check_version(connection: sa.Connection, url: sa.URL) -> None:
     """StorageError when the tables are of a version that is not ours, or are no store's at all."""
     if not sa.inspect(connection).has_table(ABOUT.name):
-        raise StorageError(f"{named(url)} holds no store")
+        raise StorageError(f"{display_name(url)} holds no store")
     version = connection.scalar(sa.select(ABOUT.c.version))
     if version != VERSION:
-        told = f"{named(url)} is of version {version}, and this program knows version {VERSION}"
-        raise StorageError(f"{told}; open it with a newer one" if (version or 0) > VERSION else told)
+        problem = f"{display_name(url)} is of version {version}, and this program knows version {VERSION}"
+        raise StorageError(f"{problem}; open it with a newer one" if (version or 0) > VERSION else problem)
 
 
 @contextmanager
-def trouble(url: sa.URL) -> Iterator[None]:
+def storage_errors(url: sa.URL) -> Iterator[None]:
     """Errors of the database in this block are raised as StorageError."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:  # the latter of what was asked directly
-        raise _told(url, error) from error
+        raise _as_storage_error(url, error) from error
 
 
-def _told(url: sa.URL, error: Exception) -> StorageError:
-    place, original = named(url), getattr(error, "orig", None) or error
-    said = " ".join(str(original).split())
+def _as_storage_error(url: sa.URL, error: Exception) -> StorageError:
+    place, original = display_name(url), getattr(error, "orig", None) or error
+    text = " ".join(str(original).split())
     if isinstance(error, PoolTimeout):
         return StorageError(f"{place} has no connection to spare; try again later", busy=True)
     if is_sqlite(url):
         code = getattr(original, "sqlite_errorname", "") or ""
         for begins, means, busy in SQLITE:
             if code.startswith(begins):
-                return StorageError(f"{place} {means}" + (f" ({said})" if begins == "SQLITE_IOERR" else ""), busy=busy)
-        return StorageError(f"{place}: {said}")
+                return StorageError(f"{place} {means}" + (f" ({text})" if begins == "SQLITE_IOERR" else ""), busy=busy)
+        return StorageError(f"{place}: {text}")
     code = getattr(original, "sqlstate", None) or ""
     for begins, means, busy in POSTGRESQL:
         if code.startswith(begins):
-            return StorageError(f"{place} {means}: {said}", busy=busy)
+            return StorageError(f"{place} {means}: {text}", busy=busy)
     lost = isinstance(error, DBAPIError) and (error.connection_invalidated or not code)
-    return StorageError(f"{place} cannot be reached: {said}" if lost else f"{place}: {said}", busy=lost)
+    return StorageError(f"{place} cannot be reached: {text}" if lost else f"{place}: {text}", busy=lost)

@@ -14,41 +14,24 @@ This file knows no messages and no machine.
 from __future__ import annotations
 
 import os
-import select as waiting
+import select
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from fsm.store.sql.connect import METADATA
+from fsm.store.sql.schema import HOLDERS, STORES
 from fsm.store.storage import Peer
 
-__all__ = ["HOLDERS", "STORES", "Here", "Holder", "Registry", "alive", "here", "lock_store", "now", "watched"]
+__all__ = ["Holder", "Holders", "Process", "Row", "is_alive", "lock_store", "open_pidfd", "this_process"]
 
-STORES: Final = sa.Table(
-    "fsm_stores", METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("store", sa.String, nullable=False), sa.Column("profile", sa.String, nullable=False),
-    sa.UniqueConstraint("store", "profile"),
-)  # fmt: skip
-HOLDERS: Final = sa.Table(
-    "fsm_holders", METADATA,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("store", sa.Integer, sa.ForeignKey(STORES.c.number), nullable=False, index=True),
-    sa.Column("host", sa.String, nullable=False),  # what `Here` says, in this and the next three
-    sa.Column("boot", sa.String, nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("started", sa.String, nullable=False),
-    sa.Column("opened", sa.Float, nullable=False),
-    sa.Column("lease_until", sa.Float, nullable=False),
-    sa.Column("left", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("bell", sa.String, nullable=False, server_default=""),
-)  # fmt: skip
+Row: TypeAlias = sa.Row[tuple[Any, ...]]
+"""A row of `fsm_holders`."""
 
 NUMBER: Final = sa.select(STORES.c.number).where(
     STORES.c.store == sa.bindparam("store"), STORES.c.profile == sa.bindparam("profile")
@@ -62,14 +45,14 @@ OTHERS: Final = (
     .where(HOLDERS.c.store == sa.bindparam("number"), HOLDERS.c.id != sa.bindparam("me"))
     .order_by(HOLDERS.c.opened, HOLDERS.c.id)
 )
-ENTER: Final = sa.insert(HOLDERS)
-GO: Final = sa.delete(HOLDERS).where(HOLDERS.c.id == sa.bindparam("one"))
+REGISTER: Final = sa.insert(HOLDERS)
+REMOVE: Final = sa.delete(HOLDERS).where(HOLDERS.c.id == sa.bindparam("one"))
 LEAVE: Final = sa.update(HOLDERS).where(HOLDERS.c.id == sa.bindparam("me")).values(left=True)
 RENEW: Final = sa.update(HOLDERS).where(HOLDERS.c.id == sa.bindparam("me")).values(lease_until=sa.bindparam("until"))
 CLOCK: Final = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 
 
-class Here(NamedTuple):
+class Process(NamedTuple):
     """A process, told apart from every other; `boot` names the running system and its process namespace."""
 
     host: str
@@ -79,65 +62,69 @@ class Here(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """What this process is entered as."""
+    """This process as a holder of the store with this number.
+
+    `lease` is in seconds; `clock` gives the time that leases are read off, in seconds since 1970 (None: the server's).
+    """
 
     id: str
-    number: int
-    here: Here
+    store: int
+    process: Process
     lease: float
+    clock: Callable[[], float] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Holders:
     """The holders of one store, as one of them sees and changes them in a transaction."""
 
     connection: sa.Connection
-    holder: Holder
-    clock: Callable[[], float] | None
+    me: Holder
 
-    def enter(self, bell: str, *, opened: float | None = None) -> float:
-        """Become a holder, now; answers when that was."""
-        at = now(self.connection, self.clock)
-        row = self.holder.here._asdict() | {"id": self.holder.id, "store": self.holder.number, "bell": bell}
-        times = {"opened": at if opened is None else opened, "lease_until": at + self.holder.lease}
-        self.connection.execute(ENTER, row | times)
-        return at
-
-    def others(self) -> Sequence[sa.Row[tuple[object, ...]]]:
-        """All other holders, also those that have left, and the dead."""
-        return self.connection.execute(OTHERS, {"number": self.holder.number, "me": self.holder.id}).all()
+    def now(self) -> float:
+        """The time that leases are read off, in seconds since 1970."""
+        return self.me.clock() if self.me.clock is not None else float(self.connection.scalar(CLOCK) or 0.0)
 
     def lock(self) -> None:
         """From here to the end of the transaction nobody comes or goes."""
-        self.connection.execute(LOCK, {"number": self.holder.number})
+        self.connection.execute(LOCK, {"number": self.me.store})
 
-    def sweep(self) -> tuple[tuple[Peer, ...], bool]:
-        """The living peers, and whether somebody was found dead.  The dead are holders no longer."""
-        at = now(self.connection, self.clock)
-        rows = self.others()
-        dead = [row.id for row in rows if not alive(row, self.holder.here, at)]
-        for one in dead:
-            self.connection.execute(GO, {"one": one})
-        living = (row for row in rows if row.id not in dead and not row.left)
-        return tuple(Peer(row.id, row.host, row.pid, row.opened) for row in living), bool(dead)
+    def others(self) -> Sequence[Row]:
+        """All other holders, also those that have left, and the dead."""
+        return self.connection.execute(OTHERS, {"number": self.me.store, "me": self.me.id}).all()
 
-    def lives(self, id: str) -> bool:
+    def is_alive(self, id: str) -> bool:
         """Whether this other holder is there and alive."""
-        at = now(self.connection, self.clock)
-        return any(row.id == id and alive(row, self.holder.here, at) for row in self.others())
+        now = self.now()
+        return any(row.id == id and is_alive(row, self.me.process, now) for row in self.others())
+
+    def register(self, address: str) -> None:
+        """Become a holder, now; the others notify it at this address."""
+        now = self.now()
+        row = {"id": self.me.id, "store": self.me.store, "bell": address, "opened": now}
+        self.connection.execute(REGISTER, row | self.me.process._asdict() | {"lease_until": now + self.me.lease})
+
+    def renew_lease(self) -> bool:
+        """Make the lease longer; False when there is none, because others took us for dead."""
+        until = self.now() + self.me.lease
+        return self.connection.execute(RENEW, {"me": self.me.id, "until": until}).rowcount > 0
 
     def leave(self) -> None:
         """Be nobody's peer any more."""
-        self.connection.execute(LEAVE, {"me": self.holder.id})
+        self.connection.execute(LEAVE, {"me": self.me.id})
 
-    def close(self) -> None:
+    def remove(self) -> None:
         """Be no holder any more."""
-        self.connection.execute(GO, {"one": self.holder.id})
+        self.connection.execute(REMOVE, {"one": self.me.id})
 
-    def renew(self) -> bool:
-        """Make the lease longer; False when there is none, because others took us for dead."""
-        until = now(self.connection, self.clock) + self.holder.lease
-        return self.connection.execute(RENEW, {"me": self.holder.id, "until": until}).rowcount > 0
+    def sweep(self) -> tuple[tuple[Peer, ...], bool]:
+        """Remove the dead; return the living peers, and whether somebody was dead."""
+        now, rows = self.now(), self.others()
+        dead = [row.id for row in rows if not is_alive(row, self.me.process, now)]
+        for id in dead:
+            self.connection.execute(REMOVE, {"one": id})
+        living = (row for row in rows if row.id not in dead and not row.left)
+        return tuple(Peer(row.id, row.host, row.pid, row.opened) for row in living), bool(dead)
 
 
 def lock_store(connection: sa.Connection, store: str, profile: str) -> int:
@@ -153,55 +140,48 @@ def lock_store(connection: sa.Connection, store: str, profile: str) -> int:
     return int(number)
 
 
-def now(connection: sa.Connection, clock: Callable[[], float] | None) -> float:
-    """The time leases are read off, in seconds since 1970: this clock, or the server's."""
-    if clock is not None:
-        return clock()
-    return float(connection.scalar(CLOCK) or 0.0)
-
-
 # ------------------------------------------------------------------------------------------------------ processes
 
 
-def here(host: str | None = None) -> Here:
+def this_process(host: str | None = None) -> Process:
     """This process."""
     boot = ""
     with suppress(OSError):
         running = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         boot = f"{running} {Path('/proc/self/ns/pid').readlink()}"
-    return Here(host if host is not None else socket.gethostname(), boot, os.getpid(), _started(os.getpid()))
+    return Process(host if host is not None else socket.gethostname(), boot, os.getpid(), _started(os.getpid()))
 
 
-def alive(row: sa.Row[tuple[object, ...]], here: Here, at: float) -> bool:
-    """Whether a holder lives, seen from here at this time."""
-    leased = bool(row.lease_until > at)
-    if not _same_place(row, here):
+def is_alive(row: Row, observer: Process, now: float) -> bool:
+    """Whether a holder is alive, as this process can tell at this time."""
+    leased = bool(row.lease_until > now)
+    if not _same_place(row, observer):
         return leased
-    if row.pid == here.pid:
-        return bool(row.started == here.started)
+    if row.pid == observer.pid:
+        return bool(row.started == observer.started)
     started = _started(row.pid)
     if started and row.started and started != row.started:
         return False  # the number was given to another process
     if not hasattr(os, "pidfd_open"):
         return leased
     try:
-        process = os.pidfd_open(row.pid)
+        pidfd = os.pidfd_open(row.pid)
     except ProcessLookupError:
         return False
     except OSError:
         return leased
     try:
-        return not _ended(process)
+        return not _has_ended(pidfd)
     finally:
-        os.close(process)
+        os.close(pidfd)
 
 
-def watched(row: sa.Row[tuple[object, ...]], here: Here) -> int | None:
+def open_pidfd(row: Row, observer: Process) -> int | None:
     """A file descriptor that becomes readable when this living holder dies; None when only its lease will tell.
 
     ProcessLookupError when it is dead already.
     """
-    if not _same_place(row, here) or not hasattr(os, "pidfd_open"):
+    if not _same_place(row, observer) or not hasattr(os, "pidfd_open"):
         return None
     try:
         return os.pidfd_open(row.pid)
@@ -211,13 +191,13 @@ def watched(row: sa.Row[tuple[object, ...]], here: Here) -> int | None:
         return None
 
 
-def _same_place(row: sa.Row[tuple[object, ...]], here: Here) -> bool:
-    return bool(here.boot) and row.host == here.host and row.boot == here.boot
+def _same_place(row: Row, observer: Process) -> bool:
+    return bool(observer.boot) and row.host == observer.host and row.boot == observer.boot
 
 
-def _ended(process: int) -> bool:
-    poll = waiting.poll()
-    poll.register(process, waiting.POLLIN)
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
 
 

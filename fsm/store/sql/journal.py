@@ -20,24 +20,12 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from fsm.store.sql.connect import METADATA, address, engine_for, trouble, versioned
+from fsm.store.sql.connect import check_version, engine_for, storage_errors, url_for
 from fsm.store.sql.execute import execute
+from fsm.store.sql.schema import CHARTS, JOURNAL
 
-__all__ = ["CHARTS", "JOURNAL", "KEPT", "Followed", "Ledger", "is_written", "lines", "read", "trim"]
+__all__ = ["JournalFollower", "JournalWriter", "is_written", "read_journal", "trim"]
 
-JOURNAL: Final = sa.Table(
-    "fsm_journal", METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("session", sa.String, nullable=False),
-    sa.Column("entry", sa.String, nullable=False),
-)  # fmt: skip
-CHARTS: Final = sa.Table(
-    "fsm_journal_charts", METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("session", sa.String, nullable=False),
-    sa.Column("header", sa.String, nullable=False),
-    sa.Index("fsm_journal_charts_by_header", "header", "session"),
-)  # fmt: skip
 KEPT: Final = 200_000
 """Entries that stay."""
 BACK: Final = 1000
@@ -48,7 +36,7 @@ PATIENCE: Final = 5.0
 """Seconds a reader waits for a lock or a connection."""
 
 RECORD: Final = sa.insert(JOURNAL)
-BEGUN: Final = sa.insert(CHARTS)
+BEGIN: Final = sa.insert(CHARTS)
 NEWEST: Final = sa.select(CHARTS.c.header).order_by(CHARTS.c.number.desc()).limit(1)
 ENTRIES: Final = (
     sa.select(JOURNAL.c.number, JOURNAL.c.entry)
@@ -70,11 +58,11 @@ WRITTEN: Final = sa.select(
 FORGET: Final = tuple(sa.delete(table).where(table.c.session == sa.bindparam("one")) for table in (JOURNAL, CHARTS))
 
 
-class Ledger:
+class JournalWriter:
     """The entries of one transaction, collected and written at its end.  `last` is the last of them, by its columns."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        self.connection = connection
+        self._connection = connection
         self.last: dict[str, str] | None = None
         self._entries: list[dict[str, str]] = []
         self._charts: list[dict[str, str]] = []
@@ -91,9 +79,9 @@ class Ledger:
 
     def flush(self) -> None:
         """Write what was collected."""
-        for table, rows in ((BEGUN, self._charts), (RECORD, self._entries)):
+        for statement, rows in ((BEGIN, self._charts), (RECORD, self._entries)):
             if rows:
-                execute(self.connection, table, rows)
+                execute(self._connection, statement, rows)
                 rows.clear()
 
 
@@ -115,69 +103,64 @@ def trim(connection: sa.Connection, living: Collection[str], kept: int = KEPT) -
                 connection.execute(statement, {"one": session})
 
 
-def lines(connection: sa.Connection) -> Iterator[bytes]:
-    """The journal as JSON Lines: a header, then start records and entries.  Nothing when nothing was recorded."""
-    header = connection.scalar(NEWEST)
-    if header is None:
-        return
-    yield header.encode() + b"\n"
-    reading = connection.execution_options(yield_per=ROWS)
-    for row in reading.execute(ENTRIES, {"after": 0, "one": header}):
-        yield row.entry.encode() + b"\n"
-
-
-def read(where: str | Path) -> Iterator[bytes]:
+def read_journal(where: str | Path) -> Iterator[bytes]:
     """The journal of the database at this path or URL, as JSON Lines, as it stands when the reading begins.
 
     StorageError, at the first line, when there is none or it cannot be read.
     """
-    url = address(where)
-    with trouble(url):
+    url = url_for(where)
+    with storage_errors(url):
         engine = engine_for(url, PATIENCE, reading=True)
         try:
             with engine.connect() as connection:
-                versioned(connection, url)
-                yield from lines(connection)
+                check_version(connection, url)
+                header = connection.scalar(NEWEST)
+                if header is None:
+                    return
+                yield header.encode() + b"\n"
+                bound = {"after": 0, "one": header}
+                for row in connection.execute(ENTRIES, bound, execution_options={"yield_per": ROWS}):
+                    yield row.entry.encode() + b"\n"
         finally:
             engine.dispose()
 
 
-class Followed:
+class JournalFollower:
     """A journal that is read while it is written: `more()` gives the lines that came since.  Close it at the end.
 
     StorageError when there is none, or it cannot be read any more.
     """
 
     def __init__(self, where: str | Path) -> None:
-        self._url = address(where)
+        self._url = url_for(where)
         self._engine = engine_for(self._url, PATIENCE, reading=True)
         self._header: str | None = None
         self._last = 0
-        self._lately: set[int] = set()
+        self._recent: set[int] = set()
         try:
-            with trouble(self._url), self._engine.connect() as connection:
-                versioned(connection, self._url)
+            with storage_errors(self._url), self._engine.connect() as connection:
+                check_version(connection, self._url)
         except BaseException:
             self.close()
             raise
 
     def more(self) -> list[bytes]:
         """The next lines, at most some thousands; none when there is nothing new."""
-        told: list[bytes] = []
-        with trouble(self._url), self._engine.connect() as connection:
+        lines: list[bytes] = []
+        with storage_errors(self._url), self._engine.connect() as connection:
             if self._header is None:
                 self._header = connection.scalar(NEWEST)
                 if self._header is None:
-                    return told
-                told.append(self._header.encode() + b"\n")
+                    return lines
+                lines.append(self._header.encode() + b"\n")
             bound = {"after": self._last - BACK, "one": self._header}
             for row in connection.execute(ENTRIES.limit(4 * BACK), bound):
-                if row.number not in self._lately:
-                    self._lately.add(row.number)
+                if row.number not in self._recent:
+                    self._recent.add(row.number)
                     self._last = max(self._last, row.number)
-                    told.append(row.entry.encode() + b"\n")
-        self._lately = {number for number in self._lately if number > self._last - BACK}
-        return told
+                    lines.append(row.entry.encode() + b"\n")
+        self._recent = {number for number in self._recent if number > self._last - BACK}
+        return lines
 
     def close(self) -> None:
         """Let the database go."""

@@ -14,32 +14,36 @@ This file knows no holders but by their ids, no clock and no machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from fsm.store.message import Message
-from fsm.store.sql.cache import Recent
-from fsm.store.sql.execute import execute, rows
-from fsm.store.sql.holders import HOLDERS
-from fsm.store.sql.schema import CONTENTS, MESSAGES, TOLD, message_of, packed, plain, row_of
-from fsm.store.storage import Policy, Share
+from fsm.store.sql.cache import SubmittedCache
+from fsm.store.sql.execute import execute, fetch, one_of
+from fsm.store.sql.holders import Holders
+from fsm.store.sql.schema import CONTENTS, HOLDERS, MESSAGES
+from fsm.store.storage import LAPSED, Policy, Share
 
-__all__ = ["Outbox"]
+__all__ = ["Messages", "list_messages", "read_message"]
 
-MOST: Final = 1000
-"""Ids in one statement; databases have a limit for that."""
-LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
+COLUMNS: Final = [column for column in MESSAGES.c if column.name not in ("store", "owner")]
+ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _state_in(*states: str) -> sa.ColumnElement[bool]:
+    return MESSAGES.c.state.in_([sa.literal(state) for state in states])  # plain strings would be expanded too late
+
 
 ME, STORE = sa.bindparam("me", type_=sa.String), sa.bindparam("number", type_=sa.Integer)
-IDS: Final[sa.BindParameter[str]] = sa.bindparam("ids", expanding=True)
 ONE: Final = MESSAGES.c.id == sa.bindparam("one")  # what is bound may not be called like a column, hence the name
-MINE: Final = (MESSAGES.c.id.in_(IDS), MESSAGES.c.owner == ME)
-QUEUED: Final = (MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("ready", "deferred")))
+MINE: Final = (one_of(MESSAGES.c.id, "ids"), MESSAGES.c.owner == ME)
+QUEUED: Final = (MESSAGES.c.store == STORE, _state_in("ready", "deferred"))
 SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
-BEGUN: Final = {"state": "claimed", "owner": ME, "due": sa.null(), "attempts": MESSAGES.c.attempts + 1}
+CLAIMING: Final = {"state": "claimed", "owner": ME, "due": sa.null(), "attempts": MESSAGES.c.attempts + 1}
 TO: Final = sa.func.coalesce(sa.bindparam("to", type_=sa.String), MESSAGES.c.recipients)
 ENDED: Final = {
     "owner": sa.bindparam("then", type_=sa.String), "due": sa.bindparam("at", type_=sa.Float),
@@ -55,8 +59,8 @@ ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
     **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
 )  # fmt: skip
 READY: Final = (*MINE, MESSAGES.c.state == "ready")
-CLAIM: Final = sa.update(MESSAGES).where(*READY).values(**BEGUN).returning(*TOLD)
-CLAIM_KNOWN: Final = sa.update(MESSAGES).where(*READY, MESSAGES.c.attempts == 0).values(**BEGUN)
+CLAIM: Final = sa.update(MESSAGES).where(*READY).values(**CLAIMING).returning(*COLUMNS)
+CLAIM_CACHED: Final = sa.update(MESSAGES).where(*READY, MESSAGES.c.attempts == 0).values(**CLAIMING)
 UNCLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed").values(
     state="ready", attempts=MESSAGES.c.attempts - 1
 )
@@ -68,16 +72,16 @@ OLDEST: Final = (
     .limit(sa.bindparam("limit"))
     .with_for_update(skip_locked=True)
 )  # fmt: skip
-TAKE: Final = sa.update(MESSAGES).where(MESSAGES.c.id.in_(OLDEST)).values(**BEGUN).returning(*TOLD)
-READ: Final = sa.select(CONTENTS.c.id, CONTENTS.c.content).where(CONTENTS.c.id.in_(IDS))
+TAKE: Final = sa.update(MESSAGES).where(MESSAGES.c.id.in_(OLDEST)).values(**CLAIMING).returning(*COLUMNS)
+READ: Final = sa.select(CONTENTS.c.id, CONTENTS.c.content).where(one_of(CONTENTS.c.id, "ids"))
 DUE: Final = (
     sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "deferred").values(state="ready", due=sa.null())
     .returning(MESSAGES.c.id)
 )  # fmt: skip
 FIND: Final = sa.select(MESSAGES.c.state, MESSAGES.c.owner).where(ONE, MESSAGES.c.store == STORE).with_for_update()
-GONE: Final = sa.delete(MESSAGES).where(ONE)
+DELETE: Final = sa.delete(MESSAGES).where(ONE)
 RESUME: Final = (
-    sa.update(MESSAGES).where(ONE, MESSAGES.c.store == STORE, MESSAGES.c.state.in_(("held", "failed")))
+    sa.update(MESSAGES).where(ONE, MESSAGES.c.store == STORE, _state_in("held", "failed"))
     .values(state="ready", owner=sa.bindparam("then", type_=sa.String), due=sa.null())
 )  # fmt: skip
 COUNTED: Final = sa.select(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due).where(*QUEUED, MESSAGES.c.owner == ME)
@@ -85,216 +89,260 @@ ADOPT: Final = (
     sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == None).values(owner=ME)  # noqa: E711 - builds SQL
     .returning(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due)
 )  # fmt: skip
-LEFT: Final = sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == ME).values(owner=sa.null())
-LOST: Final = MESSAGES.c.owner.not_in(sa.select(HOLDERS.c.id).where(HOLDERS.c.store == STORE))
-ORPHANED: Final = sa.update(MESSAGES).where(*QUEUED, LOST).values(owner=sa.null())
+LEAVE: Final = sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == ME).values(owner=sa.null())
+OWNER_IS_GONE: Final = MESSAGES.c.owner.not_in(sa.select(HOLDERS.c.id).where(HOLDERS.c.store == STORE))
+ORPHANED: Final = sa.update(MESSAGES).where(*QUEUED, OWNER_IS_GONE).values(owner=sa.null())
 LAPSE: Final = (
-    sa.update(MESSAGES).where(MESSAGES.c.store == STORE, MESSAGES.c.state == "claimed", LOST)
+    sa.update(MESSAGES).where(MESSAGES.c.store == STORE, MESSAGES.c.state == "claimed", OWNER_IS_GONE)
     .values(state=sa.bindparam("now"), owner=sa.null(), reason=LAPSED, uncertain=MESSAGES.c.uncertain + 1)
     .returning(MESSAGES.c.id)
 )  # fmt: skip
+LIST: Final = sa.select(*COLUMNS).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
+LIST_SOME: Final = LIST.where(MESSAGES.c.state.in_(sa.bindparam("states", expanding=True)))
+WHOLE: Final = (
+    sa.select(*COLUMNS, CONTENTS.c.content).join(CONTENTS, CONTENTS.c.id == MESSAGES.c.id)
+    .where(MESSAGES.c.store == STORE, ONE)
+)  # fmt: skip
 
 
-class Outbox:
-    """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`."""
+class Messages:
+    """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`.
 
-    def __init__(self, connection: sa.Connection, number: int, me: str, recent: Recent, *, left: bool) -> None:
-        self.connection, self.left = connection, left
-        self.waiting: dict[str, Message] = {}
-        """What was submitted in this transaction, is written, and waits."""
+    `left` says whether this holder has left: what it puts back is nobody's.  `submitted` are the messages that were
+    submitted in this transaction, are written, and wait; `claimed` the ids of those that were claimed in it.
+    """
+
+    def __init__(self, connection: sa.Connection, holders: Holders, cache: SubmittedCache, *, left: bool) -> None:
+        self.left = left
+        self.submitted: dict[str, Message] = {}
         self.claimed: list[str] = []
-        """What was claimed in this transaction."""
-        self._recent = recent
-        self._number, self._me = number, me
-        self._collected: dict[sa.Executable, list[dict[str, object]]] = {}
-        self._kinds: dict[str, sa.Executable] = {}
-        self._gone: list[object] = []
-        self._new: dict[str, tuple[Message, dict[str, object]]] = {}
+        self._connection, self._holders, self._cache = connection, holders, cache
+        self._bound = {"number": holders.me.store, "me": holders.me.id}
+        self._pending: dict[sa.Executable, list[dict[str, object]]] = {}
+        self._pending_ids: set[str] = set()
+        self._pending_new: dict[str, tuple[Message, dict[str, object]]] = {}
+        self._pending_sent: list[str] = []
+
+    @property
+    def _owner(self) -> str | None:
+        return None if self.left else self._holders.me.id
 
     # ------------------------------------------------------------------------------------- what needs no answer
 
     def submit(self, message: Message) -> None:
-        """See `Transaction`."""
-        row = row_of(message, self._number, self._owner)
+        """See `storage.Transaction`."""
+        row = _to_row(message, self._holders.me.store, self._owner)
         self._collect(SUBMIT, message.id, row)
-        self._new[message.id] = message, row
-        self._collected.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
+        self._pending_new[message.id] = message, row
+        self._pending.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
 
     def sent(self, id: str) -> None:
-        """See `Transaction`."""
-        if id in self._kinds:
+        """See `storage.Transaction`."""
+        if id in self._pending_ids:
             self.flush()
-        self._kinds[id] = SENT
-        self._gone.append(id)
+        self._pending_ids.add(id)
+        self._pending_sent.append(id)
 
     def deferred(
         self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
     ) -> None:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         self._ended(DEFERRED, id, self._owner, due, reason, recipients, uncertain)
 
     def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         if reported:
             self.sent(id)
         else:
             self._ended(ASIDE, id, None, None, reason, recipients, False, now="failed")
 
     def held(self, id: str, reason: str) -> None:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         self._ended(ASIDE, id, None, None, reason, None, True, now="held")
 
     def _ended(
-        self, kind: sa.Executable, id: str, owner: str | None, due: float | None, reason: str,
+        self, statement: sa.Executable, id: str, owner: str | None, due: float | None, reason: str,
         recipients: Sequence[str] | None, uncertain: bool, **more: str,
     ) -> None:  # fmt: skip
-        to = None if recipients is None else packed(recipients)
-        why = {"then": owner, "at": due, "why": plain(reason), "to": to, "unsure": int(uncertain), **more}
-        self._collect(kind, id, {"one": id, "me": self._me, **why})
+        to = None if recipients is None else ENCODE(recipients)
+        after = {"then": owner, "at": due, "why": _storable(reason), "to": to, "unsure": int(uncertain), **more}
+        self._collect(statement, id, {"one": id, "me": self._holders.me.id, **after})
 
-    def _collect(self, kind: sa.Executable, id: str, row: dict[str, object]) -> None:
-        if id in self._kinds:
+    def _collect(self, statement: sa.Executable, id: str, row: dict[str, object]) -> None:
+        if id in self._pending_ids:
             self.flush()
-        self._kinds[id] = kind
-        self._collected.setdefault(kind, []).append(row)
+        self._pending_ids.add(id)
+        self._pending.setdefault(statement, []).append(row)
 
     def flush(self) -> None:
         """Execute what was collected."""
-        for kind, many in self._collected.items():
-            execute(self.connection, kind, many)
-        self.waiting |= {id: message for id, (message, _) in self._new.items()}
-        for begin in range(0, len(self._gone), MOST):
-            ids = self._gone[begin : begin + MOST]
-            execute(self.connection, SENT, [{"ids": ids, "me": self._me}])
-        self._collected.clear()
-        self._gone.clear()
-        self._kinds.clear()
-        self._new.clear()
+        for statement, rows in self._pending.items():
+            execute(self._connection, statement, rows)
+        if self._pending_sent:
+            self._execute_all(SENT, self._pending_sent)
+        self.submitted |= {id: message for id, (message, _) in self._pending_new.items()}
+        for collected in (self._pending, self._pending_ids, self._pending_new, self._pending_sent):
+            collected.clear()
 
     # ---------------------------------------------------------------------------------------------- what does
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
-        """See `Transaction`."""
-        found = {id: self._begin(*self._new.pop(id)) for id in ids if id in self._new}  # that is not written yet
-        rest = [id for id in ids if id not in found]
-        known = {one.id: _begun(one) for one in self._forget(*rest)}
-        if read := [id for id in rest if id not in known]:
-            found |= {one.id: one for one in self._with_contents(list(self._each(CLAIM, read)))}
-        if known:
-            found |= self._claim_known(known)
-        self.claimed += found
-        return [one for id in dict.fromkeys(ids) if (one := found.get(id)) is not None]
+        """See `storage.Transaction`."""
+        claimed = {id: self._claim_pending(id) for id in ids if id in self._pending_new}
+        written = [id for id in ids if id not in claimed]
+        cached = {one.id: _claimed(one) for one in self._uncache(written)}
+        if unread := [id for id in written if id not in cached]:
+            claimed |= {one.id: one for one in self._with_contents(self._fetch_all(CLAIM, unread))}
+        if cached:
+            claimed |= self._claim_cached(cached)
+        self.claimed += claimed
+        return [claimed[id] for id in dict.fromkeys(ids) if id in claimed]
 
-    def give_back(self, ids: Sequence[str]) -> None:
-        """What of these we have claimed is ready again, as if it had not been claimed."""
-        for begin in range(0, len(ids), MOST):
-            execute(self.connection, UNCLAIM, [{"ids": list(ids[begin : begin + MOST]), "me": self._me}])
+    def _claim_pending(self, id: str) -> Message:
+        """Claim a message that was submitted in this transaction and is not written yet: it is written as claimed."""
+        message, row = self._pending_new.pop(id)
+        message = _claimed(message)
+        row |= {"state": message.state, "owner": self._holders.me.id, "attempts": message.attempts}
+        return message
 
-    def _begin(self, message: Message, row: dict[str, object]) -> Message:
-        begun = _begun(message)
-        row |= {"state": begun.state, "owner": self._me, "attempts": begun.attempts}
-        return begun
-
-    def _claim_known(self, known: dict[str, Message]) -> dict[str, Message]:
-        """Claim what need not be read, and has never been claimed by us before."""
+    def _claim_cached(self, cached: dict[str, Message]) -> dict[str, Message]:
+        """Claim messages that need not be read, and were never claimed before."""
         self.flush()
-        ids = list(known)
-        parts = [ids[begin : begin + MOST] for begin in range(0, len(ids), MOST)]
-        if sum(execute(self.connection, CLAIM_KNOWN, [{"ids": part, "me": self._me}]) for part in parts) == len(ids):
-            return known
-        return {id: known[id] for (id,) in self._each(CLAIMED, ids)}
+        if self._execute_all(CLAIM_CACHED, list(cached)) == len(cached):
+            return cached
+        return {id: cached[id] for (id,) in self._fetch_all(CLAIMED, list(cached))}
 
-    def _forget(self, *ids: str) -> list[Message]:
-        """From now on these have to be read; as they were submitted, those for which that was not so already."""
-        return [one for id in ids if (one := self.waiting.pop(id, None) or self._recent.take(id)) is not None]
+    def unclaim(self, ids: Sequence[str]) -> None:
+        """Make those of these that we have claimed ready again, as if they had not been claimed."""
+        if ids:
+            self._execute_all(UNCLAIM, ids)
 
     def take(self, limit: int) -> list[Message]:
-        """See `Transaction`."""
-        taken = self._with_contents(sorted(self._rows(TAKE, limit=limit)))
+        """See `storage.Transaction`."""
+        taken = self._with_contents(sorted(self._fetch(TAKE, limit=limit)))
         ids = [message.id for message in taken]
-        self._forget(*ids)
+        self._uncache(ids)
         self.claimed += ids
         return taken
 
     def ready(self, ids: Sequence[str]) -> list[str]:
-        """See `Transaction`."""
-        found = {id for (id,) in self._each(DUE, ids)}
-        self._forget(*found)
+        """See `storage.Transaction`."""
+        found = {id for (id,) in self._fetch_all(DUE, ids)}
+        self._uncache(found)
         return [id for id in dict.fromkeys(ids) if id in found]
 
     def withdraw(self, id: str) -> str | None:
-        """See `Transaction`."""
-        state, owner = next(iter(self._rows(FIND, one=id)), (None, None))
+        """See `storage.Transaction`."""
+        state, owner = next(iter(self._fetch(FIND, one=id)), (None, None))
         if state is None or state == "claimed":
             return state and str(state)
-        if owner not in (None, self._me) and self._lives(owner):
+        if owner not in (None, self._holders.me.id) and self._holders.is_alive(owner):
             return "theirs"
-        self._forget(id)
-        self.connection.execute(GONE, {"one": id})
+        self._uncache([id])
+        self._connection.execute(DELETE, {"one": id})
         return str(state)
 
-    def _lives(self, owner: str) -> bool:
-        """Whether this other holder is alive; who keeps the registry knows."""
-        raise NotImplementedError
-
     def resume(self, id: str) -> bool:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         self.flush()
-        self._forget(id)
-        bound = {"one": id, "number": self._number, "then": self._owner}
-        return self.connection.execute(RESUME, bound).rowcount > 0
+        self._uncache([id])
+        bound = {"one": id, "number": self._holders.me.store, "then": self._owner}
+        return self._connection.execute(RESUME, bound).rowcount > 0
 
     def share(self) -> Share:
-        """See `Transaction`."""
-        share = _share(self._rows(COUNTED))
-        self._recent.only(share.ready)  # the others are no longer ours
+        """See `storage.Transaction`."""
+        share = _share(self._fetch(COUNTED))
+        self._cache.retain(share.ready)  # the others are no longer ours
         return share
 
     def adopt(self) -> Share:
-        """See `Transaction`."""
-        share = _share(self._rows(ADOPT))
-        self._forget(*share.ready)  # others may have had them meanwhile
+        """See `storage.Transaction`."""
+        share = _share(self._fetch(ADOPT))
+        self._uncache(share.ready)  # others may have had them meanwhile
         return share
 
     # -------------------------------------------------------------------------------- who comes, and who goes
 
-    def abandon(self) -> None:
-        """Our ready and deferred messages are nobody's."""
+    def leave(self) -> None:
+        """Make our ready and deferred messages nobody's."""
         self.flush()
-        self.connection.execute(LEFT, {"number": self._number, "me": self._me})
+        self._connection.execute(LEAVE, self._bound)
         self.left = True
 
     def lapse(self, policy: Policy) -> tuple[str, ...]:
-        """What belongs to those who are no holders any more is nobody's; answers with what they were sending."""
+        """Make nobody's what belongs to those who are no longer holders; return the ids of what they were sending."""
         self.flush()
-        self.connection.execute(ORPHANED, {"number": self._number})
-        now = "ready" if policy == "resend" else "held"
-        return tuple(sorted(row.id for row in self.connection.execute(LAPSE, {"number": self._number, "now": now})))
-
-    @property
-    def _owner(self) -> str | None:
-        return None if self.left else self._me
+        self._connection.execute(ORPHANED, {"number": self._holders.me.store})
+        bound = {"number": self._holders.me.store, "now": "ready" if policy == "resend" else "held"}
+        return tuple(sorted(row.id for row in self._connection.execute(LAPSE, bound)))
 
     # -------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, statement: sa.Executable, **bound: object) -> Sequence[tuple[Any, ...]]:
+    def _execute_all(self, statement: sa.Executable, ids: Sequence[str]) -> int:
+        """Execute a statement for all these messages at once; return how many rows it changed."""
+        return execute(self._connection, statement, [{"ids": list(ids), "me": self._holders.me.id}])
+
+    def _fetch_all(self, statement: sa.Executable, ids: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        return self._fetch(statement, ids=list(ids)) if ids else ()
+
+    def _fetch(self, statement: sa.Executable, **bound: object) -> Sequence[tuple[Any, ...]]:
         self.flush()
-        return rows(self.connection, statement, {"number": self._number, "me": self._me, **bound})
+        return fetch(self._connection, statement, self._bound | bound)
 
-    def _each(self, statement: sa.Executable, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        for begin in range(0, len(ids), MOST):
-            yield from self._rows(statement, ids=list(ids[begin : begin + MOST]))
+    def _with_contents(self, rows: Sequence[tuple[Any, ...]]) -> list[Message]:
+        contents = dict(self._fetch_all(READ, [row[0] for row in rows]))
+        return [_to_message(row, bytes(contents[row[0]])) for row in rows]
 
-    def _with_contents(self, told: Sequence[tuple[Any, ...]]) -> list[Message]:
-        contents = dict(self._each(READ, [one[0] for one in told]))
-        return [message_of(one, bytes(contents[one[0]])) for one in told]
+    def _uncache(self, ids: Iterable[str]) -> list[Message]:
+        """Have these read from now on; return those that were submitted and not read yet, as they were submitted."""
+        return [one for id in ids if (one := self.submitted.pop(id, None) or self._cache.pop(id)) is not None]
 
 
-def _share(told: Iterable[tuple[Any, ...]]) -> Share:
-    found = sorted((str(id), due) for id, _, due in told)
+def list_messages(connection: sa.Connection, store: int, states: Sequence[str]) -> list[Message]:
+    """The messages of a store in these states, or all of them, oldest first, without their content."""
+    bound: dict[str, object] = {"number": store}
+    if states:
+        bound["states"] = list(states)
+    return [_to_message(row, b"") for row in connection.execute(LIST_SOME if states else LIST, bound)]
+
+
+def read_message(connection: sa.Connection, store: int, id: str) -> Message | None:
+    """A message of a store with its content; None when it is not there."""
+    row: Any = connection.execute(WHOLE, {"number": store, "one": id}).first()
+    return _to_message(row[:-1], bytes(row[-1])) if row is not None else None
+
+
+# --------------------------------------------------------------------------------------------------- rows and messages
+
+
+def _to_row(message: Message, store: int, owner: str | None) -> dict[str, object]:
+    """The row of a new message, ready and this owner's."""
+    return {
+        "id": message.id, "store": store, "state": "ready", "owner": owner, "due": None,
+        "attempts": message.attempts, "uncertain": message.uncertain, "reason": _storable(message.reason),
+        "submitted": message.submitted, "sender": ENCODE(message.sender), "recipients": ENCODE(message.recipients),
+    }  # fmt: skip
+
+
+def _to_message(row: Sequence[Any], content: bytes) -> Message:
+    """The message of a row, whose columns are `COLUMNS`."""
+    id, state, due, attempts, uncertain, reason, submitted, sender, recipients = row
+    to = tuple(json.loads(recipients))
+    return Message(id, content, json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
+
+
+def _storable(reason: str | None) -> str | None:
+    """A reason without what a text column cannot hold: it is read by people, so that is escaped."""
+    if reason is None or (reason.isascii() and "\0" not in reason):
+        return reason
+    return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _claimed(message: Message) -> Message:
+    return replace(message, state="claimed", due=None, attempts=message.attempts + 1)
+
+
+def _share(rows: Iterable[tuple[Any, ...]]) -> Share:
+    found = sorted((str(id), due) for id, _, due in rows)
     ready = tuple(id for id, due in found if due is None)
     return Share(ready, tuple((id, float(due)) for id, due in found if due is not None))
-
-
-def _begun(message: Message) -> Message:
-    return replace(message, state="claimed", due=None, attempts=message.attempts + 1)

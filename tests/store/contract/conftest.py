@@ -136,7 +136,7 @@ def place_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
     if kind == "postgresql":
         return Place(kind, request.getfixturevalue("server").new())
     if kind == "sqlite, all read":
-        return Place("sqlite", str(folder / "store.db"), {"recent": 0})
+        return Place("sqlite", str(folder / "store.db"), {"cache_size": 0})
     return Place(kind, str(folder / "store.db"))
 
 

@@ -22,7 +22,7 @@ from fsm.store.claims import Claims
 from fsm.store.group_commit import PendingStep
 from fsm.store.memory import MemoryStorage
 from fsm.store.reconciliation import reconcile
-from fsm.store.sql.database import read
+from fsm.store.sql import read_journal
 from fsm.testing.clock import SimulatedClock
 from tests.store.contract.conftest import Place
 from tests.store.contract.driven import IMPATIENT, LONG, MOST, agree, awaited, in_thread, next_item, one_batch
@@ -116,8 +116,8 @@ def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(f
         connection.connection.driver_connection.execute(f"PRAGMA query_only = {int(only)}")
 
     # a real failure, at once and not after some patience
-    sa.event.listen(storage._engine, "begin", lambda connection: reads_only(connection, forbidden))
-    sa.event.listen(storage._engine, "commit", lambda connection: reads_only(connection, False))
+    sa.event.listen(storage._opened.engine, "begin", lambda connection: reads_only(connection, forbidden))
+    sa.event.listen(storage._opened.engine, "commit", lambda connection: reads_only(connection, False))
     tried: list[float] = []
     decide = store._core.deferred._fall_due
     store._core.deferred._fall_due = lambda moment: (tried.append(clock.monotonic()), decide(moment))  # type: ignore[method-assign,func-returns-value]
@@ -285,7 +285,7 @@ def test_the_journal_begins_with_its_start_also_when_the_first_transaction_faile
         store._core.commit.schedule(lambda _: None).exception(MOST)
         other.execute("ROLLBACK")
     store.submit(b"x")
-    told = b"".join(read(file.where)).decode()
+    told = b"".join(read_journal(file.where)).decode()
     assert '"start"' in told
     assert told.index('"start"') < told.index('"submit"')
     store.let_go()

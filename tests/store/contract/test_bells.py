@@ -65,7 +65,7 @@ def test_an_error_of_who_is_told_does_not_end_the_watch(database: Place, caplog:
         heard.next()
         other.notify_peers()
         heard.next()
-    assert "who was told of the peers" in caplog.text
+    assert "the callback that watches the peers" in caplog.text
 
 
 def test_closing_stops_the_thread_and_leaves_nothing_open(database: Place) -> None:

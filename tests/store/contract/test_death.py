@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from fsm.store.sql.holders import HOLDERS, now
+from fsm.store.sql.holders import Holders
+from fsm.store.sql.schema import HOLDERS
 from tests.store.contract.conftest import Place
 from tests.store.contract.heard import NEVER, Heard, peers, until_alone, watching
 from tests.store.contract.test_storage import do, submitted
@@ -64,11 +65,11 @@ def test_a_message_of_a_dead_peer_that_nobody_swept_can_be_withdrawn(database: P
 
 def until_its_lease_is_over(storage: Any, heard: Heard) -> None:
     """Wait until the one peer counts no more, which must not be earlier than its lease says: it may well live."""
-    with storage._engine.connect() as connection:
+    with storage._opened.engine.connect() as connection:
         until = connection.scalar(sa.select(sa.func.min(HOLDERS.c.lease_until)))  # ours runs longer
     until_alone(storage, heard)
-    with storage._engine.connect() as connection:
-        assert now(connection, storage._clock) >= until
+    with storage._opened.engine.connect() as connection:
+        assert Holders(connection, storage._opened.me).now() >= until
 
 
 def test_another_host_is_taken_for_dead_when_its_lease_ends(database: Place) -> None:
@@ -116,8 +117,8 @@ def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) 
     assert peers(a) == []
     b.watch(heard)
     heard.next()
-    renewed = b._watch._renew_at
-    while b._watch._renew_at == renewed:  # its next renewal: nobody is told of that
+    renewed = b._opened.watcher._renew_at
+    while b._opened.watcher._renew_at == renewed:  # its next renewal: nobody is told of that
         heard.event.wait(0.01)
     assert peers(a) == []
 
@@ -163,7 +164,7 @@ def test_a_number_used_again_is_another_process(database: Place) -> None:
     child = database.child(lease=NEVER)
     child.ask("open")
     assert len(peers(a)) == 1
-    with a._engine.begin() as connection:
+    with a._opened.engine.begin() as connection:
         connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(started="1"))
     assert peers(a) == []
 
@@ -173,10 +174,10 @@ def test_in_another_boot_or_namespace_the_lease_decides(database: Place) -> None
     a.open()
     child = database.child(lease=NEVER)
     child.ask("open")
-    with a._engine.begin() as connection:
+    with a._opened.engine.begin() as connection:
         connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(boot="another"))
     child.kill()
     assert len(peers(a)) == 1
-    with a._engine.begin() as connection:
+    with a._opened.engine.begin() as connection:
         connection.execute(sa.update(HOLDERS).where(HOLDERS.c.pid == child.pid).values(lease_until=1.0))
     assert peers(a) == []

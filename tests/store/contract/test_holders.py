@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from fsm.store.errors import StorageError
-from fsm.store.sql.schema import listed
+from fsm.store.sql.messages import list_messages
 from fsm.store.storage import Share
 from tests.store.contract.conftest import Place, Server
 from tests.store.contract.heard import peers, watching
@@ -112,7 +112,7 @@ def test_who_reads_while_it_closes_reads_to_the_end_and_leaves_no_connection_beh
     with storage._reading() as (connection, number):
         driver = connection.connection.driver_connection
         storage.close()
-        assert len(listed(connection, number, ())) == 1
+        assert len(list_messages(connection, number, ())) == 1
     with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match=r"closed"):
         driver.execute("select 1")
 
@@ -141,7 +141,7 @@ def test_killed_while_it_writes_every_batch_is_whole_and_every_answer_was_kept(d
     there = [one.id for one in storage.messages()]
     assert len(there) % 4 == 0
     assert there[: 4 * after] == list(itertools.chain(*answered))
-    with storage._engine.connect() as connection:
+    with storage._opened.engine.connect() as connection:
         entries = connection.exec_driver_sql("select entry from fsm_journal order by number").scalars().all()
     assert [json.loads(entry)["id"] for entry in entries] == there
     assert len(do(storage, "claim", there)) == len(there), "and each has its content"

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from fsm.journal.reader import entry, header, records, replay, start
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.store.errors import StorageError
-from fsm.store.sql.database import read
-from fsm.store.sql.journal import CHARTS, JOURNAL, Followed, trim
+from fsm.store.sql import JournalFollower, read_journal
+from fsm.store.sql.journal import trim
+from fsm.store.sql.schema import CHARTS, JOURNAL
 from fsm.store.storage import Transaction
 from tests.store.contract.conftest import Place
 
@@ -54,7 +55,7 @@ def recorded(place: Place, *names: str) -> None:
 
 def test_what_is_read_is_a_journal_that_replays(database: Place) -> None:
     recorded(database, "a", "b")
-    lines = list(read(database.where))
+    lines = list(read_journal(database.where))
     assert json.loads(lines[0]) == header(LOGOFF)
     assert len(lines) == 1 + 2 + 2 * len(WALK)
     assert replay(LOGOFF, io.BytesIO(b"".join(lines))) is None
@@ -77,17 +78,17 @@ def test_what_a_failed_transaction_recorded_is_not_there(place: Place) -> None:
     if place.kind == "memory":
         assert [json.loads(line).get("event") for line in storage.journal] == [None]
     else:
-        assert len(list(read(place.where))) == 2
+        assert len(list(read_journal(place.where))) == 2
 
 
 def test_nothing_recorded_reads_as_nothing(database: Place) -> None:
     database.new().open()
-    assert list(read(database.where)) == []
+    assert list(read_journal(database.where)) == []
 
 
 def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is not there"):
-        list(read(tmp_path / "none.db"))
+        list(read_journal(tmp_path / "none.db"))
     assert not (tmp_path / "none.db").exists()
     storage = database.new()
     opening = storage.open()
@@ -95,19 +96,19 @@ def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) ->
         Pen(opening.holder).begin(tx)
     with storage.transaction() as tx:
         tx.record(opening.holder, json.dumps({"session": opening.holder, "event": "submit"}))
-        assert len(list(read(database.where))) == 2, "what is committed, while another writes"
+        assert len(list(read_journal(database.where))) == 2, "what is committed, while another writes"
         assert tx.peers() == ()
 
 
 def test_reading_changes_nothing_also_where_it_could(database: Place) -> None:
-    from fsm.store.sql.connect import address, engine_for
+    from fsm.store.sql.connect import engine_for, url_for
 
     recorded(database, "a")
-    engine = engine_for(address(database.where), 1, reading=True)
+    engine = engine_for(url_for(database.where), 1, reading=True)
     with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError):
         connection.execute(sa.delete(JOURNAL))
     engine.dispose()
-    assert len(list(read(database.where))) == 2 + len(WALK)
+    assert len(list(read_journal(database.where))) == 2 + len(WALK)
 
 
 def test_a_database_without_a_store(database: Place, tmp_path: Path) -> None:
@@ -115,18 +116,18 @@ def test_a_database_without_a_store(database: Place, tmp_path: Path) -> None:
     if database.kind == "sqlite":
         Path(where).touch()
     with pytest.raises(StorageError, match="holds no store"):
-        list(read(where))
+        list(read_journal(where))
     with pytest.raises(StorageError, match="holds no store"):
-        Followed(where)
+        JournalFollower(where)
 
 
 def test_only_the_sessions_of_the_newest_chart_are_read(database: Place) -> None:
     recorded(database, "old", "new")
     storage = database.new()
     storage.open()
-    with storage._engine.begin() as connection:
+    with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(CHARTS).where(CHARTS.c.session == "old").values(header='{"journal": 1}'))
-    lines = list(read(database.where))
+    lines = list(read_journal(database.where))
     assert {json.loads(line)["session"] for line in lines[1:]} == {"new"}
     assert replay(LOGOFF, io.BytesIO(b"".join(lines))) is None
 
@@ -143,9 +144,9 @@ def test_old_sessions_are_dropped_as_whole_ones_and_the_living_stay(database: Pl
         recorded(database, name)
     storage = database.new()
     storage.open()
-    with storage._engine.begin() as connection:
+    with storage._opened.engine.begin() as connection:
         trim(connection, living, kept)
-    lines = list(read(database.where))
+    lines = list(read_journal(database.where))
     assert list(dict.fromkeys(json.loads(line)["session"] for line in lines[1:])) == left
     assert len(lines) == bool(left) + 7 * len(left)
 
@@ -153,7 +154,7 @@ def test_old_sessions_are_dropped_as_whole_ones_and_the_living_stay(database: Pl
 def test_following_gives_what_came_since_and_nothing_twice(database: Place) -> None:
     storage = database.new()
     storage.open()
-    follower, pen = Followed(database.where), Pen("a")
+    follower, pen = JournalFollower(database.where), Pen("a")
     assert follower.more() == []
     with storage.transaction() as tx:
         pen.begin(tx)
@@ -179,11 +180,11 @@ def test_following_misses_nothing_that_was_committed_in_another_order(remote: Pl
     b.open()
     with b.transaction() as tx:
         Pen("b").begin(tx)
-    follower = Followed(remote.where)
+    follower = JournalFollower(remote.where)
     assert len(follower.more()) == 2
     with a.transaction() as tx:
         Pen("a").begin(tx)
-        tx.finish()
+        tx.flush()
         with b.transaction() as tx2:
             tx2.record("b", json.dumps({"session": "b", "event": "submit"}))
         assert [json.loads(line)["session"] for line in follower.more()] == ["b"]

@@ -13,7 +13,7 @@ from fsm.logoff import LOGOFF, Logoff
 from fsm.store import StorageError, Store
 from fsm.store.in_flight import Ending
 from fsm.store.outcome import Progress
-from fsm.store.sql.database import Database, read
+from fsm.store.sql import Database, read_journal
 from tests.store.contract.conftest import Place, Server
 from tests.store.contract.driven import agree, one_batch
 from tests.store.contract.proxy import Proxy, When
@@ -72,7 +72,7 @@ def test_at_whichever_commit_it_is_lost_each_message_is_sent_once(opened: Callab
         proxy.cut(0, when)
         store.let_go()
     assert at > 3
-    assert replay(LOGOFF, io.BytesIO(b"".join(read(remote.where)))) is None
+    assert replay(LOGOFF, io.BytesIO(b"".join(read_journal(remote.where)))) is None
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -144,7 +144,7 @@ def test_what_may_have_been_kept_is_counted_and_sent_once_it_is_found(
     assert drained(store) == [b"one"] * (when == "after")
     assert store.messages() == []
     store.let_go()
-    assert replay(LOGOFF, io.BytesIO(b"".join(read(remote.where)))) is None, "also where an entry tells of a step that was not taken"
+    assert replay(LOGOFF, io.BytesIO(b"".join(read_journal(remote.where)))) is None, "also where an entry tells of a step that was not taken"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

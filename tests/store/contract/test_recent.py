@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from fsm.store.message import Message, new_id
-from fsm.store.sql.cache import ROOM
+from fsm.store.sql.cache import CACHE_SIZE
 from fsm.store.sql.schema import MESSAGES
 from tests.store.contract.conftest import Place
 from tests.store.contract.test_storage import A, do, submitted
@@ -48,23 +48,23 @@ def test_what_peers_took_makes_room_for_others(file: Place) -> None:
     one.open()
     two.open()
     ids = submitted(one, 10)
-    assert sorted(one._recent._messages) == ids
+    assert sorted(one._opened.cache._messages) == ids
     do(two, "take", 7)
     do(one, "share")
-    assert sorted(one._recent._messages) == ids[7:]
+    assert sorted(one._opened.cache._messages) == ids[7:]
     do(one, "claim", ids[7:])
-    assert one._recent._messages == {}
-    assert one._recent._room == ROOM
+    assert one._opened.cache._messages == {}
+    assert one._opened.cache.free == CACHE_SIZE
 
 
 def test_what_has_no_room_is_read(file: Place) -> None:
-    storage = file.new(recent=5000)
+    storage = file.new(cache_size=5000)
     storage.open()
     made = [Message(new_id(), b"x" * size) for size in (3000, 3000, 10)]
     with storage.transaction() as tx:
         for message in made:
             tx.submit(message)
-    assert len(storage._recent._messages) == 1
+    assert len(storage._opened.cache) == 1
     assert [one.content for one in do(storage, "claim", [one.id for one in made])] == [one.content for one in made]
 
 
@@ -72,7 +72,7 @@ def test_what_was_changed_without_it_is_not_claimed_as_it_was(database: Place) -
     storage = database.new()
     storage.open()
     do(storage, "submit", A)
-    with storage._engine.begin() as connection:
+    with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(MESSAGES).values(attempts=1, reason="451 later"))
     assert do(storage, "claim", [A.id]) == []
     assert do(storage, "claim", [A.id]) == [replace(A, state="claimed", attempts=2, reason="451 later")]

@@ -23,8 +23,8 @@ import sqlalchemy as sa
 from fsm.store import StorageError, Store
 from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
-from fsm.store.sql.connect import ABOUT
-from fsm.store.sql.database import Database, read
+from fsm.store.sql import Database, read_journal
+from fsm.store.sql.schema import ABOUT
 from tests.store.contract.child import Child
 from tests.store.contract.conftest import Place, Server
 from tests.store.contract.test_storage import do, submitted
@@ -49,7 +49,7 @@ def test_the_file_is_this_users_alone_and_durable(file: Place) -> None:
         os.umask(before)
     for path in Path(file.where).parent.glob("store.db*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    with storage._engine.connect() as connection:
+    with storage._opened.engine.connect() as connection:
         told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert told == ["wal", 2, 1]
 
@@ -59,7 +59,7 @@ def test_commits_are_on_the_disk_also_where_the_server_would_not_wait(server: Se
     server.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
     storage = remote.new()
     storage.open()
-    with storage._engine.connect() as connection:
+    with storage._opened.engine.connect() as connection:
         assert connection.exec_driver_sql("show synchronous_commit").scalar() == "on"
 
 
@@ -98,13 +98,13 @@ def test_an_empty_file_becomes_one(tmp_path: Path) -> None:
 def test_a_newer_one(database: Place) -> None:
     storage = database.new()
     storage.open()
-    with storage._engine.begin() as connection:
+    with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(ABOUT).values(version=7))
     told = refused(database.where)
     assert str(told) == f"{storage} is of version 7, and this program knows version 1; open it with a newer one"
     assert not told.busy
     with pytest.raises(StorageError, match="version 7, and this program knows version 1"):
-        list(read(database.where))
+        list(read_journal(database.where))
 
 
 def test_a_damaged_one(file: Place) -> None:
@@ -142,7 +142,7 @@ def test_whatever_fails_in_the_middle_the_next_transaction_begins_anew(database:
     storage.open()
     ids = submitted(storage)
 
-    @sa.event.listens_for(storage._engine, moment)
+    @sa.event.listens_for(storage._opened.engine, moment)
     def fails(*_: object) -> None:
         if left and left.pop():
             raise OSError("no memory")
