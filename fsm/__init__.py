@@ -7,17 +7,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fsm._version import __version__
 from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
 from fsm.condition import Condition
 from fsm.errors import DefinitionError, SnapshotError, StepInProgress, UnknownEvent
-from fsm.machine import Machine
 from fsm.session import Receipt, Session, Step, trigger
 from fsm.variable import Choice, Counter
 from fsm.verdict import Refused, Verdict
+
+if TYPE_CHECKING:
+    from fsm.machine import Machine
 
 __all__ = [
     "Chart", "Choice", "Condition", "Configuration", "Counter", "DefinitionError", "Event", "Machine", "Output",
     "Receipt", "Refused", "Row", "Session", "SnapshotError", "State", "Step", "StepInProgress", "UnknownEvent",
     "Verdict", "__version__", "row", "trigger",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Machine":  # most programs have sessions and no machine, and importing it takes its time
+        from fsm.machine import Machine
+
+        return Machine
+    raise AttributeError(f"module 'fsm' has no attribute {name!r}")

@@ -61,7 +61,8 @@ def listener_names(cls: type, chart: Chart) -> tuple[str, ...]:
     names = ["before", "after", "on_transition"]
     names += [f"{moment}_{event}" for event in chart.events for moment in ("before", "after")]
     names += [f"{moment}_{state}" for state in chart.states for moment in ("on_exit", "on_enter")]
-    methods = [name for name in dir(cls) if callable(getattr(cls, name)) and name not in chart.events]
+    alike = [name for name in dir(cls) if name.startswith(("before", "after", "on_")) and name not in chart.events]
+    methods = [name for name in alike if callable(getattr(cls, name))]
     wrong = tuple(
         f"its listener {name} belongs to no state or event of {chart.name}{_near(name, names)}"
         for name in methods
