@@ -137,7 +137,7 @@ class EachStep:
         return _answer(self.test, step)
 
 
-Property: TypeAlias = "Always | Falls | Changes | EachConfiguration | EachStep"
+Property: TypeAlias = Always | Falls | Changes | EachConfiguration | EachStep
 
 
 class PropertyError(ValueError):

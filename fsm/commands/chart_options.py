@@ -1,25 +1,30 @@
-"""What a chart's module says about its chart: `PROPERTIES` and `BOUNDS`, found beside it.
+"""The options `--chart` and `--bound`, and what a chart's module brings with it: `PROPERTIES` and `BOUNDS`.
 
 For `--chart module:NAME` they are looked for in `module` itself, then, when it is a package, in `module.properties`.
-`PROPERTIES` is a tuple of properties (`fsm/property.py`), `BOUNDS` a tuple of bounds to use when none are given.
+`PROPERTIES` is a tuple of properties (`fsm.analysis.properties`); `BOUNDS` is a tuple of bounds, used when none are
+given.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from fsm.analysis.bounds import BoundError, bounds_of
-from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep, Falls, Property
+from fsm.analysis.paths import PathsError
+from fsm.analysis.properties import Property, PropertyError
+from fsm.analysis.reachability import ExploreError
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
 from fsm.condition import Condition
+from fsm.stepper.text import printable
 
-__all__ = ["add_chart_arguments", "bounds", "chart_of", "properties"]
-
-WORDS = (Always, Changes, EachConfiguration, EachStep, Falls)
+__all__ = ["add_chart_arguments", "analysis_errors", "beside", "bounds", "chart_of", "properties"]
 
 
 def add_chart_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +37,13 @@ def add_chart_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def chart_of(args: argparse.Namespace) -> Chart:
-    """The chart that was asked for."""
+    """Return the chart that was asked for."""
     return find_chart(args.chart)
 
 
 def bounds(args: argparse.Namespace, chart: Chart) -> tuple[Condition, ...]:
-    """The bounds given, or those beside the chart.  CommandError for one that does not fit."""
-    given = args.bound if args.bound is not None else _beside(args.chart, "BOUNDS")
+    """Return the bounds given, or those beside the chart.  CommandError for one that does not fit."""
+    given = args.bound if args.bound is not None else beside(args.chart, "properties", "BOUNDS", ())
     if not isinstance(given, (tuple, list)) or not all(isinstance(one, (str, Condition)) for one in given):
         raise CommandError(f"BOUNDS beside {args.chart} is {type(given).__name__}, not a tuple of bounds")
     try:
@@ -48,22 +53,33 @@ def bounds(args: argparse.Namespace, chart: Chart) -> tuple[Condition, ...]:
 
 
 def properties(args: argparse.Namespace) -> tuple[Property, ...]:
-    """The properties beside the chart; none when its module brings none."""
-    found = _beside(args.chart, "PROPERTIES")
-    if not isinstance(found, (tuple, list)) or not all(isinstance(one, WORDS) for one in found):
-        raise CommandError(f"PROPERTIES beside {args.chart} is no tuple of properties (see fsm/property.py)")
+    """Return the properties beside the chart; none when its module brings none."""
+    found = beside(args.chart, "properties", "PROPERTIES", ())
+    if not isinstance(found, (tuple, list)) or not all(isinstance(one, Property) for one in found):
+        raise CommandError(f"PROPERTIES beside {args.chart} is no tuple of properties (see fsm.analysis.properties)")
     return tuple(found)
 
 
-def _beside(where: str, name: str) -> object:
+def beside(where: str, submodule: str, name: str, default: object) -> Any:
+    """Return what the module of the chart `where`, or its submodule of that name, has under `name`."""
     module = sys.modules[where.partition(":")[0]]
     if hasattr(module, name):
         return getattr(module, name)
     if hasattr(module, "__path__"):
-        inner = f"{module.__name__}.properties"
+        inner = f"{module.__name__}.{submodule}"
         try:
             if find_spec(inner) is not None:
-                return getattr(import_module(inner), name, ())
+                return getattr(import_module(inner), name, default)
         except Exception as error:
             raise CommandError(f"cannot import {inner!r}: {error}") from error
-    return ()
+    return default
+
+
+@contextmanager
+def analysis_errors() -> Iterator[None]:
+    """Turn the errors of an analysis into a CommandError that names the option which helps."""
+    try:
+        yield
+    except (ExploreError, PathsError, PropertyError) as error:
+        problem = str(error)
+        raise CommandError(printable(f"{problem} (--bound)" if "bound" in problem else problem)) from error

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from fsm.analysis.properties import PropertyError
-from fsm.analysis.reachability import ExploreError, cut_text
+from fsm.analysis.reachability import cut_text
 from fsm.analysis.report import Finding, Report, check
-from fsm.commands import CommandError
-from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of, properties
+from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of, properties
 from fsm.stepper.text import printable
 
 __all__ = ["add_arguments", "run"]
@@ -29,10 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the report; the exit status."""
     chart = chart_of(args)
     own = properties(args)
-    try:
+    with analysis_errors():
         report = check(chart, bounds(args, chart), own)
-    except (ExploreError, PropertyError) as error:
-        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     print(printable(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
     print(printable(cut_text(chart, report.bounds, report.cut)))
     if not own:
@@ -58,5 +54,5 @@ def _lines(finding: Finding) -> list[str]:
 def _summary(report: Report) -> str:
     held = sum(one.status == "holds" for one in report.findings)
     left = sum(one.status == "unknown" for one in report.findings)
-    told = f"{held} of {len(report.findings)} properties hold, {len(report.failed)} fail, {left} are not known"
-    return f"{told}; examined {report.configurations:,} configurations and {report.steps:,} steps"
+    sums = f"{held} of {len(report.findings)} properties hold, {len(report.failed)} fail, {left} are not known"
+    return f"{sums}; examined {report.configurations:,} configurations and {report.steps:,} steps"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from fsm import draw
+from fsm.analysis.paths import Atlas
 from fsm.chart import Chart
 from fsm.commands import CommandError, number, write_output
-from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
 from fsm.condition import label
 from fsm.errors import DefinitionError
 from fsm.variable import Choice, Sum
@@ -52,16 +53,16 @@ def run(args: argparse.Namespace) -> int:
         data = _drawn(chart, look, format, args)
     except draw.DrawingError as error:
         raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
-    told = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"
-    write_output(data, args.file, told if format in ("png", "pdf") else None)
+    remedy = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"
+    write_output(data, args.file, remedy if format in ("png", "pdf") else None)
     return 0
 
 
 def _format(args: argparse.Namespace) -> str:
     ending = Path(args.file).suffix[1:].lower() if args.file else ""
     if not args.format and ending and ending not in ENDINGS:
-        told = f"no format ends in .{ending}; name one with --format, or end the file in .{', .'.join(ENDINGS)}"
-        raise CommandError(told)
+        remedy = f"name one with --format, or end the file in .{', .'.join(ENDINGS)}"
+        raise CommandError(f"no format ends in .{ending}; {remedy}")
     format: str = args.format or ENDINGS.get(ending, "svg")
     if format not in FORMATS:
         near = get_close_matches(format, FORMATS, 1)
@@ -78,8 +79,8 @@ def _look(chart: Chart, args: argparse.Namespace) -> draw.Look:
             return draw.counter(chart, args.counter)
         except KeyError:
             counters = [v.name for v in chart.variables if not isinstance(v, Choice)]
-            told = f"it has {', '.join(counters)}" if counters else "it has none"
-            raise CommandError(f"{chart.name} has no counter {args.counter!r}; {told}") from None
+            known = f"it has {', '.join(counters)}" if counters else "it has none"
+            raise CommandError(f"{chart.name} has no counter {args.counter!r}; {known}") from None
     if args.trace is not None:
         try:
             return draw.trace(chart, args.trace)
@@ -102,15 +103,8 @@ def _event(chart: Chart, name: str) -> str:
 
 
 def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
-    from fsm.analysis.paths import Atlas, PathsError
-    from fsm.analysis.reachability import ExploreError
-
-    try:
+    with analysis_errors():
         paths = Atlas(chart, bounds(args, chart)).paths
-    except ExploreError as error:
-        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
-    except PathsError as error:
-        raise CommandError(str(error)) from error
     for one in paths:
         if one.id == args.path:
             return draw.path(chart, one.rows, name=one.id, witness=one.witness or ())

@@ -8,22 +8,18 @@ Beside a chart `module:NAME` it looks for `BOUNDS`, and, in `module`, `module.ci
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fsm import draw
 from fsm.analysis.paths import Atlas, PathsError
-from fsm.analysis.reachability import ExploreError, Graph
+from fsm.analysis.reachability import Graph
 from fsm.commands import CommandError, whole, write_output
-from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, analysis_errors, beside, bounds, chart_of
 from fsm.draw.page import page
-from fsm.stepper.text import printable
 
-__all__ = ["add_arguments", "made", "run"]
+__all__ = ["add_arguments", "make_page", "run"]
 
 MOST_PATHS = 5_000
 """Paths that a page lists; a chart with more has a page without them."""
@@ -50,53 +46,45 @@ def run(args: argparse.Namespace) -> int:
         for given, option in ((args.journal, "--journal FILE"), (args.port, "--port N"), (args.no_open, "--no-open")):
             if given:
                 raise CommandError(f"{option} goes with --serve")
-        told = "a page is not for a terminal; write it with -o page.html, or open it with --serve"
-        write_output(made(args).encode(), args.file, told)
+        remedy = "a page is not for a terminal; write it with -o page.html, or open it with --serve"
+        write_output(make_page(args).encode(), args.file, remedy)
         return 0
     if args.file is not None:
         raise CommandError("--serve writes no file; give either --serve or -o FILE")
     from fsm.commands.explore_server import serve
-    from fsm.commands.journals import is_ledger, shown_name
+    from fsm.commands.journals import database_name, is_database
 
     follows: Path | str | None = Path(args.journal) if args.journal is not None else None
     name = follows.name if isinstance(follows, Path) else ""
-    if args.journal is not None and is_ledger(args.journal):
-        follows, name = args.journal, shown_name(args.journal)
-    return serve(made(args, name), chart_of(args), follows, args.port, not args.no_open)
+    if args.journal is not None and is_database(args.journal):
+        follows, name = args.journal, database_name(args.journal)
+    return serve(make_page(args, name), chart_of(args), follows, args.port, not args.no_open)
 
 
-def made(args: argparse.Namespace, follows: str = "") -> str:
+def make_page(args: argparse.Namespace, follows: str = "") -> str:
     """The page that was asked for.  CommandError when it cannot be made."""
     chart = chart_of(args)
     within = bounds(args, chart)
     paths: dict[str, Any] = {}
-    try:
+    with analysis_errors():
         graph = Graph(chart, within, limit=LARGEST)
-        atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
-        paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
-    except ExploreError as error:
-        raise CommandError(printable(f"{error} (--bound)" if "bound" in str(error) else str(error))) from None
-    except PathsError as error:
-        paths = {"without": str(error)}
+        try:
+            atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
+            paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
+        except PathsError as error:
+            paths = {"without": str(error)}
     try:
         return page(
-            graph, where=args.chart, sentences=_beside(args.chart, "citations", "SENTENCES"),
-            sums=_beside(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
+            graph, where=args.chart, sentences=_mapping(args.chart, "citations", "SENTENCES"),
+            sums=_mapping(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
         )  # fmt: skip
     except draw.DrawingError as error:
         raise CommandError(f"the page needs a picture: {error}", 1) from None
 
 
-def _beside(where: str, room: str, name: str) -> Any:
-    """A mapping that the chart's module brings with it, itself or in that room; None when it brings none."""
-    module = sys.modules[where.partition(":")[0]]
-    found = getattr(module, name, None)
-    if found is None and hasattr(module, "__path__"):
-        inner = f"{module.__name__}.{room}"
-        try:
-            found = getattr(import_module(inner), name, None) if find_spec(inner) is not None else None
-        except Exception as error:
-            raise CommandError(f"cannot import {inner!r}: {error}") from error
+def _mapping(where: str, submodule: str, name: str) -> Any:
+    """Return a mapping that the chart's module brings with it, itself or in that submodule; None when there is none."""
+    found = beside(where, submodule, name, None)
     if found is not None and not isinstance(found, Mapping):
         raise CommandError(f"{name} beside {where} is {type(found).__name__}, not a mapping")
     return found

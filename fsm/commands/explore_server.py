@@ -3,8 +3,8 @@
 Theory.
 1. The server listens on 127.0.0.1 and answers two addresses: `/`, the page, and `/events`, the journal as server-sent
    events.  A request under another host's name is refused, so that no page of the web can ask through its reader.
-2. `Following` is a journal that does not end: a line that is not whole yet is waited for.  So `fsm.journal.replayed`
-   reads it as any other, and what the page is told is what a replay says, up to the first divergence.
+2. `FollowedJournal` is a journal that does not end: it waits for the rest of a line that is not whole yet.  So
+   `fsm.journal.replayed` reads it as any other, and the page gets what a replay says, up to the first divergence.
 3. Every listener replays the file from its beginning.  What is there already comes in a few large messages, what is
    written later at once.
 4. A journal that is shortened or replaced under its reader is no longer the same journal: that is said, and is the end.
@@ -32,7 +32,7 @@ from fsm.commands import CommandError
 from fsm.journal.reader import LONGEST, JournalError, Replayed, replayed
 from fsm.snapshot import encode
 
-__all__ = ["Following", "news", "serve", "server"]
+__all__ = ["FollowedJournal", "make_server", "messages", "serve"]
 
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 0.1
@@ -43,7 +43,7 @@ QUIET: Final = 10.0
 """Seconds without news after which a listener is written to, so that one that has gone is noticed."""
 
 
-class Following(BytesIO):
+class FollowedJournal(BytesIO):
     """A journal being written, as a file that ends only when `stop` is set.
 
     `idle` is called now and then while there is nothing to read; what it raises ends the reading.
@@ -92,21 +92,21 @@ class Following(BytesIO):
         super().close()
 
 
-class _FollowingLedger(Following):
+class _FollowedDatabase(FollowedJournal):
     """The same of a journal that is kept in a database."""
 
     def __init__(self, where: str, stop: Event, idle: Callable[[], None]) -> None:
-        from fsm.commands.journals import growing
+        from fsm.commands.journals import follow
 
         BytesIO.__init__(self)
         self.stop, self.idle, self._begun = stop, idle, b""
-        self._file = growing(where)
+        self._file = follow(where)
 
     def _check(self) -> None:
         """A database is not shortened under its readers."""
 
 
-def news(chart: Chart, journal: Following) -> Iterator[dict[str, object]]:
+def messages(chart: Chart, journal: FollowedJournal) -> Iterator[dict[str, object]]:
     """The messages of a journal: `records`, `again` in the first, and `over` in the last, which says why it ended."""
     records: list[dict[str, object]] = []
     again = True
@@ -130,8 +130,8 @@ def _record(chart: Chart, one: Replayed) -> dict[str, object]:
     at = encode(chart, one.configuration)
     if record.start is not None:
         return {"session": record.session, "start": True, "at": at}
-    told = {"session": record.session, "event": record.event, "at": at}
-    return {**told, "accepted": one.entry["accepted"], "reason": one.entry["reason"]}
+    step = {"session": record.session, "event": record.event, "at": at}
+    return {**step, "accepted": one.entry["accepted"], "reason": one.entry["reason"]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -157,14 +157,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
         body = text.encode()
         self.send_response(status)
-        self._usual()
+        self._send_usual_headers()
         if kind:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def _usual(self) -> None:
+    def _send_usual_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("X-Frame-Options", "DENY")
@@ -172,31 +172,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _events(self, path: Path | str) -> None:
         self.send_response(HTTPStatus.OK)
-        self._usual()
+        self._send_usual_headers()
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
         try:
-            journal = _followed(path, self.server.stopped, self._still_there)
+            journal = _follow(path, self.server.stopped, self._send_comment)
         except (OSError, CommandError) as error:
             why = f"cannot read {Path(path).name}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            self._tell({"records": [], "again": True, "over": why})
+            self._send({"records": [], "again": True, "over": why})
             return
         try:
-            for message in news(self.server.chart, journal):
-                self._tell(message)
+            for message in messages(self.server.chart, journal):
+                self._send(message)
         except OSError:
             return  # the listener has gone
         finally:
             journal.close()
 
-    def _still_there(self) -> None:
+    def _send_comment(self) -> None:
         """Say nothing, aloud: OSError when nobody listens any more."""
         self.wfile.write(b": nothing new\n\n")
         self.wfile.flush()
 
-    def _tell(self, message: dict[str, object]) -> None:
+    def _send(self, message: dict[str, object]) -> None:
         self.wfile.write(f"data: {json.dumps(message)}\n\n".encode())
         self.wfile.flush()
 
@@ -224,7 +224,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-def server(page: str, chart: Chart, journal: Path | str | None = None, port: int = 0) -> _Server:
+def make_server(page: str, chart: Chart, journal: Path | str | None = None, port: int = 0) -> _Server:
     """A server that is listening and not answering yet: `serve_forever()`, and `stopped.set()` before `shutdown()`.
 
     OSError when the port is taken; OverflowError when it is none.
@@ -232,11 +232,11 @@ def server(page: str, chart: Chart, journal: Path | str | None = None, port: int
     return _Server(port, page, chart, journal)
 
 
-def _followed(where: Path | str, stop: Event, idle: Callable[[], None]) -> Following:
+def _follow(where: Path | str, stop: Event, idle: Callable[[], None]) -> FollowedJournal:
     """A journal's file, or (when it is named by a string) a store's database."""
     if isinstance(where, Path):
-        return Following(where, stop, idle)
-    return _FollowingLedger(where, stop, idle)
+        return FollowedJournal(where, stop, idle)
+    return _FollowedDatabase(where, stop, idle)
 
 
 def serve(page: str, chart: Chart, journal: Path | str | None, port: int, opens: bool) -> int:
@@ -244,16 +244,16 @@ def serve(page: str, chart: Chart, journal: Path | str | None, port: int, opens:
     if not 0 <= port <= 65535:
         raise CommandError(f"--port is 0 to 65535, not {port}")
     if isinstance(journal, str):
-        from fsm.commands.journals import growing
+        from fsm.commands.journals import follow
 
-        growing(journal).close()
+        follow(journal).close()
     elif journal is not None:
         try:
             journal.open("rb").close()
         except OSError as error:
             raise CommandError(f"cannot read {journal}: {error.strerror}", 1) from None
     try:
-        serving = server(page, chart, journal, port)
+        serving = make_server(page, chart, journal, port)
     except OSError as error:
         why = "it is taken; another, or none, would do" if error.errno == errno.EADDRINUSE else error.strerror
         raise CommandError(f"cannot listen on port {port}: {why}", 1) from None

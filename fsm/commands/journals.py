@@ -22,14 +22,14 @@ from fsm.journal.reader import JournalError
 if TYPE_CHECKING:
     from fsm.store.sql import JournalFollower
 
-__all__ = ["growing", "is_ledger", "opened", "shown_name"]
+__all__ = ["database_name", "follow", "is_database", "open_database"]
 
 MAGIC: Final = b"SQLite format 3\0"
 NEEDED: Final = {"sqlalchemy": "store", "psycopg": "postgresql"}
 """The libraries, and the extras that bring them."""
 
 
-def is_ledger(where: str) -> bool:
+def is_database(where: str) -> bool:
     """Whether this names a database; what cannot be read is none."""
     if where.startswith(("postgresql://", "postgresql+psycopg://")):
         return True
@@ -43,29 +43,29 @@ def is_ledger(where: str) -> bool:
         return False
 
 
-def opened(where: str) -> BinaryIO:
+def open_database(where: str) -> BinaryIO:
     """The journal in this database, as a file.  CommandError when it cannot be read, also in the middle."""
-    with _told():
+    with _command_errors():
         from fsm.store.sql import read_journal
 
         return cast("BinaryIO", BufferedReader(_Lines(read_journal(where))))
 
 
-def shown_name(where: str) -> str:
+def database_name(where: str) -> str:
     """The name of a database as a page shows it: without a password, and without the folder."""
-    with _told():
+    with _command_errors():
         from fsm.store.sql.connect import display_name, is_sqlite, url_for
 
         url = url_for(where)
         return Path(display_name(url)).name if is_sqlite(url) else display_name(url)
 
 
-def growing(where: str) -> BinaryIO:
+def follow(where: str) -> BinaryIO:
     """The same while it is written: `readline()` gives nothing while there is nothing new.  JournalError when lost."""
-    with _told():
+    with _command_errors():
         from fsm.store.sql import JournalFollower
 
-        return cast("BinaryIO", _Growing(JournalFollower(where)))
+        return cast("BinaryIO", _FollowedLines(JournalFollower(where)))
 
 
 class _Lines(RawIOBase):
@@ -79,7 +79,7 @@ class _Lines(RawIOBase):
 
     def readinto(self, buffer: object, /) -> int:
         view = memoryview(cast("bytearray", buffer))
-        with _told():
+        with _command_errors():
             while len(self._rest) < len(view) and (line := next(self._lines, b"")):
                 self._rest += line
         count = min(len(view), len(self._rest))
@@ -87,7 +87,7 @@ class _Lines(RawIOBase):
         return count
 
 
-class _Growing(RawIOBase):
+class _FollowedLines(RawIOBase):
     """The lines that have come so far, one by one; nothing when no more have come yet."""
 
     def __init__(self, followed: JournalFollower) -> None:
@@ -110,7 +110,7 @@ class _Growing(RawIOBase):
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _command_errors() -> Iterator[None]:
     try:
         from fsm.store.errors import StorageError
 

@@ -1,6 +1,6 @@
 """`fsm paths`: every elementary path to a final state, each with its shortest witness or the reason why it has none.
 
-The paths are found and executed by `fsm/paths.py`; this file only chooses among them and writes them down.
+The paths are found and executed by `fsm.analysis.paths`; this file only chooses among them and writes them down.
 `--length` is about events: of the witness of a path, and of the legal sequences that are counted.
 """
 
@@ -13,12 +13,12 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from fsm.analysis.paths import Atlas, Path, PathsError
-from fsm.analysis.reachability import ExploreError, Graph, cut_text
+from fsm.analysis.paths import Atlas, Path
+from fsm.analysis.reachability import Graph, cut_text
 from fsm.analysis.sequences import count_sequences
 from fsm.chart import Chart
 from fsm.commands import CommandError
-from fsm.commands.chart_options import add_chart_arguments, bounds, chart_of
+from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
 from fsm.condition import Condition
 from fsm.stepper.text import printable
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     _known("state", args.state, [str(state) for state in chart.states])
     _known("row", args.row, [row.id for row in chart.rows])
     within = bounds(args, chart)
-    try:
+    with analysis_errors():
         atlas = Atlas(chart, within)
         if args.flag is not None:
             args.flag = _cased(args.flag, list(atlas.by_flag))
@@ -60,13 +60,10 @@ def run(args: argparse.Namespace) -> int:
             _csv(paths)
             return 0
         graph = Graph(chart, within)
-    except (ExploreError, PathsError) as error:
-        raise CommandError(f"{error} (--bound)" if "bound" in str(error) else str(error)) from error
     first, last = lengths or USUAL_LENGTHS
     counts = {length: n for length, n in enumerate(count_sequences(graph, last)) if length >= first}
     if args.format == "json":
-        told = {"paths": [_record(path) for path in paths], "counts": _counts(graph, counts)}
-        print(json.dumps(told, indent=1))
+        print(json.dumps({"paths": [_record(path) for path in paths], "counts": _counts(graph, counts)}, indent=1))
     else:
         _table(atlas, paths, graph, counts, args)
     return 0
@@ -138,21 +135,21 @@ def _csv(paths: list[Path]) -> None:
 def _table(atlas: Atlas, paths: list[Path], graph: Graph, counts: dict[int, int], args: argparse.Namespace) -> None:
     chart = atlas.chart
     lost = sum(path.witness is None for path in paths)
-    _say(f"{chart.name}: {len(paths)} of {len(atlas.paths)} elementary paths, {lost} without a witness")
-    _say(cut_text(chart, graph.bounds, graph.cut))
+    _print(f"{chart.name}: {len(paths)} of {len(atlas.paths)} elementary paths, {lost} without a witness")
+    _print(cut_text(chart, graph.bounds, graph.cut))
     families = dict.fromkeys(path.states for path in paths)
     for states in families:
         family = [path for path in paths if path.states == states]
-        _say("")
-        _say(f"{' > '.join(states)}  ({len(family)})")
+        _print("")
+        _print(f"{' > '.join(states)}  ({len(family)})")
         for path in family:
-            _say(_line(path, atlas.flag_name))
-    _say("")
+            _print(_line(path, atlas.flag_name))
+    _print("")
     if len(paths) == len(atlas.paths):
         _rows(atlas)
-    _say(f"legal sequences of events to {_ends(chart)}, by length{_in(graph.bounds)}:")
+    _print(f"legal sequences of events to {_ends(chart)}, by length{_in(graph.bounds)}:")
     for length, number in counts.items():
-        _say(f"  {length:3}  {number:,}")
+        _print(f"  {length:3}  {number:,}")
     if args.walks:
         _walks(graph)
 
@@ -160,29 +157,29 @@ def _table(atlas: Atlas, paths: list[Path], graph: Graph, counts: dict[int, int]
 def _line(path: Path, flag_name: str | None) -> str:
     flag = f" {path.flag or 'none':9}" if flag_name is not None else ""
     also = ", ".join(name for name in path.flags if name != path.flag)
-    told = f"infeasible: {path.infeasible}"
+    trace = f"infeasible: {path.infeasible}"
     if path.witness is not None:
-        told = (",".join(path.witness) or "(the start is final)") + (f"   (also with {also})" if also else "")
-    return f"  {path.id}{flag} {' > '.join(path.rows)}\n      {told}"
+        trace = (",".join(path.witness) or "(the start is final)") + (f"   (also with {also})" if also else "")
+    return f"  {path.id}{flag} {' > '.join(path.rows)}\n      {trace}"
 
 
 def _rows(atlas: Atlas) -> None:
     off = [use for use in atlas.uses.values() if use.path is None]
-    _say(f"{len(atlas.uses) - len(off)} of {len(atlas.uses)} rows are on a path{'; these are not:' if off else ''}")
+    _print(f"{len(atlas.uses) - len(off)} of {len(atlas.uses)} rows are on a path{'; these are not:' if off else ''}")
     for use in off:
-        _say(f"  {use.row}: {use.reason}")
-    _say("")
+        _print(f"  {use.row}: {use.reason}")
+    _print("")
 
 
 def _walks(graph: Graph) -> None:
     found = _cover(graph)
-    _say("")
+    _print("")
     proof = "this is proved to be shortest" if found.shortest else f"no set of walks has fewer than {found.least}"
-    _say(f"{len(found.walks)} walks with {found.events} events together take every row{_in(graph.bounds)}; {proof}:")
+    _print(f"{len(found.walks)} walks with {found.events} events together take every row{_in(graph.bounds)}; {proof}:")
     for row in found.missing:
-        _say(f"  never taken: {row}")
+        _print(f"  never taken: {row}")
     for walk in found.walks:
-        _say(f"  {','.join(walk.events)}")
+        _print(f"  {','.join(walk.events)}")
 
 
 def _cover(graph: Graph) -> Cover:
@@ -203,5 +200,5 @@ def _in(bounds: tuple[Condition, ...]) -> str:
     return f", within {', '.join(map(str, bounds))}" if bounds else ""
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print("\n".join(map(printable, text.split("\n"))))

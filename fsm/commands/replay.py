@@ -24,7 +24,7 @@ from typing import BinaryIO, Final, cast
 
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
-from fsm.commands.journals import is_ledger, opened
+from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine, check_header, is_torn
 from fsm.session import Session
@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     chart = find_chart(args.chart)
     if args.file == "-":
         return _replay(sys.stdin.buffer, chart, args.strict)
-    if is_ledger(args.file):
-        with opened(args.file) as journal:
+    if is_database(args.file):
+        with open_database(args.file) as journal:
             return _replay(journal, chart, args.strict)
     try:
         source = open(args.file, "rb")  # noqa: SIM115, PTH123 - an empty name must not become the present folder
@@ -167,8 +167,8 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
         except Exception as error:  # a callable guard is somebody else's code
             raise CommandError(f"{event} failed: {type(error).__name__}: {error}") from error
         accepted = reason == "null"
-        told = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
-        return f"{told}{heads[accepted, before]}{tails.of(session.configuration)}{reason}}}\n", accepted
+        asked = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
+        return f"{asked}{heads[accepted, before]}{tails.of(session.configuration)}{reason}}}\n", accepted
 
     return answer
 
@@ -188,9 +188,9 @@ class _Tails:
                 self.known.clear()
             flags = self.chart.flags(configuration)
             values = {name: jsonable(value) for name, value in self.chart.values(configuration).items()}
-            told = {"state": configuration[0], **values, "flags": flags, "flag_names": self.chart.flag_names(flags)}
+            answer = {"state": configuration[0], **values, "flags": flags, "flag_names": self.chart.flag_names(flags)}
             try:
-                text = self.known[configuration] = json.dumps(told)[1:-1] + ', "reason": '
+                text = self.known[configuration] = json.dumps(answer)[1:-1] + ', "reason": '
             except ValueError as error:
                 raise CommandError("a count has more digits than Python writes") from error
         return text

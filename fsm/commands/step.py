@@ -16,7 +16,7 @@ from pathlib import Path
 from fsm.analysis.trace import TraceError, parse_trace
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError, find_chart
-from fsm.commands.journals import is_ledger, opened
+from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
 from fsm.stepper.text import printable
@@ -73,8 +73,8 @@ def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepp
     try:
         with warnings.catch_warnings(record=True) as torn:
             warnings.simplefilter("always", TornLine)
-            if is_ledger(source):
-                with opened(source) as journal:
+            if is_database(source):
+                with open_database(source) as journal:
                     stepper = Stepper.from_journal(chart, journal, session)
             else:
                 stepper = Stepper.load(chart, Path(source), session)
@@ -91,7 +91,7 @@ def _is_terminal() -> bool:
     return screen and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
-def _full_screen(stepper: Stepper, goal: str, told: str) -> None:
+def _full_screen(stepper: Stepper, goal: str, message: str) -> None:
     gc.disable()  # loading a library makes what stays: looking for garbage meanwhile takes a tenth of the start
     try:
         from fsm.stepper.terminal import StepperApp
@@ -105,4 +105,4 @@ def _full_screen(stepper: Stepper, goal: str, told: str) -> None:
     gc.freeze()
     for name in ("COLUMNS", "LINES"):  # a size somebody exported would stand still when the terminal is resized
         os.environ.pop(name, None)
-    StepperApp(stepper, goal, told).run()
+    StepperApp(stepper, goal, message).run()

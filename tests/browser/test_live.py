@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fsm.commands.explore_server import server
+from fsm.commands.explore_server import make_server
 from fsm.journal import Recorder
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.verdict import Refused
@@ -44,7 +44,7 @@ class Live:
 def living(browser: Browser, folder: Path) -> Iterator[Live]:
     path = folder / "journal.jsonl"
     with Recorder(LOGOFF, path) as journal:
-        made = server(logoff_page(follows=path.name), LOGOFF, path)
+        made = make_server(logoff_page(follows=path.name), LOGOFF, path)
         thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         watched = Watched(browser)

@@ -67,7 +67,7 @@ def test_another_chart(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     (("--timeout", "nan"), 2, "--timeout is a number of seconds above 0, not nan"),
     (("--flag", "logoff_quit"), 2, "store-logoff has no event or flag 'logoff_quit'; did you mean logoff_quiet?"),
     (("--counter", "request"), 2, "no counter 'request'; it has inbound, outbound, ready, deferred, peers"),
-    (("--trace", "submit,nope"), 2, "event 2 of the trace: store-logoff has no event 'nope'; it has submit, "),
+    (("--trace", "submit,nope"), 2, "event 2 of the trace: store-logoff has no event 'nope'; it has logoff_quiet, "),
     (("--trace", "release,submit"), 2, "event 2 of the trace: submit is not legal in: released, request ABORT"),
     (("--path", "p999"), 2, "store-logoff has no path 'p999'; they are p001 to p225 (see `fsm paths`)"),
     (("--path", "p1", "--chart", "tests.small_charts:ENDLESS"), 2, "(--bound)"),

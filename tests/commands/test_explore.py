@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fsm.cli import main
-from fsm.commands.explore_server import Following, news, server
+from fsm.commands.explore_server import FollowedJournal, make_server, messages
 from fsm.journal import Recorder
 from fsm.journal.reader import header
 from fsm.logoff import LOGOFF, StoreSession
@@ -98,7 +98,7 @@ def test_sentences_that_are_no_mapping_are_refused(monkeypatch: pytest.MonkeyPat
 
 @contextmanager
 def serving(page: str = "<!doctype html>the page", journal: Path | None = None) -> Iterator[Any]:
-    made = server(page, LOGOFF, journal)
+    made = make_server(page, LOGOFF, journal)
     thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -174,8 +174,8 @@ def listened(path: Path) -> list[dict[str, Any]]:
     """What a listener is told of a journal that ends at once."""
     stop = Event()
     stop.set()
-    journal = Following(path, stop)
-    found = list(news(LOGOFF, journal))
+    journal = FollowedJournal(path, stop)
+    found = list(messages(LOGOFF, journal))
     journal.close()
     return found
 
@@ -214,8 +214,8 @@ def test_half_a_line_is_waited_for(tmp_path: Path) -> None:
     path, stop = tmp_path / "journal.jsonl", Event()
     line = json.dumps({"session": "a", "event": "submit", "accepted": True})
     path.write_text(json.dumps(header(LOGOFF)) + "\n" + line + "\n" + line[:20])
-    reading = Following(path, stop)
-    found = news(LOGOFF, reading)
+    reading = FollowedJournal(path, stop)
+    found = messages(LOGOFF, reading)
     assert [record["event"] for record in next(found)["records"]] == ["submit"]  # type: ignore[attr-defined]
     with path.open("a") as file:
         file.write(line[20:] + "\n")
@@ -253,8 +253,8 @@ def test_a_journal_that_goes_wrong_is_said_and_what_was_before_it_is_told(tmp_pa
 def test_a_journal_that_is_cut_short_under_its_reader_is_said(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(lines(header(LOGOFF), SUBMIT, SUBMIT))
-    reading = Following(path, Event())
-    found = news(LOGOFF, reading)
+    reading = FollowedJournal(path, Event())
+    found = messages(LOGOFF, reading)
     next(found)
     path.write_text("")
     assert next(found)["over"] == "the journal was shortened or replaced"
@@ -264,8 +264,8 @@ def test_a_journal_that_is_cut_short_under_its_reader_is_said(tmp_path: Path) ->
 def test_a_journal_that_goes_away_is_said(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(lines(header(LOGOFF), SUBMIT))
-    reading = Following(path, Event())
-    found = news(LOGOFF, reading)
+    reading = FollowedJournal(path, Event())
+    found = messages(LOGOFF, reading)
     next(found)
     path.unlink()
     assert next(found)["over"] == "the journal has gone"
@@ -292,6 +292,6 @@ def test_a_listener_that_has_gone_is_noticed(tmp_path: Path, monkeypatch: pytest
     def gone() -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    reading = Following(path, Event(), gone)
-    assert "Broken pipe" in str(next(news(LOGOFF, reading))["over"])
+    reading = FollowedJournal(path, Event(), gone)
+    assert "Broken pipe" in str(next(messages(LOGOFF, reading))["over"])
     reading.close()

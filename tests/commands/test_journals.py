@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from fsm.commands.explore_server import _followed, news
-from fsm.commands.journals import is_ledger
+from fsm.commands.explore_server import _follow, messages
+from fsm.commands.journals import is_database
 from fsm.logoff import LOGOFF
 from tests.commands.test_explore import serving
 from tests.store.contract.conftest import Place, database, server  # noqa: F401 - fixtures
@@ -78,8 +78,8 @@ def test_what_a_listener_is_told_ends_when_it_is_stopped(database: Place) -> Non
     recorded(database, "a")
     stop = Event()
     stop.set()
-    journal = _followed(database.where, stop, lambda: None)
-    found = list(news(LOGOFF, journal))
+    journal = _follow(database.where, stop, lambda: None)
+    found = list(messages(LOGOFF, journal))
     journal.close()
     assert sum(len(one["records"]) for one in found) == 1 + len(WALK)  # type: ignore[arg-type, misc]
     assert found[-1]["over"] == "the server was stopped"
@@ -125,10 +125,10 @@ def test_what_is_a_database(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "secret").touch(0)
-    found = {name: is_ledger(str(tmp_path / name)) for name in ("a.db", "a.jsonl", "empty", "pipe", "secret", "none", "", "a\0b")}
+    found = {name: is_database(str(tmp_path / name)) for name in ("a.db", "a.jsonl", "empty", "pipe", "secret", "none", "", "a\0b")}
     assert [name for name, ledger in found.items() if ledger] == ["a.db"]
-    assert is_ledger("postgresql://x/y")
-    assert not is_ledger("-")
+    assert is_database("postgresql://x/y")
+    assert not is_database("-")
 
 
 def test_replaying_a_file_loads_no_database_library(tmp_path: Path) -> None:
