@@ -18,8 +18,8 @@ from fsm.commands.explore_server import _follow, messages
 from fsm.commands.journals import is_database
 from fsm.logoff import LOGOFF
 from tests.commands.test_explore import serving
-from tests.store.contract.conftest import Place, database, server  # noqa: F401 - fixtures
-from tests.store.contract.test_ledger import WALK, Pen, recorded
+from tests.store.conftest import Place, database, server  # noqa: F401 - fixtures
+from tests.store.sql.test_journal import WALK, RecordedSession, recorded
 from tests.support import program
 
 FSM = [sys.executable, "-m", "fsm.cli"]
@@ -51,10 +51,10 @@ def test_step_walks_a_session_of_it(database: Place) -> None:  # noqa: F811
 
 
 def test_the_explorer_follows_it_while_it_is_written(database: Place) -> None:  # noqa: F811
-    storage, pen = database.new(), Pen("a")
+    storage, session = database.new(), RecordedSession("a")
     storage.open()
     with storage.transaction() as tx:
-        pen.begin(tx)
+        session.begin(tx)
     with (
         serving(journal=database.where) as made,  # type: ignore[arg-type]
         urllib.request.urlopen(made.address + "events", timeout=120) as stream,
@@ -69,9 +69,9 @@ def test_the_explorer_follows_it_while_it_is_written(database: Place) -> None:  
         assert told()["records"][0]["start"]
         for event in WALK:
             with storage.transaction() as tx:
-                pen.fire(tx, event)
+                session.fire(tx, event)
             (record,) = told()["records"]
-            assert (record["event"], record["at"]) == (event, pen.session.snapshot())
+            assert (record["event"], record["at"]) == (event, session.session.snapshot())
 
 
 def test_what_a_listener_is_told_ends_when_it_is_stopped(database: Place) -> None:  # noqa: F811

@@ -29,9 +29,9 @@ class Child:
         self.process = subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self.process.pid
 
-    def say(self, do: str, **told: Any) -> None:
+    def say(self, do: str, **options: Any) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **told}).encode() + b"\n")
+        self.process.stdin.write(json.dumps({"do": do, **options}).encode() + b"\n")
         self.process.stdin.flush()
 
     def hear(self) -> Any:
@@ -41,8 +41,8 @@ class Child:
         assert line, f"the child ended with {self.process.wait()}"
         return json.loads(line)
 
-    def ask(self, do: str, **told: Any) -> Any:
-        self.say(do, **told)
+    def ask(self, do: str, **options: Any) -> Any:
+        self.say(do, **options)
         return self.hear()
 
     def kill(self, *, reap: bool = True) -> None:
@@ -78,7 +78,7 @@ def main() -> None:
         os.setuid(user)
     storage = Database(where, **options)
 
-    def tell(answer: Any) -> None:
+    def answer_with(answer: Any) -> None:
         print(json.dumps(answer), flush=True)
 
     def submit(tx: Any, count: int, size: int = 10) -> list[str]:
@@ -88,7 +88,7 @@ def main() -> None:
             tx.record("child", json.dumps({"session": "child", "event": "submit", "id": id}))
         return ids
 
-    def act(do: str, told: dict[str, Any]) -> Any:
+    def act(do: str, options: dict[str, Any]) -> Any:
         if do == "open":
             opening = storage.open()
             return {"holder": opening.holder, "ready": opening.share.ready, "deferred": opening.share.deferred,
@@ -99,7 +99,7 @@ def main() -> None:
             return storage.watch(lambda: None)
         if do == "submit":
             with storage.transaction() as tx:
-                return submit(tx, **told)
+                return submit(tx, **options)
         if do == "claim":
             with storage.transaction() as tx:
                 return [message.id for message in tx.claim(tx.share().ready)]
@@ -113,22 +113,22 @@ def main() -> None:
                 tx.claim(tx.share().ready)
                 submit(tx, 3)
                 tx.share()
-                tell("inside")
+                answer_with("inside")
                 sys.stdin.readline()
         if do == "batches":  # until killed
             while True:
                 with storage.transaction() as tx:
-                    ids = submit(tx, **told)
-                tell(ids)
+                    ids = submit(tx, **options)
+                answer_with(ids)
         raise ValueError(do)
 
     for line in sys.stdin:
-        told = json.loads(line)
+        options = json.loads(line)
         try:
-            answer = act(told.pop("do"), told)
+            answer = act(options.pop("do"), options)
         except StorageError as error:
             answer = {"error": str(error), "busy": error.busy}
-        tell(answer)
+        answer_with(answer)
 
 
 if __name__ == "__main__":

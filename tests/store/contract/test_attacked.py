@@ -24,7 +24,7 @@ from fsm.store.memory import MemoryStorage
 from fsm.store.reconciliation import reconcile
 from fsm.store.sql import read_journal
 from fsm.testing.clock import SimulatedClock
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 from tests.store.contract.driven import IMPATIENT, LONG, MOST, agree, awaited, in_thread, next_item, one_batch
 
 # --------------------------------------------------------------------------------------- messages, and who counts them

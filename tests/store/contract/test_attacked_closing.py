@@ -17,7 +17,7 @@ from fsm.logoff import Logoff
 from fsm.store import Store
 from fsm.store.clock import SystemClock
 from fsm.testing.clock import SimulatedClock
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 from tests.store.contract.driven import IMPATIENT, MOST, in_thread, one_batch
 
 

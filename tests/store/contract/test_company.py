@@ -16,7 +16,7 @@ import pytest
 
 from fsm.logoff import Logoff, LogoffStatus
 from fsm.store import AsyncStore, StorageError
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 from tests.store.contract.faces import Trace, run
 from tests.store.contract.shop import Shop
 

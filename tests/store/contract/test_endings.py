@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fsm.store import Store
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 
 
 @pytest.mark.parametrize("beyond", [False, True], ids=["sent", "hung up after the final dot"])

@@ -21,7 +21,7 @@ from fsm.store import message as messages
 from fsm.store.errors import StorageError
 from fsm.store.message import Message, new_id
 from fsm.store.storage import Share, Storage
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 from tests.store.contract.model import Model
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from fsm.store import Retry, StorageError, StoreClosing
 from fsm.store.group_commit import PendingStep
 from fsm.store.sync import InFlight, Store
 from fsm.verdict import Refused
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 
 MOST = 60.0
 """Real seconds after which something is taken to hang."""

@@ -16,12 +16,12 @@ from fsm.store.sql import JournalFollower, read_journal
 from fsm.store.sql.journal import trim
 from fsm.store.sql.schema import CHARTS, JOURNAL
 from fsm.store.storage import Transaction
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 
 WALK = ("submit", "outbound_begin", "outbound_sent", "inbound_begin", "inbound_received", "logoff_orderly")
 
 
-class Pen:
+class RecordedSession:
     """A session that is recorded, as a store does it."""
 
     def __init__(self, name: str) -> None:
@@ -34,21 +34,21 @@ class Pen:
         before = self.session.configuration
         self.session.fire(event)
         self.seq += 1
-        told = entry(LOGOFF, self.name, self.seq, event, before, self.session.configuration, None) | more
-        tx.record(self.name, json.dumps(told))
+        line = entry(LOGOFF, self.name, self.seq, event, before, self.session.configuration, None) | more
+        tx.record(self.name, json.dumps(line))
 
 
 def recorded(place: Place, *names: str) -> None:
     storages = {name: place.new() for name in names}
-    pens = {name: Pen(name) for name in names}
+    recorded_sessions = {name: RecordedSession(name) for name in names}
     for name, storage in storages.items():
         storage.open()
         with storage.transaction() as tx:
-            pens[name].begin(tx)
+            recorded_sessions[name].begin(tx)
     for event in WALK:
         for name, storage in storages.items():
             with storage.transaction() as tx:
-                pens[name].fire(tx, event, message="a1", reason_told="é")
+                recorded_sessions[name].fire(tx, event, message="a1", reason_text="é")
     for storage in storages.values():
         storage.close()
 
@@ -59,20 +59,20 @@ def test_what_is_read_is_a_journal_that_replays(database: Place) -> None:
     assert json.loads(lines[0]) == header(LOGOFF)
     assert len(lines) == 1 + 2 + 2 * len(WALK)
     assert replay(LOGOFF, io.BytesIO(b"".join(lines))) is None
-    told = [(one.session, one.event) for one in records(LOGOFF, io.BytesIO(b"".join(lines)))]
+    events = [(one.session, one.event) for one in records(LOGOFF, io.BytesIO(b"".join(lines)))]
     for name in "ab":
-        assert [event for session, event in told if session == name] == ["", *WALK]
+        assert [event for session, event in events if session == name] == ["", *WALK]
     assert json.loads(lines[-1])["message"] == "a1"
 
 
 def test_what_a_failed_transaction_recorded_is_not_there(place: Place) -> None:
     storage = place.new()
     storage.open()
-    pen = Pen("a")
+    session = RecordedSession("a")
     with storage.transaction() as tx:
-        pen.begin(tx)
+        session.begin(tx)
     with pytest.raises(KeyError), storage.transaction() as tx:  # noqa: PT012 - left by an error
-        pen.fire(tx, "submit")
+        session.fire(tx, "submit")
         tx.share()
         raise KeyError
     if place.kind == "memory":
@@ -93,7 +93,7 @@ def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) ->
     storage = database.new()
     opening = storage.open()
     with storage.transaction() as tx:
-        Pen(opening.holder).begin(tx)
+        RecordedSession(opening.holder).begin(tx)
     with storage.transaction() as tx:
         tx.record(opening.holder, json.dumps({"session": opening.holder, "event": "submit"}))
         assert len(list(read_journal(database.where))) == 2, "what is committed, while another writes"
@@ -154,15 +154,15 @@ def test_old_sessions_are_dropped_as_whole_ones_and_the_living_stay(database: Pl
 def test_following_gives_what_came_since_and_nothing_twice(database: Place) -> None:
     storage = database.new()
     storage.open()
-    follower, pen = JournalFollower(database.where), Pen("a")
+    follower, session = JournalFollower(database.where), RecordedSession("a")
     assert follower.more() == []
     with storage.transaction() as tx:
-        pen.begin(tx)
+        session.begin(tx)
     assert len(follower.more()) == 2
     assert follower.more() == []
     for event in WALK:
         with storage.transaction() as tx:
-            pen.fire(tx, event)
+            session.fire(tx, event)
         (line,) = follower.more()
         assert json.loads(line)["event"] == event
     with storage.transaction() as tx:
@@ -179,11 +179,11 @@ def test_following_misses_nothing_that_was_committed_in_another_order(remote: Pl
     a.open()
     b.open()
     with b.transaction() as tx:
-        Pen("b").begin(tx)
+        RecordedSession("b").begin(tx)
     follower = JournalFollower(remote.where)
     assert len(follower.more()) == 2
     with a.transaction() as tx:
-        Pen("a").begin(tx)
+        RecordedSession("a").begin(tx)
         tx.flush()
         with b.transaction() as tx2:
             tx2.record("b", json.dumps({"session": "b", "event": "submit"}))

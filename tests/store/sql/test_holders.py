@@ -1,7 +1,4 @@
-"""The contract of a storage: who has it open, and that all of a transaction happens or nothing.
-
-How one hears of it is in `test_bells.py`, what becomes of what the dead were doing in `test_death.py`.
-"""
+"""Who has a store open, and that all of a transaction happens or nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ import pytest
 from fsm.store.errors import StorageError
 from fsm.store.sql.messages import list_messages
 from fsm.store.storage import Share
-from tests.store.contract.conftest import Place, Server
-from tests.store.contract.heard import peers, watching
+from tests.store.conftest import Place, Server
 from tests.store.contract.test_storage import do, submitted
+from tests.store.sql.callback import peers, watching
 
-pytestmark = pytest.mark.usefixtures("bells")
+pytestmark = pytest.mark.usefixtures("sockets")
 
 
 # ------------------------------------------------------------------------------------------------ who is there
@@ -151,7 +148,7 @@ def test_killed_while_it_writes_every_batch_is_whole_and_every_answer_was_kept(d
 
 
 def test_a_server_that_is_started_anew_is_found_again(server: Server, remote: Place) -> None:
-    storage, heard = watching(remote)
+    storage, callback = watching(remote)
     (id,) = submitted(storage)
     server.stop()
     try:
@@ -160,13 +157,13 @@ def test_a_server_that_is_started_anew_is_found_again(server: Server, remote: Pl
                 use()
             assert caught.value.busy
         storage.notify_peers()
-        heard.event.clear()
+        callback.event.clear()
     finally:
         server.start()
-    heard.next()  # it has found the server again, by itself
+    callback.wait()  # it has found the server again, by itself
     assert do(storage, "share").ready == (id,)
     watching(remote)
-    heard.next()
+    callback.wait()
     assert len(peers(storage)) == 1
 
 

@@ -163,7 +163,7 @@ def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[P
 
 
 @pytest.fixture
-def bells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of the test's own, with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="fsm-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)

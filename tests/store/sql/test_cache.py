@@ -1,4 +1,4 @@
-"""The contract of a storage: what it keeps in memory of messages that wait is never out of date, and never too much."""
+"""The cache of submitted messages is never out of date, and never too large."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fsm.store.message import Message, new_id
 from fsm.store.sql.cache import CACHE_SIZE
 from fsm.store.sql.schema import MESSAGES
-from tests.store.contract.conftest import Place
+from tests.store.conftest import Place
 from tests.store.contract.test_storage import A, do, submitted
 
 

@@ -1,4 +1,4 @@
-"""The contract of a storage: databases that are locked, damaged, newer, full, read-only or not there.  One sentence each."""
+"""Databases that are locked, damaged, newer, full, read-only or missing: one sentence each."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
 from fsm.store.sql.schema import ABOUT
+from tests.store.conftest import Place, Server
 from tests.store.contract.child import Child
-from tests.store.contract.conftest import Place, Server
 from tests.store.contract.test_storage import do, submitted
 
 
@@ -50,8 +50,8 @@ def test_the_file_is_this_users_alone_and_durable(file: Place) -> None:
     for path in Path(file.where).parent.glob("store.db*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     with storage._opened.engine.connect() as connection:
-        told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
-    assert told == ["wal", 2, 1]
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert found == ["wal", 2, 1]
 
 
 def test_commits_are_on_the_disk_also_where_the_server_would_not_wait(server: Server, remote: Place) -> None:
@@ -100,9 +100,9 @@ def test_a_newer_one(database: Place) -> None:
     storage.open()
     with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(ABOUT).values(version=7))
-    told = refused(database.where)
-    assert str(told) == f"{storage} is of version 7, and this program knows version 1; open it with a newer one"
-    assert not told.busy
+    error = refused(database.where)
+    assert str(error) == f"{storage} is of version 7, and this program knows version 1; open it with a newer one"
+    assert not error.busy
     with pytest.raises(StorageError, match="version 7, and this program knows version 1"):
         list(read_journal(database.where))
 
@@ -114,9 +114,9 @@ def test_a_damaged_one(file: Place) -> None:
     storage.close()
     whole = Path(file.where).read_bytes()
     Path(file.where).write_bytes(whole[:8192] + os.urandom(len(whole) - 8192))
-    told = refused(file.where)
-    assert "is damaged" in str(told)
-    assert not told.busy
+    error = refused(file.where)
+    assert "is damaged" in str(error)
+    assert not error.busy
 
 
 def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
@@ -125,9 +125,9 @@ def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
     ids = submitted(storage)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        told = refused(file.where)
-        assert told.busy
-        assert "is locked by another program" in str(told)
+        error = refused(file.where)
+        assert error.busy
+        assert "is locked by another program" in str(error)
         with pytest.raises(StorageError) as caught:
             do(storage, "claim", ids)
         assert caught.value.busy
@@ -174,7 +174,7 @@ def test_a_locked_row_is_busy_and_can_be_used_later(remote: Place) -> None:
     assert len(do(storage, "peers")) == 1
 
 
-def test_two_who_wait_for_each_other_are_told_and_one_goes_on(remote: Place) -> None:
+def test_of_two_that_wait_for_each_other_one_fails_and_the_other_goes_on(remote: Place) -> None:
     """PostgreSQL finds a deadlock: that is busy, and nothing of the transaction happened."""
     storage, other = remote.new(), remote.new()
     storage.open()
@@ -212,7 +212,7 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
                     assert not locking[0].done()
 
     with ThreadPoolExecutor(1) as pool, psycopg.connect(host=str(server.folder), user="store", dbname=storage.url.database) as other:
-        other.execute("SET deadlock_timeout = '60s'")  # it is not this one that is told
+        other.execute("SET deadlock_timeout = '60s'")  # it is not this one that fails
         other.execute(LOCK, [ready])
         core = store._core
         core.commit.schedule(lambda _: together.wait(60))  # what is asked until it ends is one batch
@@ -333,24 +333,24 @@ def test_a_file_that_may_not_be_written_to(open_folder: Path, as_nobody: Callabl
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    told = refused(f"postgresql+psycopg://me:secret@/store?host={tmp_path}")
-    assert told.busy
-    assert "cannot be reached" in str(told)
-    assert "secret" not in str(told)
+    error = refused(f"postgresql+psycopg://me:secret@/store?host={tmp_path}")
+    assert error.busy
+    assert "cannot be reached" in str(error)
+    assert "secret" not in str(error)
 
 
 def test_a_database_that_is_not_there(server: Server) -> None:
-    told = refused(server.url("nowhere"))
-    assert 'database "nowhere" does not exist' in str(told)
+    error = refused(server.url("nowhere"))
+    assert 'database "nowhere" does not exist' in str(error)
 
 
 def test_a_user_that_may_not(server: Server, remote: Place) -> None:
     remote.new().open()
     server.execute("DROP ROLE IF EXISTS guest")
     server.execute("CREATE ROLE guest LOGIN")
-    told = refused(remote.where.replace("//store@", "//guest@"))
-    assert "permission denied" in str(told)
-    assert not told.busy
+    error = refused(remote.where.replace("//store@", "//guest@"))
+    assert "permission denied" in str(error)
+    assert not error.busy
 
 
 def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> None:

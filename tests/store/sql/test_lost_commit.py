@@ -1,4 +1,4 @@
-"""A server that is lost at a COMMIT: nobody was told whether it was made, and nothing is lost or there twice for that."""
+"""A server that is lost during a COMMIT: nothing is lost or duplicated, whether the commit was made or not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fsm.store import StorageError, Store
 from fsm.store.in_flight import Ending
 from fsm.store.outcome import Progress
 from fsm.store.sql import Database, read_journal
-from tests.store.contract.conftest import Place, Server
+from tests.store.conftest import Place, Server
 from tests.store.contract.driven import agree, one_batch
-from tests.store.contract.proxy import Proxy, When
+from tests.store.sql.proxy import Proxy, When
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The contract of a storage: how one hears of who comes and goes."""
+"""How holders notify each other, and are called when one comes or goes."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ import pytest
 
 from fsm.store import StorageError
 from fsm.store.message import Message, new_id
+from tests.store.conftest import Place
 from tests.store.contract.child import PATIENCE
-from tests.store.contract.conftest import Place
-from tests.store.contract.heard import NEVER, Heard, peers, until_alone, watching
 from tests.store.contract.test_storage import do, submitted
+from tests.store.sql.callback import NEVER, Callback, peers, until_alone, watching
 
-pytestmark = pytest.mark.usefixtures("bells")
+pytestmark = pytest.mark.usefixtures("sockets")
 
 
 @pytest.mark.parametrize("what", ["open", "close", "leave"])
-def test_coming_and_going_is_heard(database: Place, what: str) -> None:
-    storage, heard = watching(database)
+def test_a_peer_that_comes_or_goes_is_noticed(database: Place, what: str) -> None:
+    storage, callback = watching(database)
     child = database.child(lease=NEVER)
     child.ask("open")
-    heard.next()
+    callback.wait()
     assert len(peers(storage)) == 1
     if what != "open":
-        heard.event.clear()
+        callback.event.clear()
         child.ask(what)
-        heard.next()
-        until_alone(storage, heard)
+        callback.wait()
+        until_alone(storage, callback)
 
 
-def test_a_ring_is_heard_by_the_others(database: Place) -> None:
-    (a, heard_a), (b, heard_b), (c, heard_c) = (watching(database) for _ in range(3))
-    for heard in (heard_a, heard_b, heard_c):
-        while heard.event.wait(0):  # their opening
-            heard.event.clear()
-    for storage, others in ((a, (heard_b, heard_c)), (b, (heard_a, heard_c)), (c, (heard_a, heard_b))):
-        for heard in others:
-            heard.event.clear()
+def test_the_others_are_notified_and_not_oneself(database: Place) -> None:
+    (a, callback_a), (b, callback_b), (c, callback_c) = (watching(database) for _ in range(3))
+    for callback in (callback_a, callback_b, callback_c):
+        while callback.event.wait(0):  # their opening
+            callback.event.clear()
+    for storage, others in ((a, (callback_b, callback_c)), (b, (callback_a, callback_c)), (c, (callback_a, callback_b))):
+        for callback in others:
+            callback.event.clear()
         storage.notify_peers()
-        for heard in others:
-            heard.next()
+        for callback in others:
+            callback.wait()
 
 
-def test_an_error_of_who_is_told_does_not_end_the_watch(database: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_raises_is_called_again(database: Place, caplog: pytest.LogCaptureFixture) -> None:
     storage, other = database.new(lease=NEVER), database.new(lease=NEVER)
     storage.open()
     other.open()
     calls: list[int] = []
-    heard = Heard()
+    callback = Callback()
 
     def changed() -> None:
         calls.append(1)
-        heard()
+        callback()
         if len(calls) == 1:
             raise KeyError("mine")
 
     with caplog.at_level(logging.ERROR, "fsm.store"):
         storage.watch(changed)
-        heard.next()
+        callback.wait()
         other.notify_peers()
-        heard.next()
+        callback.wait()
     assert "the callback that watches the peers" in caplog.text
 
 
@@ -80,7 +80,7 @@ def test_closing_stops_the_thread_and_leaves_nothing_open(database: Place) -> No
     assert len([*Path("/proc/self/fd").iterdir()]) <= before
 
 
-def test_a_watcher_may_close_the_storage(database: Place) -> None:
+def test_a_callback_may_close_the_storage(database: Place) -> None:
     storage, closed = database.new(lease=NEVER), threading.Event()
 
     def changed() -> None:
@@ -94,37 +94,37 @@ def test_a_watcher_may_close_the_storage(database: Place) -> None:
         storage.messages()
 
 
-def test_bells_are_in_a_folder_of_this_user_alone_and_are_tidied_up(file: Place, bells: Path) -> None:
+def test_sockets_are_in_a_folder_of_this_user_alone_and_those_of_the_dead_are_removed(file: Place, sockets: Path) -> None:
     child = file.child()
     child.ask("open")
-    assert stat.S_IMODE(bells.stat().st_mode) == 0o700
-    (left,) = bells.iterdir()
+    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    (left,) = sockets.iterdir()
     child.kill()
     assert left.exists()
     storage = file.new()
     opening = storage.open()
-    assert [path.name for path in bells.iterdir()] == [opening.holder]
+    assert [path.name for path in sockets.iterdir()] == [opening.holder]
     storage.close()
-    assert [*bells.iterdir()] == []
+    assert [*sockets.iterdir()] == []
 
 
 @pytest.fixture(params=["a link", "writable by others", "another user's"])
-def strange_folder(request: pytest.FixtureRequest, bells: Path, tmp_path: Path) -> Path:
+def strange_folder(request: pytest.FixtureRequest, sockets: Path, tmp_path: Path) -> Path:
     if request.param == "a link":
         (tmp_path / "elsewhere").mkdir()
-        bells.symlink_to(tmp_path / "elsewhere")
+        sockets.symlink_to(tmp_path / "elsewhere")
     else:
-        bells.mkdir()
-        bells.chmod(0o777 if request.param == "writable by others" else 0o700)
+        sockets.mkdir()
+        sockets.chmod(0o777 if request.param == "writable by others" else 0o700)
         if request.param == "another user's" and os.getuid() == 0:
-            os.chown(bells, 12345, 12345)
+            os.chown(sockets, 12345, 12345)
         elif request.param == "another user's":
-            bells.rmdir()
-            bells.symlink_to("/root")
-    return bells
+            sockets.rmdir()
+            sockets.symlink_to("/root")
+    return sockets
 
 
-def test_a_folder_that_is_not_ours_alone_has_no_bell(file: Place, strange_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_in_a_folder_that_is_not_ours_alone_there_is_no_socket(file: Place, strange_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "fsm.store"):
         storage = file.new()
         storage.open()

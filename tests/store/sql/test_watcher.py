@@ -1,4 +1,4 @@
-"""The contract of a storage: what becomes of what the dead were doing, and who is taken for dead."""
+"""What becomes of what the dead were doing, and who is taken for dead."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sqlalchemy as sa
 
 from fsm.store.sql.holders import Holders
 from fsm.store.sql.schema import HOLDERS
-from tests.store.contract.conftest import Place
-from tests.store.contract.heard import NEVER, Heard, peers, until_alone, watching
+from tests.store.conftest import Place
 from tests.store.contract.test_storage import do, submitted
+from tests.store.sql.callback import NEVER, Callback, peers, until_alone, watching
 
-pytestmark = pytest.mark.usefixtures("bells")
+pytestmark = pytest.mark.usefixtures("sockets")
 
 
 @pytest.mark.parametrize("policy", ["resend", "hold"])
 def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(database: Place, policy: str) -> None:
-    storage, heard = watching(database, policy=policy)
+    storage, callback = watching(database, policy=policy)
     child = database.child(lease=NEVER)
     child.ask("open")
     sending = child.ask("submit", count=2)
@@ -29,7 +29,7 @@ def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(data
     assert len(until_peers) == 1
     assert do(storage, "withdraw", waiting[0]) == "theirs"
     child.kill(reap=False)  # nobody has waited for it yet: it is a zombie, and counts as dead
-    until_alone(storage, heard)
+    until_alone(storage, callback)
     state = "ready" if policy == "resend" else "held"
     assert [(m.id, m.state, m.uncertain, m.attempts) for m in storage.messages()] == [
         *((id, state, 1, 1) for id in sending), (waiting[0], "ready", 0, 0),
@@ -63,43 +63,43 @@ def test_a_message_of_a_dead_peer_that_nobody_swept_can_be_withdrawn(database: P
     assert do(storage, "withdraw", id) == "ready"
 
 
-def until_its_lease_is_over(storage: Any, heard: Heard) -> None:
+def until_its_lease_is_over(storage: Any, callback: Callback) -> None:
     """Wait until the one peer counts no more, which must not be earlier than its lease says: it may well live."""
     with storage._opened.engine.connect() as connection:
         until = connection.scalar(sa.select(sa.func.min(HOLDERS.c.lease_until)))  # ours runs longer
-    until_alone(storage, heard)
+    until_alone(storage, callback)
     with storage._opened.engine.connect() as connection:
         assert Holders(connection, storage._opened.me).now() >= until
 
 
 def test_another_host_is_taken_for_dead_when_its_lease_ends(database: Place) -> None:
     """A real process under another host's name, killed: its lease is what is waited for."""
-    storage, heard = watching(database)
+    storage, callback = watching(database)
     child = database.child(host="elsewhere", lease=1.0)
     child.ask("open")
     sending = child.ask("submit", count=1)
     child.ask("claim")
     child.ask("watch")
     child.kill()
-    until_its_lease_is_over(storage, heard)
+    until_its_lease_is_over(storage, callback)
     assert [(m.id, m.uncertain) for m in storage.messages("ready")] == [(sending[0], 1)]
 
 
 def test_a_lease_is_waited_for_also_when_the_process_has_our_number(database: Place) -> None:
     """In containers many a process is number 1."""
-    storage, heard = watching(database)
+    storage, callback = watching(database)
     other = database.new(host="elsewhere", lease=1.0)
     other.open()
-    until_its_lease_is_over(storage, heard)
+    until_its_lease_is_over(storage, callback)
 
 
 def test_without_process_descriptors_the_lease_decides(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    storage, heard = watching(database)
+    storage, callback = watching(database)
     child = database.child(lease=1.0)
     child.ask("open")
     child.kill()
-    until_its_lease_is_over(storage, heard)
+    until_its_lease_is_over(storage, callback)
 
 
 def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) -> None:
@@ -111,15 +111,15 @@ def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) 
     a, b = database.new(clock=clock, host="a"), database.new(clock=clock, host="b", lease=0.3)
     a.open()
     b.open()
-    heard = Heard()
+    callback = Callback()
     do(b, "leave")
     time = 2000.0
     assert peers(a) == []
-    b.watch(heard)
-    heard.next()
+    b.watch(callback)
+    callback.wait()
     renewed = b._opened.watcher._renew_at
-    while b._opened.watcher._renew_at == renewed:  # its next renewal: nobody is told of that
-        heard.event.wait(0.01)
+    while b._opened.watcher._renew_at == renewed:  # its next renewal: nothing has changed, so the callback is not called
+        callback.event.wait(0.01)
     assert peers(a) == []
 
 
@@ -136,9 +136,9 @@ def test_leases_are_renewed_and_one_that_ended_is_begun_again(database: Place) -
     do(b, "claim", [id])
     time = 1029.9
     assert peers(a) == [here]
-    heard = Heard()
-    b.watch(heard)
-    heard.next()  # it has looked, and renewed
+    callback = Callback()
+    b.watch(callback)
+    callback.wait()  # it has looked, and renewed
     time = 1059.8
     assert peers(a) == [here]
     b.close()
@@ -149,9 +149,9 @@ def test_leases_are_renewed_and_one_that_ended_is_begun_again(database: Place) -
     time = 1100.0
     assert peers(a) == []
     assert [(m.state, m.uncertain) for m in a.messages()] == [("ready", 2)]
-    heard = Heard()  # what the last watch said does not count
-    b.watch(heard)
-    heard.next()
+    callback = Callback()  # what the last watch said does not count
+    b.watch(callback)
+    callback.wait()
     assert peers(a) == [opening.holder], "it is a holder again, under its own name"
     do(b, "sent", id)
     assert len(a.messages()) == 1, "but what it was sending is no longer its own"
