@@ -40,10 +40,10 @@ def pictures() -> list[Result]:
     """The gallery against one run of `dot -O`, and a recoloured picture against a layout."""
     run = svgs(LOGOFF, GALLERY, atlas())
     run()  # warms the compile cache
-    look, count = trace(LOGOFF, "submit,outbound_begin,logoff_orderly"), len(run())
+    highlight, count = trace(LOGOFF, "submit,outbound_begin,logoff_orderly"), len(run())
     one = layout(LOGOFF, renderer="embedded")
     results = []
-    recolour, laid = best(15, timed(lambda: [one.svg(look) for _ in range(100)]), timed(run))
+    recolour, laid = best(15, timed(lambda: [one.svg(highlight) for _ in range(100)]), timed(run))
     each, whole = recolour / 100, laid / 2  # the gallery is laid out twice: in full and in brief
     results.append(
         Result("a recoloured picture", f"{each * 1e6:.0f} us", f"a layout {whole * 1e3:.1f} ms: 1/{whole / each:.0f} of it",

@@ -163,7 +163,7 @@ def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) ->
 
 
 HEAVY = {
-    "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw.rendering"}, "graphviz": {"fsm.draw.dot"},
+    "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
     "aiosmtpd": {"fsm.mail.smtp", "fsm.mail._aiosmtpd"}, "aiosmtplib": {"fsm.mail.relay", "fsm.mail.pipeline"},

@@ -1,6 +1,6 @@
 """`fsm draw`: a chart, or what a flag, a path or a trace does in it, as SVG, DOT, Mermaid, a table, PNG or PDF.
 
-The drawing is done by `fsm/draw/`; this file chooses the look and finds a place for the result.
+The drawing is done by `fsm/draw/`; this file chooses the highlight and finds a place for the result.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
     parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
     parser.add_argument("--brief", action="store_true", help="the overview: events on the arrows, without conditions")
-    look = parser.add_mutually_exclusive_group()
-    look.add_argument("--trace", metavar="A,B,C", help="pick out the rows that these events take")
-    look.add_argument("--flag", metavar="NAME", help="pick out every way on which this event or flag leads to the end")
-    look.add_argument("--path", metavar="ID", help="pick out one path of `fsm paths`")
-    look.add_argument("--counter", metavar="NAME", help="pick out what needs or moves this counter")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--trace", metavar="A,B,C", help="pick out the rows that these events take")
+    group.add_argument("--flag", metavar="NAME", help="pick out every way on which this event or flag leads to the end")
+    group.add_argument("--path", metavar="ID", help="pick out one path of `fsm paths`")
+    group.add_argument("--counter", metavar="NAME", help="pick out what needs or moves this counter")
     parser.add_argument("-o", dest="file", metavar="FILE", help="write it there instead of to standard output")
 
 
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
     if not 0 < args.timeout < float("inf"):
         raise CommandError(f"--timeout is a number of seconds above 0, not {args.timeout:g}")
-    look = _look(chart, args)
+    highlight = _highlight(chart, args)
     try:
-        data = _drawn(chart, look, format, args)
+        data = _drawn(chart, highlight, format, args)
     except draw.DrawingError as error:
         raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
     remedy = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"
@@ -71,7 +71,7 @@ def _format(args: argparse.Namespace) -> str:
     return format
 
 
-def _look(chart: Chart, args: argparse.Namespace) -> draw.Look:
+def _highlight(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
     if args.flag is not None:
         return draw.flag(chart, _event(chart, args.flag))
     if args.counter is not None:
@@ -102,7 +102,7 @@ def _event(chart: Chart, name: str) -> str:
     raise CommandError(f"{chart.name} has no event or flag {name!r}; {hint}")
 
 
-def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
+def _path(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
     with analysis_errors():
         paths = Atlas(chart, bounds(args, chart)).paths
     for one in paths:
@@ -112,11 +112,11 @@ def _path(chart: Chart, args: argparse.Namespace) -> draw.Look:
     raise CommandError(f"{chart.name} has no path {args.path!r}; {known} (see `fsm paths`)")
 
 
-def _drawn(chart: Chart, look: draw.Look, format: str, args: argparse.Namespace) -> bytes:
+def _drawn(chart: Chart, highlight: draw.Highlight, format: str, args: argparse.Namespace) -> bytes:
     if format == "dot":
-        return str(draw.graph(chart, look, brief=args.brief).source).encode()
+        return str(draw.graph(chart, highlight, brief=args.brief).source).encode()
     if format == "mermaid":
-        return draw.mermaid(chart, look, brief=args.brief).encode()
+        return draw.mermaid(chart, highlight, brief=args.brief).encode()
     if format == "table":
-        return draw.table(chart, look).encode()
-    return draw.image(chart, format, look, brief=args.brief, renderer=args.renderer, timeout=args.timeout)
+        return draw.table(chart, highlight).encode()
+    return draw.image(chart, format, highlight, brief=args.brief, renderer=args.renderer, timeout=args.timeout)

@@ -8,7 +8,7 @@
     draw.graph(session)                                       # a graphviz.Digraph: .source, .render(), .pipe()
     draw.mermaid(LOGOFF), draw.table(LOGOFF), draw.image(LOGOFF, "png")
 
-A *look* says what is picked out: `whole`, `flag`, `counter`, `rows`, `path`, `trace`, `position`.  Pictures of one
+A *highlight* says what is picked out: `whole`, `flag`, `counter`, `rows`, `path`, `trace`, `position`.  Pictures of one
 chart share one layout, so nothing moves between them; only the first has to be laid out.
 Drawing reads a session and never runs it.
 """
@@ -22,15 +22,16 @@ from weakref import WeakKeyDictionary
 from fsm.analysis.trace import TraceError
 from fsm.chart import Chart
 from fsm.draw.dot import digraph
+from fsm.draw.errors import DrawingError
+from fsm.draw.highlight import Highlight, counter, flag, path, position, rows, trace, whole
 from fsm.draw.labels import Sums, identifier
-from fsm.draw.look import Look, counter, flag, path, position, rows, trace, whole
 from fsm.draw.picture import (
     Picture,
     overview as _overview,
     picture as _full,
 )
 from fsm.draw.placement import place
-from fsm.draw.rendering import FORMATS, RENDERERS, TIMEOUT, DrawingError, chosen, render
+from fsm.draw.rendering import FORMATS, RENDERERS, TIMEOUT, chosen, render
 from fsm.draw.vector import Layout
 
 if TYPE_CHECKING:
@@ -39,8 +40,28 @@ if TYPE_CHECKING:
     from fsm.session import Session
 
 __all__ = [
-    "FORMATS", "RENDERERS", "TIMEOUT", "DrawingError", "Layout", "Look", "Subject", "TraceError", "counter", "flag",
-    "forget", "graph", "image", "layout", "mermaid", "mimebundle", "path", "position", "rows", "svg", "table", "trace",
+    "FORMATS",
+    "RENDERERS",
+    "TIMEOUT",
+    "DrawingError",
+    "Highlight",
+    "Layout",
+    "Subject",
+    "TraceError",
+    "counter",
+    "flag",
+    "forget",
+    "graph",
+    "image",
+    "layout",
+    "mermaid",
+    "mimebundle",
+    "path",
+    "position",
+    "rows",
+    "svg",
+    "table",
+    "trace",
     "whole",
 ]
 
@@ -48,17 +69,17 @@ Subject: TypeAlias = "Chart | Session | type[Session]"
 """What can be drawn: a chart, a session (its present configuration), or a session class (its chart)."""
 
 
-def graph(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
+def graph(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
           sums: Sums | None = None) -> graphviz.Digraph:
     """The picture as a `graphviz.Digraph`, title and legend below it; `.source` is the DOT text.
 
     Rows that are picked out begin with `»`, since Graphviz cannot colour one line of a label.
     """
-    chart, shown = _seen(subject, look, came)
+    chart, shown = _seen(subject, highlight, came)
     return digraph(_picture(chart, brief, sums), shown)
 
 
-def svg(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
+def svg(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
         sums: Sums | None = None, prefix: str = "", renderer: str = "auto", timeout: float = TIMEOUT) -> str:
     """The picture as SVG.
 
@@ -66,33 +87,33 @@ def svg(subject: Subject, look: Look | None = None, *, came: str | Sequence[str]
     with a name of their own; `prefix` comes before every id, for several pictures on a page; `timeout` is in seconds.
     ValueError for a renderer that there is not; DrawingError when none is there, or it fails; its `.dot` is the source.
     """
-    chart, shown = _seen(subject, look, came)
+    chart, shown = _seen(subject, highlight, came)
     return layout(chart, brief=brief, sums=sums, renderer=renderer, timeout=timeout).svg(shown, identifier(prefix))
 
 
-def image(subject: Subject, format: str, look: Look | None = None, *, came: str | Sequence[str] = (),
+def image(subject: Subject, format: str, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
           brief: bool = False, sums: Sums | None = None, renderer: str = "auto", timeout: float = TIMEOUT) -> bytes:
     """The picture in any of FORMATS; png and pdf need the program `dot`.  Errors as of `svg`."""
     if format == "svg":
-        return svg(subject, look, came=came, brief=brief, sums=sums, renderer=renderer, timeout=timeout).encode()
-    return render(graph(subject, look, came=came, brief=brief, sums=sums).source, format, renderer, timeout)
+        return svg(subject, highlight, came=came, brief=brief, sums=sums, renderer=renderer, timeout=timeout).encode()
+    return render(graph(subject, highlight, came=came, brief=brief, sums=sums).source, format, renderer, timeout)
 
 
-def mermaid(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
-            sums: Sums | None = None) -> str:
+def mermaid(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
+            brief: bool = False, sums: Sums | None = None) -> str:
     """The picture as Mermaid text."""
     from fsm.draw import markdown
 
-    chart, shown = _seen(subject, look, came)
+    chart, shown = _seen(subject, highlight, came)
     return markdown.mermaid(_picture(chart, brief, sums), shown)
 
 
-def table(subject: Subject, look: Look | None = None, *, came: str | Sequence[str] = (),
+def table(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
           sums: Sums | None = None) -> str:
-    """Every row as a Markdown table; with a look, what is picked out begins with `»`."""
+    """Every row as a Markdown table; with a highlight, what is picked out begins with `»`."""
     from fsm.draw import markdown
 
-    chart, shown = _seen(subject, look, came)
+    chart, shown = _seen(subject, highlight, came)
     return markdown.table(chart, shown, sums)
 
 
@@ -132,9 +153,9 @@ def _picture(chart: Chart, brief: bool, sums: Sums | None) -> Picture:
     return _overview(chart) if brief else _full(chart, sums)
 
 
-def _seen(subject: Subject, look: Look | None, came: str | Sequence[str]) -> tuple[Chart, Look]:
+def _seen(subject: Subject, highlight: Highlight | None, came: str | Sequence[str]) -> tuple[Chart, Highlight]:
     if isinstance(subject, Chart):
-        return subject, look or whole(subject)
+        return subject, highlight or whole(subject)
     if isinstance(subject, type):
-        return subject.chart, look or whole(subject.chart)
-    return subject.chart, look or position(subject.chart, subject.configuration, came, subject=subject)
+        return subject.chart, highlight or whole(subject.chart)
+    return subject.chart, highlight or position(subject.chart, subject.configuration, came, subject=subject)

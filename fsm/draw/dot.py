@@ -23,7 +23,7 @@ from fsm.draw.placement import START
 from fsm.draw.style import HUES, LIGHT
 
 if TYPE_CHECKING:
-    from fsm.draw.look import Look
+    from fsm.draw.highlight import Highlight
     from fsm.draw.picture import Box, Line, Picture
 
 __all__ = ["digraph"]
@@ -45,8 +45,8 @@ MARK: Final = "» "
 """Before a row that is picked out, since no single line of a label can be coloured."""
 
 
-def digraph(picture: Picture, look: Look) -> graphviz.Digraph:
-    """The picture in this look as a `graphviz.Digraph`, with title and legend below."""
+def digraph(picture: Picture, highlight: Highlight) -> graphviz.Digraph:
+    """The picture in this highlight as a `graphviz.Digraph`, with title and legend below."""
     chart = picture.chart
     graph = graphviz.Digraph(
         identifier(chart.name),
@@ -54,18 +54,18 @@ def digraph(picture: Picture, look: Look) -> graphviz.Digraph:
         node_attr={"shape": "Mrecord", "margin": "0.15,0.06", **FONT},
         edge_attr={"arrowsize": "0.8", **FONT},
     )
-    graph.attr(label=_below(picture, look), labelloc="b", labeljust="l")
+    graph.attr(label=_below(picture, highlight), labelloc="b", labeljust="l")
     graph.node(START, label="", shape="circle", style="filled", fillcolor="black", width="0.16", height="0.16",
                id=START, **{"class": "start"})
     for box in picture.boxes:
         final = {"shape": "box", "style": "rounded", "peripheries": "2"} if box.state.final else {}
-        mark = look.states.get(box.state, look.rest)
-        graph.node(identifier(box.state), label=_record(box, look), id=box.id, rows=_rows(box.lines),
+        mark = highlight.states.get(box.state, highlight.rest)
+        graph.node(identifier(box.state), label=_record(box, highlight), id=box.id, rows=_rows(box.lines),
                    **final, **_coloured(mark), **{"class": f"state {mark}".strip()})
     graph.edge(START, identifier(chart.initial), id="e-", **{"class": "start"})
     for arc in picture.arcs:
-        mark = look.mark(row_ids(arc.lines))
-        graph.edge(identifier(arc.source), identifier(arc.target), label=_left(arc.lines, look, GAP), id=arc.id,
+        mark = highlight.mark(row_ids(arc.lines))
+        graph.edge(identifier(arc.source), identifier(arc.target), label=_left(arc.lines, highlight, GAP), id=arc.id,
                    rows=_rows(arc.lines), **_coloured(mark), **{"class": f"arc {mark}".strip()})
     return graph
 
@@ -73,34 +73,34 @@ def digraph(picture: Picture, look: Look) -> graphviz.Digraph:
 def _coloured(mark: str) -> dict[str, str]:
     if not mark:
         return {}
-    wide = {} if mark == "dim" else {"penwidth": "2"}
-    return {"color": LIGHT[mark], "fontcolor": LIGHT[mark] if mark == "dim" else "black", **wide}
+    wide = {} if mark == "dimmed" else {"penwidth": "2"}
+    return {"color": LIGHT[mark], "fontcolor": LIGHT[mark] if mark == "dimmed" else "black", **wide}
 
 
-def _below(picture: Picture, look: Look) -> str:
-    legend = [f"{HUES[mark]}: {text}" for mark, text in look.legend]
+def _below(picture: Picture, highlight: Highlight) -> str:
+    legend = [f"{HUES[mark]}: {text}" for mark, text in highlight.legend]
     legend += [f"{MARK}a row that is picked out"] if legend else []
-    told = [look.title, *look.caption, *legend, *picture.legend]
-    return "".join(escaped(part) + r"\l" for text in told for part in broken(display_text(text), 100))
+    texts = [highlight.title, *highlight.caption, *legend, *picture.legend]
+    return "".join(escaped(part) + r"\l" for text in texts for part in broken(display_text(text), 100))
 
 
 def _rows(lines: Iterable[Line]) -> str:
     return " ".join(identifier(row) for row in row_ids(lines))
 
 
-def _record(box: Box, look: Look) -> str:
+def _record(box: Box, highlight: Highlight) -> str:
     title = r"\n".join(escaped(text) for text in (display_name(box.state), box.note) if text)
     if box.state.final:  # Graphviz gives a record no second outline
-        return title + r"\n" + _left(box.lines, look)
-    return f"{{{title}|{_left(box.lines, look)}}}" if box.lines else title
+        return title + r"\n" + _left(box.lines, highlight)
+    return f"{{{title}|{_left(box.lines, highlight)}}}" if box.lines else title
 
 
-def _left(lines: Iterable[Line], look: Look, before: str = "") -> str:
-    return "".join(escaped(before + _marked(line, begins, look)) + r"\l" for line, begins in beginnings(lines))
+def _left(lines: Iterable[Line], highlight: Highlight, before: str = "") -> str:
+    return "".join(escaped(before + _marked(line, begins, highlight)) + r"\l" for line, begins in beginnings(lines))
 
 
-def _marked(line: Line, begins: bool, look: Look) -> str:
-    if not begins or look.mark(line.rows) in ("", "dim"):
+def _marked(line: Line, begins: bool, highlight: Highlight) -> str:
+    if not begins or highlight.mark(line.rows) in ("", "dimmed"):
         return line.text
     bare = line.text.lstrip("\u00a0")
     return line.text[: len(line.text) - len(bare)] + MARK + bare

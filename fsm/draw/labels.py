@@ -90,12 +90,12 @@ def _inside(part: Condition, sums: Sums) -> str:
 
 
 def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
-    rest, said = dict(terms), []
+    rest, parts = dict(terms), []
     for name, named in sorted(sums.items(), key=lambda item: -len(item[1].terms)):
         if named.terms and not named.constant and all(rest.get(n) == factor for n, factor in named.terms):
             rest = {n: factor for n, factor in rest.items() if n not in dict(named.terms)}
-            said.append(display_name(name))
-    return " + ".join([*said, *([sum_text(tuple(rest.items()))] if rest or not said else [])])
+            parts.append(display_name(name))
+    return " + ".join([*parts, *([sum_text(tuple(rest.items()))] if rest or not parts else [])])
 
 
 def broken(text: str, letters: int) -> Iterator[str]:

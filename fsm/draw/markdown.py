@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from fsm.draw.highlight import Highlight
 from fsm.draw.labels import Sums, display_name, display_text, guard_text, identifier, sums_of
-from fsm.draw.look import Look
 from fsm.draw.picture import Line, row_ids
 from fsm.draw.style import LIGHT
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
 __all__ = ["code", "mermaid", "prose", "table"]
 
 CLASSES: Final = {
-    "here": f"fill:{LIGHT['glow']},stroke:{LIGHT['here']},stroke-width:3px,color:{LIGHT['ink']}",
-    "way": f"fill:{LIGHT['tint']},stroke:{LIGHT['way']},stroke-width:2px,color:{LIGHT['ink']}",
-    "on": f"fill:{LIGHT['tint']},stroke:{LIGHT['on']},stroke-width:2px,color:{LIGHT['ink']}",
-    "dim": f"fill:{LIGHT['box']},stroke:{LIGHT['faint']},color:{LIGHT['soft']}",
+    "current": f"fill:{LIGHT['glow']},stroke:{LIGHT['current']},stroke-width:3px,color:{LIGHT['ink']}",
+    "taken": f"fill:{LIGHT['tint']},stroke:{LIGHT['taken']},stroke-width:2px,color:{LIGHT['ink']}",
+    "selected": f"fill:{LIGHT['tint']},stroke:{LIGHT['selected']},stroke-width:2px,color:{LIGHT['ink']}",
+    "dimmed": f"fill:{LIGHT['box']},stroke:{LIGHT['faint']},color:{LIGHT['soft']}",
 }
 
 
 # ------------------------------------------------------------------------------------------------- Mermaid
 
 
-def mermaid(picture: Picture, look: Look) -> str:
+def mermaid(picture: Picture, highlight: Highlight) -> str:
     """The picture as a Mermaid state diagram, ending with a line end."""
     chart = picture.chart
-    lines = ["stateDiagram-v2", f"  accTitle: {_text(display_name(look.title))}", "  direction TB"]
+    lines = ["stateDiagram-v2", f"  accTitle: {_text(display_name(highlight.title))}", "  direction TB"]
     lines += [f"  classDef {mark} {style}" for mark, style in CLASSES.items()]
     for box in picture.boxes:
         lines.append(f'  state "{_text(display_name(box.state))}" as {_id(box.state)}')
         lines += [f"  {_id(box.state)} : {_text(box.note)}"] if box.note else []
         for one in _joined(box.lines):
             lines += _ids([one])
-            lines.append(f"  {_id(box.state)} : {_marked(one, look)}")
+            lines.append(f"  {_id(box.state)} : {_marked(one, highlight)}")
     lines.append(f"  [*] --> {_id(chart.initial)}")
     for arc in picture.arcs:
         lines += _ids(arc.lines)
-        label = "<br/>".join(_marked(one, look) for one in _joined(arc.lines))
+        label = "<br/>".join(_marked(one, highlight) for one in _joined(arc.lines))
         lines.append(f"  {_id(arc.source)} --> {_id(arc.target)} : {label}")
     lines += [f"  {_id(state)} --> [*]" for state in chart.states if state.final]
     for state in chart.states:
-        mark = look.states.get(state, look.rest)
+        mark = highlight.states.get(state, highlight.rest)
         if mark in CLASSES:
             lines.append(f"  class {_id(state)} {mark}")
     return "\n".join(lines) + "\n"
@@ -80,9 +80,9 @@ def _joined(lines: Sequence[Line]) -> Iterable[Line]:
         yield Line(rows, " ".join([first.text, *(line.text.strip("\u00a0") for line in more)]), heading)
 
 
-def _marked(line: Line, look: Look) -> str:
+def _marked(line: Line, highlight: Highlight) -> str:
     bare = line.text.lstrip("\u00a0")
-    mark = "» " if not line.heading and look.mark(line.rows) not in ("", "dim") else ""
+    mark = "» " if not line.heading and highlight.mark(line.rows) not in ("", "dimmed") else ""
     return ("· " if bare != line.text else "") + mark + _text(bare)
 
 
@@ -93,7 +93,7 @@ def _text(text: str) -> str:
 # --------------------------------------------------------------------------------------------------- table
 
 
-def table(chart: Chart, look: Look, sums: Sums | None = None) -> str:
+def table(chart: Chart, highlight: Highlight, sums: Sums | None = None) -> str:
     """Every row of the chart as a Markdown table, in the chart's order, ending with a line end."""
     named = sums_of(chart) if sums is None else sums
     heads = ["row", "from", "event", "condition", "effect", "to", "why"]
@@ -104,9 +104,9 @@ def table(chart: Chart, look: Look, sums: Sums | None = None) -> str:
         cells = [code(display_name(row.id)), code(display_name(row.source)), code(display_name(row.event)),
                  code(guard) if guard else "", code(row.effect_text) if row.effects else "",
                  code(display_name(row.target)) if row.moves else "stays", why]
-        mark = look.mark((row.id,))
-        lines.append([{"": "", "dim": ""}.get(mark, "»"), *cells] if look.rest else cells)
-    heads = [" ", *heads] if look.rest else heads
+        mark = highlight.mark((row.id,))
+        lines.append([{"": "", "dimmed": ""}.get(mark, "»"), *cells] if highlight.rest else cells)
+    heads = [" ", *heads] if highlight.rest else heads
     return "\n".join(["| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *lines)]) + "\n"
 
 

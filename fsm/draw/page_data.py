@@ -131,10 +131,10 @@ class _Tables:
         return self._places[there]
 
     def _values(self, configuration: Configuration) -> list[int]:
-        told = [self.chart.states.index(str(configuration[0]))]
+        numbers = [self.chart.states.index(str(configuration[0]))]
         for variable, value in zip(self.chart.variables, configuration[1:], strict=True):
-            told.append(_place(variable, value))
-        return told
+            numbers.append(_place(variable, value))
+        return numbers
 
     def _reason(self, verdict: Verdict) -> tuple[str, tuple[int, ...]]:
         reason = verdict.reason or ""
@@ -172,8 +172,8 @@ def _guard(guard: object, sums: Sums) -> str:
 
 def _variable(variable: Variable) -> list[object]:
     """Name, what it counts or says, the number at the start; for an enumerated variable also its values."""
-    told: list[object] = [variable.name, display_text(variable.doc), _place(variable, variable.initial)]
-    return [*told, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else told
+    entry: list[object] = [variable.name, display_text(variable.doc), _place(variable, variable.initial)]
+    return [*entry, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else entry
 
 
 def _row(chart: Chart, row: Row, sums: Sums, whys: Sequence[str], cited: Sequence[str]) -> list[object]:

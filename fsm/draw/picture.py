@@ -140,8 +140,8 @@ def _legend(sums: Sums) -> tuple[str, ...]:
 
 def _events(rows: list[Row]) -> tuple[Line, ...]:
     if rows and not rows[0].moves:
-        told = f"{len(rows)} rows stay here" if len(rows) > 1 else "1 row stays here"
-        return (Line(tuple(row.id for row in rows), told),)
+        text = f"{len(rows)} rows stay here" if len(rows) > 1 else "1 row stays here"
+        return (Line(tuple(row.id for row in rows), text),)
     lines = []
     for event in dict.fromkeys(row.event for row in rows):
         ids = tuple(row.id for row in rows if row.event == event)
@@ -152,45 +152,45 @@ def _events(rows: list[Row]) -> tuple[Line, ...]:
 # ------------------------------------------------------------------------------------------- rows as lines
 
 
-class _Said(NamedTuple):
+class _RowText(NamedTuple):
     """A row as what can be shared: its conditions and its effects, as texts."""
 
     row: Row
     guards: tuple[str, ...]
     effects: tuple[str, ...]
 
-    def without(self, other: tuple[tuple[str, ...], tuple[str, ...]]) -> _Said:
+    def without(self, other: tuple[tuple[str, ...], tuple[str, ...]]) -> _RowText:
         guards = tuple(text for text in self.guards if text not in other[0])
-        return _Said(self.row, guards, tuple(text for text in self.effects if text not in other[1]))
+        return _RowText(self.row, guards, tuple(text for text in self.effects if text not in other[1]))
 
 
 def _lines(rows: Sequence[Row], sums: Sums) -> tuple[Line, ...]:
-    said = [_said(row, sums) for row in rows]
-    if len(said) == 1 and said[0].row.moves:
-        return tuple(_alone(said[0]))
+    texts = [_row_text(row, sums) for row in rows]
+    if len(texts) == 1 and texts[0].row.moves:
+        return tuple(_alone(texts[0]))
     clusters: list[tuple[int, list[Line]]] = []
-    rest = said
+    rest = texts
     while (shared := _most_shared(rest)) is not None:
         inside = [one for one in rest if _has(one, shared)]
         rest = [one for one in rest if not _has(one, shared)]
         lines = [Line(tuple(one.row.id for one in inside), text, heading=True) for text in _heading(shared)]
         for one in inside:
             lines += _row_lines(one.without(shared), INDENT)
-        clusters.append((said.index(inside[0]), lines))
-    clusters += [(said.index(one), _row_lines(one, "")) for one in rest]
+        clusters.append((texts.index(inside[0]), lines))
+    clusters += [(texts.index(one), _row_lines(one, "")) for one in rest]
     return tuple(line for _, lines in sorted(clusters, key=lambda cluster: cluster[0]) for line in lines)
 
 
-def _said(row: Row, sums: Sums) -> _Said:
+def _row_text(row: Row, sums: Sums) -> _RowText:
     guards = [part for part in conditions(row.guard) if part != ALWAYS]
-    return _Said(row, tuple(guard_text(part, sums) for part in guards), tuple(map(str, row.effects)))
+    return _RowText(row, tuple(guard_text(part, sums) for part in guards), tuple(map(str, row.effects)))
 
 
-def _has(one: _Said, shared: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+def _has(one: _RowText, shared: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
     return all(text in one.guards for text in shared[0]) and all(text in one.effects for text in shared[1])
 
 
-def _most_shared(rows: Sequence[_Said]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _most_shared(rows: Sequence[_RowText]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The conditions and effects whose being said once saves most; None when no heading is worth its line."""
     best, most = None, WORTH
     tried: dict[tuple[tuple[str, ...], tuple[str, ...]], None] = {}
@@ -208,7 +208,7 @@ def _most_shared(rows: Sequence[_Said]) -> tuple[tuple[str, ...], tuple[str, ...
     return best
 
 
-def _in_full(one: _Said) -> str:
+def _in_full(one: _RowText) -> str:
     return " ".join(part for part in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)) if part)
 
 
@@ -228,13 +228,13 @@ def _heading(shared: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
     return [line for text in (guard, effect) if text for line in wrap(text, WIDTH)]
 
 
-def _row_lines(one: _Said, indent: str) -> list[Line]:
+def _row_lines(one: _RowText, indent: str) -> list[Line]:
     first, *more = wrap(_in_full(one), WIDTH)
     rows = (one.row.id,)
     return [Line(rows, indent + first), *(Line(rows, indent + INDENT + text) for text in more)]
 
 
-def _alone(one: _Said) -> Iterable[Line]:
+def _alone(one: _RowText) -> Iterable[Line]:
     """The only row of an arc has its guard and its effect on lines of their own."""
     for text in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)):
         for piece in wrap(text, WIDTH) if text else ():

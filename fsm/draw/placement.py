@@ -16,9 +16,10 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fsm.draw.errors import DrawingError
 from fsm.draw.labels import display_name, identifier
 from fsm.draw.metrics import text_width
-from fsm.draw.rendering import TIMEOUT, DrawingError, chosen, render
+from fsm.draw.rendering import TIMEOUT, chosen, render
 
 if TYPE_CHECKING:
     from fsm.draw.picture import Arc, Box, Line, Picture

@@ -14,18 +14,18 @@ from fsm.draw.metrics import ASPECT, SIZE
 __all__ = ["DARK", "HUES", "LIGHT", "STYLE"]
 
 LIGHT: Final = {
-    "paper": "#ffffff", "box": "#f6f8fa", "ink": "#1f2328", "soft": "#59636e", "dim": "#929ca6", "edge": "#59636e",
-    "faint": "#d5dae0", "on": "#0060a8", "way": "#0060a8", "can": "#00704e", "here": "#b84a00", "glow": "#fff1e0",
-    "tint": "#dcecfb",
+    "paper": "#ffffff", "box": "#f6f8fa", "ink": "#1f2328", "soft": "#59636e", "dimmed": "#929ca6", "edge": "#59636e",
+    "faint": "#d5dae0", "selected": "#0060a8", "taken": "#0060a8", "enabled": "#00704e", "current": "#b84a00",
+    "glow": "#fff1e0", "tint": "#dcecfb",
 }
 DARK: Final = {
-    "paper": "#0d1117", "box": "#161b22", "ink": "#e6edf3", "soft": "#9ea7b3", "dim": "#717a84", "edge": "#9ea7b3",
-    "faint": "#343b43", "on": "#63b8f5", "way": "#63b8f5", "can": "#3fce9f", "here": "#ff9d4d", "glow": "#33210f",
-    "tint": "#12283d",
+    "paper": "#0d1117", "box": "#161b22", "ink": "#e6edf3", "soft": "#9ea7b3", "dimmed": "#717a84", "edge": "#9ea7b3",
+    "faint": "#343b43", "selected": "#63b8f5", "taken": "#63b8f5", "enabled": "#3fce9f", "current": "#ff9d4d",
+    "glow": "#33210f", "tint": "#12283d",
 }
 
 
-HUES: Final = {"on": "blue", "way": "blue", "can": "green", "here": "orange", "dim": "grey"}
+HUES: Final = {"selected": "blue", "taken": "blue", "enabled": "green", "current": "orange", "dimmed": "grey"}
 """The colours in words."""
 
 
@@ -39,15 +39,15 @@ def _rules(c: dict[str, str]) -> str:
         ".line": f"stroke:{c['edge']}",
         ".tip": f"fill:{c['edge']};stroke:{c['edge']}",
         ".start>*": f"fill:{c['ink']};stroke:{c['ink']}",
-        ".dim>.box,.fsm .dim>.line": f"stroke:{c['faint']}",
-        ".dim>.tip": f"fill:{c['faint']};stroke:{c['faint']}",
-        ".dim>text": f"fill:{c['dim']}",
+        ".dimmed>.box,.fsm .dimmed>.line": f"stroke:{c['faint']}",
+        ".dimmed>.tip": f"fill:{c['faint']};stroke:{c['faint']}",
+        ".dimmed>text": f"fill:{c['dimmed']}",
     }
-    for mark in ("on", "way", "can", "here"):
+    for mark in ("selected", "taken", "enabled", "current"):
         rules[f".{mark}>.box,.fsm .{mark}>.line"] = f"stroke:{c[mark]}"
         rules[f".{mark}>.tip"] = f"fill:{c[mark]};stroke:{c[mark]}"
         rules[f".{mark}>text"] = f"fill:{c[mark]}"
-    rules[".here>.box"] = f"stroke:{c['here']};fill:{c['glow']}"
+    rules[".current>.box"] = f"stroke:{c['current']};fill:{c['glow']}"
     return "".join(f".fsm {name}{{{rule}}}" for name, rule in rules.items())
 
 
@@ -56,9 +56,9 @@ STYLE: Final = (
     f"font-size:{SIZE:g}px;font-size-adjust:{ASPECT};white-space:pre;"
     "paint-order:stroke;stroke-width:3px;stroke-linejoin:round}"
     ".fsm .state text{stroke:none!important}.fsm .heading{font-size:16px}.fsm .line{fill:none!important}"
-    ".fsm .on>.box,.fsm .on>.line,.fsm .way>.box,.fsm .way>.line{stroke-width:2}"
-    ".fsm .can>.line{stroke-width:2;stroke-dasharray:7 3}.fsm .here>.box,.fsm .here>.line{stroke-width:3}"
-    ".fsm .way>text{text-decoration:underline}.fsm .can>text{text-decoration:underline dotted}"
+    ".fsm .selected>.box,.fsm .selected>.line,.fsm .taken>.box,.fsm .taken>.line{stroke-width:2}"
+    ".fsm .enabled>.line{stroke-width:2;stroke-dasharray:7 3}.fsm .current>.box,.fsm .current>.line{stroke-width:3}"
+    ".fsm .taken>text{text-decoration:underline}.fsm .enabled>text{text-decoration:underline dotted}"
     f"{_rules(LIGHT)}@media (prefers-color-scheme:dark){{{_rules(DARK)}}}"
 )
 """Put into every SVG.  All rules begin with `.fsm`, so they touch nothing else on a page."""

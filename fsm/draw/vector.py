@@ -1,11 +1,11 @@
-"""One layout as SVG, in as many looks as are wanted: colours change, nothing moves.
+"""One layout as SVG, in as many highlights as are wanted: colours change, nothing moves.
 
 Theory.
 1. The places come from `placement.py`, and the width of every text from `metrics.py`: `textLength` holds the reader's
    font to it.  So both renderers give the same elements, and no text leaves its box, whatever font there is.
 2. A box has the id `n-STATE`, an arc `e-SOURCE-to-TARGET`, each row `t-ROW`, all behind the picture's prefix, so that
    several pictures fit on one page.  A row also has `data-row`, a box `data-state`: the names as they are.
-3. Everything is coloured by class.  A look is put in by joining strings around the places where the classes stand.
+3. Everything is coloured by class.  A highlight is put in by joining strings around the places where the classes stand.
 4. Colours are Okabe and Ito's, which colour-blind readers can tell apart; what is picked out also differs in width or
    underlining.  The picture brings its own paper and follows the reader's light or dark setting.
 5. The title stands above the drawing; caption, legend and meaning of the colours below it.
@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from fsm.draw.highlight import MARKS, Highlight
 from fsm.draw.labels import broken, display_name, display_text, identifier
-from fsm.draw.look import MARKS, Look
 from fsm.draw.metrics import SIZE, text_width
 from fsm.draw.picture import row_ids
 from fsm.draw.placement import GAP, LINE, OUTER, PAD, START, box_size, heading_of, label_size
@@ -134,32 +134,32 @@ class Layout:
     def _add(self, *texts: str) -> None:
         self._parts[-1] += "".join(texts)
 
-    # ------------------------------------------------------------------------------------------ the looks
+    # ------------------------------------------------------------------------------------------ the highlights
 
-    def svg(self, look: Look, prefix: str = "") -> str:
-        """The picture in this look; `prefix` comes before every id (letters, digits, `-`, `_` and `.`)."""
+    def svg(self, highlight: Highlight, prefix: str = "") -> str:
+        """The picture in this highlight; `prefix` comes before every id (letters, digits, `-`, `_` and `.`)."""
         if self._prefixed[0] != prefix:
             self._prefixed = prefix, [part.replace(PREFIX, prefix) for part in self._parts]
         parts = self._prefixed[1].copy()
-        marks, rest = look.rows, look.rest
+        marks, rest = highlight.rows, highlight.rest
         usual = CLASSES[rest]
         for place, name in self._states:
-            parts[place] = CLASSES[look.states.get(name, rest)]
+            parts[place] = CLASSES[highlight.states.get(name, rest)]
         for place, row in self._rows:
             parts[place] = CLASSES[marks[row]] if row in marks else usual
         for place, rows in self._several:
-            parts[place] = usual if marks.keys().isdisjoint(rows) else CLASSES[look.mark(rows)]
-        below = self._below(look)
-        return f"{self._head(look, prefix, below)}{''.join(parts)}{self._foot(below)}"
+            parts[place] = usual if marks.keys().isdisjoint(rows) else CLASSES[highlight.mark(rows)]
+        below = self._below(highlight)
+        return f"{self._head(highlight, prefix, below)}{''.join(parts)}{self._foot(below)}"
 
-    def _below(self, look: Look) -> list[tuple[str, str]]:
+    def _below(self, highlight: Highlight) -> list[tuple[str, str]]:
         """The lines under the drawing with their marks: what is picked out, what colours mean, how it is read."""
-        lines = [("", line) for text in look.caption for line in broken(display_text(text), self._letters)]
-        lines += look.legend
+        lines = [("", line) for text in highlight.caption for line in broken(display_text(text), self._letters)]
+        lines += highlight.legend
         return lines + [("", line) for line in self._legend]
 
-    def _head(self, look: Look, prefix: str, below: Sequence[tuple[str, str]]) -> str:
-        title = display_text(look.title)
+    def _head(self, highlight: Highlight, prefix: str, below: Sequence[tuple[str, str]]) -> str:
+        title, described = display_text(highlight.title), _escaped(" ".join(map(display_text, highlight.caption)))
         widths = [text_width(title, HEADING), *(text_width(line) + (24 if mark else 0) for mark, line in below)]
         width = round(max(self.width, *widths) + 2 * SIDE)
         height = round(TOP + self.height + 12 + STEP * len(below) + SIDE)
@@ -167,7 +167,7 @@ class Layout:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" role="img" aria-labelledby="{prefix}title {prefix}desc">\n'
             f'<title id="{prefix}title">{_escaped(title)}</title>\n'
-            f'<desc id="{prefix}desc">{_escaped(" ".join(map(display_text, look.caption)))} {self._described}</desc>\n'
+            f'<desc id="{prefix}desc">{described} {self._described}</desc>\n'
             f'<style>{STYLE}</style>\n<rect class="paper" width="{width}" height="{height}"/>\n'
             f'{_text(title, SIDE, 26, kind="heading", size=HEADING)}\n<g transform="translate({SIDE:g} {TOP:g})">\n'
         )

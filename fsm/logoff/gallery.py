@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from fsm.analysis.paths import Atlas
+from fsm.draw.errors import DrawingError
 from fsm.draw.gallery import MARKER, Gallery, files
-from fsm.draw.rendering import DrawingError
 from fsm.logoff.chart import ENDINGS, FLAGS, IN_FLIGHT, IN_THE_WAY, LOGOFF
 from fsm.logoff.properties import BOUNDS
 

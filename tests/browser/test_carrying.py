@@ -13,7 +13,7 @@ import pytest
 
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
-from tests.browser.hands import WAY, address, stands_after, state, trail
+from tests.browser.support import WAY, address, stands_after, state, trail
 from tests.small_charts import PLAIN
 from tests.support import run
 
@@ -43,7 +43,7 @@ SNAPSHOT = StoreSession().snapshot()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("submit,release,submit", "Event 3 of the trace, submit, is not possible: released is final."),
         ('{"snapshot": 1', "This is neither a trace nor a snapshot: it is no JSON."),
@@ -57,8 +57,8 @@ SNAPSHOT = StoreSession().snapshot()
         (json.dumps(StoreSession(ready=40).snapshot()), "it lies beyond its bounds (inbound <= 2, outbound + ready"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_opened_is_said(explorer: Callable[..., Page], text: str, told: str) -> None:
-    assert told in opened(explorer(), text)
+def test_what_cannot_be_opened_is_said(explorer: Callable[..., Page], text: str, expected: str) -> None:
+    assert expected in opened(explorer(), text)
 
 
 def test_pasting_anywhere_opens(explorer: Callable[..., Page]) -> None:

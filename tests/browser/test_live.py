@@ -35,8 +35,8 @@ class Live:
 
     def shows(self, session: StoreSession) -> None:
         """Wait until the page says where this session stands."""
-        told = LOGOFF.describe(session.configuration)
-        self.page.locator("#trail [aria-current]").and_(self.page.locator(f'[title="{told}"]')).wait_for()
+        described = LOGOFF.describe(session.configuration)
+        self.page.locator("#trail [aria-current]").and_(self.page.locator(f'[title="{described}"]')).wait_for()
         assert self.page.evaluate("explorer.snapshotOf(explorer.walk.here)") == session.snapshot()
 
 

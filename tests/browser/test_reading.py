@@ -46,8 +46,8 @@ def test_axe_finds_nothing(explorer: Callable[..., Page], way: str, options: dic
     opened_up(page)
     page.evaluate(f"view('{view}')")
     found = Axe().run(page)
-    told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found.response["violations"]]
-    assert told == []
+    violations = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found.response["violations"]]
+    assert violations == []
     assert len(found.response["passes"]) > 20
 
 
@@ -96,7 +96,7 @@ def test_single_keys_can_be_turned_off(explorer: Callable[..., Page]) -> None:
 def test_each_step_is_announced(explorer: Callable[..., Page]) -> None:
     page = explorer()
     status = page.get_by_role("status").first
-    assert page.locator("#said").get_attribute("role") == "status"
+    assert page.locator("#status").get_attribute("role") == "status"
     page.keyboard.press("7")
     assert status.inner_text() == "submit: now open, ready 1. Output OUTBOUND_QUEUE."
     page.keyboard.press("u")
@@ -127,7 +127,7 @@ CONTRAST = """() => {
     const light = (text) => text.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255)
         .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)).reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
     const ground = light(getComputedStyle(document.documentElement).backgroundColor);
-    return [...document.querySelectorAll(".event, .event .told, #brief text, #full text")].map((one) => {
+    return [...document.querySelectorAll(".event, .event .detail, #brief text, #full text")].map((one) => {
         const style = getComputedStyle(one), ink = light(one.closest("svg") ? style.fill : style.color);
         return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
     });
@@ -144,7 +144,7 @@ def test_what_cannot_happen_and_the_picture_can_be_read(explorer: Callable[..., 
 def test_on_paper_there_are_no_controls(explorer: Callable[..., Page]) -> None:
     page = explorer(WAY)
     page.emulate_media(media="print")
-    for id in ("help", "undo", "carry", "filter", "said"):
+    for id in ("help", "undo", "carry", "filter", "status"):
         assert not page.locator(f"#{id}").is_visible()
     for id in ("state", "trail", "list", "brief", "values"):
         assert page.locator(f"#{id}").is_visible()
@@ -166,7 +166,7 @@ def test_nothing_is_allowed_that_is_not_its_own(watched: Callable[..., Watched],
         return new Promise((done) => setTimeout(() => done(window.got ?? 'nothing'), 50)); }"""
     assert page.evaluate(tried) == "nothing"
     assert len(one.complaints) >= 3
-    assert all("Content Security Policy" in told for told in one.complaints)
+    assert all("Content Security Policy" in text for text in one.complaints)
     one.complaints.clear()
     one.requests.clear()  # they were begun, and stopped
 

@@ -55,9 +55,9 @@ def test_every_cell_of_the_graph_is_what_the_engine_says(explorer: Callable[...,
     graph = logoff_graph()
     assert len(found) == len(graph.configurations) == 408
     beyond = 0
-    for here, (snapshot, told, cells) in zip(graph.configurations, found, strict=True):
+    for here, (snapshot, described, cells) in zip(graph.configurations, found, strict=True):
         assert snapshot == encode(LOGOFF, here)
-        assert told == LOGOFF.describe(here)
+        assert described == LOGOFF.describe(here)
         assert cells == [cell(here, event) for event in LOGOFF.events]
         beyond += sum(one[0] == "beyond" for one in cells)
     assert beyond == graph.cut.steps > 0
@@ -86,7 +86,7 @@ def corpus() -> list[list[str]]:
 
 def replayed(events: list[str]) -> list[list[str]]:
     """What becomes of a trace: a session that refuses, or would leave the bounds, stays where it is."""
-    session, told = StoreSession(), []
+    session, answers = StoreSession(), []
     for event in events:
         before = session.configuration
         try:
@@ -96,16 +96,16 @@ def replayed(events: list[str]) -> list[list[str]]:
             kind, reason = "refused", str(refusal.verdict.reason)
         if session.configuration not in set_of_configurations():
             session, kind = StoreSession.at(before), "beyond"
-        told.append([kind, LOGOFF.describe(session.configuration), reason])
-    return told
+        answers.append([kind, LOGOFF.describe(session.configuration), reason])
+    return answers
 
 
 def test_every_step_of_a_large_corpus_is_the_same(explorer: Callable[..., Page]) -> None:
     traces = corpus()
     found = explorer().evaluate(REPLAY, traces)
     assert sum(map(len, traces)) > 25_000
-    for events, told in zip(traces, found, strict=True):
-        assert told == replayed(events)
+    for events, answers in zip(traces, found, strict=True):
+        assert answers == replayed(events)
 
 
 SHOWN = """() => {
@@ -117,9 +117,9 @@ SHOWN = """() => {
             state: text("state"), values: all("#values dd").map((one) => one.textContent),
             outputs: all("#outputs .output").map((one) => one.textContent), word: text("outputs").match(/0x[0-9A-F]+/)[0],
             events: all("#list .event").map((one) => [one.querySelector(".name").textContent,
-                one.getAttribute("aria-disabled") !== "true", one.querySelector(".told").textContent]),
-            rows: all("#rows tr.can th").map((one) => one.textContent),
-            lines: all("#full .row.can").map((one) => one.id), here: all("#full .state.here").map((one) => one.id),
+                one.getAttribute("aria-disabled") !== "true", one.querySelector(".detail").textContent]),
+            rows: all("#rows tr.enabled th").map((one) => one.textContent),
+            lines: all("#full .row.enabled").map((one) => one.id), here: all("#full .state.current").map((one) => one.id),
         };
     });
 }"""
@@ -138,7 +138,7 @@ def test_everything_shown_is_what_the_engine_says(explorer: Callable[..., Page])
         cells = {event: cell(here, event) for event in map(str, LOGOFF.events)}
         assert [event for event, _, _ in seen["events"]] == list(cells)
         assert [open_ for _, open_, _ in seen["events"]] == [one[0] == "accepted" for one in cells.values()]
-        assert [told for (_, _, told), one in zip(seen["events"], cells.values(), strict=True) if one[0] == "refused"] == [
+        assert [text for (_, _, text), one in zip(seen["events"], cells.values(), strict=True) if one[0] == "refused"] == [
             one[3] for one in cells.values() if one[0] == "refused"
         ]
         taken = [one[1] for one in cells.values() if one[0] == "accepted"]

@@ -10,7 +10,7 @@ import pytest
 
 from fsm.logoff import LOGOFF
 from tests.browser.chromium import Watched, logoff_atlas, page_of
-from tests.browser.hands import WAY, address, event, said, stands_after, state, trail
+from tests.browser.support import WAY, address, event, stands_after, state, status, trail
 from tests.small_charts import PLAIN
 from tests.support import run
 
@@ -24,11 +24,11 @@ def test_a_link_shows_a_situation(explorer: Callable[..., Page]) -> None:
     page = explorer(WAY)
     assert (state(page), trail(page)) == ("draining", WAY)
     assert page.title() == "draining · store-logoff"
-    assert said(page) == f"From the link: {LOGOFF.describe(run(WAY).configuration)}."
+    assert status(page) == f"From the link: {LOGOFF.describe(run(WAY).configuration)}."
 
 
 @pytest.mark.parametrize(
-    ("link", "walked", "told"),
+    ("link", "walked", "text"),
     [
         ("submit,outbound_sent,release", "submit",
          "Event 2 of the trace, outbound_sent, is not possible: needs outbound > 0; outbound is 0. The walk stops before it."),
@@ -42,10 +42,10 @@ def test_a_link_shows_a_situation(explorer: Callable[..., Page]) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_link_stops_at_the_first_impossible_event(
-    explorer: Callable[..., Page], link: str, walked: str, told: str
+    explorer: Callable[..., Page], link: str, walked: str, text: str
 ) -> None:
     page = explorer(link)
-    assert (trail(page), said(page)) == (walked, told)
+    assert (trail(page), status(page)) == (walked, text)
     assert state(page) == run(walked).state
 
 
@@ -61,7 +61,7 @@ def test_back_and_forward_go_through_what_was_seen(explorer: Callable[..., Page]
     page.go_back()
     assert (trail(page), state(page)) == ("submit,outbound_begin", "open")
     page.keyboard.press("r")  # what was left by going back was not walked in this view
-    assert said(page) == "Nothing was undone."
+    assert status(page) == "Nothing was undone."
     page.go_back()
     page.go_back()
     assert (trail(page), address(page)) == ("", "")
@@ -77,7 +77,7 @@ def test_undo_redo_and_jumps(explorer: Callable[..., Page]) -> None:
     page.keyboard.press("u")
     page.keyboard.press("u")
     page.keyboard.press("u")
-    assert (trail(page), said(page)) == ("", "This is the start.")
+    assert (trail(page), status(page)) == ("", "This is the start.")
     page.keyboard.press("r")
     assert trail(page) == "submit"
     page.locator("#trail button").nth(3).click()
@@ -106,17 +106,17 @@ def test_an_address_typed_into_the_page_is_followed(explorer: Callable[..., Page
 def test_a_refused_event_says_why_and_changes_nothing(explorer: Callable[..., Page]) -> None:
     page = explorer("submit")
     event(page, "outbound_sent").click(force=True)
-    assert said(page) == "outbound_sent is not possible: needs outbound > 0; outbound is 0."
+    assert status(page) == "outbound_sent is not possible: needs outbound > 0; outbound is 0."
     assert (trail(page), address(page)) == ("submit", "#submit")
     assert event(page, "outbound_sent").get_attribute("aria-disabled") == "true"
 
 
 def test_an_event_that_leads_out_of_the_bounds_is_shown_as_such(explorer: Callable[..., Page]) -> None:
     page = explorer("submit,submit")
-    assert event(page, "submit").locator(".told").inner_text() == "leads beyond this page, to open, ready 3"
+    assert event(page, "submit").locator(".detail").inner_text() == "leads beyond this page, to open, ready 3"
     assert event(page, "submit").get_attribute("data-kind") == "beyond"
     event(page, "submit").click(force=True)
-    assert "leads beyond this page, to open, ready 3." in said(page)
+    assert "leads beyond this page, to open, ready 3." in status(page)
     assert trail(page) == "submit,submit"
     edge = page.locator("#edge").inner_text()
     assert edge.startswith("This page holds 408 configurations, within inbound <= 2, ")
@@ -133,7 +133,7 @@ def test_lines_arrows_and_rows_can_be_clicked(explorer: Callable[..., Page]) -> 
     assert trail(page) == "submit"
     page.locator("[id='t-open.outbound_begin'] text").first.click()
     page.get_by_role("radio", name="In brief").check()
-    page.locator("#brief .row.can", has_text="logoff_orderly").locator("text").click()
+    page.locator("#brief .row.enabled", has_text="logoff_orderly").locator("text").click()
     assert (trail(page), state(page)) == (WAY, "draining")
     page.get_by_text("The picture as a table").click()
     page.locator("#rows tr", has_text="draining.peer_opened").click()
@@ -144,21 +144,21 @@ def test_lines_arrows_and_rows_can_be_clicked(explorer: Callable[..., Page]) -> 
 
 def test_an_arrow_takes_the_only_event_that_goes_its_way(watched: Callable[..., Watched], tmp_path: Path) -> None:
     page = watched().open(page_of(PLAIN, tmp_path))
-    page.locator("#full, #brief").first.locator(".arc .hand").nth(1).dispatch_event("click")
+    page.locator("#full, #brief").first.locator(".arc .hit").nth(1).dispatch_event("click")
     assert trail(page) in ("go", "jump")
 
 
 def test_an_arrow_with_several_events_asks_for_one(explorer: Callable[..., Page]) -> None:
     page = explorer()
-    page.locator("#brief .arc", has_text="logoff_quiet (2)").locator(".hand").first.dispatch_event("click")
-    assert said(page).startswith("Several events go this way now: logoff_quiet, logoff_purge")
+    page.locator("#brief .arc", has_text="logoff_quiet (2)").locator(".hit").first.dispatch_event("click")
+    assert status(page).startswith("Several events go this way now: logoff_quiet, logoff_purge")
     assert trail(page) == ""
 
 
 def test_the_present_state_what_can_happen_and_the_last_step_are_marked(explorer: Callable[..., Page]) -> None:
     page = explorer(WAY)
     for picture in ("#brief", "#full"):
-        assert page.locator(f"{picture} .state.here").count() == 1
+        assert page.locator(f"{picture} .state.current").count() == 1
         assert page.locator(f"{picture} .row.last").count() == 1
     assert page.locator("#full .row.last").get_attribute("id") == "t-open.logoff_orderly"
     assert page.locator("#rows tr", has=page.get_by_text("open.logoff_orderly", exact=True)).locator("td").first.text_content() == "last"

@@ -15,6 +15,10 @@ from tests import small_charts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
+SMALL = 'digraph { a [label="one"] a -> b }'
+HEAVY = "digraph {" + "".join(f"n{i} -> n{(i * 7919 + j * 104729) % 300};" for i in range(300) for j in range(5)) + "}"
+"""Graphviz sources: one that is drawn at once, one that is not."""
+
 NASTY = (
     'quo"te', "back\\slash", "co:lon", "<b>bold</b>", "a|b{c}d", "line\nend", "tab\tbed", "&amp;", "<>", "n1 -> n2",
     "node", "graph", "subgraph", "strict", "end", "state", "[*]", "x]y[", "`tick`", "a | b", "100%", "%%{init}%%", "#35;",

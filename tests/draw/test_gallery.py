@@ -13,8 +13,8 @@ import pytest
 from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.draw import gallery
-from fsm.draw.album import MARKER
-from fsm.draw.rendering import DrawingError
+from fsm.draw.errors import DrawingError
+from fsm.draw.gallery import MARKER
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.logoff.chart import FLAGS
 from fsm.logoff.gallery import GALLERY, SUFFIXES, atlas, main, pictures
@@ -120,16 +120,16 @@ def test_the_atlas_has_every_path_and_every_witness_is_legal() -> None:
 
 
 def test_what_is_said_of_odd_arcs_is_said_of_rows_that_are_there() -> None:
-    told = [one for ids, _, _ in GALLERY.odd for one in ids]
-    assert len(told) == len(set(told))
-    assert set(told) <= {row.id for row in LOGOFF.rows}
+    explained = [one for ids, _, _ in GALLERY.odd for one in ids]
+    assert len(explained) == len(set(explained))
+    assert set(explained) <= {row.id for row in LOGOFF.rows}
     # everything that comes back, or enters the end without a request, or is a request that stays for nothing, is explained
     for row in LOGOFF.rows:
         back = row.target == "open" and row.moves
         silent = row.event in FLAGS and not row.moves and not row.effects
         unasked = row.target == "released" and row.source == "blocked" and row.event not in FLAGS
         if back or silent or unasked:
-            assert row.id in told
+            assert row.id in explained
     with pytest.raises(KeyError, match="nosuchrow"):
         gallery.files(LOGOFF, GALLERY._replace(odd=((("nosuchrow",), "x", "y"),)), atlas())
 
@@ -176,9 +176,9 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.Captu
     file.write_text("")
     assert main([str(file)]) == 1
     assert main([str(file / "inside")]) == 1
-    told = capsys.readouterr().err
-    assert told.count("the gallery was not made: cannot write") == 2
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert errors.count("the gallery was not made: cannot write") == 2
+    assert "Traceback" not in errors
 
 
 def test_what_the_benchmark_calls() -> None:

@@ -49,9 +49,9 @@ def check(chart: Chart, svg: str) -> None:
     assert {one.tag.removeprefix(SVG) for one in root.iter()} <= ELEMENTS
     assert {name for one in root.iter() for name in one.attrib} <= ATTRIBUTES
     assert len(root.findall(f".//{SVG}style")) == 1
-    said = texts(svg)
+    drawn = texts(svg)
     for state in chart.states:
-        assert display_name(state) in said
+        assert display_name(state) in drawn
     style = root.find(f"{SVG}style")
     assert style is not None
     assert style.text == draw.svg(Chart("x", states=("a",), events=(), rows=()), renderer="embedded").split("style>")[1][:-2]
@@ -75,8 +75,8 @@ def test_all_nasty_names_together(renderer: str) -> None:
 def test_any_name_is_drawn_as_it_is(name: str) -> None:
     chart = chart_of(name)
     drawn = picture(chart)
-    look = draw.whole(chart)
-    check(chart, Layout(drawn, place(drawn, "embedded")).svg(look))
+    highlight = draw.whole(chart)
+    check(chart, Layout(drawn, place(drawn, "embedded")).svg(highlight))
     assert in_dot(draw.graph(chart).source) == in_mermaid(draw.mermaid(chart)) == wanted(chart)
     assert in_table(draw.table(chart)) == [display_name(one.id) for one in chart.rows]
 
@@ -150,11 +150,11 @@ def test_nasty_prose_is_no_markup(text: str) -> None:
 
 
 def check_prose(text: str) -> None:
-    told = prose(text).replace("<span>@</span>", "\0")
-    assert not re.search(r"[<>`|\\*\[\]!#&]", re.sub(r"&#\d+;", "", told))
-    assert "://" not in told
-    assert "www." not in told
-    assert "@" not in told
+    markup = prose(text).replace("<span>@</span>", "\0")
+    assert not re.search(r"[<>`|\\*\[\]!#&]", re.sub(r"&#\d+;", "", markup))
+    assert "://" not in markup
+    assert "www." not in markup
+    assert "@" not in markup
 
 
 @given(st.text())
@@ -162,6 +162,6 @@ def test_mermaid_text_is_no_syntax(text: str) -> None:
     chart = chart_of(text or "x")
     for line in draw.mermaid(chart).splitlines():
         if " : " in line:
-            said = re.sub(r"#\d+;|<br/>", "", line.partition(" : ")[2])
-            assert not re.search(r"[^\w .,+=()/·»-]", said)
+            text = re.sub(r"#\d+;|<br/>", "", line.partition(" : ")[2])
+            assert not re.search(r"[^\w .,+=()/·»-]", text)
     assert len(draw.mermaid(chart).splitlines()) == len(draw.mermaid(chart_of("x")).splitlines())

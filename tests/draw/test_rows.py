@@ -111,14 +111,14 @@ def test_a_heading_and_its_row_together_are_the_whole_row(chart: Chart, sums: di
     for part in (*drawn.boxes, *drawn.arcs):
         for one in row_ids(part.lines):
             row = chart.row(one)
-            told = " ".join(line.text for line in part.lines if one in line.rows).replace("\u00a0", "")
+            drawn_text = " ".join(line.text for line in part.lines if one in line.rows).replace("\u00a0", "")
             for text in (guard_text(part, sums) for part in conditions(row.guard)):  # type: ignore[arg-type]
-                assert text in told, (one, text, told)
+                assert text in drawn_text, (one, text, drawn_text)
             for effect in row.effects:
-                assert str(effect) in told, (one, effect, told)
-            assert display_name(row.event) in told
+                assert str(effect) in drawn_text, (one, effect, drawn_text)
+            assert display_name(row.event) in drawn_text
             if chart in (LOGOFF, ALONE):
-                assert len(re.findall(r"(?<=/ )|, (?=\w+ [-+]?=)", told)) == len(row.effects), (one, told)
+                assert len(re.findall(r"(?<=/ )|, (?=\w+ [-+]?=)", drawn_text)) == len(row.effects), (one, drawn_text)
 
 
 def test_the_words_of_a_guard_are_the_charts_own() -> None:
@@ -128,15 +128,15 @@ def test_the_words_of_a_guard_are_the_charts_own() -> None:
         assert guard_text(guard, {}) == {"always": ""}.get(str(guard), same or guard_text(guard, {}))
 
 
-@pytest.mark.parametrize(("guard", "told"), [
+@pytest.mark.parametrize(("guard", "text"), [
     (SUMS["in flight"] == 0, "in flight == 0"),
     (SUMS["in the way"] > 1, "in the way > 1"),
     (SUMS["in flight"] + LOGOFF.variable("ready") > 1, "in flight + ready > 1"),  # type: ignore[operator]
     (LOGOFF.variable("ready") + LOGOFF.variable("deferred") > 0, "ready + deferred > 0"),  # type: ignore[operator]
     (SUMS["in flight"] + SUMS["in flight"] > 1, "2 * inbound + 2 * outbound > 1"),
 ])  # fmt: skip
-def test_a_sum_with_a_name_is_written_by_it(guard: object, told: str) -> None:
-    assert guard_text(guard, SUMS) == told  # type: ignore[arg-type]
+def test_a_sum_with_a_name_is_written_by_it(guard: object, text: str) -> None:
+    assert guard_text(guard, SUMS) == text  # type: ignore[arg-type]
 
 
 def test_a_callable_guard_is_drawn_by_its_name() -> None:

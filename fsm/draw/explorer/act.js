@@ -3,14 +3,14 @@
 let announced = "";
 let remembering = null; // "push" or "replace": the address is written once, after all that one action did
 
-function say(text) { $("said").textContent = announced = text; }
+function say(text) { $("status").textContent = announced = text; }
 
 function moved(text, focus = -1) { // the walk has changed: show it, say it, and write it into the address
   show();
   say(text);
   remember("push");
   before = walk.here;
-  lookAt(configuration(walk.here)[0]);
+  scrollToState(configuration(walk.here)[0]);
   if (focus >= 0) $("trail").children[focus]?.firstChild.focus();
 }
 
@@ -23,10 +23,10 @@ function remember(how) {
   if (remembering !== "push") remembering = how;
 }
 
-function stepped(told) { // what is said of a step
-  const event = seen(data.events[told.event][0]);
-  if (told.kind === "refused") return `${event} is not possible: ${told.reason}.`;
-  if (told.kind === "beyond") return `${event} is possible, but leads beyond this page, to ${describe(told.target)}. ${wider()}`;
+function stepText(answered) { // a step in words
+  const event = seen(data.events[answered.event][0]);
+  if (answered.kind === "refused") return `${event} is not possible: ${answered.reason}.`;
+  if (answered.kind === "beyond") return `${event} is possible, but leads beyond this page, to ${describe(answered.target)}. ${wider()}`;
   const set = outputs(walk.here).map((output) => seen(data.outputs[output][0]));
   return `${event}: now ${describe(walk.here)}.${data.outputs.length ? ` Output ${set.join(", ") || "none"}.` : ""}`;
 }
@@ -36,10 +36,10 @@ const wider = () => "fsm explore with a wider --bound makes a page that holds it
 function take(event) {
   stopPlaying();
   leaveLive();
-  const told = walk.step(event);
-  if (told.kind === "accepted") moved(stepped(told));
-  else say(stepped(told));
-  return told;
+  const answered = walk.step(event);
+  if (answered.kind === "accepted") moved(stepText(answered));
+  else say(stepText(answered));
+  return answered;
 }
 
 function undo() {
@@ -72,7 +72,7 @@ function openAddress() {
   show();
   say(wrong || (walk.place ? `From the link: ${describe(walk.here)}.` : `The start: ${describe(0)}.`));
   before = walk.here;
-  lookAt(configuration(walk.here)[0]);
+  scrollToState(configuration(walk.here)[0]);
   return wrong;
 }
 
@@ -89,10 +89,10 @@ addEventListener("popstate", ({ state }) => {
   show();
   say(`${walk.place ? describe(walk.here) : `The start: ${describe(0)}`}.`);
   before = walk.here;
-  lookAt(configuration(walk.here)[0]);
+  scrollToState(configuration(walk.here)[0]);
 });
 
-// --------------------------------------------------------------------------------------------------------- play a way
+// --------------------------------------------------------------------------------------------------------- play a path
 
 let playing = 0;
 
@@ -102,7 +102,7 @@ function stopPlaying() {
   $("stop").hidden = true;
 }
 
-function playWay(events) {
+function playPath(events) {
   stopPlaying();
   leaveLive();
   walk.restart();
@@ -110,13 +110,13 @@ function playWay(events) {
   moved(`Playing: ${events.map((event) => seen(data.events[event][0])).join(", ")}.`);
   $("stop").hidden = false;
   const next = () => {
-    const told = walk.step(events[walk.place]);
+    const answered = walk.step(events[walk.place]);
     show();
-    say(stepped(told));
+    say(stepText(answered));
     remember("replace");
     before = walk.here;
-    lookAt(configuration(walk.here)[0]);
-    if (walk.place < events.length && told.kind === "accepted") playing = setTimeout(next, 700);
+    scrollToState(configuration(walk.here)[0]);
+    if (walk.place < events.length && answered.kind === "accepted") playing = setTimeout(next, 700);
     else stopPlaying();
   };
   if (events.length) playing = setTimeout(next, 400);
@@ -129,12 +129,12 @@ function openText(text) { // a trace, a link with a trace, or a snapshot
   stopPlaying();
   leaveLive();
   const bare = text.trim();
-  let told;
-  if (bare.startsWith("{") || bare.startsWith("[")) told = openSnapshot(bare);
-  else told = { wrong: openTrace(/^\S*:\S*#/.test(bare) || bare.startsWith("#") ? bare.slice(bare.indexOf("#") + 1) : bare) };
-  moved(told.wrong || told.said || `The trace leads to ${describe(walk.here)}.`);
+  let opened;
+  if (bare.startsWith("{") || bare.startsWith("[")) opened = openSnapshot(bare);
+  else opened = { wrong: openTrace(/^\S*:\S*#/.test(bare) || bare.startsWith("#") ? bare.slice(bare.indexOf("#") + 1) : bare) };
+  moved(opened.wrong || opened.text || `The trace leads to ${describe(walk.here)}.`);
   $("opened").textContent = announced;
-  return told.wrong;
+  return opened.wrong;
 }
 
 const copies = {
@@ -156,13 +156,13 @@ async function copy(what) {
   }
 }
 
-// ----------------------------------------------------------------------------------------------------- hands and keys
+// ----------------------------------------------------------------------------------------------------- mouse and keys
 
 function view(id) {
   for (const { paper } of pictures) paper.hidden = paper.id !== id;
   document.body.classList.toggle("wide", id === "full");
   document.querySelector(`[name=view][value=${id}]`).checked = true;
-  lookAt(configuration(walk.here)[0]);
+  scrollToState(configuration(walk.here)[0]);
 }
 
 function filter() {
@@ -185,7 +185,7 @@ function clicked(target) { // in a picture
   else if (rows.length) {
     const [id, source, event] = data.rows[rows[0]];
     if (source !== configuration(walk.here)[0]) say(`${rows.length > 1 ? "These lines belong" : `${seen(id)} belongs`} to ${stateName(source)}; it stands in ${stateName(configuration(walk.here)[0])}.`);
-    else say(events.length > 1 ? "None of these is possible now." : stepped({ ...answer(walk.here, event), event }));
+    else say(events.length > 1 ? "None of these is possible now." : stepText({ ...answer(walk.here, event), event }));
   }
 }
 

@@ -4,20 +4,20 @@ const follow = { on: true, session: null, walks: new Map(), over: "" };
 
 function beginning(snapshot) { // where a session began: the start, or a shortest way from it
   const before = { trail: walk.trail, stands: walk.stands, place: walk.place };
-  const told = openSnapshot(JSON.stringify(snapshot));
+  const opened = openSnapshot(JSON.stringify(snapshot));
   const events = walk.events();
   Object.assign(walk, before);
-  return told.wrong ? null : events;
+  return opened.wrong ? null : events;
 }
 
-function heard(record) { // one record of the journal
+function received(record) { // one record of the journal
   const known = follow.walks.get(record.session);
   if (record.start || !known) follow.walks.set(record.session, { events: record.start ? beginning(record.start) : [], beyond: "" });
   if (follow.session === null) follow.session = record.session;
   const one = follow.walks.get(record.session);
   if (record.event === undefined) return;
   const event = explorer.eventNumber(record.event);
-  one.said = record.accepted ? "" : `${seen(record.event)} was refused: ${record.reason}.`;
+  one.refusal = record.accepted ? "" : `${seen(record.event)} was refused: ${record.reason}.`;
   if (!record.accepted) return;
   if (one.events !== null) one.events.push(event);
   one.at = record.at;
@@ -41,20 +41,20 @@ function followed() { // show where the followed session stands
       }
     }
     show();
-    say(stop ? `The session stands beyond this page. ${wider()}` : one.said || `The session: ${describe(walk.here)}.`);
+    say(stop ? `The session stands beyond this page. ${wider()}` : one.refusal || `The session: ${describe(walk.here)}.`);
     remember("replace");
     before = walk.here;
-    lookAt(configuration(walk.here)[0]);
+    scrollToState(configuration(walk.here)[0]);
   }
 }
 
 function liveState() {
-  $("live-told").textContent = follow.over || (follow.on ? "live" : "you stepped away");
+  $("live-status").textContent = follow.over || (follow.on ? "live" : "you stepped away");
   $("live-on").hidden = follow.on || Boolean(follow.over);
   $("live").dataset.on = String(follow.on && !follow.over);
 }
 
-$("live").append(make("span", { class: "dot", "aria-hidden": "true" }), " ", make("span", { id: "live-told", role: "status" }), ` · ${data.follows} `,
+$("live").append(make("span", { class: "dot", "aria-hidden": "true" }), " ", make("span", { id: "live-status", role: "status" }), ` · ${data.follows} `,
   make("label", { for: "live-session", class: "unseen" }, "Session"), make("select", { id: "live-session" }), " ",
   make("button", { type: "button", id: "live-on" }, "Follow again"));
 $("live").hidden = false;
@@ -64,19 +64,19 @@ leaveLive = () => { follow.on = false; liveState(); };
 
 const source = new EventSource("events");
 source.addEventListener("message", ({ data: text }) => {
-  const told = JSON.parse(text);
-  if (told.again) follow.walks.clear();
-  told.records.forEach(heard);
-  if (told.over) {
-    follow.over = told.over;
+  const message = JSON.parse(text);
+  if (message.again) follow.walks.clear();
+  message.records.forEach(received);
+  if (message.over) {
+    follow.over = message.over;
     source.close();
   }
-  if (told.records.length) followed();
+  if (message.records.length) followed();
   liveState();
 });
 source.addEventListener("error", () => {
   if (follow.over) return;
-  $("live-told").textContent = "the server is not answering";
+  $("live-status").textContent = "the server is not answering";
   $("live").dataset.on = "false";
 });
 liveState();

@@ -9,9 +9,9 @@ const pictures = ["brief", "full"].map((id) => {
     const rows = [...arc.querySelectorAll("[data-r]")].flatMap((line) => line.dataset.r.split(" ").map(Number));
     arcs.push({ element: arc, rows });
     arc.dataset.r = rows.join(" ");
-    const line = arc.querySelector(".line"), hand = line.cloneNode(); // a thin line is hard to hit
-    hand.setAttribute("class", "hand");
-    line.after(hand);
+    const line = arc.querySelector(".line"), hit = line.cloneNode(); // a thin line is hard to hit
+    hit.setAttribute("class", "hit");
+    line.after(hit);
   }
   for (const box of paper.querySelectorAll(".state")) boxes.push({ element: box, state: Number(box.dataset.s) });
   return { id, paper, lines, arcs, boxes };
@@ -22,24 +22,24 @@ function mark(element, kind, marks) {
   if (element.getAttribute("class") !== now) element.setAttribute("class", now);
 }
 
-function markPictures(can, beyond, last, on) { // sets of rows; the row taken last, or -1; the rows of a path looked at
+function markPictures(enabled, beyond, last, selected) { // sets of rows; the row taken last, or -1; the rows of a path
   const state = configuration(walk.here)[0];
   for (const picture of pictures) {
     for (const [kind, parts] of [["row", picture.lines], ["arc", picture.arcs]]) {
       for (const { element, rows } of parts) {
         const marks = [];
-        if (rows.some((row) => can.has(row))) marks.push("can");
-        else if (rows.some((row) => on.has(row))) marks.push("on");
+        if (rows.some((row) => enabled.has(row))) marks.push("enabled");
+        else if (rows.some((row) => selected.has(row))) marks.push("selected");
         else if (rows.some((row) => beyond.has(row))) marks.push("beyond");
         if (rows.includes(last)) marks.push("last");
         mark(element, kind, marks.join(" "));
       }
     }
-    for (const box of picture.boxes) mark(box.element, "state", box.state === state ? "here" : "");
+    for (const box of picture.boxes) mark(box.element, "state", box.state === state ? "current" : "");
   }
 }
 
-function lookAt(state) { // bring a state of the picture in view, where the picture is larger than its place
+function scrollToState(state) { // bring a state of the picture in view, where the picture is larger than its place
   for (const { paper, boxes } of pictures) {
     if (paper.hidden || paper.scrollHeight <= paper.clientHeight + 1 && paper.scrollWidth <= paper.clientWidth + 1) continue;
     const box = boxes.find((one) => one.state === state).element.getBoundingClientRect();

@@ -15,22 +15,22 @@ const stateName = (state) => seen(data.states[state][0]);
 
 function consequence(row) { // what taking a row comes to, in words
   const [, source, , target, , effects] = data.rows[row];
-  const told = [...(source === target ? [] : [`→ ${stateName(target)}`]), ...(effects ? [effects] : [])];
-  return told.join(", ") || "nothing changes";
+  const parts = [...(source === target ? [] : [`→ ${stateName(target)}`]), ...(effects ? [effects] : [])];
+  return parts.join(", ") || "nothing changes";
 }
 
 // ---------------------------------------------------------------------------------------------------- built once
 
 const buttons = data.events.map(([text, doc], event) => {
-  const told = make("span", { class: "told" });
+  const detail = make("span", { class: "detail" });
   const key = KEYS[event] ? make("kbd", {}, KEYS[event]) : "";
-  const button = make("button", { type: "button", class: "event" }, key, make("span", { class: "name" }, name(text)), told);
+  const button = make("button", { type: "button", class: "event" }, key, make("span", { class: "name" }, name(text)), detail);
   if (KEYS[event]) button.setAttribute("aria-keyshortcuts", KEYS[event]);
   button.addEventListener("click", () => take(event));
   for (const moment of ["focus", "pointerenter"]) button.addEventListener(moment, () => explain(event));
   for (const moment of ["blur", "pointerleave"]) button.addEventListener(moment, () => explain(-1));
   $("list").append(make("li", {}, button));
-  return { button, told, doc };
+  return { button, detail, doc };
 });
 
 const values = data.variables.map(([text, doc]) => {
@@ -45,24 +45,24 @@ const tableRows = data.rows.map(([id, source, event, target, guard, effects, why
   const line = make("tr", {}, make("th", { scope: "row" }, name(id)), now, make("td", {}, name(data.states[source][0])),
     make("td", {}, name(data.events[event][0])), make("td", {}, guard), make("td", {}, effects || "–"),
     make("td", {}, name(data.states[target][0])), make("td", {}, data.whys[why]));
-  line.addEventListener("click", () => { if (line.className === "can") take(data.rows[row][2]); });
+  line.addEventListener("click", () => { if (line.className === "enabled") take(data.rows[row][2]); });
   $("rows").append(line);
   return { line, now };
 });
 
-const pathItems = data.paths.map(([id, ways], path) => {
+const pathItems = data.paths.map(([id, witnesses], path) => {
   const rows = pathRows[path], states = [0, ...rows.map((row) => data.rows[row][3])];
   states[0] = configuration(0)[0];
   const item = make("li", {}, make("span", { class: "id" }, id), " ", states.map(stateName).join(" → "));
   let words = [id, ...states.map(stateName), ...rows.map((row) => data.rows[row][0])];
-  if (typeof ways === "string") item.append(make("span", { class: "told" }, ` infeasible: ${ways}`));
+  if (typeof witnesses === "string") item.append(make("span", { class: "detail" }, ` infeasible: ${witnesses}`));
   else {
-    for (const [number, events] of ways) {
+    for (const [number, events] of witnesses) {
       const flag = data.flags[number];
       const text = events.map((event) => seen(data.events[event][0])).join(", ");
       const play = make("button", { type: "button", "aria-label": `Play path ${id}${flag && ` ending ${flag}`}` }, "▶");
-      play.addEventListener("click", () => playWay(events));
-      item.append(make("span", { class: "way" }, play, flag ? make("b", {}, flag) : "", " ",
+      play.addEventListener("click", () => playPath(events));
+      item.append(make("span", { class: "witness" }, play, flag ? make("b", {}, flag) : "", " ",
         make("a", { href: addressOf(events) || "#" }, text || "at the start")));
       words = [...words, flag, text];
     }
@@ -75,7 +75,7 @@ const pathItems = data.paths.map(([id, ways], path) => {
 
 $("doc").textContent = data.doc;
 $("table").querySelector("summary").textContent = `The picture as a table: ${data.rows.length} rows`;
-$("paths-told").textContent = data.without || `Each is a trace the engine executed. ▶ plays it; the trace itself is a link.${data.flag && ` In bold: ${seen(data.flag)} at the end.`}`;
+$("paths-note").textContent = data.without || `Each is a trace the engine executed. ▶ plays it; the trace itself is a link.${data.flag && ` In bold: ${seen(data.flag)} at the end.`}`;
 $("filtering").hidden = $("path-list").hidden = !data.paths.length;
 $("edge").textContent = `This page holds ${INSIDE.toLocaleString("en")} configurations, ${data.cut}.`;
 $("foot").textContent = `${seen(data.chart)}, fingerprint ${data.fingerprint}. ` +
@@ -83,12 +83,12 @@ $("foot").textContent = `${seen(data.chart)}, fingerprint ${data.fingerprint}. `
 
 // ------------------------------------------------------------------------------------------------- after each step
 
-let before = 0, looked = new Set();
+let before = 0, selected = new Set();
 
 function show() {
   const n = walk.here, here = configuration(n), answers = walk.answers();
-  const can = new Set(), beyond = new Set(), last = walk.last;
-  for (const { kind, row } of answers) (kind === "accepted" ? can : beyond).add(row);
+  const enabled = new Set(), beyond = new Set(), last = walk.last;
+  for (const { kind, row } of answers) (kind === "accepted" ? enabled : beyond).add(row);
   $("state").textContent = stateName(here[0]);
   $("stands").className = data.states[here[0]][2] ? "final" : "";
   $("state-doc").textContent = data.states[here[0]][1];
@@ -98,26 +98,26 @@ function show() {
     pair.className = `${configuration(before)[1 + v] === here[1 + v] ? "" : "new "}${here[1 + v] === data.variables[v][2] ? "usual" : ""}`;
   });
   showOutputs(n);
-  answers.forEach((told, event) => showEvent(buttons[event], told));
+  answers.forEach((answered, event) => showEvent(buttons[event], answered));
   const many = answers.filter(({ kind }) => kind === "accepted").length;
   $("many").textContent = many ? `${many} of ${EVENTS} now` : "nothing more";
   showTrail();
   tableRows.forEach(({ line, now }, row) => {
-    const text = [...(can.has(row) ? ["possible"] : []), ...(row === last ? ["last"] : [])].join(", ");
+    const text = [...(enabled.has(row) ? ["possible"] : []), ...(row === last ? ["last"] : [])].join(", ");
     if (now.textContent !== text) now.textContent = text;
-    const kind = can.has(row) ? "can" : "";
+    const kind = enabled.has(row) ? "enabled" : "";
     if (line.className !== kind) line.className = kind;
   });
-  markPictures(can, beyond, last, looked);
+  markPictures(enabled, beyond, last, selected);
   showCoverage();
   explain(-1);
   document.title = `${stateName(here[0])} · ${seen(data.chart)}`;
 }
 
-function showEvent({ button, told }, { kind, row, target, reason: why }) {
+function showEvent({ button, detail }, { kind, row, target, reason: why }) {
   const text = kind === "refused" ? why : kind === "accepted" ? consequence(row) :
     `leads beyond this page, to ${describe(target)}`;
-  if (told.textContent !== text) told.textContent = text;
+  if (detail.textContent !== text) detail.textContent = text;
   if (button.dataset.kind !== kind) {
     button.dataset.kind = kind;
     if (kind === "accepted") button.removeAttribute("aria-disabled");
@@ -126,10 +126,10 @@ function showEvent({ button, told }, { kind, row, target, reason: why }) {
 }
 
 function showOutputs(n) {
-  const told = outputs(n).map((output) => make("span", { class: "output", title: data.outputs[output][2] }, name(data.outputs[output][0])));
+  const set = outputs(n).map((output) => make("span", { class: "output", title: data.outputs[output][2] }, name(data.outputs[output][0])));
   const word = data.words[data.configurations[n][WORD]][0];
   if (data.outputs.length) {
-    $("outputs").replaceChildren(make("span", { class: "small" }, "Output "), ...(told.length ? told : ["none"]), " ",
+    $("outputs").replaceChildren(make("span", { class: "small" }, "Output "), ...(set.length ? set : ["none"]), " ",
       make("code", {}, `0x${word.toString(16).toUpperCase()}`));
   }
 }
@@ -164,11 +164,11 @@ function showCoverage() {
 // ---------------------------------------------------------------------- why: of what is pointed at, or was taken last
 
 function explain(event, row = -1) {
-  const told = event >= 0 ? answer(walk.here, event) : null;
-  const which = row >= 0 ? row : told ? told.row : walk.last;
+  const answered = event >= 0 ? answer(walk.here, event) : null;
+  const which = row >= 0 ? row : answered ? answered.row : walk.last;
   const parts = [];
-  if (told && told.kind === "refused") {
-    parts.push(make("p", {}, make("b", {}, name(data.events[event][0])), `: ${told.reason}`), make("p", { class: "small" }, data.events[event][1]));
+  if (answered && answered.kind === "refused") {
+    parts.push(make("p", {}, make("b", {}, name(data.events[event][0])), `: ${answered.reason}`), make("p", { class: "small" }, data.events[event][1]));
   } else if (which >= 0) {
     const [id, , of, , guard, , why, cites] = data.rows[which];
     parts.push(make("p", {}, make("b", {}, name(data.events[of][0])), ` ${guard ? `[${guard}] ` : ""}${consequence(which)}`));
@@ -181,8 +181,8 @@ function explain(event, row = -1) {
 }
 
 function showPath(rows) {
-  looked = new Set(rows);
-  const can = new Set(), beyond = new Set();
-  if (!rows.length) for (const { kind, row } of walk.answers()) (kind === "accepted" ? can : beyond).add(row);
-  markPictures(can, beyond, rows.length ? -1 : walk.last, looked);
+  selected = new Set(rows);
+  const enabled = new Set(), beyond = new Set();
+  if (!rows.length) for (const { kind, row } of walk.answers()) (kind === "accepted" ? enabled : beyond).add(row);
+  markPictures(enabled, beyond, rows.length ? -1 : walk.last, selected);
 }

@@ -9,8 +9,8 @@ function readTrace(text) { // the events of `a,b,c`; or what is wrong with it
   for (const [place, word] of words.entries()) {
     const event = eventNamed(word);
     if (event === undefined) {
-      const told = word.trim() === "" ? "there is nothing between two commas" : `there is no event ${quoted(word)}`;
-      return { events, wrong: `Event ${place + 1} of the trace: ${told}.` };
+      const problem = word.trim() === "" ? "there is nothing between two commas" : `there is no event ${quoted(word)}`;
+      return { events, wrong: `Event ${place + 1} of the trace: ${problem}.` };
     }
     events.push(event);
   }
@@ -27,30 +27,30 @@ function visible(text) { // what cannot be seen, or would turn the text around, 
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
 
-function openTrace(text) { // walk a trace from the start; what is to be said when it cannot be walked to its end
+function openTrace(text) { // walk a trace from the start; the problem when it cannot be walked to its end
   const { events, wrong } = readTrace(text);
   const stop = walk.follow(events);
   if (!stop) return wrong;
-  const { event, kind, reason: why, target } = stop.told, name = seen(data.events[event][0]);
+  const { event, kind, reason: why, target } = stop.answered, name = seen(data.events[event][0]);
   const cannot = kind === "beyond" ? `leads beyond this page, to ${describe(target)}` : `is not possible: ${why}`;
   return `Event ${stop.place} of the trace, ${name}, ${cannot}. The walk stops before it.`;
 }
 
-function openSnapshot(text) { // go where a snapshot was taken, by a shortest way; what is to be said
-  let told;
-  try { told = JSON.parse(text); } catch { return { wrong: "This is neither a trace nor a snapshot: it is no JSON." }; }
+function openSnapshot(text) { // go where a snapshot was taken, by a shortest way; `wrong` or `text` says how it went
+  let given;
+  try { given = JSON.parse(text); } catch { return { wrong: "This is neither a trace nor a snapshot: it is no JSON." }; }
   const no = (problem) => ({ wrong: `This is no snapshot of ${seen(data.chart)}: ${problem}.` });
-  if (typeof told !== "object" || told === null || Array.isArray(told)) return no("it is no object");
-  if (told.snapshot !== data.version) return no(`its version is ${visible(JSON.stringify(told.snapshot) ?? "missing")}`);
-  if (told.fingerprint !== data.fingerprint) {
-    return no(`it is of ${visible(JSON.stringify(told.chart) ?? "another chart")} with another fingerprint`);
+  if (typeof given !== "object" || given === null || Array.isArray(given)) return no("it is no object");
+  if (given.snapshot !== data.version) return no(`its version is ${visible(JSON.stringify(given.snapshot) ?? "missing")}`);
+  if (given.fingerprint !== data.fingerprint) {
+    return no(`it is of ${visible(JSON.stringify(given.chart) ?? "another chart")} with another fingerprint`);
   }
-  const state = data.states.findIndex(([name]) => name === told.state), given = told.values;
+  const state = data.states.findIndex(([name]) => name === given.state), found = given.values;
   if (state < 0) return no("it names no state of the chart");
-  if (typeof given !== "object" || given === null) return no("it has no values");
+  if (typeof found !== "object" || found === null) return no("it has no values");
   const values = [];
   for (const [name, , , choices] of data.variables) {
-    const value = given[name];
+    const value = found[name];
     const number = choices === undefined ? (Number.isInteger(value) && value >= 0 ? value : -1) : choices.indexOf(value);
     if (number < 0) return no(`its ${seen(name)} is ${visible(JSON.stringify(value) ?? "missing")}`);
     values.push(number);
@@ -61,7 +61,7 @@ function openSnapshot(text) { // go where a snapshot was taken, by a shortest wa
       "or cannot be reached." };
   }
   walk.follow(wayTo(n));
-  return { wrong: "", said: `The snapshot: ${describe(n)}. The trail shows a shortest way there.` };
+  return { wrong: "", text: `The snapshot: ${describe(n)}. The trail shows a shortest way there.` };
 }
 
 function snapshotOf(n) {

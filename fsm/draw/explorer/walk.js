@@ -37,11 +37,11 @@ function valueOf(here, variable) {
 }
 
 function describe(n) { // the state, and every variable that is not as at the start
-  const here = configuration(n), told = [seen(data.states[here[0]][0])];
+  const here = configuration(n), parts = [seen(data.states[here[0]][0])];
   data.variables.forEach((variable, v) => {
-    if (here[1 + v] !== variable[2]) told.push(`${nameOf(v)} ${valueOf(here, v)}`);
+    if (here[1 + v] !== variable[2]) parts.push(`${nameOf(v)} ${valueOf(here, v)}`);
   });
-  return told.join(", ");
+  return parts.join(", ");
 }
 
 const outputs = (n) => data.words[data.configurations[n][WORD]][1];
@@ -74,20 +74,20 @@ const walk = {
   answers() { return data.events.map((_, event) => answer(this.here, event)); },
 
   step(event) { // take a step, unless it is refused or leads out of the page; the answer says which
-    const told = answer(this.here, event);
-    if (told.kind === "accepted") {
+    const answered = answer(this.here, event);
+    if (answered.kind === "accepted") {
       if (this.trail[this.place] !== event) {
         this.trail.length = this.place;
         this.stands.length = this.place + 1;
         this.trail.push(event);
-        this.stands.push(told.target);
+        this.stands.push(answered.target);
       }
       this.place += 1;
-      this.taken.add(told.row);
-      this.met.add(told.target);
-      if (data.states[configuration(told.target)[0]][2]) this.finish();
+      this.taken.add(answered.row);
+      this.met.add(answered.target);
+      if (data.states[configuration(answered.target)[0]][2]) this.finish();
     }
-    return told;
+    return answered;
   },
 
   jump(place) { // to a place of the trail; what comes after it can be redone
@@ -101,8 +101,8 @@ const walk = {
   follow(events) { // from the start, up to the first event that is not accepted; that answer and its place, or null
     this.restart();
     for (const [place, event] of events.entries()) {
-      const told = this.step(event);
-      if (told.kind !== "accepted") return { place: place + 1, told };
+      const answered = this.step(event);
+      if (answered.kind !== "accepted") return { place: place + 1, answered };
     }
     return null;
   },
@@ -145,7 +145,7 @@ function movesOf(events) { // the rows by which a trace changes the state
   }
   return moves;
 }
-const pathRows = data.paths.map(([, ways, rows]) => rows ?? movesOf(ways[0][1]));
+const pathRows = data.paths.map(([, witnesses, rows]) => rows ?? movesOf(witnesses[0][1]));
 const pathOf = new Map(pathRows.map((rows, path) => [rows.join(), path]));
 
 let numbers = null;

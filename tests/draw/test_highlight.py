@@ -12,7 +12,7 @@ from fsm import draw
 from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart
-from fsm.draw.look import MARKS, follow
+from fsm.draw.highlight import MARKS, follow
 from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF, Logoff, StoreSession
 from fsm.logoff.chart import FLAGS
@@ -55,22 +55,22 @@ def on_the_ways(event: str) -> set[str]:
 
 @pytest.mark.parametrize("event", [*FLAGS])
 def test_a_flag_picks_out_what_lies_on_its_ways_and_nothing_else(event: str) -> None:
-    look = draw.flag(LOGOFF, event)
-    assert {row for row, mark in look.rows.items() if mark == "on"} == on_the_ways(event)
+    highlight = draw.flag(LOGOFF, event)
+    assert {row for row, mark in highlight.rows.items() if mark == "selected"} == on_the_ways(event)
 
 
 def test_the_rows_that_only_ask_are_marked_apart() -> None:
-    asked = {event: [r for r, mark in draw.flag(LOGOFF, event).rows.items() if mark == "can"] for event in FLAGS}
+    asked = {event: [r for r, mark in draw.flag(LOGOFF, event).rows.items() if mark == "enabled"] for event in FLAGS}
     assert {event: rows for event, rows in asked.items() if rows} == {
         "logoff_quiet": ["draining.logoff_quiet"], "release": ["draining.release", "released.release"],
     }  # fmt: skip
 
 
 def test_every_row_that_enters_the_end_belongs_to_a_flag() -> None:
-    looks = [draw.flag(LOGOFF, event) for event in FLAGS]
+    highlights = [draw.flag(LOGOFF, event) for event in FLAGS]
     for row in LOGOFF.rows:
         if row.moves and row.target == "released":
-            assert any(look.rows.get(row.id) == "on" for look in looks), row.id
+            assert any(highlight.rows.get(row.id) == "selected" for highlight in highlights), row.id
 
 
 def test_an_event_that_sets_nothing_picks_out_whatever_may_follow() -> None:
@@ -80,9 +80,9 @@ def test_an_event_that_sets_nothing_picks_out_whatever_may_follow() -> None:
 
 
 def test_the_shared_store() -> None:
-    look = draw.counter(LOGOFF, "peers")
-    assert sorted(look.rows) == sorted(r.id for r in LOGOFF.rows if r.id.endswith(".peers") or "peer_" in r.id)
-    assert len(look.rows) == 18 + 6
+    highlight = draw.counter(LOGOFF, "peers")
+    assert sorted(highlight.rows) == sorted(r.id for r in LOGOFF.rows if r.id.endswith(".peers") or "peer_" in r.id)
+    assert len(highlight.rows) == 18 + 6
 
 
 @pytest.mark.parametrize("name", ["request", "nobody"])
@@ -93,10 +93,10 @@ def test_only_a_counter_is_a_counter(name: str) -> None:
 
 def test_every_path_and_its_witness() -> None:
     for path in Atlas(LOGOFF, ["inbound <= 1", "outbound + ready + deferred <= 2", "peers <= 1"]).paths:
-        look = draw.path(LOGOFF, path.rows, name=path.id, witness=path.witness or ())
-        assert [row for row, mark in look.rows.items() if mark == "on"] == list(dict.fromkeys(path.rows))
+        highlight = draw.path(LOGOFF, path.rows, name=path.id, witness=path.witness or ())
+        assert [row for row, mark in highlight.rows.items() if mark == "selected"] == list(dict.fromkeys(path.rows))
         assert set(path.rows) <= {row.id for row, _ in follow(LOGOFF, path.witness or ())}
-        assert tuple(look.states) == path.states
+        assert tuple(highlight.states) == path.states
 
 
 # -------------------------------------------------------------------------------------------- traces, sessions
@@ -114,17 +114,17 @@ def test_a_trace_is_followed_as_a_session_goes(trace: str, state: str) -> None:
         session.fire(event.strip())
     steps = follow(LOGOFF, trace)
     assert (steps[-1][1] if steps else LOGOFF.start()) == session.configuration
-    look = draw.trace(LOGOFF, trace)
-    assert look.states[state] == "here"
-    assert look.rows == {row.id: "way" for row, _ in steps}
+    highlight = draw.trace(LOGOFF, trace)
+    assert highlight.states[state] == "current"
+    assert highlight.rows == {row.id: "taken" for row, _ in steps}
 
 
-@pytest.mark.parametrize(("trace", "place", "told"), [
+@pytest.mark.parametrize(("trace", "place", "problem"), [
     ("outbound_sent", 1, "not legal in: open"), ("submit,subbmit", 2, "store-logoff has no event 'subbmit'; did you mean submit?"),
     ("release,submit", 2, "not legal in: released, request ABORT"), ("submit,,submit", 2, "nothing between two commas"),
 ])  # fmt: skip
-def test_a_trace_that_is_not_legal_says_where(trace: str, place: int, told: str) -> None:
-    with pytest.raises(draw.TraceError, match=re.escape(told)) as caught:
+def test_a_trace_that_is_not_legal_says_where(trace: str, place: int, problem: str) -> None:
+    with pytest.raises(draw.TraceError, match=re.escape(problem)) as caught:
         draw.trace(LOGOFF, trace)
     assert caught.value.place == place
 
@@ -132,12 +132,12 @@ def test_a_trace_that_is_not_legal_says_where(trace: str, place: int, told: str)
 def test_what_a_session_accepts_is_marked() -> None:
     for configuration in GRAPH.configurations[::7]:
         session = StoreSession.at(configuration)
-        look = draw.position(LOGOFF, configuration)
+        highlight = draw.position(LOGOFF, configuration)
         verdicts = [verdict for verdict in session.verdicts().values() if verdict.row is not None]
-        assert [row for row, mark in look.rows.items() if mark == "can"] == [
+        assert [row for row, mark in highlight.rows.items() if mark == "enabled"] == [
             row.id for row in LOGOFF.rows if row in [verdict.row for verdict in verdicts]
         ]
-        assert look.states == {session.state: "here"}
+        assert highlight.states == {session.state: "current"}
 
 
 def test_a_session_is_drawn_with_the_way_it_came() -> None:
@@ -147,9 +147,9 @@ def test_a_session_is_drawn_with_the_way_it_came() -> None:
     before = session.configuration
     text = draw.svg(session, came="submit,logoff_quiet", renderer="embedded")
     assert "came by submit, logoff_quiet" in text
-    assert re.search(r'class="row way" data-row="open.logoff_quiet"', text)
-    assert re.search(r'class="row can" data-row="blocked.logoff_orderly.granted"', text)
-    assert re.search(r'class="state here" data-state="blocked"', text)
+    assert re.search(r'class="row taken" data-row="open.logoff_quiet"', text)
+    assert re.search(r'class="row enabled" data-row="blocked.logoff_orderly.granted"', text)
+    assert re.search(r'class="state current" data-state="blocked"', text)
     assert session.configuration == before
     with pytest.raises(draw.TraceError, match="the trace leads to: open, ready 1; the session is: blocked"):
         draw.svg(session, came="submit", renderer="embedded")
@@ -157,9 +157,9 @@ def test_a_session_is_drawn_with_the_way_it_came() -> None:
 
 def test_a_callable_guard_is_asked_of_the_session_and_of_nobody_else() -> None:
     session = Session.of(OPAQUE)()
-    look = draw.position(OPAQUE, session.configuration, subject=session)
-    assert look.rows == {"a.go": "can", "a.ask": "can"}
-    assert 'class="row can" data-row="a.go"' in draw.svg(session, renderer="embedded")
+    highlight = draw.position(OPAQUE, session.configuration, subject=session)
+    assert highlight.rows == {"a.go": "enabled", "a.ask": "enabled"}
+    assert 'class="row enabled" data-row="a.go"' in draw.svg(session, renderer="embedded")
     with pytest.raises(DefinitionError, match="can be asked by a session"):
         draw.trace(OPAQUE, "go")
 
@@ -171,7 +171,7 @@ def test_a_session_class_is_drawn_as_its_chart() -> None:
 # ---------------------------------------------------------------------------------------------- one layout
 
 
-def looks(chart: Chart) -> list[draw.Look]:
+def highlights(chart: Chart) -> list[draw.Highlight]:
     events = [str(event) for event in chart.events][:8]
     return [draw.whole(chart), draw.position(chart, chart.start()), *(draw.flag(chart, event) for event in events)]
 
@@ -185,21 +185,21 @@ def test_nothing_moves_between_pictures(chart: Chart, brief: bool) -> None:
         names = ("transform", "x", "y", "d", "points", "cx", "cy", "rx", "ry")
         return [f"{name} {one.get(name)}" for one in body.iter() for name in names if one.get(name)]
 
-    drawn = [places(draw.svg(chart, look, renderer="embedded", brief=brief)) for look in looks(chart)]
+    drawn = [places(draw.svg(chart, highlight, renderer="embedded", brief=brief)) for highlight in highlights(chart)]
     assert len(drawn[0]) > 10
     assert all(one == drawn[0] for one in drawn)
 
 
-@pytest.mark.parametrize("look", looks(LOGOFF), ids=lambda look: look.name)
-def test_every_row_heading_and_arc_has_its_mark(look: draw.Look) -> None:
-    text = draw.svg(LOGOFF, look, renderer="embedded")
+@pytest.mark.parametrize("highlight", highlights(LOGOFF), ids=lambda highlight: highlight.name)
+def test_every_row_heading_and_arc_has_its_mark(highlight: draw.Highlight) -> None:
+    text = draw.svg(LOGOFF, highlight, renderer="embedded")
     for row in LOGOFF.rows:
-        mark = look.rows.get(row.id, look.rest)
+        mark = highlight.rows.get(row.id, highlight.rest)
         assert f'class="{f"row {mark}".strip()}" data-row="{row.id}"' in text
     for state in LOGOFF.states:
-        assert f'class="{f"state {look.states.get(state, look.rest)}".strip()}" data-state="{state}"' in text
+        assert f'class="{f"state {highlight.states.get(state, highlight.rest)}".strip()}" data-state="{state}"' in text
     for arc in {(row.source, row.target) for row in LOGOFF.rows if row.moves}:
-        marks = [look.rows.get(r.id, look.rest) for r in LOGOFF.rows if (r.source, r.target) == arc]
+        marks = [highlight.rows.get(r.id, highlight.rest) for r in LOGOFF.rows if (r.source, r.target) == arc]
         strongest = next((mark for mark in MARKS if mark in marks), "")
         assert f'id="e-{arc[0]}-to-{arc[1]}" class="{f"arc {strongest}".strip()}"' in text
 
@@ -218,8 +218,8 @@ def test_the_layout_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     usual = draw.place
     monkeypatch.setattr(draw, "place", lambda *args: calls.append(args) or usual(*args))
-    for look in looks(chart) * 3:
-        draw.svg(chart, look, renderer="embedded")
+    for highlight in highlights(chart) * 3:
+        draw.svg(chart, highlight, renderer="embedded")
     assert len(calls) == 1
     draw.forget(chart)
     draw.svg(chart, renderer="embedded")
@@ -230,11 +230,11 @@ def test_the_layout_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_marks_are_in_dot_mermaid_and_the_table() -> None:
-    look = draw.flag(LOGOFF, "logoff_orderly")
-    source = draw.graph(LOGOFF, look).source
-    assert source.count("» ") == len(look.rows) + 1, "each row once, and the legend"
-    assert draw.mermaid(LOGOFF, look).count("» ") == len(look.rows)
-    assert sum(line.startswith("| » |") for line in draw.table(LOGOFF, look).splitlines()) == len(look.rows)
+    highlight = draw.flag(LOGOFF, "logoff_orderly")
+    source = draw.graph(LOGOFF, highlight).source
+    assert source.count("» ") == len(highlight.rows) + 1, "each row once, and the legend"
+    assert draw.mermaid(LOGOFF, highlight).count("» ") == len(highlight.rows)
+    assert sum(line.startswith("| » |") for line in draw.table(LOGOFF, highlight).splitlines()) == len(highlight.rows)
     assert "»" not in draw.graph(LOGOFF).source + draw.mermaid(LOGOFF) + draw.table(LOGOFF)
 
 

@@ -23,8 +23,8 @@ def stands_after(page: Page, place: int) -> None:
     page.locator("#trail li").nth(place).locator("[aria-current]").wait_for()
 
 
-def said(page: Page) -> str:
-    return page.locator("#said").inner_text()
+def status(page: Page) -> str:
+    return page.locator("#status").inner_text()
 
 
 def event(page: Page, name: str) -> Locator:

@@ -1,12 +1,12 @@
 """What is picked out in a picture: a flag, a path, a trace, a session.  Marks on rows and states, and nothing moves.
 
 Theory.
-1. A look gives rows and states one of five marks, `here`, `way`, `can`, `on`, `dim`; an arc or a heading has the
-   strongest mark of the rows it speaks of, in this order.
+1. A highlight gives rows and states one of five marks, `current`, `taken`, `enabled`, `selected`, `dimmed`; an arc or
+   a heading has the strongest mark of its rows, in this order.
 2. *The rows of a flag* (any event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
    rows, and every row on a way from there to a final state on which that variable keeps its value.  Where
    the event sets nothing, its rows and whatever can follow.  A row counts when its guard is possible there for some
-   counts (`solver.possible`), which `tests/draw/test_look.py` compares with all ways within bounds.
+   counts (`solver.possible`), which `tests/draw/test_highlight.py` compares with all ways within bounds.
 3. *The rows of a counter*: those that change it by themselves, and those that need it to be above 0.
 4. A trace is followed in the table, from a configuration, without running a session.
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from fsm.chart import Chart, Configuration, Row
     from fsm.condition import Value
 
-__all__ = ["MARKS", "Look", "counter", "flag", "follow", "path", "position", "rows", "trace", "whole"]
+__all__ = ["MARKS", "Highlight", "counter", "flag", "follow", "path", "position", "rows", "trace", "whole"]
 
-MARKS: Final = ("here", "way", "can", "on", "dim")
+MARKS: Final = ("current", "taken", "enabled", "selected", "dimmed")
 """The strongest first."""
 RANK: Final = {mark: place for place, mark in enumerate(MARKS)}
 
 
-class Look(NamedTuple):
+class Highlight(NamedTuple):
     """What is picked out, and how that is said: `rest` is the mark of everything that has none in `rows`, `states`."""
 
     name: str
@@ -55,21 +55,23 @@ class Look(NamedTuple):
         return MARKS[strongest] if strongest < len(MARKS) else ""
 
 
-def whole(chart: Chart, title: str | None = None) -> Look:
+def whole(chart: Chart, title: str | None = None) -> Highlight:
     """Nothing picked out: the whole machine."""
-    return Look("whole", title or chart.name, (chart.doc,) if chart.doc else ())
+    return Highlight("whole", title or chart.name, (chart.doc,) if chart.doc else ())
 
 
 def rows(chart: Chart, ids: Iterable[str], *, name: str, title: str, caption: Sequence[str] = (),
-         told: str = "on the way") -> Look:
+         meaning: str = "on the way") -> Highlight:
     """These rows and the states they touch, the rest dimmed.  KeyError for an id the chart has not."""
     picked = [chart.row(one) for one in ids]
     states = dict.fromkeys(state for row in picked for state in (row.source, row.target))
-    return Look(name, title, tuple(caption), {row.id: "on" for row in picked}, dict.fromkeys(states, "on"), "dim",
-                (("on", told), ("dim", "the rest of the machine")))
+    legend = (("selected", meaning), ("dimmed", "the rest of the machine"))
+    return Highlight(name, title, tuple(caption), {row.id: "selected" for row in picked},
+                     dict.fromkeys(states, "selected"), "dimmed", legend)
 
 
-def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] = (), title: str | None = None) -> Look:
+def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] = (),
+         title: str | None = None) -> Highlight:
     """One path: the rows it goes by, and, where it has a witness, the rows that stay on the way.
 
     KeyError for an id the chart has not; TraceError when the witness is not legal.
@@ -79,28 +81,29 @@ def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] 
     caption = [" → ".join(states)]
     if witness:
         caption.append("witness: " + ", ".join(witness))
-    look = rows(chart, ids, name=name, title=title or f"{chart.name}: path {name}", caption=caption,
-                told="the rows of the path")
-    staying = {row.id: "can" for row, _ in steps if row.id not in look.rows}
-    legend = (look.legend[0], *([("can", "what else happens in the witness")] if staying else []), look.legend[1])
-    return look._replace(rows={**look.rows, **staying}, legend=legend)
+    highlight = rows(chart, ids, name=name, title=title or f"{chart.name}: path {name}", caption=caption,
+                meaning="the rows of the path")
+    staying = {row.id: "enabled" for row, _ in steps if row.id not in highlight.rows}
+    first, last = highlight.legend
+    legend = (first, *([("enabled", "what else happens in the witness")] if staying else []), last)
+    return highlight._replace(rows={**highlight.rows, **staying}, legend=legend)
 
 
 # -------------------------------------------------------------------------------------------- flags, counters
 
 
-def flag(chart: Chart, event: str, title: str | None = None) -> Look:
+def flag(chart: Chart, event: str, title: str | None = None) -> Highlight:
     """Every way on which this event leads to the end.  KeyError for an event the chart has not."""
     chart.event(event)
     picked, asked = _rows_of(chart, event)
-    look = rows(chart, [row.id for row in chart.rows if row.id in picked], name=event,
-                title=title or f"{chart.name}: {event}", told=f"can lie between {event} and the end")
+    highlight = rows(chart, [row.id for row in chart.rows if row.id in picked], name=event,
+                title=title or f"{chart.name}: {event}", meaning=f"can lie between {event} and the end")
     caption = [chart.event(event).doc] if chart.event(event).doc else []
-    legend = list(look.legend)
+    legend = list(highlight.legend)
     if asked:
-        legend.insert(1, ("can", f"{event} is accepted here and changes nothing"))
-    marks = {**look.rows, **dict.fromkeys(asked, "can")}
-    return look._replace(caption=tuple(caption), rows=marks, legend=tuple(legend))
+        legend.insert(1, ("enabled", f"{event} is accepted here and changes nothing"))
+    marks = {**highlight.rows, **dict.fromkeys(asked, "enabled")}
+    return highlight._replace(caption=tuple(caption), rows=marks, legend=tuple(legend))
 
 
 def _rows_of(chart: Chart, event: str) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -172,7 +175,7 @@ def _targets(chart: Chart, row: Row, source: _Node, kept: Mapping[str, Value]) -
         yield _Node(row.target, tuple(choices.items()))
 
 
-def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence[str] = ()) -> Look:
+def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence[str] = ()) -> Highlight:
     """Every row that needs this counter above 0, or moves nothing but it.  KeyError when it is not a counter."""
     if name not in chart.names or isinstance(chart.variable(name), Choice):
         raise KeyError(name)
@@ -182,7 +185,7 @@ def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence
         if {effect.name for effect in row.effects} == {name} or possible(All(row.guard, none), chart) is None
     ]
     return rows(chart, picked, name=name, title=title or f"{chart.name}: {name}", caption=caption,
-                told=f"needs {name}, or changes {name} alone")
+                meaning=f"needs {name}, or changes {name} alone")
 
 
 # ------------------------------------------------------------------------------------------ traces, sessions
@@ -208,37 +211,39 @@ def follow(chart: Chart, events: str | Sequence[str], start: Configuration | Non
 
 
 def trace(chart: Chart, events: str | Sequence[str], title: str | None = None, *,
-          start: Configuration | None = None) -> Look:
+          start: Configuration | None = None) -> Highlight:
     """The rows a trace takes, and where it ends.  TraceError when it is not legal."""
     steps = follow(chart, events, start)
     end = steps[-1][1] if steps else chart.start() if start is None else start
-    told = ", ".join(f"{place} {row.event}" for place, (row, _) in enumerate(steps, 1))
-    states = {state: "way" for row, _ in steps for state in (row.source, row.target)}
-    return Look("trace", title or f"{chart.name}: a trace", (told or "nothing happened", f"now {chart.describe(end)}"),
-                {row.id: "way" for row, _ in steps}, {**states, str(end[0]): "here"}, "dim",
-                (("here", "where it stands"), ("way", "the way it came"), ("dim", "not used")))
+    taken = ", ".join(f"{place} {row.event}" for place, (row, _) in enumerate(steps, 1))
+    states = {state: "taken" for row, _ in steps for state in (row.source, row.target)}
+    return Highlight(
+        "trace", title or f"{chart.name}: a trace", (taken or "nothing happened", f"now {chart.describe(end)}"),
+        {row.id: "taken" for row, _ in steps}, {**states, str(end[0]): "current"}, "dimmed",
+        (("current", "where it stands"), ("taken", "the way it came"), ("dimmed", "not used")),
+    )  # fmt: skip
 
 
 def position(chart: Chart, now: Configuration, came: str | Sequence[str] = (), *, start: Configuration | None = None,
-             subject: object = None, title: str | None = None) -> Look:
+             subject: object = None, title: str | None = None) -> Highlight:
     """Where something stands, what is accepted there, and the way it came when that is given.
 
     `subject` is what callable guards are asked about.  TraceError when `came` is not legal or leads somewhere else.
     """
     steps = follow(chart, came, start) if came else ()
     if steps and steps[-1][1] != now:
-        told = f"the trace leads to: {chart.describe(steps[-1][1])}; the session is: {chart.describe(now)}"
-        raise TraceError(told)
+        problem = f"the trace leads to: {chart.describe(steps[-1][1])}; the session is: {chart.describe(now)}"
+        raise TraceError(problem)
     values, state = chart.values(now), str(now[0])
-    marks = {row.id: "way" for row, _ in steps}
+    marks = {row.id: "taken" for row, _ in steps}
     enabled = [row for row in chart.rows if row.source == state and row.guard.holds(values, subject)]
-    can = dict.fromkeys((row.id for row in enabled), "can")
-    states = {s: "way" for row, _ in steps for s in (row.source, row.target)}
+    can = dict.fromkeys((row.id for row in enabled), "enabled")
+    states = {s: "taken" for row, _ in steps for s in (row.source, row.target)}
     outputs = " ".join(chart.flag_names(chart.flags(now)))
     caption: tuple[str, ...] = (f"now {chart.describe(now)}{f' · {outputs}' if outputs else ''}",)
-    legend = [("here", "where it stands"), ("can", "accepted now"), ("dim", "not accepted now")]
+    legend = [("current", "where it stands"), ("enabled", "accepted now"), ("dimmed", "not accepted now")]
     if steps:
-        legend.insert(1, ("way", "the way it came"))
+        legend.insert(1, ("taken", "the way it came"))
         caption += ("came by " + ", ".join(row.event for row, _ in steps),)
-    return Look("session", title or f"{chart.name}: {state}", caption, {**marks, **can}, {**states, state: "here"},
-                "dim", tuple(legend))
+    return Highlight("session", title or f"{chart.name}: {state}", caption, {**marks, **can},
+                     {**states, state: "current"}, "dimmed", tuple(legend))
