@@ -16,13 +16,16 @@ import signal
 import subprocess
 from typing import Final
 
-from fsm.draw import _wasi_graphviz as embedded
+from fsm.draw._wasi_graphviz import (
+    FORMATS as EMBEDDED_FORMATS,
+    render as _render_embedded,
+)
 from fsm.draw.errors import INSTALL_DOT, INSTALL_EMBEDDED, DrawingError
 
 __all__ = ["FORMATS", "RENDERERS", "TIMEOUT", "chosen", "render"]
 
 RENDERERS: Final = ("auto", "dot", "embedded")
-FORMATS: Final = (*embedded.FORMATS, "png", "pdf")
+FORMATS: Final = (*EMBEDDED_FORMATS, "png", "pdf")
 TIMEOUT: Final = 30.0
 """Seconds a `dot` process may take; the largest picture here takes a tenth of one."""
 
@@ -34,8 +37,8 @@ def render(source: str, format: str = "svg", renderer: str = "auto", timeout: fl
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
-    if chosen(renderer) == "embedded" and (renderer == "embedded" or format in embedded.FORMATS):
-        return embedded.render(source, format)
+    if chosen(renderer) == "embedded" and (renderer == "embedded" or format in EMBEDDED_FORMATS):
+        return _render_embedded(source, format)
     return _by_process(source, format, timeout)
 
 
@@ -56,7 +59,7 @@ BEGINS: Final = {"svg": b"<svg", "json": b"{", "png": b"\x89PNG", "pdf": b"%PDF"
 def _by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
     """By `dot`.  DrawingError when it is missing, fails, or does not answer within `timeout` seconds."""
     if (program := shutil.which("dot")) is None:
-        other = "it" if format in embedded.FORMATS else "svg"
+        other = "it" if format in EMBEDDED_FORMATS else "svg"
         problem = f"{format} by `dot` needs that program: {INSTALL_DOT}"
         raise DrawingError(f"{problem}; the embedded renderer draws {other} without ({INSTALL_EMBEDDED})", source)
     try:
