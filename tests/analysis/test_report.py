@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-import fsm.compiler
-import fsm.session
-from fsm.analysis.properties import Always, Changes, EachConfiguration, EachStep, Falls, Property, PropertyError
 from fsm.analysis.reachability import ExploreError, Graph
 from fsm.analysis.report import Finding, Report, check
 from fsm.chart import Chart, State, row
-from fsm.condition import Opaque
 from fsm.errors import DefinitionError
-from fsm.logoff.chart import LOGOFF, READY
+from fsm.logoff.chart import LOGOFF
 from fsm.logoff.properties import BOUNDS, PROPERTIES
 from fsm.session import Session
 from fsm.verdict import Refused
 from tests import small_charts as small
-from tests.small_charts import DONE, MODE, Mode, N, after, down, up
+from tests.small_charts import DONE, N, after, down, up
 from tests.test_http import http
 
 TABLE = "every name in the table is known"
 PROOF = "it can be proved that rows"
 ROWS = "at most one row"
 BROKEN = "no counter is ever negative"
-REFUSED = "a refused event changes nothing"
-COMPILED = "the compiled triggers do"
-RAW = "the transitions machine"
 REACH = "a final state can be reached"
 DEAD = "no configuration is a dead end"
 TAKEN = "every row of the table"
@@ -149,94 +142,6 @@ def test_what_the_bounds_hide_is_unknown_and_what_they_do_not_hide_fails() -> No
     lamp = small.chart("lamp", [row("on", "a", "on", target="b"), row("off", "b", "off", target="a")], ("a", "b"))
     found = finding(check(lamp), REACH)
     assert (found.status, found.detail) == ("unknown", "the chart has no final state")
-
-
-# ------------------------------------------------------------------- when the engine and the rows do not agree
-
-
-def test_a_compiler_that_writes_a_wrong_effect_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsm.compiler, "_new", lambda effect, words: "1")
-    chart = Chart("wrong", states=("a", DONE), events=("more", "end"), variables=(N,), rows=[
-        row("more", "a", "more", guard=N < 3, effects=[up(N)]), row("end", "a", "end", target="done"),
-    ])
-    report = check(chart)
-    found = finding(report, COMPILED)
-    assert (found.status, found.trace) == ("fails", ("more", "more"))
-    assert found.detail == "more in a, n 1 should lead to a, n 2, and led to a, n 1"
-    assert finding(report, RAW).status == "holds"
-
-
-def test_a_transitions_machine_that_ignores_guards_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsm.machine.GuardCondition.check", lambda self, data: True)
-    found = finding(check(small.LADDER), RAW)
-    assert (found.status, found.trace) == ("fails", ("top",))
-    assert found.detail == "top in a should lead to a refusal, and led to done"
-
-
-def test_a_refusal_that_changes_something_is_found_out() -> None:
-    def meddle(session: Session) -> bool:
-        session._n = 7  # type: ignore[attr-defined]
-        return False
-
-    chart = small.chart("meddler", [row("ask", "a", "ask", guard=Opaque(meddle), target="done"),
-                                    row("end", "a", "end", target="done")], states=("a", DONE), variables=(N,))
-    found = finding(check(chart), REFUSED)
-    assert (found.status, found.trace) == ("fails", ("ask",))
-    assert found.detail == "ask was refused in a, and left a, n 7"
-
-
-def test_cells_with_callable_guards_are_asked_of_sessions_only() -> None:
-    chart = small.opaque(lambda session: session.configuration[1] == 2)
-    assert check(chart).failed == ()
-
-
-# ---------------------------------------------------------------------------------------- a chart's own properties
-
-COUNT = {"n": 1}
-WRONG: list[tuple[Property, Chart, tuple[str, ...], tuple[str, ...], str]] = [
-    (Always("n stays low", N < 3), small.LADDER, (), ("climb",) * 3, "in a, n 3 it does not hold that n < 3"),
-    (Always("n is 5 at the end", N == 4, states=("done",)), small.LADDER, (), (*("climb",) * 5, "top"),
-     "in done, n 5 it does not hold that n == 4"),
-    (Always("slow is empty", N > 0, when=MODE == Mode.FAST), small.chart("m", [
-        row("go", "a", "go", effects=[MODE.becomes(Mode.FAST)], target="done")], ("a", DONE), variables=(MODE, N)),
-     (), ("go",), "in done, mode FAST it does not hold that n > 0"),
-    (Falls("n falls", COUNT, events=("climb",)), small.LADDER, (), ("climb",), "climb in a changes the sum from 0 to 1"),
-    (Changes("nothing is lost", {"n": 1, "m": 1}, events=("here", "there", "end")), small.TOKENS, (), (), ""),
-    (Changes("n keeps", COUNT), small.TOKENS, (), ("there",), "there in a changes the sum from 3 to 2"),
-    (Changes("n is taken", COUNT, {"there": -1}, events=("there",)), small.TOKENS, (), (), ""),
-    (EachConfiguration("even", lambda p: "odd" if p.values["n"] % 2 else None), small.LADDER, (), ("climb",),  # type: ignore[operator]
-     "odd (in a, n 1)"),
-    (EachStep("small steps", lambda s: "at the top" if s.after.state == "done" else None), small.LADDER, (),
-     (*("climb",) * 5, "top"), "at the top (top in a, n 5)"),
-    (EachConfiguration("it raises", lambda p: str(1 // len(p.legal))), small.RESET, (), ("set",), ""),
-]
-
-
-@pytest.mark.parametrize(("one", "chart", "bounds", "trace", "detail"), WRONG[:-1], ids=lambda x: getattr(x, "sentence", ""))
-def test_a_property_fails_with_the_shortest_trace_or_holds(
-    one: Property, chart: Chart, bounds: tuple[str, ...], trace: tuple[str, ...], detail: str
-) -> None:
-    found = check(chart, bounds, [one]).findings[-1]
-    assert (found.sentence, found.status) == (one.sentence, "fails" if trace else "holds")
-    assert (found.trace or (), found.detail) == (trace, detail)
-    if trace:
-        after(chart, trace)
-
-
-def test_a_property_that_raises_has_not_held() -> None:
-    found = check(small.PLAIN, (), [EachConfiguration("it raises", lambda place: str(1 // 0))]).findings[-1]
-    assert (found.status, found.trace) == ("fails", ())
-    assert found.detail == "the property raised ZeroDivisionError: integer division or modulo by zero (in a)"
-
-
-@pytest.mark.parametrize(("one", "told"), [
-    (Always("x", READY > 0), "variable 'ready'"), (Always("x", N > 0, states=("z",)), "state 'z'"),
-    (Falls("x", {"mode": 1}), "counter 'mode'"), (Changes("x", COUNT, {"fly": 1}), "event 'fly'"),
-    (Falls("x", COUNT, events=("fly",)), "event 'fly'"), (Changes("x", COUNT, when=READY > 0), "variable 'ready'"),
-], ids=str)
-def test_a_property_of_another_chart_is_refused(one: Property, told: str) -> None:
-    with pytest.raises(PropertyError, match=f"the property 'x' does not fit ladder, which has no {told}"):
-        check(small.LADDER, (), [one])
 
 
 def test_a_graph_is_what_the_refusals_leave() -> None:
