@@ -149,9 +149,9 @@ async def library(messages: int = MESSAGES) -> float:
     async with SmtpSink() as sink:
         words = ["-m", "bench.mail", "send", str(sink.port), str(messages)]
         process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
-        told, _ = await process.communicate()
+        output, _ = await process.communicate()
         assert len(sink.delivered) == messages
-        return float(told)
+        return float(output)
 
 
 async def send(port: int, messages: int) -> float:
@@ -180,12 +180,12 @@ def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> tuple[list[flo
         async with asyncio.timeout(PATIENCE):
             return await racer()
 
-    told: list[list[float]] = [[] for _ in racers]
+    results: list[list[float]] = [[] for _ in racers]
     for _ in range(rounds):
-        for racer, times in zip(racers, told, strict=True):
+        for racer, times in zip(racers, results, strict=True):
             times.append(asyncio.run(run(racer)))
-    ratio = median(mine / other for mine, other in zip(told[0], told[-1], strict=True))
-    return [median(times) for times in told], ratio
+    ratio = median(mine / other for mine, other in zip(results[0], results[-1], strict=True))
+    return [median(times) for times in results], ratio
 
 
 def passing(clients: int, least: float, rounds: int) -> Result:

@@ -27,9 +27,9 @@ def served(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], d
     command = [*SERVE, "--inbound", "127.0.0.1:0", "--submission", "127.0.0.1:0", "--store", str(folder), *words]
     with program(*command) as process:
         assert process.stdout is not None
-        ready, *told = process.stdout.readline().split()
+        ready, *words = process.stdout.readline().split()
         assert ready == "ready"
-        yield process, dict(word.split("=", 1) for word in told)
+        yield process, dict(word.split("=", 1) for word in words)
 
 
 def submit(address: str, *, inbound: bool = False) -> None:
@@ -51,10 +51,10 @@ def sinking(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: signal.Signals, tmp_path: Path) -> None:
-    with sinking(tmp_path) as (sink, file), served(tmp_path / "store", "--smarthost", sink) as (process, told):
-        assert (told["smarthost"], told["store"]) == (sink, str(tmp_path / "store"))
-        submit(told["submission"])
-        submit(told["inbound"])
+    with sinking(tmp_path) as (sink, file), served(tmp_path / "store", "--smarthost", sink) as (process, addresses):
+        assert (addresses["smarthost"], addresses["store"]) == (sink, str(tmp_path / "store"))
+        submit(addresses["submission"])
+        submit(addresses["inbound"])
         process.send_signal(signum)
         out, err = process.communicate(timeout=120)
         assert (process.returncode, out.startswith("released on NO_WAIT (COMPLETE)")) == (0, True), (out, err)
@@ -65,9 +65,9 @@ def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: sign
 
 
 def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_path: Path) -> None:
-    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (process, told):
+    with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (process, addresses):
         assert process.stderr is not None
-        host, port = told["inbound"].split(":")
+        host, port = addresses["inbound"].split(":")
         with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.ehlo("me")
             for command in ("MAIL FROM:<a@b.c>", "RCPT TO:<d@e.f>", "DATA"):
@@ -86,7 +86,7 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
         assert "in the way: inbound in-1 from 127.0.0.1" in out
 
 
-@pytest.mark.parametrize(("words", "status", "told"), [
+@pytest.mark.parametrize(("words", "status", "expected"), [
     (["--store", "{}", "--inbound", "0.0.0.0:0"], 2, "needs TLS"), (["--store", "{}"], 2, "nothing to do"), (["--inbound", "127.0.0.1:0"], 2, "--store FOLDER"),
     (["--store", "{}", "--inbound", "nonsense"], 2, "--inbound is HOST:PORT"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", "FLY 3s"], 2, "no step of a plan"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", ""], 2, "no step of a plan"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--max-size", "1"], 2, "the limit size"),
@@ -96,19 +96,19 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--smarthost", "127.0.0.1:25", "--smarthost-password", "/none"], 2, "cannot read the password"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--smarthost", "127.0.0.1:25", "--smarthost-user", "joe"], 2, "neither of them empty"),
 ])  # fmt: skip
-def test_what_is_wrong_is_one_sentence(words: list[str], status: int, told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_one_sentence(words: list[str], status: int, expected: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", *(word.format(tmp_path / "store") for word in words)]) == status
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("fsm serve: ")
-    assert told in err
+    assert expected in err
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
-    with served(tmp_path / "one") as (_, told):
-        done = subprocess.run([*SERVE, "--store", tmp_path / "two", "--inbound", told["inbound"]], capture_output=True, text=True)
+    with served(tmp_path / "one") as (_, addresses):
+        done = subprocess.run([*SERVE, "--store", tmp_path / "two", "--inbound", addresses["inbound"]], capture_output=True, text=True)
         assert done.returncode == 1
-        assert done.stderr == f"fsm serve: cannot listen for inbound mail at {told['inbound']}: it is in use; stop what listens there, or take port 0 for a free one\n"
+        assert done.stderr == f"fsm serve: cannot listen for inbound mail at {addresses['inbound']}: it is in use; stop what listens there, or take port 0 for a free one\n"
 
 
 def test_a_line_for_the_users_file(tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ sys.exit(main(["serve", "--store", {str(tmp_path)!r}, "--inbound", "127.0.0.1:0"
 
 
 def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path) -> None:
-    with served(tmp_path / "store") as (process, told):
-        host, port = told["submission"].split(":")
+    with served(tmp_path / "store") as (process, addresses):
+        host, port = addresses["submission"].split(":")
         with smtplib.SMTP(host, int(port), timeout=120) as client:
             client.sendmail("a@example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
         process.send_signal(signal.SIGTERM)
@@ -154,24 +154,24 @@ def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path)
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "expected"), [
     (["--smarthost-user", "me"], "--smarthost-user needs --smarthost HOST:PORT"),
     (["--smarthost-timeout", "3"], "--smarthost-timeout needs --smarthost HOST:PORT"),
     (["--lmtp"], "--lmtp needs --inbound HOST:PORT"),
     (["--owner", "a@example.org"], "--owner needs --inbound HOST:PORT"),
     (["--users", "none", "--certificate", "none"], "cannot read"),
 ])  # fmt: skip
-def test_an_option_that_would_do_nothing_and_a_file_that_is_not_there_are_refused(words: list[str], told: str, tmp_path: Path) -> None:
+def test_an_option_that_would_do_nothing_and_a_file_that_is_not_there_are_refused(words: list[str], expected: str, tmp_path: Path) -> None:
     done = subprocess.run([*SERVE, "--submission", "127.0.0.1:0", "--store", str(tmp_path / "store"), *words], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"fsm serve: {told}")
+    assert done.stderr.startswith(f"fsm serve: {expected}")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
 def test_a_folder_that_is_removed_under_a_server_is_answered_no_more(tmp_path: Path) -> None:
-    with served(tmp_path / "store", "--plan", "ORDERLY 1s") as (process, told):
-        host, port = told["submission"].split(":")
+    with served(tmp_path / "store", "--plan", "ORDERLY 1s") as (process, addresses):
+        host, port = addresses["submission"].split(":")
         (tmp_path / "store").rename(tmp_path / "removed")  # at once, where the server may still be writing
         shutil.rmtree(tmp_path / "removed")
         with smtplib.SMTP(host, int(port), timeout=120) as client, pytest.raises(smtplib.SMTPDataError) as refused:

@@ -17,15 +17,15 @@ from fsm.mail.demo.sink import Delivered, SmtpSink
 
 def test_every_message_of_every_stop_is_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["tour", "--folder", str(tmp_path)])
-    told, errors = capsys.readouterr()
-    assert (status, errors) == (0, ""), told
-    assert len(re.findall(r"^submitted|^  submitted", told, re.MULTILINE)) == len(tour.STOPS) == 7
-    assert re.search(r"\n7 stores, \d+ messages accepted, 0 lost, 0 duplicated, in \d+ s\.\n", told)
-    for submitted, delivered, queued, held in re.findall(r"submitted +(\d+) = (\d+) delivered \+ (\d+) in the outbox \+ (\d+) held", told):
+    out, errors = capsys.readouterr()
+    assert (status, errors) == (0, ""), out
+    assert len(re.findall(r"^submitted|^  submitted", out, re.MULTILINE)) == len(tour.STOPS) == 7
+    assert re.search(r"\n7 stores, \d+ messages accepted, 0 lost, 0 duplicated, in \d+ s\.\n", out)
+    for submitted, delivered, queued, held in re.findall(r"submitted +(\d+) = (\d+) delivered \+ (\d+) in the outbox \+ (\d+) held", out):
         assert int(submitted) == int(delivered) + int(queued) + int(held)
-    for received, inbox in re.findall(r"received +(\d+) = (\d+) in the inbox", told):
+    for received, inbox in re.findall(r"received +(\d+) = (\d+) in the inbox", out):
         assert received == inbox != "0"
-    assert "MISSING" not in told
+    assert "MISSING" not in out
     for stop in tour.STOPS:
         with (tmp_path / f"{stop.name}.jsonl").open("rb") as journal:
             assert replay(LOGOFF, journal) is None
@@ -50,10 +50,10 @@ class Forgetful(SmtpSink):
 def test_a_missing_message_is_named_and_the_exit_status_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(tour, "SmtpSink", Forgetful)
     status = main(["tour", "--folder", str(tmp_path), "--only", "NO_WAIT"])
-    told = capsys.readouterr().out
+    out = capsys.readouterr().out
     assert status == 1
-    assert re.search(r"MISSING +<\d+\..+@samples\.example\.org>", told)
-    assert "1 lost" in told
+    assert re.search(r"MISSING +<\d+\..+@samples\.example\.org>", out)
+    assert "1 lost" in out
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_missing_message_is_named_and_the_exit_status_says_so(tmp_path: Path, 
 )
 def test_wrong_words_are_one_sentence(words: list[str], says: str, capsys: Any) -> None:
     assert main(["tour", *words]) == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.count("\n") == 1
+    out = capsys.readouterr().err
+    assert says in out
+    assert out.count("\n") == 1
 
 
 def test_a_folder_of_another_tour_is_left_alone(tmp_path: Path, capsys: Any) -> None:

@@ -113,7 +113,7 @@ def rows_in(path: Path, account: Account) -> dict[str, Any]:
     account.unless(not holders, f"these still hold the store: {holders}")
     account.unless(contents == {*rows}, f"messages and contents differ: {contents ^ {*rows}}")
     stuck = [row.id for row in rows.values() if row.state == "claimed" or row.owner is not None]
-    account.unless(not stuck, f"these belong to nobody who lives: {stuck}")
+    account.unless(not stuck, f"these belong to no running process: {stuck}")
     for row in rows.values():
         account.counts[row.state] += 1
     return rows
@@ -145,7 +145,7 @@ def _submissions(
             sending.sent + kept == 1 or (not sending.sent and not kept and reported == 1 and sending.last == "outbound_failed"),
             f"{id} is not in one place: sent {sending.sent}, kept {kept}, reported {reported}: {sending}",
         )
-        if reported and (sending.sent or kept):  # it was told, and that was not recorded
+        if reported and (sending.sent or kept):  # it was reported, and that was not recorded
             account.unless(sending.uncertain > 0, f"{id} was reported, and is not failed: {sending}")
         account.counts["uncertain"] += sending.uncertain
         account.counts["reported"] += reported

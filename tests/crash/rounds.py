@@ -141,7 +141,7 @@ class Round:
             self.stage.set(served)
             await asyncio.gather(*clients)
             served.ask_to_close()
-            assert await served.ended() == 0, f"it was not released: {served.said.decode()} {log_of(self.folder)}"
+            assert await served.ended() == 0, f"it was not released: {served.output.decode()} {log_of(self.folder)}"
 
 
 def run_round(folder: Path, seed: int) -> Account:

@@ -75,11 +75,11 @@ class Scene:
         return attempt
 
     async def finish(self, served: Served, status: int = 0) -> str:
-        """SIGTERM, and the end with this exit status; what it said."""
+        """SIGTERM, and the end with this exit status; its output."""
         served.ask_to_close()
         found = await served.ended()
-        assert found == status, f"status {found}: {served.said.decode()} {log_of(self.folder)}"
-        return served.said.decode()
+        assert found == status, f"status {found}: {served.output.decode()} {log_of(self.folder)}"
+        return served.output.decode()
 
     def account(self) -> Account:
         """The reconciliation, without a problem."""

@@ -48,7 +48,7 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.inbound = self.submission = ""
-        self.said = b""
+        self.output = b""
         self.halted = False
         """Whether it has come to its point (`launch.py`)."""
         self.news = asyncio.Event()
@@ -87,9 +87,9 @@ class Served:
                     addresses = dict(word.split("=", 1) for word in line.decode().split()[1:])
                     self.inbound, self.submission = addresses["inbound"], addresses["submission"]
                 else:
-                    self.said += line + b"\n"
+                    self.output += line + b"\n"
                 self.news.set()
-        self.said += rest
+        self.output += rest
         self.news.set()
 
     async def ready(self) -> bool:

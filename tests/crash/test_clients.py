@@ -71,7 +71,7 @@ def test_hanging_up_before_the_end(tmp_path: Path, way: Way) -> None:
 
 
 def test_a_thousand_connections_and_the_server_closes(tmp_path: Path) -> None:
-    """Half of them do nothing, half of them send; each is told 250 or 421, and none is just cut."""
+    """Half of them do nothing, half of them send; each gets 250 or 421, and none is just cut."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 4096 <= hard or hard == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
@@ -92,13 +92,13 @@ def test_a_thousand_connections_and_the_server_closes(tmp_path: Path) -> None:
 
             async def busily(client: Client, attempt: Attempt) -> None:
                 while await send(client, attempt, happened) and attempt.came_to == "accepted":
-                    attempt = scene.new(attempt.way)  # until it is told to go
+                    attempt = scene.new(attempt.way)  # until the server closes
                 assert attempt.came_to == "refused", f"a bare disconnect: {attempt.came_to}"
                 assert attempt.reply.startswith("421"), attempt.reply
 
             async def idly(client: Client) -> None:
-                said = await client.rest()
-                assert said.startswith("421"), f"a bare disconnect, after {said!r}"
+                rest = await client.rest()
+                assert rest.startswith("421"), f"a bare disconnect, after {rest!r}"
 
             work = [asyncio.create_task(busily(*one)) for one in zip(busy, attempts, strict=True)]
             work += [asyncio.create_task(idly(one)) for one in idle]

@@ -170,7 +170,7 @@ async def refused_to_open(scene: Scene) -> str:
     assert status == 1, f"{status}: {text}"
     assert text.startswith("fsm serve: "), text
     assert text.count("\n") == 1, f"more than a sentence: {text}"
-    assert served.said == b""
+    assert served.output == b""
     return text
 
 

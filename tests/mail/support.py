@@ -1,4 +1,4 @@
-"""What the tests of real mail share: a server on real sockets, and a client that says exactly what it is told."""
+"""What the tests of real mail share: a server on real sockets, and a client that says exactly what the test says."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def settings(folder: Path, *, sink: SmtpSink | None = None, timeout: float = 30.0, **changes: Any) -> Config:
     """The settings of a server in this folder, which delivers to this sink."""
     there = None if sink is None else Smarthost(Address.parse(sink.address, "the sink", listening=False), timeout=timeout)
-    told: dict[str, Any] = {"smarthost": there, "inbound": ANY, "submission": ANY, "retry": LATER, "connections": 1, "hostname": "mail.example.org"}
-    return Config(folder / "store", **(told | changes))
+    defaults: dict[str, Any] = {"smarthost": there, "inbound": ANY, "submission": ANY, "retry": LATER, "connections": 1, "hostname": "mail.example.org"}
+    return Config(folder / "store", **(defaults | changes))
 
 
 @asynccontextmanager

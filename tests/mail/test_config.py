@@ -20,15 +20,15 @@ EVERYWHERE = Address.parse("0.0.0.0:25", "x", listening=True)
 # ---------------------------------------------------------------------------------------------------- addresses
 
 
-@pytest.mark.parametrize(("text", "told", "ip", "loopback"), [
+@pytest.mark.parametrize(("text", "expected", "ip", "loopback"), [
     ("127.0.0.1:8025", "127.0.0.1:8025", "127.0.0.1", True), ("localhost:0", "127.0.0.1:0", "127.0.0.1", True),
     ("localhost:25", "localhost:25", "127.0.0.1", True), ("[::1]:8025", "[::1]:8025", "::1", True), ("127.9.9.9:1", "127.9.9.9:1", "127.9.9.9", True),
     ("0.0.0.0:25", "0.0.0.0:25", "0.0.0.0", False), ("[::]:25", "[::]:25", "::", False), ("192.0.2.1:25", "192.0.2.1:25", "192.0.2.1", False),
     (" 127.0.0.1:1 ", "127.0.0.1:1", "127.0.0.1", True),
 ])  # fmt: skip
-def test_an_address_is_resolved_before_it_is_judged(text: str, told: str, ip: str, loopback: bool) -> None:
+def test_an_address_is_resolved_before_it_is_judged(text: str, expected: str, ip: str, loopback: bool) -> None:
     address = Address.parse(text, "--inbound", listening=True)
-    assert (str(address), address.ip, address.loopback) == (told, ip, loopback)
+    assert (str(address), address.ip, address.loopback) == (expected, ip, loopback)
 
 
 @pytest.mark.parametrize("text", [
@@ -49,7 +49,7 @@ def test_port_0_is_for_listening_only() -> None:
 # ----------------------------------------------------------------------------------------------------- settings
 
 
-@pytest.mark.parametrize(("changes", "told"), [
+@pytest.mark.parametrize(("changes", "expected"), [
     ({}, "nothing to do"),
     ({"inbound": EVERYWHERE}, "TLS"), ({"inbound": EVERYWHERE}, "authentication"), ({"submission": EVERYWHERE, "certificate": PEM}, "authentication"),
     ({"submission": EVERYWHERE, "users_file": PEM}, "TLS"), ({"inbound": HERE, "users_file": PEM}, "over TLS only"),
@@ -59,8 +59,8 @@ def test_port_0_is_for_listening_only() -> None:
     ({"inbound": HERE, "retry": (0, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (2, 1, 1)}, "retry"), ({"inbound": HERE, "retry": (1, 0.5, 1)}, "retry"),
     ({"inbound": HERE, "retry": (1, float("nan"), 1)}, "retry"), ({"inbound": HERE, "give_up": 0}, "some time"), ({"inbound": HERE, "give_up": float("nan")}, "some time"),
 ])  # fmt: skip
-def test_settings_that_cannot_be_meant_are_one_sentence(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_settings_that_cannot_be_meant_are_one_sentence(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected) as caught:
         Config(Path("x"), **changes)
     assert "\n" not in str(caught.value)
 
@@ -89,12 +89,12 @@ def test_beyond_the_loopback_with_both_is_allowed(tmp_path: Path) -> None:
     assert config.users is not None
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "cannot read"), ("no certificate", "no certificate with its key"), ("", "no certificate with its key")])
-def test_a_wrong_certificate_is_one_sentence(content: str | None, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "expected"), [(None, "cannot read"), ("no certificate", "no certificate with its key"), ("", "no certificate with its key")])
+def test_a_wrong_certificate_is_one_sentence(content: str | None, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "c.pem"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=expected):
         _ = Config(tmp_path, inbound=HERE, certificate=file).tls
     with pytest.raises(ConfigError, match="needs its certificate"):
         _ = Config(tmp_path, inbound=HERE, key=file).tls
@@ -126,9 +126,9 @@ def test_a_line_that_is_none_is_named(line: str, tmp_path: Path) -> None:
 
 def test_a_file_of_nobody_or_of_one_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "users"
-    for content, told in ((b"", "names nobody"), (b"# x\n", "names nobody"), (f"{new_entry('j', 'x')}\n{new_entry('j', 'y')}".encode(), "twice"), (b"\xff", "cannot read")):
+    for content, expected in ((b"", "names nobody"), (b"# x\n", "names nobody"), (f"{new_entry('j', 'x')}\n{new_entry('j', 'y')}".encode(), "twice"), (b"\xff", "cannot read")):
         file.write_bytes(content)
-        with pytest.raises(UsersError, match=told):
+        with pytest.raises(UsersError, match=expected):
             Users(file)
     with pytest.raises(ConfigError, match="cannot read"):
         _ = Config(tmp_path, inbound=HERE, users_file=tmp_path / "none", certificate=PEM).users

@@ -49,7 +49,7 @@ def test_nothing_else_ends_it(wire: bytes) -> None:
     (b"x" * 100 * LIMIT + b"\r\n", "500"),
     (b"12345678\r\n" * (LIMIT // 10), None),
     (b"12345678\r\n" * (LIMIT // 10) + b"\r\n", "552"),
-    (b"12345678\r\n" * LIMIT + b"x" * 5000 + b"\r\n", "552"),  # what came first is told
+    (b"12345678\r\n" * LIMIT + b"x" * 5000 + b"\r\n", "552"),  # the first one counts
     (b"x" * 5000 + b"\r\n" + b"12345678\r\n" * LIMIT, "500"),
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [1, 7, 4096, 1 << 20])

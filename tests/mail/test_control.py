@@ -31,8 +31,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def own(server: MailServer) -> Path:
-    ((path, told),) = running()
-    assert told["pid"] == os.getpid()
+    ((path, status),) = running()
+    assert status["pid"] == os.getpid()
     return path
 
 
@@ -52,19 +52,19 @@ def test_a_store_says_how_it_stands_and_what_is_in_its_way(tmp_path: Path) -> No
             path = await asyncio.to_thread(own, server)
             id = await server.store.submit(b"\r\n", "a@b.c", ["d@e.f"])
             await sink.until_at("dot")
-            told = await asyncio.to_thread(ask, path, do="status")
-            assert (told["name"], told["state"], told["outbound"], told["in_service"]) == ("store", "open", 1, True)
-            assert (told["addresses"], told["step"]) == (server.addresses, None)
-            (blocker,) = told["blockers"]  # type: ignore[misc]
+            status = await asyncio.to_thread(ask, path, do="status")
+            assert (status["name"], status["state"], status["outbound"], status["in_service"]) == ("store", "open", 1, True)
+            assert (status["addresses"], status["step"]) == (server.addresses, None)
+            (blocker,) = status["blockers"]  # type: ignore[misc]
             assert f"outbound {id}" in blocker
-            told = await asyncio.to_thread(ask, path, do="logoff", flag="QUIET")
-            assert (told["state"], told["request"], told["flags"]) == ("blocked", "QUIET", ["OUTBOUND"])
+            status = await asyncio.to_thread(ask, path, do="logoff", flag="QUIET")
+            assert (status["state"], status["request"], status["flags"]) == ("blocked", "QUIET", ["OUTBOUND"])
             with pytest.raises(ControlError, match="no plan is under way"):
                 await asyncio.to_thread(ask, path, do="next")
             await asyncio.to_thread(ask, path, do="close")
             await until(server, lambda now: now.step is not None)
-            told = await asyncio.to_thread(ask, path, do="status")
-            assert (told["step"], told["next_step"], told["in_service"]) == ("NO_WAIT 60s", "cancel 60s", False)
+            status = await asyncio.to_thread(ask, path, do="status")
+            assert (status["step"], status["next_step"], status["in_service"]) == ("NO_WAIT 60s", "cancel 60s", False)
             await asyncio.to_thread(ask, path, do="next")
             outcome = await server.served()
             assert [message.id for message in outcome.uncertain] == [id]
@@ -72,17 +72,17 @@ def test_a_store_says_how_it_stands_and_what_is_in_its_way(tmp_path: Path) -> No
     run(work())
 
 
-@pytest.mark.parametrize("wish", [
+@pytest.mark.parametrize("request_line", [
     b"", b"{}", b"[]", b"null", b"7", b'"do"', b"{", b"\xff\xfe", b'{"do": "fly"}', b'{"do": ["status"]}', b'{"do": "logoff"}', b"[" * 30000,
     b'{"do": "logoff", "flag": "COMPLETE"}', b'{"do": "logoff", "flag": 1}', b'{"do": "logoff", "flag": ["ORDERLY"]}', b'{"do": NaN}',
 ])  # fmt: skip
-def test_a_wish_that_is_none_is_one_sentence_and_the_store_serves_on(wish: bytes, tmp_path: Path) -> None:
+def test_a_malformed_request_is_answered_by_one_sentence_and_the_store_serves_on(request_line: bytes, tmp_path: Path) -> None:
     def talk(path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(path))
             with link.makefile("rwb") as lines:
-                for said, good in ((wish, False), (b'{"do": "status"}', True)):
-                    lines.write(said + b"\n")
+                for line, good in ((request_line, False), (b'{"do": "status"}', True)):
+                    lines.write(line + b"\n")
                     lines.flush()
                     answer = json.loads(lines.readline())
                     assert ("error" not in answer) == good
@@ -178,13 +178,13 @@ def test_the_command_lists_and_asks(tmp_path: Path, capsys: pytest.CaptureFixtur
     run(work())
 
 
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "expected"), [
     (["logoff", "x"], "say `logoff NAME FLAG`"), (["close", "x", "QUIET"], "say `logoff NAME FLAG`"), (["close"], "name a store"),
     (["close", "x"], "no store is called x; running: none"), (["list", "x"], "to list takes no name"),
 ])  # fmt: skip
-def test_the_command_says_what_it_misses(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_it_misses(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _asked(*words) in (1, 2)
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_nothing_running_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,9 +197,9 @@ def test_somebody_decides_about_what_was_put_aside(here: Path, tmp_path: Path) -
         async with Faulty({"dot": Reaction(None, "close", keep=True)}) as sink, serving(tmp_path, sink=sink, uncertain="hold", timeout=5.0) as server:
             ids = [await server.store.submit(b"Subject: x\r\n\r\nx\r\n", "a@example.org", ("b@example.net",)) for _ in range(2)]
             await until(server, counted(held=2))
-            ((path, told),) = await asyncio.to_thread(running)
-            assert [line.split(" ")[0] for line in told["aside"]] == ids  # type: ignore[attr-defined]
-            assert told["held"] == 2
+            ((path, status),) = await asyncio.to_thread(running)
+            assert [line.split(" ")[0] for line in status["aside"]] == ids  # type: ignore[attr-defined]
+            assert status["held"] == 2
             sink.script.clear()
             await asyncio.to_thread(lambda: ask(path, do="resume", id=ids[0]))
             await until(server, counted(sent=1))

@@ -56,8 +56,8 @@ def test_naive_controller_stop_cuts_a_message_and_says_nothing() -> None:
     controller._trigger_server = lambda: socket.create_connection(there()).close()  # type: ignore[method-assign]
     controller.start()
     with socket.create_connection(there()) as client, client.makefile("rb") as replies:
-        for said in (b"EHLO x\r\n", b"MAIL FROM:<a@b.c>\r\n", b"RCPT TO:<d@e.f>\r\n", b"DATA\r\n"):
-            client.sendall(said)
+        for command in (b"EHLO x\r\n", b"MAIL FROM:<a@b.c>\r\n", b"RCPT TO:<d@e.f>\r\n", b"DATA\r\n"):
+            client.sendall(command)
         client.sendall(GOOD + b".\r\n")
         handler.begun.wait()
         controller.stop()

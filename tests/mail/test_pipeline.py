@@ -1,4 +1,4 @@
-"""The pipeline: what is said in one piece, and which reply belongs to what."""
+"""The pipeline: what is sent in one piece, and which reply belongs to what."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def talk(work: Callable[[Pipeline, Other], Awaitable[None]], *, pipelining: bool
 def test_a_group_is_said_at_once_and_its_replies_are_read_in_order(pieces: list[bytes]) -> None:
     async def work(pipeline: Pipeline, other: Other) -> None:
         pipeline.send(b"MAIL FROM:<a>", b"RCPT TO:<b>", b"DATA")
-        said = await other.reader.readexactly(len(b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"))
-        assert said == b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"
+        sent = await other.reader.readexactly(len(b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"))
+        assert sent == b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"
         await other.say(*pieces)
         assert [tuple(await pipeline.reply()) for _ in range(3)] == [(250, "a"), (250, "b\nc"), (354, "d")]
 
@@ -87,19 +87,19 @@ def test_what_was_said_is_still_to_be_answered() -> None:
     talk(work)
 
 
-@pytest.mark.parametrize(("said", "error"), [
+@pytest.mark.parametrize(("sent", "error"), [
     (b"hello there\r\n", SMTPResponseException), (b"250_a\r\n", SMTPResponseException), (b"2\xb20 a\r\n", SMTPResponseException),
     (b"\r\n", SMTPResponseException), (b"250-a\r\n" * (MAX_REPLY // 4), SMTPResponseException), (b"x" * (MAX_REPLY + 1), SMTPResponseException),
     (None, SMTPServerDisconnected), (b"", SMTPReadTimeoutError),
 ])  # fmt: skip
-def test_what_is_no_reply_ends_it_and_the_replies_before_it_stand(said: bytes | None, error: type[SMTPException]) -> None:
+def test_what_is_no_reply_ends_it_and_the_replies_before_it_stand(sent: bytes | None, error: type[SMTPException]) -> None:
     async def work(pipeline: Pipeline, other: Other) -> None:
         pipeline.send(b"MAIL", b"RCPT", b"DATA")
         await other.say(b"250 a\r\n")
-        if said is None:
+        if sent is None:
             other.writer.close()
         else:
-            await other.say(said)
+            await other.say(sent)
         assert (await pipeline.reply()).code == 250
         with pytest.raises(error):
             await pipeline.reply()
@@ -109,7 +109,7 @@ def test_what_is_no_reply_ends_it_and_the_replies_before_it_stand(said: bytes | 
         with pytest.raises(SMTPException):
             pipeline.send(b"RSET")
 
-    talk(work, timeout=0.05 if said == b"" else 30.0)
+    talk(work, timeout=0.05 if sent == b"" else 30.0)
 
 
 def test_what_comes_unasked_closes_it() -> None:

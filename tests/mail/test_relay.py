@@ -94,17 +94,17 @@ def test_recipients_differ_and_only_those_who_are_to_wait_are_asked_again(offers
     async def work() -> None:
         def rcpt(exchange: Exchange) -> str | None:
             waits = len(sink.delivered) == 0
-            return next((said for who, said in answers.items() if who in exchange.command and (waits or who == "never@")), None)
+            return next((reply for name, reply in answers.items() if name in exchange.command and (waits or name == "never@")), None)
 
         recipients = ["one@example.net", "never@example.net", "later@example.net", "two@example.net"]
         async with Faulty({**offers, "rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, retry=(0.001, 1.0, 0.001)) as server:
             await server.store.submit(b"Message-ID: <m@x>\r\nSubject: s\r\n\r\nhello\r\n", "a@example.org", recipients)
             await until(server, counted(deferred=1, sent=1))
             assert [one.recipients for one in sink.delivered] == [("one@example.net", "two@example.net"), ("later@example.net",)]
-            (told,) = texts(server)
-            assert b"Final-Recipient: rfc822; never@example.net" in told
-            assert b"Status: 5.1.1" in told
-            assert b"later@" not in told.partition(b"message/rfc822")[0]
+            (notification,) = texts(server)
+            assert b"Final-Recipient: rfc822; never@example.net" in notification
+            assert b"Status: 5.1.1" in notification
+            assert b"later@" not in notification.partition(b"message/rfc822")[0]
             assert await server.store.messages() == []
 
     run(work())
@@ -157,8 +157,8 @@ def test_what_could_not_be_sent_for_days_goes_back(tmp_path: Path) -> None:
             async with Faulty(script) as sink, serving(folder, sink=sink, give_up=1e-9) as server:
                 await server.store.submit(b"Subject: x\r\n\r\n", "a@example.org", ["b@example.net"])
                 await until(server, counted(failed=1))
-                (told,) = texts(server)
-                assert b"Status: 5.4.7" in told
+                (notification,) = texts(server)
+                assert b"Status: 5.4.7" in notification
 
     run(work())
 
@@ -215,8 +215,8 @@ def test_what_a_message_needs_and_the_smarthost_does_not_offer_fails_for_good(ex
         async with Faulty({"ehlo": "250-sink\r\n250 SIZE 10"}) as sink, serving(tmp_path, sink=sink) as server:
             await server.store.submit(sample.content, sample.sender, sample.recipients)
             await until(server, counted(failed=1))
-            (told,) = texts(server)
-            report = email.message_from_bytes(told, policy=email.policy.default)
+            (notification,) = texts(server)
+            report = email.message_from_bytes(notification, policy=email.policy.default)
             assert f"needs {extension}" in report.get_payload()[0].get_content()  # type: ignore[union-attr]
             assert "mail" not in [exchange.stage for exchange in sink.seen]
 

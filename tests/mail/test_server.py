@@ -69,15 +69,15 @@ def _no_certificate(folder: Path) -> dict[str, Any]:
     return {"certificate": folder / "none"}
 
 
-@pytest.mark.parametrize(("wrong", "told"), [
+@pytest.mark.parametrize(("wrong", "expected"), [
     (_a_file, "is a file, and a store is a folder"), (_a_file_for_an_inbox, "cannot store in the inbox"), (_no_database, "is no SQLite database"),
     (_a_newer_database, "newer"), (_no_users, "cannot read the users file"), (_no_certificate, "cannot read the certificate"),
 ])  # fmt: skip
-def test_what_cannot_be_opened_is_one_sentence_and_leaves_nothing_open(wrong: Any, told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_one_sentence_and_leaves_nothing_open(wrong: Any, expected: str, tmp_path: Path) -> None:
     config = Config(tmp_path / "store", inbound=ANY, submission=ANY, **wrong(tmp_path / "store"))
 
     async def work() -> None:
-        with pytest.raises((CannotServe, ConfigError), match=told) as caught:
+        with pytest.raises((CannotServe, ConfigError), match=expected) as caught:
             await MailServer(config).__aenter__()
         assert "\n" not in str(caught.value)
         assert asyncio.all_tasks() == {asyncio.current_task()}
