@@ -12,7 +12,7 @@ import math
 import re
 import socket
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
@@ -214,11 +214,3 @@ class Config:
     def store_name(self) -> str:
         """What the store is called: `name`, or the last part of its folder."""
         return self.name or self.folder.resolve().name or "store"
-
-    def with_ports(self, inbound: int | None, submission: int | None) -> Config:
-        """The same with the ports that were given by the system where 0 was asked for."""
-        return replace(
-            self,
-            inbound=self.inbound and replace(self.inbound, port=inbound or self.inbound.port),
-            submission=self.submission and replace(self.submission, port=submission or self.submission.port),
-        )
