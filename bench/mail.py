@@ -20,36 +20,36 @@ from bench.result import Result
 from fsm.mail.demo.sink import Exchange, Reaction, SmtpSink
 
 CONNECTIONS = 16
-"""To the sink, for whoever delivers."""
+"""Connections to the sink."""
 MESSAGES = 1000
 ROUNDS = 5
 PATIENCE = 60.0
-"""Seconds for one run; then something hangs, and the benchmark ends with an error."""
+"""Seconds for one run; if it takes longer the benchmark ends with an error."""
 LINE = b"x" * 70 + b"\r\n"
 CONTENT = b"From: a@example.org\r\nTo: b@example.net\r\nMessage-ID: <%d@bench>\r\nSubject: bench\r\n\r\n" + LINE * 28
 Command = Callable[[str, SmtpSink], list[str]]
 
 
 class Served:
-    """A server in a process of its own: where it listens, and its lines on standard output."""
+    """A server in a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process, host: str, port: int) -> None:
         self.process, self.host, self.port = process, host, port
 
     async def submit(self, count: int, clients: int) -> None:
-        """So many messages in all, from so many clients at once."""
+        """Submit so many messages in all, from so many clients at once."""
         share = count // clients
         await asyncio.gather(*(submit(self.host, self.port, range(n * share, (n + 1) * share)) for n in range(clients)))
 
     async def line(self) -> str:
-        """Its next line."""
+        """Return the next line of its output."""
         assert self.process.stdout is not None
         return (await self.process.stdout.readline()).decode()
 
 
 @asynccontextmanager
 async def served(words: list[str]) -> AsyncIterator[Served]:
-    """A server, from its ready line until it is killed."""
+    """Run a server, from its ready line until it is killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
@@ -65,18 +65,18 @@ async def served(words: list[str]) -> AsyncIterator[Served]:
 
 
 def ours(folder: str, sink: SmtpSink) -> list[str]:
-    """The command of our server."""
+    """Return the command of our server."""
     return ["fsm.cli", "serve", "--submission", "127.0.0.1:0", "--smarthost", sink.address, "--store", folder,
             "--connections", str(CONNECTIONS), "--plan", f"NO_WAIT {PATIENCE:g}s"]  # fmt: skip
 
 
 def naive(folder: str, sink: SmtpSink) -> list[str]:
-    """The command of the other."""
+    """Return the command of the naive server."""
     return ["bench.naive", folder, str(sink.port), str(CONNECTIONS)]
 
 
 async def submit(host: str, port: int, numbers: range) -> None:
-    """One client: a connection that is kept, one message after the other."""
+    """Submit these messages as one client, one after the other over one connection."""
     reader, writer = await asyncio.open_connection(host, port)
 
     async def say(line: bytes) -> None:
@@ -96,10 +96,10 @@ async def submit(host: str, port: int, numbers: range) -> None:
 
 
 async def through(command: Command, clients: int, messages: int = MESSAGES) -> float:
-    """Messages a second, from the first submission to the last delivery."""
+    """Return messages a second, from the first submission to the last delivery."""
     with tempfile.TemporaryDirectory() as folder:
         async with SmtpSink() as sink, served(command(folder, sink)) as server:
-            await server.submit(20, 1)  # what is made at the first use is made now
+            await server.submit(20, 1)  # so that nothing is measured that happens once
             await sink.until(20)
             start = time.perf_counter()
             await server.submit(messages, clients)
@@ -108,26 +108,26 @@ async def through(command: Command, clients: int, messages: int = MESSAGES) -> f
 
 
 class Waiting(SmtpSink):
-    """A sink that greets nobody until it is opened."""
+    """A sink that greets no client until `greet` is called."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open = False
 
     def react(self, exchange: Exchange) -> Reaction | None:
-        """Silence at first."""
+        """Send no greeting at first."""
         return Reaction(None) if exchange.stage == "connect" and not self.open else None
 
     def greet(self) -> None:
-        """Greet those who wait, and whoever comes."""
+        """Greet the clients that wait, and from now on every client."""
         self.open = True
         self.answer_all("connect")
 
 
 async def released(ready: int) -> float:
-    """Seconds from logoff (a signal; the plan asks for NO_WAIT) until the server says that the store is released.
+    """Return the seconds from logoff (a signal; the plan is NO_WAIT) until the server reports the release.
 
-    So many messages are ready then, and as many more as there are connections are in flight; or none at all.
+    So many messages are ready, and as many more as there are connections are in flight; with 0 there are none at all.
     """
     with tempfile.TemporaryDirectory() as folder:
         async with Waiting() as sink, served(ours(folder, sink)) as server:
@@ -145,7 +145,7 @@ async def released(ready: int) -> float:
 
 
 async def library(messages: int = MESSAGES) -> float:
-    """Seconds in which aiosmtplib alone, in a process of its own, sends so many messages over so many connections."""
+    """Return the seconds in which aiosmtplib alone, in a process of its own, sends so many messages."""
     async with SmtpSink() as sink:
         words = ["-m", "bench.mail", "send", str(sink.port), str(messages)]
         process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
@@ -155,7 +155,7 @@ async def library(messages: int = MESSAGES) -> float:
 
 
 async def send(port: int, messages: int) -> float:
-    """Do it; seconds, without connecting."""
+    """Send them, and return the seconds without connecting."""
     clients = [aiosmtplib.SMTP(hostname="127.0.0.1", port=port) for _ in range(CONNECTIONS)]
     for client in clients:
         await client.connect()
@@ -174,7 +174,7 @@ async def send(port: int, messages: int) -> float:
 
 
 def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> tuple[list[float], float]:
-    """The median of each, and of the first over the last in each round; the racers take turns.  TimeoutError."""
+    """Return the median of each, and of the ratio of the first to the last; they take turns.  TimeoutError."""
 
     async def run(racer: Callable[[], Awaitable[float]]) -> float:
         async with asyncio.timeout(PATIENCE):
@@ -189,7 +189,7 @@ def race(rounds: int, *racers: Callable[[], Awaitable[float]]) -> tuple[list[flo
 
 
 def passing(clients: int, least: float, rounds: int) -> Result:
-    """Through the server, with so many clients."""
+    """Return the result of mail through the server with so many clients."""
     (mine, other), ratio = race(rounds, lambda: through(ours, clients), lambda: through(naive, clients))
     who = "1 client" if clients == 1 else f"{clients} clients"
     return Result(f"mail through `fsm serve`, {who}", f"{mine:.0f} messages a second",
@@ -198,7 +198,7 @@ def passing(clients: int, least: float, rounds: int) -> Result:
 
 
 def mail(rounds: int = ROUNDS) -> list[Result]:
-    """The lines about mail."""
+    """Return the results about mail."""
     lines = [passing(1, 0.85, rounds), passing(16, 2.0, rounds)]
     (idle,), _ = race(rounds, lambda: released(0))
     (mine, other), ratio = race(rounds, lambda: released(MESSAGES), library)

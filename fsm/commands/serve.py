@@ -1,9 +1,8 @@
 """`fsm serve`: a small real message store, between an inbound port, a submission port and a smarthost.
 
-One line `ready ...` on standard output when it is; the log is on standard error.  The first SIGTERM or SIGINT starts
-the plan, each further one takes its next step; each time it is told what the next will do (`fsm.store.signals`).
-At the end the outcome is one sentence on standard output, and the exit status is 0 when the store was released, 75
-(try again later) when the plan ended without.
+It prints one line `ready ...` when it is ready; the log is on standard error.  The first SIGTERM or SIGINT starts the
+plan, and each further one begins its next step (`fsm.store.signals`).  At the end it prints the outcome, one sentence.
+The exit status is 0 if the store was released, and 75 (try again later) if the plan ended before.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 TEMPFAIL: Final = 75
-"""EX_TEMPFAIL of sysexits.h: mail programs say so that what is not done now is done later."""
+"""EX_TEMPFAIL of sysexits.h: mail programs use it for what will be done later."""
 SWITCH: Final = 0.0005
-"""Seconds after which Python's threads take turns: the loop, which only answers, must not wait 5 ms for the store's
-thread.  Measured with one client: a fifth more messages a second."""
+"""The interval of `sys.setswitchinterval`: the event loop must not wait 5 ms, the default, for the store's thread.
+Measured with one client: a fifth more messages a second."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fsm serve`."""
+    """Add the arguments of `fsm serve`."""
     parser.add_argument("--store", metavar="FOLDER", help="where the outbox (outbox.db) and the inbox (a Maildir) are")
     parser.add_argument("--inbound", metavar="HOST:PORT", help="take mail for the owner here, into the inbox")
     parser.add_argument("--submission", metavar="HOST:PORT", help="take mail to be sent here")
@@ -75,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve; the exit status."""
+    """Serve, and return the exit status."""
     if args.new_user is not None:
         return _new_user(args.new_user)
     for library in ("aiosmtpd", "aiosmtplib", "sqlalchemy"):
@@ -108,7 +107,7 @@ async def _serve(config: Config) -> int:
                 print("ready", *there, f"store={config.folder}", flush=True)
                 outcome = await server.served()
             for one in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(one, signal.SIG_IGN)  # it ends anyway; the exit status is to say how
+                signal.signal(one, signal.SIG_IGN)  # it ends anyway, and a signal would change the exit status
             print(outcome, flush=True)
     except CannotServe as error:
         raise CommandError(str(error), 1) from None

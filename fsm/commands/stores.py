@@ -1,4 +1,4 @@
-"""`fsm stores`: this user's running stores, how they stand and what is in their way; and asking one to log off.
+"""`fsm stores`: list this user's running stores and their status, or ask one of them to log off.
 
     fsm stores [--json]
     fsm stores logoff NAME FLAG     ask for a flag (never waits)
@@ -7,7 +7,7 @@
     fsm stores resume NAME ID       send a message that was put aside (held, or failed without a report)
     fsm stores withdraw NAME ID     delete a message that is not being sent
 
-NAME is the store's name or its process.  Knows no mail: it asks over each store's control socket.
+NAME is the store's name or its process.  It asks over the control socket of each store.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COUNTS: Final = ("inbound", "outbound", "ready", "deferred", "held", "peers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fsm stores`."""
+    """Add the arguments of `fsm stores`."""
     parser.add_argument("act", nargs="?", default="list", choices=ACTS, help="what to do (default list)")
     parser.add_argument("name", nargs="?", help="the store's name, or its process")
     hint = "for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET; for resume and withdraw: a message"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the stores, or ask one; the exit status."""
+    """List the stores, or ask one, and return the exit status."""
     from fsm.mail.control import ask, running
     from fsm.mail.errors import ControlError
 

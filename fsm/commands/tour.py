@@ -1,7 +1,7 @@
 """`fsm tour`: real mail over real sockets, logged off in mid-traffic in each way; every message is accounted for.
 
-Each stop starts `fsm serve` on the loopback with a store of its own, a sink, and several clients at once; see
-`fsm/mail/demo/tour.py`.  Exit status 1 when a message is missing, or a store did not end as it should.
+Each stop starts `fsm serve` on the loopback with a store of its own, a sink, and several clients at once (see
+`fsm.mail.demo.tour`).  The exit status is 1 if a message is missing, or a store did not end as it should.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 LONGEST: Final = 60_000
-"""Configurations of a page; the walk of a store that had more in it has a journal to replay, and no page."""
+"""The configurations that an explorer page may have; the walk of a larger store is only in its journal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of `fsm tour`."""
     parser.add_argument(
         "--folder", metavar="FOLDER", help="where to leave stores and journals (default: a new temporary one)"
     )
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make all stops; exit status 1 when a message is missing."""
+    """Run the stops, and return the exit status."""
     missing = [name for name in ("aiosmtpd", "aiosmtplib", "sqlalchemy") if find_spec(name) is None]
     if missing:
         raise CommandError(f"the tour needs {missing[0]}; install it with: pip install 'fsm-logoff[mail]'")
@@ -119,13 +119,13 @@ def _sum(results: list[StopResult], seconds: float) -> str:
 
 
 def _size(result: StopResult) -> int:
-    """About how many configurations the graph of this walk has."""
+    """Return about how many configurations the graph of this walk has."""
     most = result.most
     return (most["inbound"] + 1) * (most["messages"] + 3) ** 3 // 6 * (most["peers"] + 1) * 8
 
 
 def _page(result: StopResult, folder: Path) -> list[str]:
-    """The explorer for this walk, as lines that say where it is."""
+    """Write the explorer page for this walk; return lines that say where it is."""
     from fsm.cli import main
 
     most, file = result.most, folder / "explorer.html"
@@ -147,7 +147,7 @@ def _page(result: StopResult, folder: Path) -> list[str]:
 
 
 class _Live:
-    """A line that says how the store stands, on a terminal; nothing where it could not be written over."""
+    """A line with the status of the store that is written over; on a terminal only."""
 
     def __init__(self) -> None:
         self._width = 0
@@ -161,6 +161,6 @@ class _Live:
             self._width = len(text)
 
     def done(self) -> None:
-        """Take the line away."""
+        """Erase the line."""
         if self._on:
             print(f"\r{' ' * self._width}\r", end="", flush=True)

@@ -1,6 +1,6 @@
 """The users of a port that other computers reach: a file of names and hashed passwords, one a line.
 
-    name:scrypt:N:R:P:SALT:HASH       N, R, P are scrypt's cost (RFC 7914), SALT and HASH are base64
+    name:scrypt:N:R:P:SALT:HASH       N, R and P are the cost (RFC 7914), SALT and HASH are base64
 
 Comparing a password takes a time that does not depend on it, and an unknown name takes as long as a known one.
 `fsm serve --new-user NAME` prints a line.
@@ -37,7 +37,7 @@ class _Hash:
 
 
 class Users:
-    """The users in a file.  UsersError when it cannot be read, has a malformed line, or no users."""
+    """The users in a file.  UsersError if it cannot be read, or has a malformed line or no users."""
 
     def __init__(self, file: str | Path) -> None:
         try:

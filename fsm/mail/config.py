@@ -1,9 +1,7 @@
-"""The settings of a mail server, checked before anything is opened: what is wrong is one sentence that says what
-would work.
+"""The settings of a mail server, checked before anything is opened.  Each error is a sentence that says what to do.
 
-The rule that matters: a port that only this computer reaches (the loopback, by its resolved address) may be open to
-all; any other port needs TLS and authentication, both.  The same for the way out: beyond the loopback it is TLS
-unless told otherwise.  This file opens no port and no database.
+A port that only this computer reaches (on the loopback, by its resolved address) may be open to all; any other port
+needs both TLS and authentication.  A connection to a smarthost beyond the loopback uses TLS by default.
 """
 
 from __future__ import annotations
@@ -25,19 +23,19 @@ from fsm.store.plan import DEFAULT, Plan, PlanStep
 __all__ = ["Address", "Config", "Limits", "Security", "Smarthost"]
 
 WAITING: Final = (Logoff.NO_WAIT, Logoff.PURGE)
-"""What waits for what is ready to be sent."""
+"""The steps of a plan that wait until what is ready has been sent."""
 
 Security = Literal["none", "starttls", "tls"]
 
 FEWEST_BYTES: Final = 64 * 1024
-"""A message size that every server must take (RFC 5321 4.5.3.1.7)."""
+"""The message size that every server must accept (RFC 5321 4.5.3.1.7)."""
 FEWEST_RECIPIENTS: Final = 100
-"""RFC 5321 4.5.3.1.8."""
+"""The recipients that every server must accept (RFC 5321 4.5.3.1.8)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address to listen at or to connect to, resolved: `ip` is what is used, `host` what was written."""
+    """An address to listen at or to connect to: `host` as it was written, and `ip`, to which it was resolved."""
 
     host: str
     port: int
@@ -45,7 +43,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, what: str, *, listening: bool) -> Address:
-        """HOST:PORT or [IPV6]:PORT; port 0, any free one, only when listening.  ConfigError begins with `what`."""
+        """Parse HOST:PORT or [IPV6]:PORT.  Port 0 is any free one, for listening only.  ConfigError names `what`."""
         example = "127.0.0.1:8025, localhost:8025 or [::1]:8025"
         host, colon, number = text.strip().rpartition(":")
         if host.startswith("[") and host.endswith("]"):
@@ -67,7 +65,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this computer is reached there."""
+        """Whether the address is reached from this computer only."""
         return ip_address(self.ip.partition("%")[0]).is_loopback
 
     def __str__(self) -> str:
@@ -77,10 +75,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may ask for.  ConfigError when a number makes no sense.
+    """The limits for clients.  ConfigError for a number that makes no sense.
 
-    `size` in bytes of one message; `sessions` at a time on each port; `recipients` of one message; `rate` messages a
-    minute from one peer address (0: any); `errors` in one session before it is ended; `idle` seconds between commands.
+    `size` is in bytes of one message; `sessions` at a time on each port; `recipients` of one message; `rate` in
+    messages a minute from one address (0: any number); `errors` in a session before it ends; `idle` in seconds between
+    commands.
     """
 
     size: int = 32 * 1024 * 1024
@@ -102,7 +101,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Smarthost:
-    """Where mail goes out.  `timeout`: seconds for an answer; the one after the final dot may take ten times that."""
+    """The server that takes outgoing mail.  `timeout` is in seconds; the reply to the final dot may take tenfold."""
 
     address: Address
     security: Security = "none"
@@ -120,7 +119,7 @@ class Smarthost:
             raise ConfigError(f"the timeout of the smarthost is in seconds, more than 0, not {self.timeout}")
 
     def context(self) -> ssl.SSLContext | None:
-        """The TLS settings; None without TLS.  ConfigError when the authority's certificate cannot be read."""
+        """Return the TLS settings, or None without TLS.  ConfigError if the authority's certificate cannot be read."""
         if self.security == "none":
             return None
         try:
@@ -131,11 +130,11 @@ class Smarthost:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a server needs to know.  ConfigError when it cannot be so.
+    """All settings of a server.  ConfigError if they do not fit together.
 
-    `folder` holds the outbox (`outbox.db`) and the Inbox; `hostname` is what the server calls itself; `connections` go
-    to the smarthost at a time; `owners` are the addresses or domains the inbound port takes mail for (none: all);
-    `give_up` are the seconds after which a message that could not be sent goes back to its sender.
+    `folder` holds the outbox (`outbox.db`) and the inbox.  `hostname` is the name the server gives.  `connections` to
+    the smarthost are open at a time.  `owners` are the addresses or domains for which the inbound port takes mail
+    (none: all).  `give_up` is in seconds: a message that could not be sent for so long goes back to its sender.
     """
 
     folder: Path
@@ -194,7 +193,7 @@ class Config:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """The certificate of the ports; None when there is none.  Reads the files; ConfigError."""
+        """The TLS settings of the ports, None without a certificate.  Reads the files; ConfigError."""
         if self.certificate is None:
             if self.key is not None:
                 raise ConfigError(f"the key {self.key} needs its certificate")
@@ -212,5 +211,5 @@ class Config:
 
     @property
     def store_name(self) -> str:
-        """What the store is called: `name`, or the last part of its folder."""
+        """The name of the store: `name`, or the last part of its folder."""
         return self.name or self.folder.resolve().name or "store"

@@ -1,15 +1,14 @@
-"""Asking a running store from another process of the same user: its state, what is in its way, to log off.
+"""The control socket of a running store, over which other processes of the same user read its status and close it.
 
 Theory.
-1. Each running store has a Unix socket of mode 0600 in a folder of mode 0700 that is this user's:
-   `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder that is somebody else's is
-   refused.
-2. One JSON object a line each way.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`, `{"do": "release"}`,
-   `{"do": "close"}` (start the plan), `{"do": "next"}` (the plan's next step now), `{"do": "resume", "id": …}` and
-   `{"do": "withdraw", "id": …}` (decide about a message put aside).  Each is answered with how the store stands
-   after it, or with `{"error": sentence}`.  None of them waits for messages.  `{"do": "watch"}` is
-   answered again and again, after every change, until the store is released.
-3. A server whose process was killed leaves its socket; nobody answers there, and whoever finds it so removes it.
+1. Each running store has a Unix socket of mode 0600 in a folder of mode 0700 that belongs to this user:
+   `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder of another user is refused.
+2. Requests and answers are JSON objects, one a line.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`,
+   `{"do": "release"}`, `{"do": "close"}` (start the plan), `{"do": "next"}` (begin the plan's next step),
+   `{"do": "resume", "id": …}` and `{"do": "withdraw", "id": …}` (decide about a message put aside).  Each is answered
+   with the status after it, or with `{"error": sentence}`, and does not wait for messages.  `{"do": "watch"}` is
+   answered after every change, until the store is released.
+3. A killed process leaves its socket behind.  The next process that asks there gets no answer, and removes it.
 
 The asking half (`running`, `ask`) loads neither the server nor a mail library.
 """
@@ -43,11 +42,11 @@ log: Final = logging.getLogger("fsm.mail")
 LONGEST: Final = 64 * 1024
 WATCH: Final = b'{"do": "watch"}'
 PATIENCE: Final = 5.0
-"""Seconds a running store may take to answer."""
+"""Seconds that a running store may take to answer."""
 
 
 def folder() -> Path:
-    """Where this user's sockets are.  ControlError when it is somebody else's."""
+    """Return the folder of this user's sockets.  ControlError if it belongs to another user."""
     try:
         return runtime_folder()
     except RuntimeFolderError as error:
@@ -55,10 +54,7 @@ def folder() -> Path:
 
 
 class Control:
-    """The socket of one running store.
-
-    `addresses` are those of its ports, by name; `close` starts the plan.
-    """
+    """The control socket of one running store.  `addresses` are those of its ports; `close` starts the plan."""
 
     def __init__(
         self, store: AsyncStore, config: Config, addresses: Mapping[str, str], close: Callable[[], object]
@@ -69,7 +65,7 @@ class Control:
         self.path: Path | None = None
 
     async def open(self) -> None:
-        """Listen.  A store whose socket cannot be made serves all the same, and says so in the log."""
+        """Listen.  If the socket cannot be made, log a warning; the store serves without it."""
         try:
             path = folder() / f"{os.getpid()}-{secrets.token_hex(4)}.store"
             bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -103,7 +99,7 @@ class Control:
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except (ValueError, OSError):
-            pass  # a line that does not end, or a reader that is gone
+            pass  # a line without end, or a client that has gone
         finally:
             del self._asking[writer]
             writer.close()
@@ -123,7 +119,7 @@ class Control:
                 await self._store.release()
             elif act == "close":
                 self._close_store()
-                await asyncio.sleep(0)  # the plan's first step is asked for in the server's task
+                await asyncio.sleep(0)  # the server's task begins the plan
             elif act == "next":
                 if self._store.current_step is None:
                     return {"error": "no plan is under way; ask to close first"}
@@ -168,7 +164,7 @@ class Control:
 
 
 def ask(path: Path, **request: object) -> dict[str, object]:
-    """Ask the store at this socket; its answer.  ControlError when nobody answers, or the answer is an error."""
+    """Return the answer of the store at this socket.  ControlError if it gives none, or an error."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(PATIENCE)
@@ -190,7 +186,7 @@ def ask(path: Path, **request: object) -> dict[str, object]:
 
 
 def running() -> list[tuple[Path, dict[str, object]]]:
-    """The sockets of this user's running stores, with how each stands, in order of name and process."""
+    """Return the sockets of this user's running stores with their status, sorted by name and process."""
     found = []
     for path in folder().glob("*.store"):
         with suppress(ControlError):

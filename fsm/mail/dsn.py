@@ -61,7 +61,8 @@ class Notifier:
             return False
         content = notification(message, failures, host=self.host, smarthost=self.smarthost, now=time.time())
         await self.inbox.deliver(content, name=notification_name(message, failures))
-        log.info("%s failed for %s: reported", message.id, ", ".join(failure.recipient for failure in failures))
+        recipients = ", ".join(failure.recipient for failure in failures)
+        log.info("message %s failed for %s: reported to its sender", message.id, recipients)
         return True
 
 

@@ -3,8 +3,8 @@
 Theory.
 1. A message is written to `tmp`, made durable there, linked into `new` under its final name, and then `new` itself is
    made durable.  Only then is it stored.  A crash before that leaves at most a file in `tmp`, which nobody reads.
-2. Linking fails when the name is taken.  So a name that follows from the message stores it once, however often it is
-   tried.  Names in `cur` count, too: a reader moves there what it has seen, with its flags behind a colon.
+2. Linking fails if the name is taken.  So a name that follows from the message stores it once, however often storing
+   is tried.  Names in `cur` count, too: a mail reader moves there what it has seen, with its flags behind a colon.
 3. Lines end as they do on this system, as every Maildir reader expects.  What came over SMTP has no bare CR or LF, so
    nothing is lost by that.
 """
@@ -28,12 +28,12 @@ from fsm.mail.syntax import line
 __all__ = ["Maildir"]
 
 STALE: Final = 36 * 3600.0
-"""Seconds after which a file in `tmp` may be removed (the rule of all who deliver to a Maildir)."""
+"""Seconds after which a file in `tmp` may be removed (the rule of the Maildir specification)."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Maildir:
-    """A Maildir, created when it is not there; for any number of threads.  MaildirError when it cannot be written to.
+    """A Maildir, created if it does not exist; for any number of threads.  MaildirError if it cannot be written to.
 
     `executor` has the threads in which `deliver` waits for the disk (None: those of the event loop).
     """

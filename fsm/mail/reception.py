@@ -34,7 +34,7 @@ log: Final = logging.getLogger("fsm.mail")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The sender, the recipients, and the way by which the message came."""
+    """The sender, the recipients, and the client from which the message comes."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -108,7 +108,7 @@ class _Submission:
         except StoreClosing:
             return replies.STORE_CLOSING
         except StorageError as error:
-            log.warning("a submission cannot be kept: %s", error)
+            log.warning("cannot store a submitted message: %s", error)
             return replies.STORAGE_ERROR
         return replies.QUEUED.format(id=id)
 
@@ -156,13 +156,13 @@ class _Inbound:
         except _HungUp:
             return replies.INCOMPLETE
         except MaildirError as error:
-            log.warning("an inbound message cannot be stored: %s", error)
+            log.warning("cannot store an inbound message: %s", error)
             return error.smtp
         except StorageError as error:
             if not stored:
-                log.warning("an inbound message cannot begin: %s", error)
+                log.warning("cannot begin an inbound message: %s", error)
                 return replies.STORAGE_ERROR
-            log.warning("%s is in the inbox; that cannot be recorded yet: %s", stored, error)
+            log.warning("message %s is in the inbox, but cannot be recorded yet: %s", stored, error)
         except Stopped:
             return replies.STOPPED
         return replies.STORED.format(name=stored)

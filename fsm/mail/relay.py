@@ -48,7 +48,7 @@ PIECE: Final = 256 * 1024
 DOT_FACTOR: Final = 10
 """The reply after the final dot may take this many times the timeout (RFC 5321 4.5.3.2: ten minutes there)."""
 CLAIMS_PER_CONNECTION: Final = 3
-"""Messages claimed at a time for each connection: one waits, one is being sent, the outcome of one is recorded."""
+"""Messages claimed at a time for each connection: one waits, one is sent, and the outcome of one is recorded."""
 
 Notify = Callable[[Message, Sequence[Failure]], Awaitable[bool]]
 """Reports failures to the sender of a message; returns False when it has none."""
@@ -71,12 +71,12 @@ class Relay:
         self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         for connection in self._connections:
             self._free.put_nowait(connection)
-        # with "hold" nothing is claimed that is not being sent: after a crash it would be held as uncertain
+        # With "hold", a message that is claimed and not yet sent would be held as uncertain after a crash.
         claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
         self._workers = [asyncio.create_task(self._work()) for _ in range(config.connections * claims)]
 
     def cancel(self) -> None:
-        """Stop the workers; what they are sending ends as it must."""
+        """Cancel the workers.  What they are sending becomes uncertain or deferred."""
         for worker in self._workers:
             worker.cancel()
 
@@ -97,9 +97,9 @@ class Relay:
                     finally:
                         self._free.put_nowait(connection)
             except (LinkLost, Stopped, StorageError) as error:
-                log.warning("%s was not delivered: %s", item.id, error)
+                log.warning("message %s was not delivered: %s", item.id, error)
             except Exception:
-                log.exception("%s was not delivered", item.id)  # its ending is decided all the same
+                log.exception("message %s was not delivered", item.id)  # the error decides its outcome
 
 
 @dataclass(slots=True)
@@ -282,8 +282,8 @@ class Connection:
     async def _abandon(self, pipeline: Pipeline, recipients: int) -> None:
         """End a transaction in which no recipient is accepted; that many RCPT, and DATA, are still to be answered.
 
-        If DATA is answered 354 nevertheless, a lone dot ends a message to nobody (RFC 2920 3.1).  When it would go to
-        somebody, the connection is closed instead.
+        If DATA is answered 354 nevertheless, a lone dot ends a message without recipients (RFC 2920 3.1).  If the
+        server has accepted recipients after all, the connection is closed instead.
         """
         reply = None
         if not pipeline.discard():
@@ -326,7 +326,7 @@ class Connection:
             try:
                 reported = await self._notify(message, results.failed)
             except Exception as error:
-                log.warning("%s: the failure cannot be reported now (%s), so it is tried again", message.id, error)
+                log.warning("message %s is tried again: cannot report its failure now: %s", message.id, error)
                 return
         if results.deferred:
             item.defer(_summary(results.deferred), recipients=[one.recipient for one in results.deferred])

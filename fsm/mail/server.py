@@ -5,9 +5,10 @@ Theory.
    reason is one sentence.  A restart on the same folder continues where the last run ended, because the store does.
 2. Closing has one order.  The ports stay open while the store drains, so that new clients get 421 instead of nothing.
    What is under way ends; then the store is released; then each session gets 421 after the reply that is due, and only
-   then ports and connections are closed.  asyncio's and aiosmtpd's own ways of stopping are not used, as they cut.
+   then ports and connections are closed.  The methods of asyncio and aiosmtpd for stopping a server are not used,
+   because they close connections in the middle of a message.
 3. A signal and a request over the control socket both ask the same store.  The server ends when the store is released,
-   or when the plan is over without.
+   or when the plan is over.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ __all__ = ["MailServer"]
 
 BACKLOG: Final = 1024
 GOODBYE: Final = 5.0
-"""Seconds in which a client must have read its last reply; then its connection is cut."""
+"""Seconds in which a client must read its last reply; then its connection is closed."""
 SPARE_FILES: Final = 64
 
 
 class MailServer:
-    """A mail server over `config`.  `async with` opens it, and closes it by its plan if nobody has.
+    """A mail server.  `async with` opens it, and at the end closes it by its plan unless it is closed already.
 
-    CannotServe when it cannot be opened, ConfigError when a file that the settings name is not what it should be.
+    CannotServe if it cannot be opened, ConfigError if a file named in the settings is missing or malformed.
 
-    `store` is its store, `inbox` its Maildir; `ports` are its ports by name, `addresses` where they really listen.
+    `store` is its store and `inbox` its Maildir; `ports` are by name, and `addresses` where they listen.
     """
 
     def __init__(self, config: Config) -> None:
@@ -124,7 +125,7 @@ class MailServer:
         self.addresses[name] = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
     def _ask_to_close(self) -> None:
-        """The store is being closed, or is released; called from any thread.  The server closes with it."""
+        """Close the server, because its store is being closed or is released.  Called from any thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.close)
 
@@ -150,7 +151,7 @@ class MailServer:
         for port in self.ports.values():
             port.close()
         if not released and self._relay is not None:
-            self._relay.cancel()  # what is in flight is cut here, and recorded so
+            self._relay.cancel()  # what is in flight becomes uncertain or deferred
         gone = [session.gone for port in self.ports.values() for session in port.sessions]
         if gone:
             await asyncio.wait(gone, timeout=GOODBYE if released else 0)

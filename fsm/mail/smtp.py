@@ -38,9 +38,9 @@ __all__ = ["Port"]
 log: Final = logging.getLogger("fsm.mail")
 MANY: Final = 1_000_000
 COMMANDS: Final = {"*": 200, "MAIL": MANY, "RCPT": MANY, "DATA": MANY, "RSET": MANY, "NOOP": MANY}
-"""How often a command may come in one session; what is not named here has no use in such numbers."""
+"""How often a command may be used in one session; '*' stands for all that are not named."""
 WRONG_LOGIN_ERRORS: Final = 5
-"""A wrong login counts as so many errors."""
+"""The number of errors as which a wrong login counts."""
 
 
 @dataclass(eq=False)
@@ -132,7 +132,7 @@ class Port:
 
     async def handle_exception(self, error: Exception) -> str:
         """Log an unexpected error.  The client may try again."""
-        log.error("a session failed: %s: %s", type(error).__name__, line(str(error)))
+        log.error("an SMTP session failed: %s: %s", type(error).__name__, line(str(error)))
         return replies.INTERNAL_ERROR
 
 

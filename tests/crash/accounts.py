@@ -1,4 +1,4 @@
-"""The reconciliation: what the clients know, what the sink and the inbox have, what the database says, in one account.
+"""The reconciliation of what the clients know, what the sink and the inbox have, and what the database says.
 
 Theory.
 1. A message that was answered 250 was submitted in the journal, and from there it is in one place: sent, reported to its
@@ -38,7 +38,7 @@ PATH = re.compile(rb"^Return-Path: <([^>]*)>", re.MULTILINE)
 
 @dataclass
 class Sending:
-    """What the journal says of one message that was submitted."""
+    """What the journal says about one message that was submitted."""
 
     begun: int = 0
     sent: int = 0
@@ -49,7 +49,7 @@ class Sending:
 
 @dataclass
 class Account:
-    """What was found.  `problems` are sentences; `counts` say what the account was about."""
+    """The findings.  `problems` are sentences; `counts` are the numbers of messages."""
 
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,7 @@ class Account:
 
 
 def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered]) -> Account:
-    """The account of a store whose servers have all ended."""
+    """Return the account of a store whose servers have all ended."""
     account = Account()
     journal = list(read_journal(folder / "outbox.db"))
     sendings, rows = sendings_in(journal), rows_in(folder / "outbox.db", account)
@@ -77,7 +77,7 @@ def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered]) -> 
 
 
 def sendings_in(journal: Sequence[bytes]) -> dict[str, Sending]:
-    """The journal by message: every id that was submitted here (not taken over), and what happened to it."""
+    """Return what happened to each message that was submitted here (not taken over), by its id."""
     sendings: dict[str, Sending] = defaultdict(Sending)
     open_now: Counter[tuple[str, str]] = Counter()
     submitted = set()
@@ -101,7 +101,7 @@ def sendings_in(journal: Sequence[bytes]) -> dict[str, Sending]:
 
 
 def rows_in(path: Path, account: Account) -> dict[str, Any]:
-    """The rows of the messages there are, by id, after a look at what must not be there when all have ended."""
+    """Return the rows of the messages by id; report what must not be there when all servers have ended."""
     engine = engine_for(url_for(path), 5.0, reading=True)
     try:
         with closing(engine.connect()) as connection:
@@ -120,7 +120,7 @@ def rows_in(path: Path, account: Account) -> dict[str, Any]:
 
 
 def messages_in(inbox: Path) -> tuple[Counter[str], Counter[str]]:
-    """The inbox: how often each sender's message is there, and how often the report of each id."""
+    """Return how often each sender's message is in the inbox, and how often the report about each id."""
     found: Counter[str] = Counter()
     reports: Counter[str] = Counter()
     for file in [*(inbox / "new").iterdir(), *(inbox / "cur").iterdir()] if inbox.exists() else []:

@@ -1,4 +1,4 @@
-"""Clients that keep a log: what each of their attempts to send a message came to, as far as a client can know."""
+"""Clients that log the outcome of each attempt to send a message, as far as a client can know it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = tuple(sample for sample in SAMPLES if len(sample.content) < 4000)
 
 @dataclass(eq=False)
 class Attempt:
-    """One try to send one message, under a sender of its own, by which it is known wherever it comes.
+    """One attempt to send one message, with a sender of its own, by which it is recognized everywhere.
 
     `came_to`: "accepted" (250 after the final dot), "refused" (any 4xx or 5xx), "unsent" (the connection went before the
     final dot) or "unsure" (after it).  `id` is what the server calls the message it has accepted.
@@ -47,14 +47,14 @@ class AttemptLog:
         self._rng, self._number = rng, 0
 
     def messages(self, samples: tuple[Sample, ...] = SMALL) -> Iterator[Sample]:
-        """Messages without end, each with a Message-ID of its own."""
+        """Yield messages without end, each with a Message-ID of its own."""
         while True:
             self._number += 1
             sample = self._rng.choice(samples)
             yield sample.renamed(f"<{self._number}.{sample.name}@crash.example.org>")
 
     def attempt(self, way: Way, sample: Sample) -> Attempt:
-        """Another attempt to send this message."""
+        """Add an attempt to send this message."""
         attempt = Attempt(way, replace(sample, sender=f"a{len(self.attempts)}@attempts.example.org"))
         self.attempts.append(attempt)
         return attempt
@@ -64,7 +64,7 @@ class AttemptLog:
 
 
 async def send(client: Client, attempt: Attempt, happened: Callable[[str], object] = lambda what: None) -> bool:
-    """Make an attempt over this connection; whether the connection can be used on."""
+    """Make an attempt over this connection; return whether the connection can still be used."""
     sample = attempt.sample
     options = (" BODY=8BITMIME" if sample.eight_bit else "") + (" SMTPUTF8" if sample.smtputf8 else "")
     steps = [f"MAIL FROM:<{sample.sender}>{options}", *(f"RCPT TO:<{one}>" for one in sample.recipients), "DATA"]
@@ -89,12 +89,12 @@ async def send(client: Client, attempt: Attempt, happened: Callable[[str], objec
 
 
 def usable(reply: str) -> bool:
-    """Whether a connection goes on after this reply."""
+    """Return whether a connection can be used after this reply."""
     return reply[:3] not in ("", "421")
 
 
 class Stage:
-    """Where the clients find the server that is up now, and wait for the next."""
+    """Where the clients find the server that is running, and wait for the next one."""
 
     def __init__(self) -> None:
         self.up: Served | None = None
@@ -107,14 +107,14 @@ class Stage:
         self._changed = asyncio.Event()
 
     async def after(self, last: Served | None) -> Served:
-        """The server that is up, when it is another than this one; wait for it."""
+        """Wait for a server other than this one, and return it."""
         while self.up is None or self.up is last:
             await self._changed.wait()
         return self.up
 
 
 async def post(log: AttemptLog, stage: Stage, way: Way, rng: Random, happened: Callable[[str], object]) -> None:
-    """Send one message after the other, each again until it is accepted, as senders do; until it is over."""
+    """Send one message after the other, each until it is accepted, until the stage is over."""
     client: Client | None = None
     served: Served | None = None
     try:

@@ -1,11 +1,11 @@
-"""`python -m tests.crash.launch POINT serve ...`: the fsm command, which comes to a halt at a point.
+"""`python -m tests.crash.launch POINT serve ...` runs the fsm command, which halts at a point.
 
-Operations are where something that stays may change: before each SQL statement, after each COMMIT, and before each file is
-made, linked or removed in a Maildir.  So a point can be in the middle of opening, of a transaction, of storing a message.
-It is a number, of an operation from the beginning (0: never), or words which operations have, one after the other:
+Operations are where something durable may change: before each SQL statement, after each COMMIT, and before each file is made,
+linked or removed in a Maildir.  So a point can be in the middle of opening, of a transaction, or of storing a message.
+It is the number of an operation from the beginning (0: never), or words that operations contain, one after the other:
 `outbound_sent,COMMIT` is the end of the transaction that records the first delivery, `outbound_sent,COMMIT,committed` after it.
-There the process says so on standard output (`POINT`, also in the middle of a line that another thread is writing), and its thread
-goes no further; whoever started it kills it when the others have done what they would do.
+At the point the process writes `POINT` to standard output (perhaps in the middle of a line of another thread), and its thread
+stops.  The test kills the process when the other threads have done all they can.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def reached(point: str) -> Callable[[str], bool]:
-    """Whether an operation is the one at which to halt, asked once for each."""
+    """Return a function that is called at each operation, and returns whether it is the one at which to halt."""
     if point.isdecimal():
         left = itertools.count(int(point) - 1, -1)
         return lambda operation: next(left) == 0
@@ -64,7 +64,7 @@ def halt(point: str) -> None:
         passed("committed")
 
     def connected(connection: Any, _: object) -> None:
-        connection.set_trace_callback(passed)  # of all statements, whoever gives them to the driver
+        connection.set_trace_callback(passed)  # sees all statements
 
     def audit(what: str, args: tuple[Any, ...]) -> None:
         if what in ("os.link", "os.remove") or (what == "open" and "/inbox/tmp/" in str(args[0])):

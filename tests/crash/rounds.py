@@ -1,4 +1,4 @@
-"""Rounds: a server in full traffic is killed with SIGKILL several times, then let finish, and everything is counted.
+"""Rounds: a server in full traffic is killed with SIGKILL several times, then may finish, and every message is counted.
 
     python -m tests.crash.rounds SEED        one round, in full
 
@@ -32,7 +32,7 @@ FAULTS: tuple[Reaction | str, ...] = ("451 4.3.0 later", "451 4.3.0 later", "550
 
 
 async def first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait for whichever of these comes first."""
+    """Wait for the first of these."""
     waiting = [asyncio.create_task(one) for one in waits]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for one in waiting:
@@ -42,7 +42,7 @@ async def first(*waits: Coroutine[Any, Any, object]) -> None:
 
 @dataclass
 class Trigger:
-    """Calls when so many events have happened from now."""
+    """Fires after a number of events."""
 
     left: int = 0
     fired: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,7 +54,7 @@ class Trigger:
                 self.fired.set()
 
     async def after(self, count: int, served: Served) -> None:
-        """Wait for so many events, or until the server has come to its point or its end."""
+        """Wait for so many events, or until the server has halted or ended."""
         self.left, self.fired = count, asyncio.Event()
         if count:
             await first(self.fired.wait(), served.stopped())
@@ -103,7 +103,7 @@ class Round:
         account.counts["kills"] = len(self.lives)
 
     async def _life(self, phase: str) -> None:
-        """A run of the server that is killed in this phase."""
+        """Run the server, and kill it in this phase."""
         point = 0
         if phase in ("start", "recovery"):
             point = self.rng.randint(1, OPENING if (self.folder / "outbox.db").exists() else MAKING)
@@ -134,7 +134,7 @@ class Round:
             assert status in (-9, 0), f"the server ended by itself with {status}: {log_of(self.folder)}"
 
     async def _last_life(self, clients: list[asyncio.Task[None]]) -> None:
-        """The run that goes on where the last one was cut, and may finish."""
+        """Run the server again, and let it finish."""
         async with await Served.started(self.folder, self.sink.address) as served:
             assert await served.ready(), f"it does not start again: {log_of(self.folder)}"
             self.calm = self.stage.over = True
@@ -145,7 +145,7 @@ class Round:
 
 
 def run_round(folder: Path, seed: int) -> Account:
-    """A round; AssertionError, with what was wrong, its seed and its folder."""
+    """Run a round.  AssertionError with the problems, its seed and its folder."""
     played = Round(folder / "store", seed)
     with sockets():
         try:

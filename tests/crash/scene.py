@@ -18,7 +18,7 @@ from tests.mail.support import CLIENTS, Client
 
 
 class Watched(Faulty):
-    """A faulty sink that says when a certain message arrives."""
+    """A faulty sink that can wait for certain messages."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -30,13 +30,13 @@ class Watched(Faulty):
         self._news = asyncio.Event()
 
     async def arrived(self, *attempts: Attempt, times: int = 1) -> None:
-        """Wait until each of these has been delivered so often at least."""
+        """Wait until each of these has been delivered at least so often."""
         while any(sum(one.sender == attempt.sender for one in self.delivered) < times for attempt in attempts):
             await self._news.wait()
 
 
 class Scene:
-    """What a test of faults works with."""
+    """The folder, the clients' log, the sink and the servers of a test of faults."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "store"
@@ -46,7 +46,7 @@ class Scene:
         self.servers: list[Served] = []
 
     async def serve(self, *more: str, sends: bool = True, **how: Any) -> Served:
-        """A server that is ready, with or without a smarthost."""
+        """Start a server, with or without a smarthost, and wait until it is ready."""
         served = await Served.started(self.folder, self.sink.address if sends else None, *more, **how)
         self.servers.append(served)
         if not await served.ready():
@@ -55,11 +55,11 @@ class Scene:
         return served
 
     def new(self, way: Way, samples: tuple[Sample, ...] = SMALL) -> Attempt:
-        """An attempt to come."""
+        """Add an attempt that the test will make itself."""
         return self.log.attempt(way, next(self.samples if samples is SMALL else self.log.messages(samples)))
 
     async def send(self, served: Served, way: Way, sample: Sample | None = None) -> Attempt:
-        """An attempt over a connection of its own."""
+        """Make an attempt over a connection of its own."""
         attempt = self.log.attempt(way, sample or next(self.samples))
         try:
             async with await Client.at(getattr(served, way)) as client:
@@ -69,31 +69,31 @@ class Scene:
         return attempt
 
     async def accepted(self, served: Served, way: Way, sample: Sample | None = None) -> Attempt:
-        """The same, and it is accepted."""
+        """Make an attempt that must be accepted."""
         attempt = await self.send(served, way, sample)
         assert attempt.came_to == "accepted", f"{attempt.came_to}: {attempt.reply}; {log_of(self.folder)}"
         return attempt
 
     async def finish(self, served: Served, status: int = 0) -> str:
-        """SIGTERM, and the end with this exit status; its output."""
+        """Send SIGTERM, wait for the end with this exit status, and return the output."""
         served.ask_to_close()
         found = await served.ended()
         assert found == status, f"status {found}: {served.output.decode()} {log_of(self.folder)}"
         return served.output.decode()
 
     def account(self) -> Account:
-        """The reconciliation, without a problem."""
+        """Return the account, which must be without problems."""
         account = reconcile(self.folder, self.log, self.sink.delivered)
         assert not account.problems, "\n".join([str(self.folder), *account.problems[:20]])
         return account
 
     def copies(self, attempt: Attempt) -> int:
-        """How often it has arrived at the sink."""
+        """Return how often it has arrived at the sink."""
         return sum(one.sender == attempt.sender for one in self.sink.delivered)
 
 
 def play(folder: Path, act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    """Play a scene in this folder; a test that hangs fails in the end."""
+    """Play a scene in this folder, for `PATIENCE` seconds at most."""
 
     async def within() -> None:
         scene = Scene(folder)

@@ -1,4 +1,4 @@
-"""`fsm serve` in a process of its own, which can be killed at any moment, and what it says."""
+"""`fsm serve` in a process of its own, which can be killed at any moment."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.mail.support import Client
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("PATIENCE", "120"))
-"""Seconds after which a test gives up."""
+"""Seconds a test may take."""
 DRAIN = "NO_WAIT 60s"
 SOON = ("0.05", "1", "0.05")
-"""A retry schedule that comes round within a test."""
+"""A retry schedule short enough for a test."""
 NEVER = ("3600", "2", "7200")
 
 
 @contextmanager
 def sockets() -> Iterator[None]:
-    """A short folder for the control sockets of all servers of a test; what killed ones leave there goes with it."""
+    """Provide a folder with a short name for the control sockets of all servers of a test, and remove it."""
     folder, before = tempfile.mkdtemp(prefix="fsm-"), os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = folder
     try:
@@ -40,7 +40,7 @@ def sockets() -> Iterator[None]:
 
 
 class Served:
-    """One run of the server in this folder.  `started` makes one; `ready` says whether it came so far."""
+    """One run of the server in this folder.  `started` begins one; `ready` waits until it is ready."""
 
     process: asyncio.subprocess.Process
     reading: asyncio.Task[None]
@@ -50,16 +50,16 @@ class Served:
         self.inbound = self.submission = ""
         self.output = b""
         self.halted = False
-        """Whether it has come to its point (`launch.py`)."""
+        """Whether it has halted at its point (`launch.py`)."""
         self.news = asyncio.Event()
-        """It is ready, or has come to its point, or has ended."""
+        """Set when it is ready, has halted at its point, or has ended."""
 
     @classmethod
     async def started(
         cls, folder: Path, smarthost: str | None, *more: str, point: int | str = 0, plan: str = DRAIN, retry: Sequence[str] = SOON,
         env: Mapping[str, str] | None = None, before: Sequence[str] = (),
     ) -> Served:  # fmt: skip
-        """A run that has begun; not yet ready."""
+        """Begin a run."""
         self = cls(folder)
         words = [*before, sys.executable, "-m", "tests.crash.launch", str(point), "serve", "--store", str(folder), "--plan", plan]
         words += ["--inbound", "127.0.0.1:0", "--submission", "127.0.0.1:0", "--retry", *retry, "--hostname", "mail.example.org"]
@@ -93,20 +93,20 @@ class Served:
         self.news.set()
 
     async def ready(self) -> bool:
-        """Wait for the ready line; False when the process ended, or came to its point, before it."""
+        """Wait for the ready line; False if the process ended or halted at its point before it."""
         await asyncio.wait_for(self.news.wait(), PATIENCE)
         return bool(self.submission)
 
     async def stopped(self) -> None:
-        """Wait until it has come to its point, or has ended."""
+        """Wait until it has halted at its point, or has ended."""
         while not (self.halted or self.reading.done()):
             self.news.clear()
             await self.news.wait()
 
     async def gone_round(self) -> None:
-        """Wait until its event loop has gone round: all that it could answer by now is answered.
+        """Wait until its event loop has gone round, so that all that it could answer by now is answered.
 
-        When the loop itself waits for the thread that was halted, as at the very end, it answers nobody any more.
+        At the very end the loop itself may wait for the thread that was halted, and answers no more.
         """
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(3):
@@ -119,19 +119,19 @@ class Served:
         return self.process.returncode is None
 
     def kill(self) -> None:
-        """SIGKILL, if it has not ended, and whatever it runs under."""
+        """Send SIGKILL to it and to what it runs under, if it has not ended."""
         with suppress(ProcessLookupError):
             if self.alive:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def ask_to_close(self) -> None:
-        """SIGTERM, if it has not ended."""
+        """Send SIGTERM, if it has not ended."""
         with suppress(OSError):
             under = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
             os.kill(int(under[0]) if under else self.process.pid, signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit status."""
+        """Wait for its end, and return the exit status."""
         await asyncio.wait_for(self.reading, PATIENCE)
         return await self.process.wait()
 
@@ -144,5 +144,5 @@ class Served:
 
 
 def log_of(folder: Path) -> str:
-    """The last of what the servers of a folder logged."""
+    """Return the end of the log of a folder's servers."""
     return (folder.parent / "log").read_text(errors="replace")[-2000:]

@@ -1,11 +1,11 @@
-"""The sink of `fsm.mail.demo.sink` with faults: what it does at a stage of a conversation is written down as a script.
+"""The sink of `fsm.mail.demo.sink` with faults: a script says what it does at a stage of a conversation.
 
     Faulty({"mail": "451 4.3.0 later"})                    a reply, at every such stage
     Faulty({"dot": HANG_KEPT}, only=1)                     only in the first so many transactions
     Faulty({"dot": HANG_KEPT}); sink.answer_all("dot")              the answer is kept back until the test lets it go
 
-`python -m tests.mail.sink FILE` is the sink in a process of its own: its address on standard output, and in FILE a line of JSON
-for each message, on the disk before its 250 is sent.
+`python -m tests.mail.sink FILE` runs the sink in a process of its own: it prints its address, and writes a line of JSON into FILE for
+each message, which is on the disk before its 250 is sent.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ CLOSE = Reaction(None, "close")
 RESET = Reaction(None, "reset")
 STALL = Reaction(None)
 HANG_KEPT = Reaction(None, keep=True)
-"""After the final dot: the message is delivered, and that is not said (until `answer_all`)."""
+"""After the final dot: the message is delivered, and not answered (until `answer_all`)."""
 CLOSE_KEPT = Reaction(None, "close", keep=True)
 RESET_KEPT = Reaction(None, "reset", keep=True)
 
 
 class Faulty(SmtpSink):
-    """A sink with a script: what to do at a stage, in the first `only` transactions (connections, for connect and ehlo)."""
+    """A sink with a script, for the first `only` transactions (for connect and ehlo: connections)."""
 
     def __init__(self, script: dict[str, Reaction | str | Callable[[Exchange], Reaction | str | None]], *, only: int = 1_000_000) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Faulty(SmtpSink):
         return reaction(exchange) if callable(reaction) else reaction
 
     async def until_at(self, stage: str) -> None:
-        """Wait until a conversation has come to this stage."""
+        """Wait until a conversation has reached this stage."""
         await self.reached.setdefault(stage, asyncio.Event()).wait()
 
 
 class _Recorder(SmtpSink):
-    """A sink that writes down what it takes before it says so."""
+    """A sink that writes down each message before it answers."""
 
     def __init__(self, file: str) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ CLIENTS: list[Client] = []
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run it; a test that hangs fails in the end."""
+    """Run it, for three minutes at most."""
 
     async def within() -> None:
         try:
@@ -43,7 +43,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def settings(folder: Path, *, sink: SmtpSink | None = None, timeout: float = 30.0, **changes: Any) -> Config:
-    """The settings of a server in this folder, which delivers to this sink."""
+    """Return the settings of a server in this folder that delivers to this sink."""
     there = None if sink is None else Smarthost(Address.parse(sink.address, "the sink", listening=False), timeout=timeout)
     defaults: dict[str, Any] = {"smarthost": there, "inbound": ANY, "submission": ANY, "retry": LATER, "connections": 1, "hostname": "mail.example.org"}
     return Config(folder / "store", **(defaults | changes))
@@ -51,14 +51,14 @@ def settings(folder: Path, *, sink: SmtpSink | None = None, timeout: float = 30.
 
 @asynccontextmanager
 async def serving(folder: Path, *, sink: SmtpSink | None = None, **changes: Any) -> AsyncIterator[MailServer]:
-    """A server in this folder.  It is closed at the end, quickly, if the test has not."""
+    """Run a server in this folder.  It is closed quickly at the end if the test has not closed it."""
     server = MailServer(settings(folder, sink=sink, **({"plan": QUICK} | changes)))
     async with server:
         yield server
 
 
 async def until(server: MailServer, holds: Callable[[Progress], bool]) -> Progress:
-    """Wait until this can be said of the store."""
+    """Wait until this holds for the store."""
     async for progress in server.store.progress():
         if holds(progress):
             return progress
@@ -66,12 +66,12 @@ async def until(server: MailServer, holds: Callable[[Progress], bool]) -> Progre
 
 
 def counted(**counts: int) -> Callable[[Progress], bool]:
-    """That these counters have come so far."""
+    """Return whether these counters have reached these numbers, as a condition for `until`."""
     return lambda progress: all(progress.counters[name] >= count for name, count in counts.items())
 
 
 class Client:
-    """A client of one connection, which knows nothing of SMTP."""
+    """A client with one connection, which sends what it is given."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -89,7 +89,7 @@ class Client:
         return client
 
     async def reply(self) -> str:
-        """One reply, all its lines; empty at the end of the connection."""
+        """Return one reply, all its lines; empty at the end of the connection."""
         lines = []
         while line := (await self.reader.readline()).decode():
             lines.append(line.rstrip("\r\n"))
@@ -102,24 +102,24 @@ class Client:
         await self.writer.drain()
 
     async def say(self, command: str | bytes) -> str:
-        """A command and its reply."""
+        """Send a command, and return the reply."""
         await self.write((command.encode() if isinstance(command, str) else command) + b"\r\n")
         return await self.reply()
 
     async def begin(self, sender: str = "a@example.org", *recipients: str) -> None:
-        """A transaction up to and with DATA."""
+        """Begin a transaction, up to DATA."""
         assert (await self.say(f"MAIL FROM:<{sender}>")).startswith("250")
         for recipient in recipients or ("b@example.net",):
             assert (await self.say(f"RCPT TO:<{recipient}>")).startswith("250")
         assert (await self.say("DATA")).startswith("354")
 
     async def end(self, content: bytes = b"Subject: x\r\n\r\nhello\r\n") -> str:
-        """The message, the final dot, and the answer."""
+        """Send the message and the final dot, and return the reply."""
         await self.write(dot_stuffed(content))
         return await self.reply()
 
     async def send(self, sample: Sample) -> str:
-        """A whole message; the last reply."""
+        """Send a whole message, and return the last reply."""
         options = (" BODY=8BITMIME" if sample.eight_bit else "") + (" SMTPUTF8" if sample.smtputf8 else "")
         replies = [await self.say(f"MAIL FROM:<{sample.sender}>{options}")]
         replies += [await self.say(f"RCPT TO:<{recipient}>") for recipient in sample.recipients]
@@ -129,14 +129,14 @@ class Client:
         return await self.end(sample.content)
 
     async def rest(self) -> str:
-        """All that still comes, until the connection is closed."""
+        """Return all that is still sent until the connection is closed."""
         try:
             return (await self.reader.read()).decode()
         except ConnectionResetError:
             return ""
 
     def hang_up(self, *, rudely: bool = False) -> None:
-        """Go away; rudely with a reset."""
+        """Close the connection; rudely, with a reset."""
         if rudely:
             link = self.writer.get_extra_info("socket")
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -152,5 +152,5 @@ class Client:
 
 
 def texts(server: MailServer) -> list[bytes]:
-    """What is in the inbox."""
+    """Return what is in the inbox."""
     return [file.read_bytes() for file in server.inbox.messages()]

@@ -26,7 +26,7 @@ class SendLog:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, count: int) -> None:
-        """Wait until so many were accepted."""
+        """Wait until so many messages are accepted."""
         while len(self.accepted) < count:
             self.changed.clear()
             await self.changed.wait()
@@ -46,7 +46,7 @@ class Client:
         self._writer: asyncio.StreamWriter | None = None
 
     async def send(self, samples: Iterable[Sample]) -> None:
-        """Send these, one after the other; the rest is refused when the server says 421 or goes away."""
+        """Send these, one after the other.  After a 421 or a lost connection the rest counts as refused."""
         waiting = list(samples)
         while waiting:
             sample = waiting.pop(0)

@@ -1,12 +1,10 @@
-r"""Messages of every kind that mail programs send, to try a server with: short and long, in all encodings, with traps.
+r"""Sample messages of every kind that mail programs send: short and long, in all encodings, with traps.
 
     for sample in fresh(100): send(sample.sender, sample.recipients, sample.content)
 
 `SAMPLES` are the messages of `examples/mail/`, byte for byte (`python -m fsm.mail.demo.samples FOLDER` writes them,
-and a test compares).  `fresh` gives as many as you like, each with a Message-ID of its own; `large` makes one of any
-size from a seed, so that megabytes need not be kept anywhere.  Lines end with CR LF, as they travel.
-
-This file knows no server.
+and a test compares).  `fresh` yields as many as you like, each with a Message-ID of its own; `large` makes one of any
+size from a seed.  Lines end with CR LF, as they travel.
 """
 
 from __future__ import annotations
@@ -22,11 +20,8 @@ from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
+from typing import Final
 from uuid import uuid4
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
 
 __all__ = ["SAMPLES", "Sample", "fresh", "large"]
 
@@ -35,7 +30,7 @@ _ID: Final = re.compile(rb"^Message-ID: <[^>]*>", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A message and its envelope.  `about` says what is special."""
+    """A message and its envelope.  `about` describes what is special."""
 
     name: str
     about: str
@@ -45,7 +40,7 @@ class Sample:
 
     @property
     def message_id(self) -> str:
-        """With its angle brackets."""
+        """The Message-ID with its angle brackets."""
         found = _ID.search(self.content)
         assert found is not None, self.name
         return found[0].split(b" ", 1)[1].decode()
@@ -62,17 +57,17 @@ class Sample:
         return not self.content.isascii()
 
     def renamed(self, message_id: str) -> Sample:
-        """The same message under another Message-ID (with its angle brackets)."""
+        """Return the same message with another Message-ID, given with its angle brackets."""
         return replace(self, content=_ID.sub(f"Message-ID: {message_id}".encode(), self.content, count=1))
 
     @property
     def arrives(self) -> bytes:
-        """As it arrives by SMTP, which ends every message with a line end."""
+        """The content as it arrives by SMTP, which ends every message with a line end."""
         return self.content if self.content.endswith(b"\r\n") else self.content + b"\r\n"
 
 
 def fresh(count: int, *, large_every: int = 0, size: int = 3_000_000) -> Iterator[Sample]:
-    """So many messages, the kinds in turn, each with a Message-ID that was never there before.
+    """Yield so many messages, the kinds in turn, each with a Message-ID that is used only once.
 
     Every `large_every`-th (0: none) has an attachment that makes it about `size` bytes long.
     """
@@ -83,7 +78,7 @@ def fresh(count: int, *, large_every: int = 0, size: int = 3_000_000) -> Iterato
 
 
 def large(size: int, seed: int) -> Sample:
-    """A message with one attachment, about `size` bytes long; the same for the same seed."""
+    """Return a message with an attachment, about `size` bytes long; the same for the same seed."""
     noise = encodebytes(Random(seed).randbytes(max(1, size * 54 // 75))).replace(b"\n", b"\r\n")
     parts = _parts("large", ["Content-Type: text/plain", "", "Here is the recording, in one piece.", ""])
     head, foot = parts[0], parts[1]
@@ -110,13 +105,13 @@ def _head(name: str, subject: str, *more: str) -> list[str]:
 
 
 def _parts(name: str, first: list[str]) -> tuple[bytes, bytes]:
-    """The beginning of a multipart/mixed message, up to its first part, and its end."""
+    """Return the beginning of a multipart/mixed message, up to its first part, and its end."""
     head = _head(name, "With something attached", f'Content-Type: multipart/mixed; boundary="{name}"', "")
     return _text([*head, "This is a message in several parts.", f"--{name}", *first, ""]), f"--{name}--\r\n".encode()
 
 
 def _picture(width: int, height: int) -> bytes:
-    """A PNG with a gradient in colour, not compressed, so that it is the same with every version of zlib."""
+    """Return a PNG of a gradient, not compressed, so that it is the same with every version of zlib."""
     rows = b"".join(
         b"\0" + bytes(colour for x in range(width) for colour in (255 * x // width, 255 * y // height, 128))
         for y in range(height)

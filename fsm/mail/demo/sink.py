@@ -40,7 +40,7 @@ STAGES: Final[dict[bytes, Stage]] = {
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A message that was taken."""
+    """A message that was delivered.  `digest` is the SHA-256 of its content."""
 
     message_id: str
     sender: str
@@ -61,9 +61,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What to do at a stage: `reply` (None: nothing at all), then perhaps end the connection.
+    """What to do at a stage: send `reply` (None: no reply), then perhaps close or reset the connection.
 
-    `keep` says whether a message whose final dot has come counts as delivered; by default when the reply is a 250.
+    `keep` decides whether a message counts as delivered after its final dot; by default it does if the reply is good.
     """
 
     reply: str | None
@@ -72,7 +72,7 @@ class Reaction:
 
 
 class SmtpSink:
-    """The server.  `async with` opens it at a free port of the loopback (or the one given); `address` says where."""
+    """The server.  `async with` opens it on the loopback, at `port` or a free one; `address` is HOST:PORT."""
 
     def __init__(
         self, *, port: int = 0, pace: float = 0.0, react: Callable[[Exchange], Reaction | str | None] | None = None
@@ -87,11 +87,11 @@ class SmtpSink:
         self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
 
     def react(self, exchange: Exchange) -> Reaction | str | None:
-        """What to do at this stage: a Reaction, a reply, or None when all is well."""
+        """Return what to do at this stage: a Reaction, a reply, or None to go on."""
         return None
 
     def keep(self, message: Delivered) -> None:
-        """A message was delivered."""
+        """Keep a message that was delivered."""
         self.delivered.append(message)
         arrived = [one for one in self._arrivals if len(self.delivered) >= one[0]]
         for one in arrived:
@@ -100,7 +100,7 @@ class SmtpSink:
                 one[1].set_result(None)
 
     async def until(self, count: int) -> None:
-        """Wait until so many messages were delivered in all."""
+        """Wait until so many messages have been delivered in all."""
         if len(self.delivered) < count:
             future = asyncio.get_running_loop().create_future()
             self._arrivals.append((count, future))
@@ -108,7 +108,7 @@ class SmtpSink:
 
     @property
     def message_ids(self) -> list[str]:
-        """Of all that was delivered, in the order of arrival."""
+        """The Message-IDs of what was delivered, in the order of arrival."""
         return [message.message_id for message in self.delivered]
 
     @property
@@ -131,12 +131,12 @@ class SmtpSink:
             conversation.transport.abort()
 
     def answer_all(self, stage: Stage) -> None:
-        """Give the good reply of this stage on every connection, such as one that was held back."""
+        """Send the good reply of this stage on every connection, such as one that was held back."""
         for conversation in list(self.conversations):
             conversation.answer(Reaction(REPLIES[stage]))
 
     def hang_up(self) -> None:
-        """Close every connection, as a server does with those that are idle for too long."""
+        """Close every connection, as a server does with idle ones."""
         for conversation in list(self.conversations):
             conversation.transport.close()
 
@@ -157,7 +157,7 @@ class Conversation(asyncio.Protocol):
         self.replies: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
+        """Greet a client."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.sink.conversations.append(self)
@@ -167,11 +167,11 @@ class Conversation(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It has gone."""
+        """Forget a client that has gone."""
         self.sink.conversations.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Lines, or pieces of a message."""
+        """Read commands, or pieces of a message."""
         self.buffer += data
         while not self.mute and (self._dot() if self.in_data else self._command()):
             pass
@@ -219,7 +219,7 @@ class Conversation(asyncio.Protocol):
         self._flush()
 
     def _react(self, stage: Stage, command: str, content: bytes = b"") -> bool:
-        """Answer this stage; whether it went on from there."""
+        """React at this stage; return whether the reply was good."""
         reaction = self.sink.react(Exchange(stage, self.number, self.message, command))
         if not isinstance(reaction, Reaction):
             reply = reaction or REPLIES[stage]
@@ -259,7 +259,7 @@ class Conversation(asyncio.Protocol):
         self.replies.append(f"{reply}\r\n".encode())
 
     def _flush(self) -> None:
-        """The replies to what came in one piece go in one piece."""
+        """Send the replies to what came in one piece in one piece."""
         if self.replies and not self.transport.is_closing():
             self.transport.write(b"".join(self.replies))
         self.replies.clear()

@@ -2,13 +2,13 @@
 
 Theory.
 1. A *stop* of the tour is one store in a folder of its own: `fsm serve` in a process (or two on one store), a sink that
-   takes its time and puts some messages off, clients that submit and clients that deliver inbound mail, all at once.
-2. In mid-traffic the store is asked.  What it answered, what it told on the way and how it ended is kept.
-3. Afterwards the books are balanced from what is on disk and at the sink, not from what the server says of itself:
-   what was answered 250 is delivered, in the outbox or held; what was received is in the inbox.
-4. Mail that stayed in the outbox is sent by the next opening of the store, and the books are balanced again.
+   takes its time and defers some messages, clients that submit mail and clients that deliver it, all at once.
+2. In mid-traffic the store is asked to log off.  Its answer, its status on the way and its outcome are kept.
+3. Then the store is audited, from what is on disk and at the sink: what was answered 250 is delivered, in the outbox or
+   held; what was received is in the inbox.
+4. Mail that stayed in the outbox is sent when the store is opened again, and the store is audited again.
 
-This file prints nothing (`fsm/commands/tour.py` does), and knows the server only by its command line and its sockets.
+The server is used by its command line and its sockets only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EACH: Final = 9
 PACE: Final = 0.04
 """Seconds the sink takes for each message, so that there is something in flight and something queued."""
 PUT_OFF: Final = 6
-"""Every so manieth recipient is put off (451), so that there is something deferred."""
+"""One recipient in so many is deferred (451), so that there is something deferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Stop:
 
     @property
     def name(self) -> str:
-        """For a file."""
+        """The name of its folder and files."""
         return f"{self.asks.lower()}{'_shared' if self.peer else ''}"
 
 
@@ -79,7 +79,7 @@ STOPS: Final = (
 
 @dataclass
 class StopResult:
-    """What a stop of the tour came to."""
+    """The results of one stop: status before, answer, outcomes and exit statuses of the servers, and audits."""
 
     stop: Stop
     before: dict[str, Any]
@@ -97,14 +97,14 @@ class StopResult:
 
 @dataclass
 class _Server:
-    """A running `fsm serve`, from its ready line on."""
+    """A running `fsm serve` that has printed its ready line."""
 
     process: asyncio.subprocess.Process
     addresses: dict[str, str]
     control: Path
 
     async def ask(self, **request: object) -> dict[str, Any]:
-        """Ask it over its control socket."""
+        """Return the answer to a request over the control socket."""
         reader, writer = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
         try:
             writer.write(json.dumps(request).encode() + b"\n")
@@ -114,7 +114,7 @@ class _Server:
             writer.close()
 
     async def watch(self) -> AsyncIterator[dict[str, Any]]:
-        """How it stands, after every change, until it is released."""
+        """Yield the status after every change, until the store is released."""
         reader, writer = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
         try:
             writer.write(b'{"do": "watch"}\n')
@@ -126,7 +126,7 @@ class _Server:
             writer.close()
 
     async def ended(self) -> tuple[str, int]:
-        """Its last words and its exit status, when it has ended."""
+        """Wait for its end; return the rest of its output, and its exit status."""
         assert self.process.stdout is not None
         words = (await self.process.stdout.read()).decode().strip()
         return words, await self.process.wait()
@@ -164,7 +164,7 @@ PYTHONPATH: Final = os.pathsep.join(filter(None, [str(Path(__file__).parents[3])
 
 
 class _Deferring:
-    """A sink's reactions: every so manieth recipient is put off, until it is told otherwise."""
+    """The reactions of a sink that defers one recipient in so many, until `finished`."""
 
     def __init__(self) -> None:
         self._seen = 0
@@ -178,7 +178,7 @@ class _Deferring:
 
 
 async def run_stop(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]], object]) -> StopResult:
-    """Make one stop of the tour, in this folder; `progress` is told how the store stands."""
+    """Run one stop of the tour in this folder; `progress` is called with the status of the store."""
     store = folder / stop.name
     store.mkdir(parents=True)
     loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ async def run_stop(stop: Stop, folder: Path, progress: Callable[[dict[str, Any]]
 async def _traffic(
     stop: Stop, server: _Server, submitted: SendLog, received: SendLog, progress: Callable[[dict[str, Any]], object]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Clients send, and in the middle of it the store is asked; how it stood before, and what it answered."""
+    """Send mail, and meanwhile ask the store to log off; return its status before, and its answer."""
 
     async def follow() -> None:
         async for status in server.watch():
@@ -247,7 +247,7 @@ async def _traffic(
 
 
 def _trace(journal: Path) -> tuple[list[str], dict[str, int]]:
-    """The events of a journal's first session, and the greatest of each count on the way."""
+    """Return the events of a journal's first session, and the maximum of each count."""
     events: list[str] = []
     most: Counter[str] = Counter()
     name = None
