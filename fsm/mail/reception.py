@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
@@ -41,18 +41,18 @@ class Envelope:
     hop: Hop
 
 
-class Reception(Protocol):
-    """The reception of one message."""
+class Reception:
+    """The reception of one message.  `begun` once the store has it, so that it is answered before the session ends."""
 
-    @property
-    def begun(self) -> bool:
-        """Whether the store has begun it, so that it must be answered before the session may end."""
+    begun = False
 
     async def begin(self) -> str | None:
-        """Return the reply that refuses the message, or None when the client may send it."""
+        """Return the reply that refuses the message, or None if the client may send it."""
+        return None
 
     async def finish(self, content: bytes) -> str:
         """Store the whole message, and return the reply once it is durable.  Cancelling the caller stops nothing."""
+        raise NotImplementedError
 
     def abandon(self) -> None:
         """No content will come.  Does nothing after `finish`."""
@@ -87,18 +87,11 @@ class Receiver:
             await asyncio.wait(list(self.tasks))
 
 
-class _Submission:
+class _Submission(Reception):
     """A message to be sent: it goes to the outbox."""
 
     def __init__(self, receiver: Receiver, envelope: Envelope) -> None:
         self._receiver, self._envelope = receiver, envelope
-        self.begun = False
-
-    async def begin(self) -> str | None:
-        return None
-
-    def abandon(self) -> None:
-        pass
 
     async def finish(self, content: bytes) -> str:
         self.begun, envelope = True, self._envelope
@@ -113,14 +106,15 @@ class _Submission:
         return replies.QUEUED.format(id=id)
 
 
-class _Inbound:
+class _Inbound(Reception):
     """A message for the owner: it goes to the Maildir, and is in flight from DATA on."""
+
+    begun = True
 
     def __init__(self, receiver: Receiver, envelope: Envelope, stop: Callable[[str], object]) -> None:
         self._receiver, self._envelope, self._stop = receiver, envelope, stop
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._content: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self.begun = True
 
     async def begin(self) -> str | None:
         task = self._task = self._receiver.spawn(self._receive())
