@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fsm {wanted}: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        _say_no_more()
+        _abandon_stdout()
         return 128 + 13
     except OSError as error:
-        _say_no_more()
+        _abandon_stdout()
         print(f"fsm {wanted}: cannot write the output: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -90,10 +90,10 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _say_no_more()
+        _abandon_stdout()
 
 
-def _say_no_more() -> None:
+def _abandon_stdout() -> None:
     """Nothing can be written to standard output any more, so that nobody tries again when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

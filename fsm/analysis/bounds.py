@@ -34,8 +34,8 @@ class BoundError(ValueError):
 
     def __init__(self, bound: object, problem: str) -> None:
         self.bound = bound
-        told = repr(bound) if isinstance(bound, str) else repr(str(bound))
-        super().__init__(f"bound {told if len(told) <= 80 else told[:77] + '...'}: {problem}")
+        text = repr(str(bound))
+        super().__init__(f"bound {text if len(text) <= 80 else text[:77] + '...'}: {problem}")
 
 
 def bounds_of(chart: Chart, bounds: Iterable[str | Condition] | str | Condition) -> tuple[Condition, ...]:

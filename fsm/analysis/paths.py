@@ -26,6 +26,7 @@ from typing import Final, TypeAlias
 
 from fsm.analysis.infeasibility import Abstraction, contradiction
 from fsm.analysis.reachability import LIMIT, Cut, Explorer
+from fsm.analysis.trace import found_by
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition, label
 from fsm.session import Session
@@ -130,7 +131,7 @@ class _Node:
         self.came: dict[int, tuple[_Node, int, str] | None] = {}
 
 
-_Stand: TypeAlias = "tuple[_Node, int, bool]"
+_Position: TypeAlias = "tuple[_Node, int, bool]"
 """How far along the paths, in which configuration, and whether the wanted row was taken."""
 
 
@@ -338,8 +339,8 @@ class Atlas:
     def _taking(self, row: str, *, first: bool) -> list[dict[object, tuple[str, ...]]]:
         """For each path, by the value at its end, a shortest trace that takes this row; or only the first of all."""
         start = self._root, 0, False
-        came: dict[_Stand, tuple[_Stand, str] | None] = {start: None}
-        waiting: deque[_Stand] = deque([start])
+        came: dict[_Position, tuple[_Position, str] | None] = {start: None}
+        waiting: deque[_Position] = deque([start])
         state = self._explorer.configurations
         found: list[dict[object, tuple[str, ...]]] = [{} for _ in self._listed]
         while waiting:
@@ -348,7 +349,7 @@ class Atlas:
             if node.path is not None and taken:
                 value = None if self._choice is None else state[number][self._choice]
                 if value not in found[node.path]:
-                    found[node.path][value] = _events(came, here)
+                    found[node.path][value] = found_by(came, here)
                     if first:
                         break
                 continue
@@ -360,13 +361,3 @@ class Atlas:
                         came[onward] = here, event
                         waiting.append(onward)
         return found
-
-
-def _events(came: dict[_Stand, tuple[_Stand, str] | None], here: _Stand) -> tuple[str, ...]:
-    events = []
-    back = came[here]
-    while back is not None:
-        here, event = back
-        events.append(event)
-        back = came[here]
-    return tuple(reversed(events))

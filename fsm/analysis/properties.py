@@ -154,8 +154,8 @@ def fits(chart: Chart, one: Property) -> None:
     found += [f"variable {name!r}" for name in sorted(spoken - set(chart.names))]
     if not isinstance(one, Always):
         found += [f"counter {name!r}" for name in one.weights if name not in counters]
-        told = (*(one.events or ()), *(one.by if isinstance(one, Changes) else ()))
-        found += [f"event {name!r}" for name in told if name not in chart.events]
+        events = (*(one.events or ()), *(one.by if isinstance(one, Changes) else ()))
+        found += [f"event {name!r}" for name in events if name not in chart.events]
     if found:
         raise PropertyError(f"the property {one.sentence!r} does not fit {chart.name}, which has no {found[0]}")
 

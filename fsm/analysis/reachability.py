@@ -159,8 +159,8 @@ class Explorer:
             except Refused:
                 continue
             except Exception as error:
-                told = f"{type(error).__name__}: {error}"
-                raise ExploreError(f"asking {event!r} in {self.chart.describe(here)} raised {told}") from error
+                asked = f"asking {event!r} in {self.chart.describe(here)}"
+                raise ExploreError(f"{asked} raised {type(error).__name__}: {error}") from error
             there = get(session)
             row = rows[0]
             if len(rows) > 1:

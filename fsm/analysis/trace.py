@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from fsm.chart import Chart
 from fsm.errors import UnknownEvent
 
-__all__ = ["TraceError", "parse_trace"]
+__all__ = ["TraceError", "found_by", "parse_trace"]
+
+T = TypeVar("T")
 
 
 class TraceError(ValueError):
@@ -34,3 +37,12 @@ def parse_trace(chart: Chart, trace: str | Iterable[str]) -> tuple[str, ...]:
             unknown = str(UnknownEvent(chart.name, event, chart.events))
             raise TraceError(unknown if event else "there is nothing between two commas", place)
     return events
+
+
+def found_by(came: Mapping[T, tuple[T, str] | None], here: T) -> tuple[str, ...]:
+    """Return the events by which a search came here, when it noted for each place whence it came and by which event."""
+    events = []
+    while (step := came[here]) is not None:
+        here, event = step
+        events.append(event)
+    return tuple(reversed(events))

@@ -89,5 +89,5 @@ def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None =
     try:
         Path(file).write_bytes(data)
     except OSError as error:
-        told = f"cannot write {file}: {error.strerror}; give -o a file in a folder that is there and may be written to"
-        raise CommandError(told, 1) from None
+        remedy = "give -o a file in a folder that is there and may be written to"
+        raise CommandError(f"cannot write {file}: {error.strerror}; {remedy}", 1) from None

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from fsm.analysis.trace import found_by
 from fsm.chart import Configuration
 from fsm.session import Session
 from fsm.stepper.text import printable
@@ -59,7 +60,7 @@ def find_shortest_path(session: type[Session], here: Configuration, goal: str, l
                 return ShortestPath(goal, None, len(came), False)
             came[after] = before, event
             if _reached(session, after, goal):
-                return ShortestPath(goal, _back(came, after), len(came), False)
+                return ShortestPath(goal, found_by(came, after), len(came), False)
             queue.append(after)
     return ShortestPath(goal, None, len(came), True)
 
@@ -78,11 +79,3 @@ def _steps(session: type[Session], here: Configuration) -> Iterator[tuple[str, C
 def _reached(session: type[Session], configuration: Configuration, goal: str) -> bool:
     chart = session.chart
     return configuration[0] == goal or goal in chart.flag_names(chart.flags(configuration))
-
-
-def _back(came: dict[Configuration, tuple[Configuration, str] | None], at: Configuration) -> tuple[str, ...]:
-    events = []
-    while (step := came[at]) is not None:
-        at, event = step
-        events.append(event)
-    return tuple(reversed(events))
