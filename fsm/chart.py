@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fsm.condition import label, written
+from fsm.condition import label, value_key
 from fsm.errors import DefinitionError
 from fsm.table import TOO_DEEP, Configuration, Event, Output, Row, State, Table, row
 from fsm.variable import Choice, Sum, Variable
@@ -136,8 +136,8 @@ class Chart(Table):
         lines += [("state", s.name, s.final, s.invariant.key()) for s in self.states]
         lines += [("event", e.name) for e in self.events]
         for v in self.variables:
-            values = tuple(map(written, v.values)) if isinstance(v, Choice) else ()
-            lines.append(("variable", v.name, values, written(v.initial)))
+            values = tuple(map(value_key, v.values)) if isinstance(v, Choice) else ()
+            lines.append(("variable", v.name, values, value_key(v.initial)))
         rows = [("row", r.source, r.event, r.guard.key(), [e.key() for e in r.effects], r.target) for r in self.rows]
         lines += sorted(rows, key=repr)
         for o in self.outputs:

@@ -24,7 +24,7 @@ from fsm.errors import DefinitionError
 
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Opaque", "Value", "Values",
-    "add", "condition", "is_opaque", "label", "negated", "sum_text", "written",
+    "add", "condition", "is_opaque", "label", "negated", "sum_text", "value_key",
 ]
 
 Value: TypeAlias = int | str | Enum | None
@@ -45,7 +45,7 @@ def label(value: object) -> str:
     return value.name if isinstance(value, Enum) else str(value)
 
 
-def written(value: Value) -> tuple[str, str]:
+def value_key(value: Value) -> tuple[str, str]:
     """A value as plain data that tells it from every other: its kind, and its name."""
     return (type(value).__qualname__, label(value))
 
@@ -140,7 +140,7 @@ class Among(Condition):
         return frozenset((self.name,))
 
     def key(self) -> tuple[object, ...]:
-        return ("Among", self.name, tuple(map(written, self.values)), self.other)
+        return ("Among", self.name, tuple(map(value_key, self.values)), self.other)
 
 
 class _Joined(Condition):

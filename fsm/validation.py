@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, written
+from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, value_key
 from fsm.solver import possible, weakest_precondition
 from fsm.table import Row, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
@@ -131,7 +131,7 @@ def _foreign(variable: Variable, values: tuple[Value, ...]) -> Iterator[str]:
         yield f"gives {variable.name!r} a value, which is a counter here"
     else:
         for value in values:
-            if not any(written(value) == written(own) for own in variable.values):
+            if not any(value_key(value) == value_key(own) for own in variable.values):
                 yield f"speaks of {label(value)}, which is no value of {variable.name!r} here"
 
 

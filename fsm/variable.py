@@ -11,7 +11,7 @@ from enum import Enum
 from keyword import iskeyword
 from typing import Final, TypeAlias
 
-from fsm.condition import Among, Compare, Condition, Value, Values, add, label, sum_text, written
+from fsm.condition import Among, Compare, Condition, Value, Values, add, label, sum_text, value_key
 from fsm.errors import DefinitionError
 
 __all__ = ["Assignment", "Choice", "Counter", "Sum", "Variable", "as_sum"]
@@ -225,7 +225,7 @@ class Assignment:
     def key(self) -> tuple[object, ...]:
         """Everything it says, as plain data: equal for equal effects, and for no others."""
         value = self.value
-        return (self.name, value.terms, value.constant) if isinstance(value, Sum) else (self.name, written(value[0]))
+        return (self.name, value.terms, value.constant) if isinstance(value, Sum) else (self.name, value_key(value[0]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Assignment) and self.key() == other.key()
