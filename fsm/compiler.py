@@ -163,7 +163,7 @@ class _Words:
         if isinstance(guard, Among):
             return self._among(guard)
         if isinstance(guard, Opaque):
-            return f"{'not ' if guard.other else ''}{self.callable(guard.function)}(self)"
+            return f"{'not ' if guard.negated else ''}{self.callable(guard.function)}(self)"
         word = " and " if isinstance(guard, All) else " or "
         text = word.join(self.condition(part, nested=True) for part in guard.parts())
         if not guard.parts():
@@ -171,7 +171,7 @@ class _Words:
         return f"({text})" if nested and len(guard.parts()) > 1 else text
 
     def _among(self, guard: Among) -> str:
-        same, word = ("is not", " and ") if guard.other else ("is", " or ")
+        same, word = ("is not", " and ") if guard.negated else ("is", " or ")
         plain = {"is": "==", "is not": "!="}[same]
         tests = [
             f"{self.ask(guard.name)} {same if value is None or isinstance(value, Enum) else plain} {self.value(value)}"

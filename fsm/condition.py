@@ -120,27 +120,27 @@ class Compare(Condition):
 
 
 class Among(Condition):
-    """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `other` the opposite."""
+    """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `negated` the opposite."""
 
-    __slots__ = ("name", "other", "values")
+    __slots__ = ("name", "negated", "values")
 
-    def __init__(self, name: str, values: tuple[Value, ...], other: bool = False) -> None:
-        self.name, self.values, self.other = name, values, other
-        self._data = (name, values, other)
+    def __init__(self, name: str, values: tuple[Value, ...], negated: bool = False) -> None:
+        self.name, self.values, self.negated = name, values, negated
+        self._data = (name, values, negated)
 
     def __str__(self) -> str:
         if len(self.values) == 1:
-            return f"{self.name} {'!=' if self.other else '=='} {label(self.values[0])}"
-        return f"{self.name} {'not in' if self.other else 'in'} ({', '.join(map(label, self.values))})"
+            return f"{self.name} {'!=' if self.negated else '=='} {label(self.values[0])}"
+        return f"{self.name} {'not in' if self.negated else 'in'} ({', '.join(map(label, self.values))})"
 
     def holds(self, values: Values, subject: object = None) -> bool:
-        return (values[self.name] in self.values) is not self.other
+        return (values[self.name] in self.values) is not self.negated
 
     def names(self) -> frozenset[str]:
         return frozenset((self.name,))
 
     def key(self) -> tuple[object, ...]:
-        return ("Among", self.name, tuple(map(value_key, self.values)), self.other)
+        return ("Among", self.name, tuple(map(value_key, self.values)), self.negated)
 
 
 class _Joined(Condition):
@@ -196,9 +196,9 @@ def negated(part: Condition | Callable[..., bool]) -> Condition:
         opposite = OPPOSITE if part.bound else OPPOSITE | OPPOSITE_OF_NONE
         return Compare(part.terms, opposite[part.op], part.bound)
     if isinstance(part, Among):
-        return Among(part.name, part.values, not part.other)
+        return Among(part.name, part.values, not part.negated)
     if isinstance(part, Opaque):
-        return Opaque(part.function, not part.other)
+        return Opaque(part.function, not part.negated)
     other: type[_Joined] = AnyOf if isinstance(part, All) else All
     return other(*map(negated, part.parts()))
 
@@ -210,11 +210,11 @@ class Opaque(Condition):
     (and its line, where the name is not its own).
     """
 
-    __slots__ = ("function", "other")
+    __slots__ = ("function", "negated")
 
-    def __init__(self, function: Callable[..., bool], other: bool = False) -> None:
-        self.function, self.other = function, other
-        self._data = (function, other)
+    def __init__(self, function: Callable[..., bool], negated: bool = False) -> None:
+        self.function, self.negated = function, negated
+        self._data = (function, negated)
 
     @property
     def name(self) -> str:
@@ -224,16 +224,16 @@ class Opaque(Condition):
     def key(self) -> tuple[object, ...]:
         code = getattr(self.function, "__code__", None) if "<" in self.name else None  # a lambda, or a local function
         line = code.co_firstlineno if code is not None else 0
-        return ("Opaque", getattr(self.function, "__module__", ""), self.name, line, self.other)
+        return ("Opaque", getattr(self.function, "__module__", ""), self.name, line, self.negated)
 
     def __str__(self) -> str:
-        return f"{'not ' if self.other else ''}{self.name}()"
+        return f"{'not ' if self.negated else ''}{self.name}()"
 
     def holds(self, values: Values, subject: object = None) -> bool:
         if subject is None:
             problem = "a callable guard can be asked by a session or a model, not evaluated or exported"
             raise DefinitionError(f"guard {self}", (problem,))
-        return bool(self.function(subject)) is not self.other
+        return bool(self.function(subject)) is not self.negated
 
 
 def condition(guard: Condition | Callable[..., bool]) -> Condition:

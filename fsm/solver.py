@@ -74,7 +74,7 @@ def _judge(guard: Condition, region: Region) -> bool | Condition:
             inside = [value in guard.values for value in region.answers[guard.name]]
         else:
             inside = [bool(answer) for answer in region.answers[guard.function]]
-        return guard if len(set(inside)) == 2 else inside[0] is not guard.other
+        return guard if len(set(inside)) == 2 else inside[0] is not guard.negated
     decided = isinstance(guard, AnyOf)  # one True decides an AnyOf, one False an All
     doubt: bool | Condition = not decided
     for part in guard.parts():

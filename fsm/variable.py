@@ -188,7 +188,7 @@ class Choice(_Named):
         return Among(self.name, self._known((other,)))
 
     def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return Among(self.name, self._known((other,)), other=True)
+        return Among(self.name, self._known((other,)), negated=True)
 
 
 Variable: TypeAlias = Counter | Choice

@@ -96,7 +96,7 @@ class _Reader:
                     raise self.wrong(f"{variable.name} is compared with ==, != or in, not with {sign}")
                 listed = other.elts if isinstance(other, (ast.Tuple, ast.List, ast.Set)) and "in" in sign else [other]
                 values = tuple(self.value(variable, item) for item in listed)
-                return Among(variable.name, values, other=sign in ("!=", "not in"))
+                return Among(variable.name, values, negated=sign in ("!=", "not in"))
         if sign not in OPERATORS:
             raise self.wrong(f"counters are compared with {', '.join(OPERATORS)}, not with {sign}")
         terms, constant = self.sum(left)
