@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "Machine":  # most programs have sessions and no machine, and importing it takes its time
+    if name == "Machine":  # it takes time to import, and most programs use sessions only
         from fsm.machine import Machine
 
         return Machine

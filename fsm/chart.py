@@ -1,15 +1,13 @@
-"""A machine as plain data: states, events, variables, rows.  Built once, checked when built, never changed.
+"""A machine as plain data: states, events, variables, rows.  A chart is checked when it is built, and never changes.
 
 Theory.
-1. A *configuration* is a state and a value for every variable.  Nothing else decides what may happen next.
+1. A *configuration* is a state and a value for every variable.  It alone decides what may happen next.
 2. A *row* says: in `source`, on `event`, if `guard` holds, all `effects` happen together and the state is `target`.
-   A row whose target is its source stays: nothing is left and nothing entered.
-3. What no row allows is refused, and a refusal changes nothing.
-4. In every configuration at most one row of an event is enabled.  The order of the rows means nothing.
-5. A state may promise an *invariant*.  It is proved of every way in, for all counts, and may then be relied on.
-6. *Outputs* are named bits that say how things stand: a bit is set when its condition holds in one of its states.
-
-This file does not know how a machine is run, drawn or stored; `validation.py` knows how it is checked.
+   A row whose target is its source stays: no state is left or entered.
+3. An event that no row allows is refused, and a refusal changes nothing.
+4. In every configuration at most one row of an event is enabled.  The order of the rows has no meaning.
+5. A state may have an *invariant*.  It is proved for every row into the state and for all counts, and can be relied on.
+6. *Outputs* are named bits that describe the configuration: a bit is set when its guard holds in one of its states.
 """
 
 from __future__ import annotations
@@ -25,13 +23,12 @@ __all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
 
 
 class Chart(Table):
-    """The table, and the few questions everything else asks of it.
+    """A table that has been checked; DefinitionError names every mistake (see `validation.py` for the checks).
 
-    Raises DefinitionError with every offender when anything is wrong; see `validation.py` for what is checked.
-    `sums` gives names to sums of counters, for the readers of pictures: {"in flight": INBOUND + OUTBOUND}.
-    `proved` is the fingerprint under which all checks once succeeded.  The fingerprint changes with every change of
-    behaviour, so while it is still this chart's own they need not be repeated at every import.  Whether it is, is
-    looked at when the chart is used first (for a session, a snapshot): if not, everything is checked then.
+    `sums` gives names to sums of counters, for the readers of pictures: `{"in flight": INBOUND + OUTBOUND}`.
+    `proved` is the fingerprint under which all checks have succeeded; with it they are not repeated at every import.
+    It is compared with the chart's own when that is first needed, for a session or a snapshot.  If the two differ,
+    the chart is checked then.
     """
 
     def __init__(
@@ -61,8 +58,8 @@ class Chart(Table):
         return f"<Chart {self.name}: {len(self.states)} states, {len(self.events)} events, {len(self.rows)} rows>"
 
     def check(self) -> None:
-        """Check everything now.  DefinitionError with every offender."""
-        from fsm.validation import problems  # not needed where `proved` says that all is well
+        """Check the chart now.  DefinitionError names every mistake."""
+        from fsm.validation import problems  # not needed by a chart that is `proved`
 
         try:
             found = problems(self)
@@ -74,11 +71,11 @@ class Chart(Table):
     # -------------------------------------------------------------------------------------- configurations
 
     def after(self, configuration: Configuration, row: Row) -> Configuration:
-        """The configuration to which a row leads from this one; whether it is enabled there is not asked."""
+        """The configuration to which a row leads from this one.  The guard is not evaluated."""
         return (row.target, *row.apply(self.values(configuration)).values())
 
     def complaint(self, configuration: Configuration) -> str | None:
-        """Why this is no configuration of the chart (one sentence), or None when it is one."""
+        """Why this is no configuration of the chart, as a sentence; None if it is one."""
         if configuration[0] not in self.states:
             return f"{configuration[0]!r} is not a state of {self.name} (it has {', '.join(self.states)})"
         for variable, value in zip(self.variables, configuration[1:], strict=True):
@@ -106,7 +103,7 @@ class Chart(Table):
         return tuple(o.name for o in sorted(self.outputs, key=lambda o: o.bit) if flags & o.bit)
 
     def describe(self, configuration: Configuration) -> str:
-        """`draining, request NO_WAIT, inbound 1`: the state and every variable that is not as at the start."""
+        """`draining, request NO_WAIT, inbound 1`: the state, and every variable that has not its initial value."""
         changed = [
             f"{v.name} {label(value)}"
             for v, value in zip(self.variables, configuration[1:], strict=True)
@@ -118,9 +115,9 @@ class Chart(Table):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change whenever the behaviour does, and not when prose or ids do.
+        """16 hexadecimal digits that change with the behaviour, and not with prose or row ids.
 
-        Of a callable guard it knows the module and name only, not what it does.
+        Of a callable guard only the module and name are covered, not what it does.
         """
         if self._fingerprint is None:
             from hashlib import sha256  # it loads OpenSSL, and importing a chart needs no fingerprint
@@ -131,7 +128,7 @@ class Chart(Table):
         return self._fingerprint
 
     def _behaviour(self) -> tuple[str, ...]:
-        """What the machine does, a line for each word: the ids of rows, their order and all prose are left out."""
+        """The behaviour as lines of text, without the prose and without the ids and the order of the rows."""
         lines: list[tuple[object, ...]] = [("chart", self.name, self.initial)]
         lines += [("state", s.name, s.final, s.invariant.key()) for s in self.states]
         lines += [("event", e.name) for e in self.events]

@@ -1,8 +1,8 @@
-"""The `fsm` command: one line to find the command, which is loaded only then.  Knows no machine.
+"""The `fsm` command.  Only the module of the command that is run is imported.
 
-What no command expected is one sentence, too; with FSM_DEBUG in the environment it is the traceback.
-A command says what is wrong by raising CommandError: one sentence on standard error, no traceback, exit status 2 (1
-where a check failed).  A reader that goes away (a closed pipe) ends the command quietly, as it does for `cat`.
+A command reports a mistake by raising CommandError: one sentence on standard error and exit status 2, or 1 if a check
+failed.  Any other exception is reported in one sentence as well, or as a traceback if FSM_DEBUG is set in the
+environment.  A reader that closes the pipe ends the command quietly, as it does for `cat`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "tour": "see real mail logged off in mid-traffic in each way, with every message accounted for",
     "step": "walk through a machine on the terminal, or print a walk",
 }
-"""Each is a module of `fsm.commands`."""
+"""Modules of `fsm.commands`, each with its summary."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status."""
+    """Run the command line and return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in words if not word.startswith("-")), None)
     parser = _Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if others:
         args.refuse(f"unrecognized arguments: {' '.join(others)}")
     for name, mode in (("stdin", "r"), ("stdout", "w")):
-        if getattr(sys, name) is None:  # it was closed by whoever started this
+        if getattr(sys, name) is None:  # the parent process has closed it
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - it stays open to the end
     try:
         status: int = args.run(args)
@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fsm {wanted}: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        _abandon_stdout()
+        _discard_output()
         return 128 + 13
     except OSError as error:
-        _abandon_stdout()
+        _discard_output()
         print(f"fsm {wanted}: cannot write the output: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -90,11 +90,11 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _abandon_stdout()
+        _discard_output()
 
 
-def _abandon_stdout() -> None:
-    """Nothing can be written to standard output any more, so that nobody tries again when Python ends."""
+def _discard_output() -> None:
+    """Discard further output, so that Python does not try to write it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,12 +1,11 @@
 """Rows -> Python source -> the methods of a session class.
 
-Each event becomes one function: the states that have rows for it, the guards, and for each row straight-line code
-that sets the variables and the state.  Nothing is called once a row is chosen, so no signal handler and no other
-thread's turn can fall between two assignments (in CPython with the GIL), and a step costs what the comparisons cost.
-What all rows of a cell ask for is asked once; a condition and its opposite become `if` and `else`.
+Each event becomes one function: a test of the state, the guards, and for each row straight-line code that sets the
+variables and the state.  Nothing is called once a row is chosen, so that no signal handler and no other thread can run
+between two assignments (in CPython with the GIL), and a step costs no more than its comparisons.
+A condition that all rows of an event share is tested once; a condition and its opposite become `if` and `else`.
 
-The source is kept (`source(chart)`) and registered with `linecache`, so tracebacks and debuggers show it.
-This file does not know of listeners, threads or transitions.
+The source is available (`source(chart)`) and registered with `linecache`, so tracebacks and debuggers show it.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ __all__ = ["Compiled", "compile_chart", "source"]
 
 
 class _Case(NamedTuple):
-    """A row, and what is still to be asked before it may be taken."""
+    """A row, and the conditions that are still to be tested before it may be taken."""
 
     row: Row
     asks: tuple[Condition, ...]
 
 
 def source(chart: Chart) -> str:
-    """The compiled form of a chart: one function for each event, and two that read and write a configuration."""
+    """Return the source of a chart: a function for each event, and those that read and write a configuration."""
     return _write(chart, {}, asking=True)
 
 
@@ -41,7 +40,7 @@ Dispatch: TypeAlias = Callable[[Any, str], bool]
 
 
 class Compiled(NamedTuple):
-    """A chart as functions of a session: its triggers by event, the configuration read and written, the output word."""
+    """A chart as functions of a session: triggers by event, reading and writing its configuration, its output word."""
 
     triggers: dict[str, Callable[[Any], Any]]
     read: Callable[[Any], Configuration]
@@ -50,11 +49,11 @@ class Compiled(NamedTuple):
 
 
 def compile_chart(chart: Chart, refuse: Refuse, dispatch: Dispatch | None) -> Compiled:
-    """The functions of `source(chart)`, ready to be put on a class whose slots are the variables with a leading `_`.
+    """Compile the functions of `source(chart)`, for a class whose slots are the variables with a leading `_`.
 
-    `refuse(session, event)` makes the error that a refused trigger raises; `dispatch(session, event)` takes the step
-    of a session that has a dispatcher: without it, the triggers do not ask for one.
-    DefinitionError for a chart too large for Python's own compiler.
+    `refuse(session, event)` returns the error that a refused trigger raises; `dispatch(session, event)` takes the step
+    of a session with a dispatcher.  If it is None, the triggers do not look for a dispatcher.
+    DefinitionError for a chart that is too large for Python's compiler.
     """
     names: dict[str, object] = {}
     filename = f"<triggers of {chart.name}, {chart.fingerprint}{'' if dispatch else ', without listeners'}>"
@@ -102,7 +101,7 @@ def _flags(chart: Chart, names: dict[str, object]) -> str:
 
 
 def _cells(chart: Chart, event: str) -> Iterator[tuple[list[str], tuple[Row, ...]]]:
-    """The states that treat the event alike, with the rows of the first of them."""
+    """Groups of states that treat the event alike, with the rows of the first of each."""
     cells: dict[object, tuple[list[str], tuple[Row, ...]]] = {}
     for state in chart.states:
         rows = chart.rows_for(state, event)
@@ -121,14 +120,14 @@ def _state_test(chart: Chart, states: list[str], name: str = "state") -> str:
 def _body(rows: tuple[Row, ...], names: dict[str, object]) -> Iterator[str]:
     cases = [_Case(row, row.guard.parts() if isinstance(row.guard, All) else (row.guard,)) for row in rows]
     tried = _Words(frozenset(), names)
-    list(_decide(cases, "        ", tried))  # once for counting what is asked how often
+    list(_decide(cases, "        ", tried))  # once to count how often each variable is read
     local = [name for name, times in tried.asked.items() if times > 1]
     yield from (f"        {name} = self._{name}" for name in local)
     yield from _decide(cases, "        ", _Words(frozenset(local), names))
 
 
 class _Words:
-    """How variables, values and callables are written: locals where asked for more than once, constants by name."""
+    """The source text of variables, values and callables; a variable that is read more than once is a local."""
 
     def __init__(self, local: frozenset[str], names: dict[str, object]) -> None:
         self.local, self.names = local, names
@@ -186,7 +185,7 @@ class _Words:
 
 
 def _decide(cases: list[_Case], pad: str, words: _Words) -> Iterator[str]:
-    """The cheapest order of questions: what all ask, then what splits them, then one after the other."""
+    """Test first what all cases share, then what divides them, then one case after the other."""
     first = cases[0]
     if len(cases) == 1:
         if first.asks:
@@ -195,7 +194,7 @@ def _decide(cases: list[_Case], pad: str, words: _Words) -> Iterator[str]:
         else:
             yield from _take(first.row, pad, words)
         return
-    data = [ask for ask in first.asks if not is_opaque(ask)]  # a callable is asked in its place, after what guards it
+    data = [ask for ask in first.asks if not is_opaque(ask)]  # a callable stays behind the conditions it may rely on
     for ask in data:
         if all(ask in case.asks for case in cases):
             yield f"{pad}if {words.condition(ask)}:"
@@ -218,7 +217,7 @@ def _without(case: _Case, ask: Condition) -> _Case:
 
 
 def _take(row: Row, pad: str, words: _Words) -> Iterator[str]:
-    """The effects and the state.  Written one by one where the order cannot matter, otherwise all at once."""
+    """The effects and the state: one assignment each if their order cannot matter, otherwise a single one."""
     done: set[str] = set()
     together = False
     for effect in row.effects:

@@ -1,16 +1,14 @@
-"""Conditions: what a guard says, as data.
+"""Conditions: guards as data.
 
-Theory.  A condition is data.  `INBOUND + OUTBOUND == 1` does not compute anything; it builds a value that can be
-evaluated, printed, compiled, proved and drawn, and two conditions are equal when they say the same words.
-The language is kept small enough that every question about it has an answer for *all* counts (see `validation.py`):
+Theory.  `INBOUND + OUTBOUND == 1` does not compute anything: it builds a value that can be evaluated, printed,
+compiled, proved and drawn.  Two conditions are equal when they are written alike.
+The language is small enough that every question about a condition has an answer for *all* counts (see `solver.py`):
 
 1. A counter is a whole number, 0 or more, without upper limit.
 2. A comparison has a sum of counters on one side and a whole number on the other.
 3. An enumerated variable is compared with its values.
 4. Conditions are joined with `&`, `|` and `~`.
-5. A callable may stand in for a condition.  It is then opaque: it runs, and nothing else can be known of it.
-
-This file does not know where the values are kept, nor of effects, states, events or rows.
+5. A callable may take the place of a condition.  It is opaque: it can be called, and nothing can be proved of it.
 """
 
 from __future__ import annotations
@@ -35,23 +33,23 @@ OPERATORS: Final[dict[str, Callable[[int, int], bool]]] = {
 }
 OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 OPPOSITE_OF_NONE: Final = {"==": ">", "!=": "==", ">": "==", "<=": ">"}
-"""The same against 0, where a sum of counters cannot be less."""
+"""The opposite of a comparison with 0, where a sum of counters cannot be less."""
 
 
 def label(value: object) -> str:
-    """The name by which a value of an enumerated variable is written everywhere: `NO_WAIT`, `none`."""
+    """Return the text of a value, the same everywhere: `NO_WAIT`, `none`."""
     if value is None:
         return "none"
     return value.name if isinstance(value, Enum) else str(value)
 
 
 def value_key(value: Value) -> tuple[str, str]:
-    """A value as plain data that tells it from every other: its kind, and its name."""
+    """Return the type and the name of a value: plain data that no other value shares."""
     return (type(value).__qualname__, label(value))
 
 
 class Condition:
-    """A statement about the present values that is true or false.  Immutable; joined with `&`, `|`, `~`."""
+    """A statement about the present values.  Immutable; combined with `&`, `|`, `~`."""
 
     __slots__ = ("_data",)
     _data: tuple[object, ...]
@@ -78,27 +76,28 @@ class Condition:
         return f"<{self}>"
 
     def holds(self, values: Values, subject: object = None) -> bool:
-        """Whether the statement is true of these values (variable name -> value).  No side effect.
+        """Whether the condition is true of these values, given by variable name.
 
-        `subject` is the session (or model) that a callable guard is asked about; nothing else looks at it.
+        `subject` is the session or model that callable guards are called with; DefinitionError if one needs it and it
+        is None.
         """
         raise TypeError(f"{type(self).__name__} is not a condition")
 
     def parts(self) -> tuple[Condition, ...]:
-        """The conditions this one is made of; an atom has none."""
+        """The conditions that this one combines; an atom has none."""
         return ()
 
     def key(self) -> tuple[object, ...]:
-        """Everything it says, as plain data: equal for equal conditions, and for no others."""
+        """The condition as plain data: equal for equal conditions only."""
         return (type(self).__name__, *(part.key() for part in self.parts()))
 
     def names(self) -> frozenset[str]:
-        """The variables it speaks of."""
+        """The names of the variables in it."""
         return frozenset().union(*(part.names() for part in self.parts()))
 
 
 class Compare(Condition):
-    """`inbound + outbound == 1`: a sum of counters against a whole number."""
+    """`inbound + outbound == 1`: a sum of counters compared with a whole number."""
 
     __slots__ = ("bound", "op", "terms")
 
@@ -120,7 +119,7 @@ class Compare(Condition):
 
 
 class Among(Condition):
-    """`request == NO_WAIT`, `request in (NO_WAIT, PURGE)`, or with `negated` the opposite."""
+    """`request == NO_WAIT` or `request in (NO_WAIT, PURGE)`; with `negated`, the opposite."""
 
     __slots__ = ("name", "negated", "values")
 
@@ -190,7 +189,7 @@ class AnyOf(_Joined):
 
 
 def negated(part: Condition | Callable[..., bool]) -> Condition:
-    """The opposite, pushed down to the atoms, so that every condition in a chart is a joining of atoms."""
+    """Return the opposite condition, with the negation pushed down to the atoms."""
     part = condition(part)
     if isinstance(part, Compare):
         opposite = OPPOSITE if part.bound else OPPOSITE | OPPOSITE_OF_NONE
@@ -204,10 +203,10 @@ def negated(part: Condition | Callable[..., bool]) -> Condition:
 
 
 class Opaque(Condition):
-    """A callable guard.  It gets the session (or the model) and is drawn `[name()]`; nothing can be proved of it.
+    """A callable guard, called with the session or the model and drawn as `[name()]`.
 
-    It must only look: it is asked by verdicts, too.  In a fingerprint it counts by its module and name
-    (and its line, where the name is not its own).
+    It must not change anything: verdicts call it, too.  The fingerprint contains its module and name, and the line of
+    a lambda or local function.
     """
 
     __slots__ = ("function", "negated")
@@ -218,7 +217,7 @@ class Opaque(Condition):
 
     @property
     def name(self) -> str:
-        """The name it is written by."""
+        """The qualified name of the callable."""
         return getattr(self.function, "__qualname__", type(self.function).__name__)
 
     def key(self) -> tuple[object, ...]:
@@ -237,7 +236,7 @@ class Opaque(Condition):
 
 
 def condition(guard: Condition | Callable[..., bool]) -> Condition:
-    """A guard as it may be given (a condition or a callable) as the condition it stands for."""
+    """Return a guard as a condition: a callable becomes an Opaque."""
     if isinstance(guard, Condition):
         return guard
     if callable(guard):
@@ -249,17 +248,17 @@ ALWAYS: Final[Condition] = All()
 
 
 def is_opaque(guard: Condition) -> bool:
-    """Whether a callable is in it."""
+    """Whether the condition contains a callable."""
     return isinstance(guard, Opaque) or any(map(is_opaque, guard.parts()))
 
 
 def sum_text(terms: tuple[tuple[str, int], ...]) -> str:
-    """A sum of counters as it is written: `inbound + outbound`."""
+    """The text of a sum of counters: `inbound + outbound`."""
     return " + ".join(name if factor == 1 else f"{factor} * {name}" for name, factor in terms) or "0"
 
 
 def add(terms: tuple[tuple[str, int], ...], values: Values) -> int:
-    """A sum of counters as a number, for these values."""
+    """Return the value of a sum of counters."""
     total = 0
     for name, factor in terms:
         count = values[name]

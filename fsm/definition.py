@@ -1,7 +1,7 @@
 """What a session class must declare, and the mistakes that are errors when it is defined.
 
 A class declares each event of its chart as a trigger: a method without a body, marked `@trigger`.  A class that lacks a
-trigger, has one too many, or has a listener with a misspelt name is refused, and every offender is named.
+trigger, has one too many, or has a listener with a misspelt name is an error that names every mistake.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ S = TypeVar("S")
 def trigger(declared: Callable[[S], None]) -> Callable[[S], Literal[True]]:
     """Declare a trigger: the method's name is the event, its docstring the documentation; the body stays empty."""
     vars(declared)["__trigger__"] = True
-    return declared  # type: ignore[return-value]  # it will return True, once it is compiled
+    return declared  # type: ignore[return-value]  # the compiled trigger that replaces it returns True
 
 
 def is_trigger(value: object) -> bool:
@@ -29,7 +29,7 @@ def is_trigger(value: object) -> bool:
 
 
 def declare(cls: type, event: str, function: Callable[..., object]) -> None:
-    """Put the function of a trigger on a class, under the name and docstring with which it was declared."""
+    """Put the function of a trigger on a class, with the name and docstring of its declaration."""
     function.__name__, function.__qualname__ = event, f"{cls.__qualname__}.{event}"
     function.__module__, function.__doc__ = cls.__module__, getattr(cls, event).__doc__
     function.__annotations__ = {"return": bool}
@@ -38,9 +38,9 @@ def declare(cls: type, event: str, function: Callable[..., object]) -> None:
 
 
 def problems(cls: type, chart: Chart, taken: frozenset[str], *, any_event: bool) -> Iterator[str]:
-    """What is wrong with a class that names this chart, a sentence each.
+    """The mistakes in a class that names this chart, a sentence each.
 
-    `taken` are the names that every session has; with `any_event`, events of such names need no trigger.
+    `taken` are the names of a session's own attributes; with `any_event`, events of these names need no trigger.
     """
     declared = {name for klass in cls.__mro__ for name, value in vars(klass).items() if is_trigger(value)}
     for event in chart.events:
@@ -57,7 +57,7 @@ def problems(cls: type, chart: Chart, taken: frozenset[str], *, any_event: bool)
 
 
 def listener_names(cls: type, chart: Chart) -> tuple[str, ...]:
-    """The listener methods of a class, in the order of a step; DefinitionError for a name that only looks like one."""
+    """Return the names of a class's listener methods.  DefinitionError for one that belongs to no state or event."""
     names = ["before", "after", "on_transition"]
     names += [f"{moment}_{event}" for event in chart.events for moment in ("before", "after")]
     names += [f"{moment}_{state}" for state in chart.states for moment in ("on_exit", "on_enter")]

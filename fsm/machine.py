@@ -1,11 +1,11 @@
-"""Chart -> `transitions.Machine`.  The machine is a real one: everything of transitions' API works on it.
+"""Chart -> `transitions.Machine`.  The machine is a real one, with the whole API of transitions.
 
-Each row becomes a transition whose condition is the row's guard and whose effects happen together with the change
-of state, after the callbacks that may still stop it (`before`, `on_exit`) and ahead of those that are told (`on_enter`,
-`after`).  On this machine transitions' own semantics stay: a guard that fails answers False, a state without rows for
-the event raises MachineError, models get triggers as attributes.
+Each row becomes a transition whose condition is the row's guard.  Its effects happen together with the change of state:
+after the callbacks that can still cancel it (`before`, `on_exit`), and ahead of the others (`on_enter`, `after`).
+The semantics are those of transitions: a trigger returns False if no guard holds, and raises MachineError in a state
+without rows for the event; models get the triggers as attributes.
 
-Without a chart it is `transitions.Machine` and nothing else.
+Without a chart it is a plain `transitions.Machine`.  No private name of transitions is used here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ClassMachine", "GuardCondition", "Machine", "Transition"]
 
 
 class GuardCondition(core.Condition):
-    """A transitions condition that may be a guard of a row: then it is data, asked of the model's variables."""
+    """A transitions condition that may be the guard of a row, which is evaluated with the model's variables."""
 
     def check(self, event_data: EventData) -> bool:
         """Whether it holds for the model of this event."""
@@ -40,7 +40,7 @@ class GuardCondition(core.Condition):
 
 
 class Transition(core.Transition):
-    """A transition made from a row; `row` is None for one that was added by hand."""
+    """A transition made from a row; `row` is None if it was added by hand."""
 
     condition_cls = GuardCondition
 
@@ -49,7 +49,7 @@ class Transition(core.Transition):
         self.row = row
 
     def execute(self, event_data: EventData) -> bool:
-        """Take the row: guards, callbacks that may stop it, effects and state together, callbacks that are told."""
+        """Take the row: conditions, callbacks before it, effects and state together, callbacks after it."""
         if self.row is None:
             return bool(super().execute(event_data))
         machine = cast("Machine", event_data.machine)
@@ -71,10 +71,10 @@ class Transition(core.Transition):
 
 
 class Machine(transitions.Machine):
-    """A `transitions.Machine` that can be made of a chart: `Machine(chart=LOGOFF, model=my_object)`.
+    """A `transitions.Machine` that can be made from a chart: `Machine(chart=LOGOFF, model=my_object)`.
 
-    The chart brings states, transitions and the initial state; every other argument is transitions' own.  A model is
-    any object: its variables are the attributes of the chart's names, given their initial values where it has none.
+    The chart provides states, transitions and the initial state; all other arguments are those of transitions.
+    Any object can be a model.  The variables are attributes of it; those it lacks are set to their initial values.
     """
 
     transition_cls = Transition
@@ -91,7 +91,7 @@ class Machine(transitions.Machine):
         super().__init__(*args, **options)
 
     def add_model(self, model: Any, initial: Any = None) -> None:
-        """Attach a model (or several), giving it the chart's variables where it has none yet."""
+        """Add a model, or several, and set the chart's variables that it lacks."""
         if self.chart is not None:
             for one in model if isinstance(model, (list, tuple)) else (model,):
                 one = self if one is self.self_literal else one
@@ -101,16 +101,16 @@ class Machine(transitions.Machine):
         super().add_model(model, initial)
 
     def values(self, model: object) -> Values:
-        """The chart's variables, read off a model."""
+        """The chart's variables, read from a model."""
         names = self.chart.names if self.chart is not None else ()
         return {name: getattr(model, self.prefix + name) for name in names}
 
     def configuration(self, model: object) -> Configuration:
-        """Where a model stands: its state and variables."""
+        """The state and the variables of a model."""
         return (self.get_model_state(model).name, *self.values(model).values())
 
     def apply(self, row: Row, model: object) -> None:
-        """The effects of a row and its change of state, together."""
+        """Change a model's variables and state as the row says."""
         new = row.apply(self.values(model))
         for effect in row.effects:
             setattr(model, self.prefix + effect.name, new[effect.name])
@@ -129,7 +129,7 @@ def _fits(chart: Chart, args: tuple[Any, ...], options: dict[str, Any]) -> None:
 
 
 def as_transition(row: Row) -> dict[str, object]:
-    """A row as the arguments of `add_transition`; one that stays is an internal transition (no exit, no enter)."""
+    """Return the arguments of `add_transition` for a row; one that stays becomes an internal transition."""
     return {
         "trigger": row.event, "source": row.source, "dest": row.target if row.moves else None,
         "conditions": [row.guard] if row.guard != ALWAYS else [], "row": row,
@@ -140,12 +140,12 @@ def as_transition(row: Row) -> dict[str, object]:
 
 
 class _State(core.State):
-    """A state that has its machine route its events anew when a callback is added to it."""
+    """A state that reports added callbacks to its machine."""
 
     machine: ClassMachine
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
-        """Add a callback, as transitions does, and send the events concerned through transitions from now on."""
+        """Add a callback; the events concerned go through transitions from now on."""
         super().add_callback(trigger, func)
         self.machine.route()
 
@@ -154,16 +154,16 @@ class _Transition(Transition):
     machine: ClassMachine
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
-        """Add a callback, as transitions does, and send the events concerned through transitions from now on."""
+        """Add a callback; the events concerned go through transitions from now on."""
         super().add_callback(trigger, func)
         self.machine.route()
 
 
 class ClassMachine(Machine):
-    """The machine of a session class: the rows to look at, and the place for transitions callbacks.
+    """The machine of a session class, for reading its rows and adding transitions callbacks.
 
-    A callback added here runs for every session of the class, with an EventData, at transitions' speed for the events
-    concerned; the other events keep their compiled triggers.  Its table is the chart's and cannot be changed.
+    A callback gets an EventData and is called for every session of the class.  The events concerned run at the speed of
+    transitions; the others keep their compiled triggers.  States and transitions are the chart's and cannot be changed.
     """
 
     state_cls = _State
@@ -178,10 +178,10 @@ class ClassMachine(Machine):
         reroute: Callable[[frozenset[str]], object],
         applied: Callable[[Any], object],
     ) -> None:
-        """`owner` is the name of the class.
+        """Create the machine of the class named `owner`.
 
-        `reroute` gets the events that must go through transitions, whenever they change; `applied` gets the session
-        whose row has just had its effects.
+        `reroute` is called with the events that must go through transitions whenever these change, and `applied` with
+        the session whenever the effects of a row have happened.
         """
         self.owner, self._reroute, self._applied = owner, reroute, applied
         super().__init__(chart=chart, model=None, send_event=True, model_attribute="_state")
@@ -190,22 +190,22 @@ class ClassMachine(Machine):
         self._sealed = True
 
     def fire(self, event: str, session: object) -> bool:
-        """Take a step as transitions takes it: False where a condition that was added by hand does not hold."""
+        """Take a step of a session.  Return False if a condition added by hand does not hold."""
         return bool(self.events[event].trigger(session))
 
     def apply(self, row: Row, model: object) -> None:
-        """As every machine does, and report it."""
+        """Change the session's variables and state as the row says, and call `applied`."""
         super().apply(row, model)
         self._applied(model)
 
     def added(self, row: Row) -> tuple[Condition, ...]:
-        """The conditions that were added by hand to the transition of a row."""
+        """Return the conditions added by hand to the transition of a row."""
         all_of_event = (cast("Transition", one) for one in self.get_transitions(row.event))
         conditions = next(one.conditions for one in all_of_event if one.row is row)
         return tuple(Opaque(cast("Callable[..., bool]", c.func)) for c in conditions if callable(c.func))
 
     def route(self) -> None:
-        """Send the events with callbacks through transitions, and the others through their compiled triggers."""
+        """Have events with callbacks go through transitions, and the others through their compiled triggers."""
         if self._sealed:
             self._reroute(frozenset(name for name in self.events if self._has_callbacks(name)))
 
@@ -220,23 +220,23 @@ class ClassMachine(Machine):
         return False
 
     def add_model(self, model: Any, initial: Any = None) -> None:
-        """Refused: sessions of the class use this machine without being attached to it."""
+        """Raise DefinitionError: the sessions of the class are not added to its machine."""
         self._refuse("take models")
 
     def add_states(self, states: Any, *args: Any, **kwargs: Any) -> None:
-        """Refused: the table is the chart's."""
+        """Raise DefinitionError: the table is the chart's."""
         if self._sealed:
             self._refuse("get states")
         super().add_states(states, *args, **kwargs)
 
     def add_transition(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: the table is the chart's."""
+        """Raise DefinitionError: the table is the chart's."""
         if self._sealed:
             self._refuse("get transitions")
         super().add_transition(*args, **kwargs)
 
     def remove_transition(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: the table is the chart's."""
+        """Raise DefinitionError: the table is the chart's."""
         self._refuse("lose transitions")
 
     def _refuse(self, what: str) -> None:

@@ -11,10 +11,10 @@ Theory.
    not undo it; the error reaches the caller of the trigger.
 5. A listener may not fire a trigger of its own session.  What it posts runs after the step, in order, and each receipt
    holds its own result or error, also when the step itself ended with one.
-6. A session is for one thread at a time.  Those of a class with `guarded=True` have a lock, which every step holds from
-   its guards to its last listener, and which whoever reads or changes more than one field holds as well.
+6. A session is for one thread at a time.  A session of a class with `guarded=True` has a lock: a step holds it from the
+   first guard to the last listener, and so does every method that reads or changes more than one field.
 
-A session without listeners and without a lock has no dispatcher, and pays one comparison for the possibility.
+A session without listeners and without a lock has no dispatcher; looking for one costs a single comparison.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fsm.definition import declare, is_trigger, listener_names, problems, trigge
 from fsm.errors import DefinitionError, SnapshotError, StepInProgress, UnknownEvent
 from fsm.verdict import Refused, Verdict, judge, refusal
 
-if TYPE_CHECKING:  # loaded with the first session, and with the first machine
+if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
     from fsm.compiler import Compiled
     from fsm.machine import ClassMachine
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """What a listener gets: the session, the event, the row taken, and the configurations before and after."""
+    """What a listener gets: the session, the event, the row, and the configurations before and after it."""
 
     session: Session
     event: str
@@ -53,17 +53,17 @@ class Step(NamedTuple):
 
     @property
     def source(self) -> str:
-        """The state that is left (or stayed in)."""
+        """The state before the step."""
         return self.row.source
 
     @property
     def target(self) -> str:
-        """The state that is entered (or stayed in)."""
+        """The state after the step."""
         return self.row.target
 
 
 class Receipt:
-    """What became of a posted event: `done`, then either accepted or `error`."""
+    """The result of a posted event: once `done` is true, `error` is the exception it raised, or None."""
 
     __slots__ = ("done", "error", "event")
 
@@ -73,7 +73,7 @@ class Receipt:
         self.error: BaseException | None = None
 
     def result(self) -> Literal[True]:
-        """True when the event was accepted; otherwise its error is raised.  RuntimeError while it has not run yet."""
+        """Return True if the event was accepted, or raise its error.  RuntimeError if it has not run yet."""
         if not self.done:
             raise RuntimeError(f"{self.event} was posted and has not run yet")
         if self.error is not None:
@@ -85,24 +85,25 @@ class Receipt:
 
 
 class Session:
-    """One position in a chart.  Subclass with `chart=`, or use `Session.of(chart)` for a class made on the spot."""
+    """One position in a chart.  Subclass it with `chart=`, or let `Session.of(chart)` create the class."""
 
     __slots__ = ("__weakref__", "_dispatcher", "_state")
     chart: ClassVar[Chart]
     _state: str
     _dispatcher: _Dispatcher | None
-    _own_listeners: ClassVar[tuple[str, ...]] = ()  # the methods of the class that listen to its sessions
+    _own_listeners: ClassVar[tuple[str, ...]] = ()  # names of the methods that listen to their own session
     _guarded: ClassVar[bool] = False
-    _loose: ClassVar[bool] = False  # made by `of`: an event may have the name of something that every session has
+    _loose: ClassVar[bool] = False  # created by `of`: events may have names of TAKEN
     _compiled: ClassVar[Compiled | None]
-    _unheard: ClassVar[Compiled | None]
+    _direct_triggers: ClassVar[dict[str, Callable[[Any], Any]] | None]
     _machine: ClassVar[ClassMachine | None] = None
-    _routed: ClassVar[frozenset[str]] = frozenset()  # the events that go through transitions, for its callbacks
+    _routed: ClassVar[frozenset[str]] = frozenset()  # events with transitions callbacks
 
     def __init_subclass__(cls, *, chart: Chart | None = None, guarded: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
         if chart is not None:
-            cls.chart, cls._compiled, cls._unheard, cls._machine, cls._routed = chart, None, None, None, frozenset()
+            cls.chart, cls._routed = chart, frozenset()
+            cls._compiled = cls._direct_triggers = cls._machine = None
         if guarded:
             cls._guarded = True
         if hasattr(cls, "chart"):
@@ -111,9 +112,9 @@ class Session:
             _install(cls)
 
     def __init__(self, **values: Value) -> None:
-        """A new session in the chart's initial state, with these values of variables instead of the usual ones.
+        """Create a session in the chart's initial state, with these values of variables instead of the initial ones.
 
-        ValueError when a name or a value is not the chart's.
+        ValueError for an unknown name, a wrong value, or a combination that breaks the state's invariant.
         """
         chart = self.chart
         strange = [name for name in values if name not in chart.names]
@@ -126,17 +127,17 @@ class Session:
 
     @classmethod
     def at(cls, configuration: Configuration) -> Self:
-        """Return a session in this configuration of the chart, which is not checked.  No `__init__` is called."""
+        """Return a session in this configuration, which is not checked.  `__init__` is not called."""
         self = cls.__new__(cls)
         _begin(self, configuration)
         return self
 
     @staticmethod
     def of(chart: Chart, name: str = "") -> type[Session]:
-        """A session class for a chart, with all its triggers, when there is no need for a typed one.
+        """Return a new session class for a chart, with all its triggers.
 
-        An event that is called like something of every session is fired by `fire` alone, and a variable of such a name
-        is read from `configuration`.  Sessions of these classes cannot be pickled, for no module has their class.
+        An event with the name of a session's own attribute can only be fired by `fire`, and a variable of such a name
+        can only be read from `configuration`.  The sessions cannot be pickled, since no module contains their class.
         """
         body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names), "_loose": True}
         body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in TAKEN}
@@ -144,7 +145,7 @@ class Session:
         return type(name or f"{chart.name} session", (Session,), body, chart=chart)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """For notebooks: where this session stands, drawn, or its DOT text where nothing can render it."""
+        """For notebooks: the session drawn as SVG, or the DOT text if no renderer is installed."""
         from fsm.draw import mimebundle
 
         return mimebundle(self)
@@ -152,25 +153,25 @@ class Session:
     def _repr_svg_(self) -> str | None:
         return self._repr_mimebundle_().get("image/svg+xml")
 
-    # ------------------------------------------------------------------------------------------------ asking
+    # ----------------------------------------------------------------------------------------------- reading
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """What a step holds.  Hold it to make one call of several: `with session.lock: …`.
+        """The lock that a step holds.  Hold it to make several calls as one: `with session.lock: …`.
 
-        A reentrant lock for a session of a guarded class.  Any other session is for one thread, and holds nothing.
+        It is reentrant.  For a session whose class is not guarded it does nothing.
         """
         return UNLOCKED if self._dispatcher is None else self._dispatcher.lock
 
     @property
     def state(self) -> str:
-        """The present state's name."""
+        """The name of the present state."""
         return self._state
 
     @property
     def configuration(self) -> Configuration:
-        """State and variables as one value."""
-        if self._dispatcher is None:  # nothing to wait for
+        """The state and the values of the variables."""
+        if self._dispatcher is None:  # there is no lock
             return self.compiled().read(self)
         with self._dispatcher.lock:
             return self.compiled().read(self)
@@ -184,12 +185,12 @@ class Session:
             return self.compiled().flags(self)
 
     def may(self, event: str) -> Verdict:
-        """What this event would do now, and why not.  Changes nothing.  UnknownEvent for a name the chart has not."""
+        """Return what this event would do now, or why it is not accepted.  UnknownEvent for any other name."""
         with self.lock:
             return judge(self.chart, self.configuration, event, self)
 
     def verdicts(self) -> dict[str, Verdict]:
-        """The verdict on every event of the chart, in its order.  Changes nothing."""
+        """Return the verdict on every event, in the chart's order."""
         with self.lock:
             configuration = self.configuration
             return {str(event): judge(self.chart, configuration, event, self) for event in self.chart.events}
@@ -200,7 +201,7 @@ class Session:
     # ---------------------------------------------------------------------------------------------- stepping
 
     def fire(self, event: str) -> Literal[True]:
-        """The trigger of that name.  Refused as it refuses; UnknownEvent for a name the chart has not."""
+        """Call the trigger of that name.  Refused if it is not accepted; UnknownEvent for any other name."""
         if event not in self.chart.events:
             raise UnknownEvent(self.chart.name, event, self.chart.events)
         function = self.compiled().triggers[event] if event in TAKEN else getattr(type(self), event)
@@ -208,9 +209,9 @@ class Session:
         return accepted
 
     def post(self, event: str) -> Receipt:
-        """Run an event after the present step, in the order of posting; at once when no step is under way.
+        """Run an event after the present step, in the order of posting, or immediately if there is none.
 
-        The receipt holds the result or the error; nothing is raised here but UnknownEvent.
+        The receipt holds the result or the error.  This method only raises UnknownEvent.
         """
         if event not in self.chart.events:
             raise UnknownEvent(self.chart.name, event, self.chart.events)
@@ -226,13 +227,13 @@ class Session:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether any object listens to this session, itself included."""
+        """Whether any object listens to this session, the session itself included."""
         return self._dispatcher is not None and bool(self._dispatcher.listeners)
 
     def listen(self, listener: T) -> T:
-        """Call the listener methods of this object (see the theory, 3) at every step from now on.
+        """Call the listener methods of this object (theory, 3) at every step from now on; return the object.
 
-        DefinitionError when a method looks like a listener and is none, or when there is not a single one.
+        DefinitionError if it has no listener method, or one that belongs to no state or event of the chart.
         """
         names = listener_names(type(listener), self.chart)
         if not names:
@@ -248,7 +249,7 @@ class Session:
         return listener
 
     def forget(self, listener: object) -> None:
-        """Stop calling this object.  Nothing happens when it was not listening."""
+        """Stop calling this object.  Do nothing if it was not listening."""
         with self.lock:
             if self._dispatcher is not None:
                 self._dispatcher.listeners.pop(id(listener), None)
@@ -257,14 +258,14 @@ class Session:
     # --------------------------------------------------------------------------------------- copies, snapshots
 
     def snapshot(self) -> dict[str, object]:
-        """This session as a small JSON value, with the chart's fingerprint.  `restore` reads it."""
+        """Return the session as a JSON value, with the chart's fingerprint, for `restore`."""
         from fsm.snapshot import encode
 
         return encode(self.chart, self.configuration)
 
     @classmethod
     def restore(cls, snapshot: object) -> Self:
-        """A session as it was when the snapshot was taken.  SnapshotError when it is another chart's, or damaged."""
+        """Return a session in the configuration of a snapshot.  SnapshotError if it is damaged, or another chart's."""
         from fsm.snapshot import decode
 
         return cls.at(decode(cls.chart, snapshot))
@@ -296,7 +297,10 @@ class Session:
 
     @classmethod
     def compiled(cls) -> Compiled:
-        """The compiled functions of the chart: made when asked for first, and put on the class that declared it."""
+        """Return the compiled functions of the chart.
+
+        The first call compiles them, and puts the triggers on the class that declared the chart.
+        """
         if cls._compiled is not None:
             return cls._compiled
         from fsm.compiler import compile_chart
@@ -308,10 +312,10 @@ class Session:
 
     @classmethod
     def machine(cls) -> ClassMachine:
-        """The `transitions` machine of this class: its rows, and the place to add transitions callbacks.
+        """Return the `transitions` machine of this class, to which transitions callbacks can be added.
 
-        A callback added there runs for every session of the class that declared the chart, and of its subclasses.
-        A bound trigger that was taken off a session before (`f = session.submit`) keeps to the form it had.
+        A callback is called for every session of the class that declared the chart, and of its subclasses.
+        A bound trigger that was read before (`f = session.submit`) does not call it.
         """
         from fsm.machine import ClassMachine
 
@@ -327,14 +331,14 @@ class Session:
 
 
 TAKEN: Final = frozenset(dir(Session))
-"""What every session has; an event of such a name is fired by `fire` alone, on a class made by `Session.of`."""
+"""The names of a session's own attributes.  Only a class created by `Session.of` may have events of these names."""
 
 
 # ------------------------------------------------------------------------------------------ classes and triggers
 
 
 def _check(cls: type[Session], *, declares: bool) -> None:
-    """DefinitionError with everything that is wrong with the class; `declares` when it names its chart itself."""
+    """Raise DefinitionError with every mistake in the class; `declares` if it names its chart itself."""
     if declares:
         wrong = list(problems(cls, cls.chart, TAKEN, any_event=cls._loose))
     else:
@@ -349,15 +353,15 @@ def _check(cls: type[Session], *, declares: bool) -> None:
 
 
 def _owner(cls: type[Session]) -> type[Session]:
-    """The class that declared the chart: it has the compiled triggers and the machine."""
+    """The class that declared the chart, which has the compiled triggers and the machine."""
     return next(klass for klass in cls.__mro__ if "_machine" in vars(klass))
 
 
 def _install(cls: type[Session]) -> None:
-    """Put the triggers on the class, in the form they have now.
+    """Put the triggers on the class.
 
-    Before the first session they compile the chart; then they are what was compiled, or, where a transitions
-    callback asks for it, go to the dispatcher.  A method that overrides a trigger without declaring it stays.
+    Before the first session they compile the chart.  Later they are the compiled functions, or go to the dispatcher if
+    the event has transitions callbacks.  A method that overrides a trigger without declaring it is left alone.
     """
     for event in map(str, cls.chart.events):
         if event in TAKEN or (event in vars(cls) and not is_trigger(getattr(cls, event))):
@@ -384,7 +388,7 @@ def _undeclared(event: str) -> Callable[[object], None]:
 
 
 def _first(cls: type[Session], event: str) -> Callable[..., object]:
-    def first(self: Session) -> object:  # taken off the class before there was a session
+    def first(self: Session) -> object:  # also if it was read from the class before
         return cls.compiled().triggers[event](self)
 
     return first
@@ -404,7 +408,7 @@ UNLOCKED: Final = nullcontext()
 
 
 class _Dispatcher:
-    """Takes the steps of one session that has listeners or a lock, and runs what was posted to it."""
+    """Takes the steps of a session that has listeners or a lock, and runs the events posted to it."""
 
     __slots__ = ("applied", "draining", "during", "listeners", "lock", "posted")
 
@@ -414,16 +418,16 @@ class _Dispatcher:
         self.during: str | None = None
         """The event of the step under way."""
         self.applied = False
-        """Whether the row of the step under way has had its effects."""
+        """Whether the effects of the step under way have happened."""
         self.posted: deque[Receipt] = deque()
         self.draining = False
 
     def step(self, session: Session, event: str) -> bool:
-        """Take a step.  StepInProgress in the middle of another; Refused as the verdict says."""
+        """Take a step.  StepInProgress in the middle of another; Refused if the event is not accepted."""
         if self.during is not None:
             raise StepInProgress(event, self.during)
         if not self.listeners and event not in session._routed:
-            _unheard(session).triggers[event](session)
+            _direct_triggers(session)[event](session)
             return True
         verdict = session.may(event)
         if verdict.row is None:
@@ -431,7 +435,7 @@ class _Dispatcher:
         session._dispatcher = self
         row = verdict.row
         step = Step(session, event, row, verdict.configuration, session.chart.after(verdict.configuration, row))
-        listeners = tuple(self.listeners.values())  # who comes or goes during the step does so for the next one
+        listeners = tuple(self.listeners.values())  # adding or removing one takes effect with the next step
         left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.moves else ((), ())
         self.during, self.applied = event, False
         try:
@@ -445,17 +449,17 @@ class _Dispatcher:
         return True
 
     def _apply(self, session: Session, step: Step) -> None:
-        """Effects and state together; through transitions where a callback was added to the machine of the class."""
+        """Change the configuration; by the transitions machine if the event has callbacks there."""
         if step.event not in session._routed:
             session.compiled().write(session, step.after)
             return
         machine = session.machine()
-        if not machine.fire(step.event, session) and not self.applied:  # a condition added by hand said no
+        if not machine.fire(step.event, session) and not self.applied:  # a condition added by hand
             legal = refusal(session.chart, step.before, step.event, session).legal
             raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row), legal))
 
     def drain(self, session: Session) -> None:
-        """Run what was posted, in order; events posted meanwhile come after it."""
+        """Run the posted events in order, including those posted meanwhile."""
         if self.draining:
             return
         self.draining = True
@@ -466,32 +470,32 @@ class _Dispatcher:
             self.draining = False
 
     def retire(self, session: Session) -> None:
-        """Leave the session once nobody listens, nothing is under way, nothing is posted, and there is no lock."""
+        """Leave the session if it has no lock and no listeners, and no step is under way or posted."""
         busy = self.listeners or self.during is not None or self.posted or self.draining
         if not busy and self.lock is UNLOCKED:
             session._dispatcher = None
 
 
 def _dispatch(session: Session, event: str) -> bool:
-    """What a trigger does that has listeners, a lock or transitions callbacks."""
+    """Take the step of a trigger if the session has a dispatcher, or the event transitions callbacks."""
     dispatcher = session._dispatcher or _Dispatcher(UNLOCKED)
     with dispatcher.lock:
         return dispatcher.step(session, event)
 
 
-def _unheard(session: Session) -> Compiled:
-    """The compiled triggers that do not ask for a dispatcher, for a guarded session to which nobody listens."""
-    if session._unheard is not None:
-        return session._unheard
+def _direct_triggers(session: Session) -> dict[str, Callable[[Any], Any]]:
+    """The compiled triggers that do not look for a dispatcher, for a guarded session without listeners."""
+    if session._direct_triggers is not None:
+        return session._direct_triggers
     from fsm.compiler import compile_chart
 
     owner = _owner(type(session))
-    owner._unheard = compile_chart(owner.chart, _refused, None)
-    return owner._unheard
+    owner._direct_triggers = compile_chart(owner.chart, _refused, None).triggers
+    return owner._direct_triggers
 
 
 def _refused(session: Session, event: str) -> Refused:
-    """The error of a compiled trigger that found no row."""
+    """The error of a compiled trigger that has found no enabled row."""
     return Refused(refusal(session.chart, session.configuration, event, session))
 
 
@@ -503,18 +507,18 @@ def _call(listeners: tuple[tuple[object, _Listeners], ...], step: Step, moments:
 
 
 def _call_own(name: str, step: Step) -> object:
-    """A listener that is the session's own method, found through the step, so that the session does not hold itself."""
+    """Call a session's own listener method; it is found through the step, so that no session refers to itself."""
     return getattr(step.session, name)(step)
 
 
 def _applied(session: Session) -> None:
-    """The machine of the class has applied the row of the step under way."""
+    """Called by the machine of the class when the effects of a step have happened."""
     if session._dispatcher is not None:
         session._dispatcher.applied = True
 
 
 def _settle(session: Session, receipt: Receipt) -> None:
-    """Run one posted event; its result or error goes to its receipt alone."""
+    """Run a posted event, and put its result or error into the receipt."""
     try:
         session.fire(receipt.event)
     except Exception as error:

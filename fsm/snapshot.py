@@ -3,7 +3,7 @@
     {"snapshot": 1, "chart": "store-logoff", "fingerprint": "…", "state": "open", "values": {"request": null, …}}
 
 Enumerated values are written by name, None as null.  A snapshot of a chart that behaves differently is refused, since
-its configuration might be one this chart could never reach.  This file does not know sessions.
+this chart might never reach its configuration.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VERSION: Final = 1
 
 
 def jsonable(value: Value) -> str | int | None:
-    """A variable's value as JSON has it: a number, a name, or null."""
+    """Return a variable's value for JSON: a number, a name, or None."""
     return value if value is None or type(value) is int else label(value)
 
 
 def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
-    """A configuration as a JSON value."""
+    """Return the snapshot of a configuration."""
     values = {name: jsonable(value) for name, value in chart.values(configuration).items()}
     return {
         "snapshot": VERSION, "chart": chart.name, "fingerprint": chart.fingerprint,
@@ -36,7 +36,10 @@ def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
 
 
 def decode(chart: Chart, snapshot: object) -> Configuration:
-    """The configuration of a snapshot.  SnapshotError when it is not one, is another chart's, or cannot be."""
+    """Return the configuration of a snapshot.
+
+    SnapshotError if it is no snapshot, is of another chart, or describes a configuration that is impossible.
+    """
 
     def wrong(problem: str, found: object = None) -> SnapshotError:
         return SnapshotError(chart.name, problem, chart.fingerprint, found)
@@ -70,4 +73,4 @@ def _value(chart: Chart, name: str, value: object) -> Value:
         if value is not None and not isinstance(value, str):
             raise ValueError(f"{name} is {value!r}, not a name or null")
         return variable.value_named(value)
-    return value  # type: ignore[return-value]  # chart.complaint says when it is no count
+    return value  # type: ignore[return-value]  # chart.complaint checks counts

@@ -1,15 +1,14 @@
-"""The solver: can this condition hold at all?  Decided exactly, for all counts.
+"""The solver: can this condition hold?  The answer is exact, for all counts.
 
-Theory.  Whether a condition can hold at all is decided exactly, although counters have no upper limit:
-every comparison has a sum of counters with factors of at least 1 on one side and a whole number on the other.  Let K
-be the greatest of these numbers.  A counter above K + 1 may be lowered to K + 1 without changing the truth of any
-comparison, since every sum it is part of is above K before and after.  So a condition that holds for some counts
-holds for some counts of at most K + 1, and a finite search answers for all.  The search keeps a range for every counter
-and every sum; it parts a range at the number a comparison asks about, draws what follows for the other ranges, and
-drops what is empty or false.
+Theory.  Counters have no upper limit, and still the question can be decided: every comparison has a sum of counters
+with factors of at least 1 on one side and a whole number on the other.  Let K be the greatest of these numbers.
+Lowering a counter above K + 1 to K + 1 changes the truth of no comparison, since every sum with that counter is above K
+before and after.  So a condition that holds for some counts holds for some counts of at most K + 1, and a finite search
+answers for all.
 
-A callable guard counts as a free yes or no, the same each time the same callable is asked.
-This file does not know what the answers are used for.
+The search keeps a range for every counter and every sum.  It splits a range at the number of a comparison, propagates
+the new limits to the other ranges, and drops regions that are empty or where the condition is false.
+A callable guard may be true or false, but has the same value wherever it occurs.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ Terms: TypeAlias = tuple[tuple[str, int], ...]
 
 
 class Region(NamedTuple):
-    """What is still open: the least and greatest value of every counter and every sum, the answers of the rest."""
+    """A part of the search space: the range of every counter and sum, and the values of all other atoms."""
 
     ranges: dict[Terms, tuple[int, int]]
     answers: dict[object, tuple[Value | bool, ...]]
 
 
 def possible(guard: Condition, table: Table) -> dict[str, Value] | None:
-    """Values for which the condition holds (those it speaks of; counters of at most K + 1), or None: it never does."""
+    """Return values, of the variables in it, for which the condition holds; None if it never does."""
     region = _first(tuple(atoms(guard)), table)
     regions = [region]
     while regions:
@@ -45,7 +44,7 @@ def possible(guard: Condition, table: Table) -> dict[str, Value] | None:
             if (counts := _point(region)) is not None:
                 return {name: values[0] for name, values in region.answers.items() if isinstance(name, str)} | counts
         elif not isinstance(answer, bool):
-            regions += _parted(answer, region)
+            regions += _split(answer, region)
     return None
 
 
@@ -66,7 +65,7 @@ def _first(atoms: tuple[Condition, ...], table: Table) -> Region:
 
 
 def _judge(guard: Condition, region: Region) -> bool | Condition:
-    """True or False where the whole region agrees; otherwise an atom it does not agree on."""
+    """Return True or False if that is the condition's value in the whole region, or else an atom that has both."""
     if isinstance(guard, Compare):
         return _between(*region.ranges[guard.terms], guard)
     if isinstance(guard, (Among, Opaque)):
@@ -95,8 +94,8 @@ def _between(low: int, high: int, atom: Compare) -> bool | Condition:
     return least if least is greatest else atom
 
 
-def _parted(atom: Condition, region: Region) -> Iterator[Region]:
-    """Boxes that agree on the atom, and together hold what this one holds; the one with the least counts comes last."""
+def _split(atom: Condition, region: Region) -> Iterator[Region]:
+    """Split a region into regions where the atom has one value; the one with the smallest counts comes last."""
     if isinstance(atom, Among):
         values = region.answers[atom.name]
         for inside in (False, True):
@@ -117,9 +116,9 @@ def _parted(atom: Condition, region: Region) -> Iterator[Region]:
 
 
 def _narrowed(region: Region, terms: Terms, cut: tuple[int, int]) -> Region | None:
-    """The region with one range cut, and with what follows for the others; None when nothing is left.
+    """Return the region with one range cut and the others narrowed accordingly; None if nothing is left.
 
-    What follows is drawn a limited number of times: stopping early leaves more to search, and never anything out.
+    The number of rounds is limited.  Stopping early costs time in the search, and loses no solution.
     """
     ranges = dict(region.ranges)
     ranges[terms] = max(cut[0], ranges[terms][0]), min(cut[1], ranges[terms][1])
@@ -134,7 +133,7 @@ def _narrowed(region: Region, terms: Terms, cut: tuple[int, int]) -> Region | No
 
 
 def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
-    """Draw the conclusions of one sum: for itself from its counters, for each counter from it and the others."""
+    """Narrow the range of a sum by those of its counters, and each of these by the sum and the others."""
     low, high = ranges[sums]
     single = {name: ranges[((name, 1),)] for name, _ in sums}
     least = sum(factor * single[name][0] for name, factor in sums)
@@ -153,7 +152,7 @@ def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
 
 
 def _point(region: Region) -> dict[str, Value] | None:
-    """One value for every counter, within all ranges; None when there is none."""
+    """Return a value for every counter within all ranges; None if there is none."""
     regions = [region]
     while regions:
         region = regions.pop()
@@ -172,7 +171,7 @@ def _point(region: Region) -> dict[str, Value] | None:
 
 
 def atoms(guard: Condition) -> Iterator[Condition]:
-    """The comparisons and callables of which a condition is joined."""
+    """The comparisons and callables that a condition combines."""
     parts = guard.parts()
     if not parts and not isinstance(guard, (All, AnyOf)):
         yield guard
@@ -181,7 +180,7 @@ def atoms(guard: Condition) -> Iterator[Condition]:
 
 
 def weakest_precondition(guard: Condition, effects: Iterable[Assignment]) -> Condition:
-    """What must hold before the effects so that the condition holds after them (the weakest precondition)."""
+    """Return the condition that holds before the effects exactly if this one holds after them."""
     return _precondition(guard, {effect.name: effect for effect in effects})
 
 
@@ -200,7 +199,7 @@ def _precondition(guard: Condition, effects: Mapping[str, Assignment]) -> Condit
 
 
 def sum_before(terms: Iterable[tuple[str, int]], effects: Mapping[str, Assignment]) -> Sum:
-    """A sum of counters after these effects, as a sum of the counters before them."""
+    """Return the sum of the counters before the effects that equals this one after them."""
     before: dict[str, int] = {}
     constant = 0
     for name, factor in terms:

@@ -1,6 +1,6 @@
-"""The words a chart is made of: states, events, rows and outputs; and the table, which holds them.
+"""Tables: the states, events, rows and outputs of a machine as plain data.
 
-A table is plain data that nobody has checked yet: `validation.py` reads one, `chart.py` is one that is right.
+A table may be wrong in any way: `validation.py` finds the mistakes, and a Chart (`chart.py`) is a table without any.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["TOO_DEEP", "Configuration", "Event", "Output", "Row", "State", "Tabl
 TOO_DEEP = "it is nested too deeply: a guard has more levels of `&` and `|` than Python can follow"
 
 Configuration: TypeAlias = tuple[Value, ...]
-"""The state's name, then the value of every variable in the chart's order.  Hashable; says everything."""
+"""The state's name, then the value of every variable in the chart's order.  Hashable, and all that a machine is."""
 
 
 class State(str):
-    """A state's name, with what is said of it.  It *is* the name: `State("open") == "open"`.
+    """The name of a state, with a description.  `State("open") == "open"`.
 
-    `invariant` is what holds whenever the machine is in this state; `final` states are never left.
+    `invariant` always holds while the machine is in this state; a `final` state is never left.
     """
 
     __slots__ = ("doc", "final", "invariant")
@@ -32,37 +32,37 @@ class State(str):
     invariant: Condition
 
     def __new__(cls, name: str, doc: str = "", *, final: bool = False, invariant: Condition = ALWAYS) -> Self:
-        """A state; `invariant` is proved of every way in when the chart is built."""
+        """Create a state.  The chart proves that every row into the state keeps its `invariant`."""
         self = super().__new__(cls, name)
         self.doc, self.final, self.invariant = doc, final, invariant
         return self
 
     @property
     def name(self) -> str:
-        """The bare name."""
+        """The name as a plain string."""
         return str.__str__(self)
 
 
 class Event(str):
-    """An event's name, with what is said of it."""
+    """The name of an event, with a description."""
 
     __slots__ = ("doc",)
     doc: str
 
     def __new__(cls, name: str, doc: str = "") -> Self:
-        """An event; `doc` says what happened or was asked."""
+        """Create an event; `doc` says what happened or was requested."""
         self = super().__new__(cls, name)
         self.doc = doc
         return self
 
     @property
     def name(self) -> str:
-        """The bare name."""
+        """The name as a plain string."""
         return str.__str__(self)
 
 
 class Row(NamedTuple):
-    """One transition.  `cites` names the sentences it rests on, `why` gives the reason in the reader's words."""
+    """One transition.  `cites` names the sentences of the specification it follows from, `why` gives the reason."""
 
     id: str
     source: str
@@ -80,11 +80,11 @@ class Row(NamedTuple):
 
     @property
     def effect_text(self) -> str:
-        """The effects as they are written in pictures and messages; empty when there are none."""
+        """The effects as text, for pictures and messages; empty if there are none."""
         return ", ".join(map(str, self.effects))
 
     def apply(self, values: Values) -> dict[str, Value]:
-        """Return all values after the row; each effect is computed from the values before it."""
+        """Return the values after this row.  Every effect is computed from the values before it."""
         return {**values, **{effect.name: effect.new(values) for effect in self.effects}}
 
 
@@ -99,13 +99,13 @@ def row(
     cites: str = "",
     why: str = "",
 ) -> Row:
-    """A row as it is written in a table: `target` left out means it stays; `cites` is a list of words."""
+    """Return a Row.  Without `target` it stays in its source; `cites` is split into words."""
     to = source if target is None else target
     return Row(id, str(source), str(event), condition(guard), tuple(effects), str(to), tuple(cites.split()), why)
 
 
 class Output(NamedTuple):
-    """A named bit of the machine's output: set in `states` (any, when None) while `guard` holds."""
+    """A named bit of the machine's output: set in `states` (in all, if None) while `guard` holds."""
 
     name: str
     bit: int
@@ -115,9 +115,9 @@ class Output(NamedTuple):
 
 
 class Table:
-    """States, events, rows, variables and outputs, and where to find them.
+    """The states, events, rows, variables and outputs of a machine, with lookups.
 
-    DefinitionError when something is not made of these words at all.
+    DefinitionError if a row, an effect or a variable is something else.
     """
 
     def __init__(
@@ -150,31 +150,31 @@ class Table:
             self._cells[cell] = (*self._cells.get(cell, ()), one)
         try:
             self.opaque = tuple(one for one in self.rows if is_opaque(one.guard))
-            """The rows with a callable in the guard, of which nothing can be proved or exported."""
+            """The rows with a callable in the guard.  Nothing can be proved of them, and exports refuse them."""
         except RecursionError:
             raise DefinitionError(f"chart {name!r}", (TOO_DEEP,)) from None
 
     def rows_for(self, state: str, event: str) -> tuple[Row, ...]:
-        """The rows of one cell of the table: empty means the event is illegal there."""
+        """The rows of an event in a state.  If there are none, the event is illegal there."""
         return self._cells.get((state, event), ())
 
     def row(self, id: str) -> Row:
-        """The row of that id; KeyError when there is none."""
+        """The row with that id.  KeyError if there is none."""
         for one in self.rows:
             if one.id == id:
                 return one
         raise KeyError(id)
 
     def state(self, name: str) -> State:
-        """The state of that name; KeyError when there is none."""
+        """The state of that name.  KeyError if there is none."""
         return self.states[self._place(self.states, name)]
 
     def event(self, name: str) -> Event:
-        """The event of that name; KeyError when there is none."""
+        """The event of that name.  KeyError if there is none."""
         return self.events[self._place(self.events, name)]
 
     def variable(self, name: str) -> Variable:
-        """The variable of that name; KeyError when there is none."""
+        """The variable of that name.  KeyError if there is none."""
         return self.variables[self._place(self.names, name)]
 
     @staticmethod
@@ -185,12 +185,12 @@ class Table:
         raise KeyError(name)
 
     def start(self, values: Mapping[str, Value] | None = None) -> Configuration:
-        """A new machine's configuration, with these values instead of the usual ones."""
+        """The configuration in which a machine starts, with these values instead of the initial ones."""
         given = values or {}
         return (self.initial, *(given.get(v.name, v.initial) for v in self.variables))
 
     def values(self, configuration: Configuration) -> dict[str, Value]:
-        """The variables of a configuration by name."""
+        """The values of a configuration by variable name."""
         return dict(zip(self.names, configuration[1:], strict=True))
 
 

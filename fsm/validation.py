@@ -1,9 +1,8 @@
-"""What is checked of a chart when it is built: names and shape, and what the solver proves of it for all counts.
+"""The checks of a table when a chart is built from it: names and shape, and proofs for all counts.
 
-Checked: names and shape; rows of a cell that can be enabled together; rows that can never be; counters that could
-become negative; invariants that some row, or the start, would break; states that cannot be reached or left, each row
-that can be enabled taken for itself (whether the counts ever get there is what `fsm check` looks at).
-This file does not run machines.
+They find unknown and repeated names; rows of an event that can be enabled together; rows that never can be; counters
+that could become negative; invariants that a row, or the start, would break; states that cannot be reached or left.
+Reachability is checked row by row: whether the counts that a row needs ever occur is examined by `fsm check`.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ T = TypeVar("T")
 
 
 def problems(table: Table) -> list[str]:
-    """Everything that is wrong with a chart, one sentence each; an empty list when it is right."""
+    """Return every mistake in a table, as a sentence; an empty list if there is none."""
     return [*shape_problems(table), *proof_problems(table)]
 
 
 def shape_problems(table: Table) -> list[str]:
-    """Unknown names, doubles, misplaced exits and starts: what can be seen without deciding any guard."""
+    """Return the mistakes that can be seen without deciding a guard: names, initial and final states."""
     found = [*_doubles(table), *_name_problems(table)]
     if table.initial not in table.states:
         found.append(f"the initial state {table.initial!r} is not one of its states")
@@ -103,7 +102,7 @@ def _unknown(table: Table, row: Row) -> Iterator[str]:
 
 
 def _misfits(table: Table, guard: Condition) -> Iterator[str]:
-    """Where a condition takes a variable of this chart for something it is not."""
+    """Where a condition uses a counter as an enumerated variable, or the other way round."""
     for part in guard.parts():
         yield from _misfits(table, part)
     for name in sorted(guard.names() & set(table.names)) if isinstance(guard, (Compare, Among)) else ():
@@ -152,7 +151,7 @@ def _reach_problems(table: Table, rows: Iterable[Row]) -> list[str]:
 
 
 def reachable(starts: Iterable[T], moves: Iterable[tuple[T, T]]) -> set[T]:
-    """What can be reached from `starts` by these moves (from, to); the starts are among it."""
+    """Return what can be reached from `starts`, which are included, by these moves (from, to)."""
     onward: dict[T, list[T]] = {}
     for source, target in moves:
         onward.setdefault(source, []).append(target)
@@ -169,9 +168,9 @@ def reachable(starts: Iterable[T], moves: Iterable[tuple[T, T]]) -> set[T]:
 
 
 def proof_problems(table: Table) -> list[str]:
-    """What fails, looked at for all counts, each failure with counts for which it does.
+    """Return what fails for some counts, with such counts.
 
-    Rows that speak of unknown things are left out; `shape_problems` names them.
+    Rows with unknown names are skipped; `shape_problems` reports them.
     """
     found: list[str] = []
     alive = []

@@ -1,8 +1,7 @@
-"""Variables: what a machine counts and remembers, and the effects that change it.
+"""Variables: what a machine counts and remembers, and the effects that change them.
 
-Written with Python's own operators: `INBOUND + OUTBOUND == 1` is a condition, `READY.becomes(READY - 1)` an effect.
-All effects of a row happen together: each new value is computed from the values before the step.
-This file does not know of states, events or rows.
+Both are written with Python's operators: `INBOUND + OUTBOUND == 1` is a condition, `READY.becomes(READY - 1)` an
+effect.  All effects of a row happen together: each new value is computed from the values before the step.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["Assignment", "Choice", "Counter", "Sum", "Variable", "as_sum"]
 
 
 class Sum:
-    """`inbound + outbound`, `ready - 1`: counters with factors, and a constant.  Compared, it is a condition."""
+    """`inbound + outbound`, `ready - 1`: counters with factors, and a constant.  Comparing it builds a condition."""
 
     __slots__ = ("constant", "terms")
     __hash__ = None  # type: ignore[assignment]  # `==` builds a condition, so it cannot be a key
@@ -77,7 +76,7 @@ class Sum:
 
 
 class _Named:
-    """What counters and enumerated variables share: a name, what it counts or says, and the value at the start."""
+    """What counters and enumerated variables have in common: a name, a description and an initial value."""
 
     __slots__ = ("doc", "initial", "name")
     name: str
@@ -91,7 +90,7 @@ class _Named:
 
 
 class Counter(_Named):
-    """A whole number, 0 or more, without upper limit; `initial` is its value in a new session."""
+    """A whole number, 0 or more, without upper limit."""
 
     __slots__ = ()
 
@@ -104,7 +103,7 @@ class Counter(_Named):
         return self.name
 
     def becomes(self, value: Sum | Counter | int) -> Assignment:
-        """The effect that gives this counter a new value, computed from the values before the step."""
+        """Return the effect that gives this counter a new value, computed from the values before the step."""
         return Assignment(self.name, as_sum(value))
 
     def __add__(self, other: Sum | Counter | int) -> Sum:
@@ -137,7 +136,7 @@ class Counter(_Named):
 
 
 class Choice(_Named):
-    """An enumerated variable: one of `values` (members of an Enum, strings, or None for "none")."""
+    """An enumerated variable: one of `values`, which are members of an Enum, strings, or None."""
 
     __slots__ = ("values",)
 
@@ -167,7 +166,7 @@ class Choice(_Named):
         return tuple(found)
 
     def value_named(self, text: str | None) -> Value:
-        """The value written `text`; None reads as the value None.  ValueError when there is none of that name."""
+        """Return the value of that name; None stands for the value None.  ValueError for an unknown name."""
         for value in self.values:
             if value is None if text is None else label(value) == text and value is not None:
                 return value
@@ -175,11 +174,11 @@ class Choice(_Named):
         raise ValueError(f"{self.name} has no value {text!r} (it has {known})")
 
     def becomes(self, value: Value) -> Assignment:
-        """The effect that gives this variable a new value."""
+        """Return the effect that gives this variable a new value."""
         return Assignment(self.name, self._known((value,)))
 
     def among(self, *values: Value) -> Condition:
-        """It has one of these values."""
+        """Return the condition that the variable has one of these values."""
         return Among(self.name, self._known(values))
 
     __hash__ = _Named.__hash__
@@ -195,7 +194,7 @@ Variable: TypeAlias = Counter | Choice
 
 
 class Assignment:
-    """An effect: the variable and its new value (a sum, or one value of an enumerated variable)."""
+    """An effect: the name of a variable and its new value, a sum or one value of an enumerated variable."""
 
     __slots__ = ("name", "value")
 
@@ -203,7 +202,7 @@ class Assignment:
         self.name, self.value = name, value
 
     def new(self, values: Values) -> Value:
-        """The value after the step, from the values before it."""
+        """Return the value after the step, given the values before it."""
         value = self.value
         return add(value.terms, values) + value.constant if isinstance(value, Sum) else value[0]
 
@@ -223,7 +222,7 @@ class Assignment:
         return f"<{self}>"
 
     def key(self) -> tuple[object, ...]:
-        """Everything it says, as plain data: equal for equal effects, and for no others."""
+        """The effect as plain data: equal for equal effects only."""
         value = self.value
         return (self.name, value.terms, value.constant) if isinstance(value, Sum) else (self.name, value_key(value[0]))
 
@@ -234,13 +233,13 @@ class Assignment:
         return hash(self.key())
 
     def names(self) -> frozenset[str]:
-        """The variable it changes and those it reads."""
+        """The name of the variable it changes and of those it reads."""
         read = (name for name, _ in self.value.terms) if isinstance(self.value, Sum) else ()
         return frozenset((self.name, *read))
 
 
 def as_sum(value: Sum | Counter | int) -> Sum:
-    """A counter or a whole number as the sum it stands for."""
+    """Return a counter or a whole number as a sum."""
     if isinstance(value, Sum):
         return value
     if isinstance(value, Counter):
@@ -266,9 +265,9 @@ def _is_normal(name: str) -> bool:
 
 RESERVED: Final = frozenset((
     "compiled", "dispatch", "dispatcher", "guarded", "loose", "machine", "own_listeners", "refuse",
-    "repr_mimebundle_", "repr_svg_", "routed", "self", "state", "unheard",
+    "repr_mimebundle_", "repr_svg_", "routed", "self", "state", "direct_triggers",
 ))
-"""What sessions and compiled triggers call things of their own."""
+"""Names that sessions and compiled triggers use themselves."""
 
 
 def _key(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Verdicts: what an event would do in a configuration, and why not.  And the error of a trigger that is not legal.
+"""Verdicts: what an event would do in a configuration, or why it is not accepted; and the error that carries one.
 
-There are four answers: *accepted*; *illegal*, no row waits for the event in this state; *refused*, rows wait for it
-but a condition does not hold; *finished*, the state is final.  Asking changes nothing.
-A verdict keeps the configuration it was asked about, so it stays true of that moment whatever happens next.
+There are four answers: *accepted*; *illegal*, the state has no row for the event; *refused*, it has rows, but no guard
+holds; *finished*, the state is final.  Asking changes nothing.
+A verdict keeps its configuration, so it stays true of that moment whatever happens later.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Kind: TypeAlias = Literal["accepted", "illegal", "refused", "finished"]
 
 
 class Verdict:
-    """The answer to "may this event happen now?".  True when it is accepted.
+    """The answer to "may this event happen now?".  True if it is accepted.
 
-    `event`, `state` and `configuration` say what was asked and where; `kind` is the answer; `row` is the row that
-    would be taken and `target` the state after it (both None when it is not accepted); `unmet` are the conditions
-    that do not hold; `reason` says it in words (None when accepted); `legal` are the events accepted instead.
+    `event`, `state` and `configuration` are the question, `kind` is the answer.  `row` is the row that would be taken,
+    and `target` the state after it; both are None if the event is not accepted.  Then `unmet` are the conditions that
+    do not hold, `reason` explains it in words, and `legal` are the events that are accepted instead.
     """
 
     __slots__ = ("_legal", "_unmet", "chart", "configuration", "event", "row")
@@ -63,17 +63,17 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
-        """Whether the event is legal now."""
+        """Whether the event is accepted."""
         return self.row is not None
 
     @property
     def state(self) -> str:
-        """The state it was asked in."""
+        """The state of the configuration."""
         return str(self.configuration[0])
 
     @property
     def target(self) -> str | None:
-        """The state the machine would be in; the present one when the event stays; None when not accepted."""
+        """The state after the event, which may be the present one; None if it is not accepted."""
         return self.row.target if self.row is not None else None
 
     @property
@@ -87,7 +87,7 @@ class Verdict:
 
     @property
     def reason(self) -> str | None:
-        """Why not, in words: which condition failed with which counts.  None when accepted."""
+        """Why the event is not accepted: which condition does not hold, with which counts.  None if it is accepted."""
         if self.kind == "accepted":
             return None
         if self.kind == "finished":
@@ -98,7 +98,7 @@ class Verdict:
 
     @property
     def unmet(self) -> tuple[Condition, ...]:
-        """The conditions that do not hold and would have to; empty unless the event is refused."""
+        """The conditions that would have to hold and do not; empty unless the event is refused."""
         if self._unmet is None:
             self._unmet = () if self.row is not None else _unmet(self.chart, self.configuration, self.event, None)
         return self._unmet
@@ -117,13 +117,13 @@ class Verdict:
 
 
 class Refused(MachineError):
-    """A trigger was not legal.  Nothing has changed; the session goes on as it was.
+    """A trigger was not accepted.  Nothing has changed, and the session can be used as before.
 
-    `verdict` says what was asked, in which state, which condition failed with which counts, and what is legal now.
+    `verdict` says which event was refused in which state, which condition failed with which counts, and what is legal.
     """
 
     def __init__(self, verdict: Verdict) -> None:
-        Exception.__init__(self, verdict)  # the words are put together when somebody reads them
+        Exception.__init__(self, verdict)  # the message is only built if it is read
         self.verdict = verdict
 
     def __getattr__(self, name: str) -> str:
@@ -138,7 +138,7 @@ class Refused(MachineError):
 
 
 def judge(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
-    """The verdict on one event; `subject` is what callable guards are asked about.  UnknownEvent for other names."""
+    """Return the verdict on an event.  `subject` is what callable guards get.  UnknownEvent for any other name."""
     rows = chart.rows_for(str(configuration[0]), event)
     if not rows and event not in chart.events:
         raise UnknownEvent(chart.name, event, chart.events)
@@ -151,10 +151,10 @@ def judge(chart: Chart, configuration: Configuration, event: str, subject: objec
 
 
 def refusal(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
-    """The verdict on an event that is known not to be accepted."""
-    if not chart.opaque:  # why not is found out when somebody asks
+    """Return the verdict on an event that is known not to be accepted."""
+    if not chart.opaque:  # the reason is only computed if it is read
         return Verdict(chart, event, configuration, None)
-    # a callable guard must be asked now: the subject will have moved on by then
+    # a callable guard must be called now: later, the subject will have changed
     unmet = _unmet(chart, configuration, event, subject)
     return Verdict(chart, event, configuration, None, unmet, _legal(chart, configuration, subject))
 
@@ -166,7 +166,7 @@ def _unmet(chart: Chart, configuration: Configuration, event: str, subject: obje
     if not failing:
         return ()
     in_all = tuple(part for part in failing[0] if all(part in other for other in failing[1:]))
-    return in_all or (_either([All(*parts) for parts in failing]),)  # nothing fails in all: one of the rows would do
+    return in_all or (_either([All(*parts) for parts in failing]),)  # none fails in every row: one row would suffice
 
 
 def _legal(chart: Chart, configuration: Configuration, subject: object) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def _legal(chart: Chart, configuration: Configuration, subject: object) -> tuple
 
 
 def _failing(guard: Condition, values: Values, subject: object) -> list[Condition]:
-    """The parts that do not hold.  A callable is asked only where everything else holds: it may rely on that."""
+    """The parts that do not hold.  A callable is called only if all others hold, since it may rely on them."""
     parts = list(_parts(guard))
     failing = [part for part in parts if not is_opaque(part) and not part.holds(values)]
     return failing or [part for part in parts if is_opaque(part) and not part.holds(values, subject)]

@@ -1,4 +1,4 @@
-"""Journals: what happened to sessions, as append-only JSON Lines; written, read and replayed."""
+"""Journals of sessions, as append-only JSON Lines: written, read and replayed."""
 
 from __future__ import annotations
 

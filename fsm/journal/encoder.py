@@ -1,10 +1,7 @@
-"""Accepted events as lines of a journal, written quickly: the same as `journal.entry` says, as JSON.
+"""Encode accepted events as lines of a journal: what `reader.entry` returns, as JSON, and faster.
 
-Theory.
-1. What an entry says of the configuration after it depends on that alone, so its text is made once and remembered.
-2. Names are few; each is quoted once.
-
-This file does not know where lines go.
+The part of an entry that describes the configuration after it depends on that alone, and is cached.  So are the quoted
+names, of which there are few.
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ __all__ = ["ENCODE", "Encoder"]
 
 ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 REMEMBERED: Final = 4096
-"""Configurations, for each session."""
+"""The number of configurations that are cached for each session."""
 
 
 class Encoder:
-    """Writes the lines of one session of a chart.  They have no line end."""
+    """Encodes the lines of one session of a chart, without line ends."""
 
     def __init__(self, chart: Chart, session: str) -> None:
         self._chart = chart
@@ -38,9 +35,9 @@ class Encoder:
     def line(
         self, seq: int, event: str, before: Configuration, after: Configuration, flags: int, more: Mapping[str, object]
     ) -> str:
-        """The line of an accepted event; `flags` are those after it.
+        """Return the line of an accepted event; `flags` are those after it.
 
-        `more` is what else the line says (no keys of an entry).
+        `more` are further keys and values, which must not be keys of an entry.
         """
         head = f'{self._head}{seq},"event":{_quoted(event)},"accepted":true,"from":{_quoted(before[0])}'
         end = "".join([f",{_quoted(key)}:{ENCODE(value)}" for key, value in more.items()])

@@ -1,19 +1,17 @@
-"""Journals: what happened to sessions, one JSON line each, under a header with the chart's fingerprint.
+"""Journals: the events of sessions, one JSON line each, after a header with the chart's fingerprint.
 
     {"journal": 1, "chart": "store-logoff", "fingerprint": "…"}
     {"session": "a", "start": {"snapshot": 1, …}}
     {"session": "a", "seq": 1, "event": "submit", "accepted": true, "from": "open", "state": "open", …, "reason": null}
 
 Theory.
-1. A journal is only ever appended to, a whole line by one write, so that a crash can tear nothing but the last line.
-   A torn line has no line end and is no JSON: it is dropped with a TornLine warning.  Anything else that cannot be
-   read is an error that names its line.
-2. A *start* record is a snapshot of where a session stands when its recording begins (again).  An *entry* is an event
-   that was accepted or refused, with the same keys as the answers of `fsm replay`; `seq` counts from the start record.
-3. Replay runs the entries on fresh sessions and compares what each entry says with what happens now, up to the first
-   divergence.  What an entry does not say is not compared; the wording of a reason never is.
-
-This file does not know how a journal is written (`recorder.py`), nor how it is shown.
+1. A journal is only appended to, one write for each line, so that a crash can only tear the last line.  A torn line has
+   no line end and is no JSON: it is dropped with a TornLine warning.  Any other line that cannot be read is an error
+   that gives its number.
+2. A *start* record is a snapshot of a session when its recording begins, or begins again.  An *entry* is an event that
+   was accepted or refused, with the same keys as the answers of `fsm replay`; `seq` counts from the start record.
+3. Replay runs the entries on new sessions and compares each entry with what happens now, up to the first divergence.
+   Keys that an entry lacks are not compared, and neither is the wording of a reason.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ __all__ = [
 
 VERSION: Final = 1
 LONGEST: Final = 1 << 20
-"""Bytes of a line; a longer one is an error, so that a file without line ends cannot fill the memory."""
+"""The greatest length of a line in bytes, so that a file without line ends cannot fill the memory."""
 WORDS: Final = frozenset(
     ("session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason", "start", "journal")
 )
@@ -45,7 +43,7 @@ HEAD: Final = b'{"journal": '
 
 
 class JournalError(ValueError):
-    """A journal cannot be read or written.  Attributes: `line` (from 1, or None).  Nothing has changed."""
+    """A journal cannot be read or written.  Nothing has changed.  `line` is the number of the line, from 1, or None."""
 
     def __init__(self, problem: str, line: int | None = None) -> None:
         self.line = line
@@ -53,9 +51,9 @@ class JournalError(ValueError):
 
 
 class TornLine(UserWarning):
-    """The last line of a journal was cut off in the middle, as a crash does, and has been left out.
+    """The last line of a journal is incomplete, as after a crash, and was left out.  The lines before it are complete.
 
-    Attributes: `line` (from 1).  Everything before it is whole.
+    `line` is its number, from 1.
     """
 
     def __init__(self, line: int) -> None:
@@ -63,18 +61,18 @@ class TornLine(UserWarning):
         super().__init__(f"line {line} was cut off in the middle of writing and is left out")
 
 
-# ------------------------------------------------------------------------------------------------- what a line says
+# ------------------------------------------------------------------------------------------------------------ lines
 
 
 def header(chart: Chart) -> dict[str, object]:
-    """The first line of a journal.  JournalError for a chart with a variable named like one of our keys."""
+    """Return the first line of a journal.  JournalError if a variable of the chart has the name of a key."""
     if strange := [name for name in chart.names if name in WORDS]:
         raise JournalError(f"{chart.name} cannot have a journal: its variable {strange[0]!r} is a word of journals")
     return {"journal": VERSION, "chart": chart.name, "fingerprint": chart.fingerprint}
 
 
 def check_header(chart: Chart, line: Mapping[str, object]) -> None:
-    """JournalError unless this header belongs to a journal of this chart, as it behaves now."""
+    """Raise JournalError unless the header is of this chart, with its present behaviour."""
     if line.get("journal") != VERSION:
         raise JournalError(f"its version is {line.get('journal')!r}, this program reads {VERSION}")
     if line.get("fingerprint") != chart.fingerprint:
@@ -85,14 +83,14 @@ def check_header(chart: Chart, line: Mapping[str, object]) -> None:
 
 
 def start(chart: Chart, session: str, configuration: Configuration) -> dict[str, object]:
-    """The start record: from here on the session's entries follow, and `seq` counts from 1."""
+    """Return a start record.  The entries of the session follow, and their `seq` counts from 1."""
     return {"session": session, "start": encode(chart, configuration)}
 
 
 def entry(
     chart: Chart, session: str, seq: int, event: str, before: Configuration, after: Configuration, reason: str | None
 ) -> dict[str, object]:
-    """What became of an event, in the words of `fsm replay`; `reason` is None when it was accepted."""
+    """Return the entry of an event, which is also the answer of `fsm replay`; `reason` is None if it was accepted."""
     flags = chart.flags(after)
     values = {name: jsonable(value) for name, value in chart.values(after).items()}
     head = {"session": session, "seq": seq, "event": str(event), "accepted": reason is None, "from": str(before[0])}
@@ -104,9 +102,9 @@ def entry(
 
 
 class Record(NamedTuple):
-    """A line after the header: `start` is a configuration where a session begins, otherwise `event` happened.
+    """A line after the header: a session begins in the configuration `start`, or `start` is None and `event` happened.
 
-    `data` is the whole object as it was read.
+    `data` is the object as it was read.
     """
 
     line: int
@@ -117,9 +115,9 @@ class Record(NamedTuple):
 
 
 def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
-    """The records of a journal.  A torn last line is dropped with a TornLine warning.
+    """Read the records of a journal.  A torn last line is dropped with a TornLine warning.
 
-    JournalError, with the line, when it is corrupt or of another chart; the records before it were good.
+    JournalError, with the number of the line, if it is corrupt or of another chart; the records before it are valid.
     """
     number = 0
     while line := source.readline(LONGEST + 1):
@@ -142,9 +140,9 @@ def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
 
 
 def is_torn(line: bytes, number: int) -> bool:
-    """Whether a line that is no JSON is the beginning of one, without a line end: what a crash leaves behind.
+    """Whether a line that is no JSON is the beginning of one, without a line end, as after a crash.
 
-    Zero bytes at its end are what some file systems leave after a power failure.
+    It may end with zero bytes, which some file systems leave after a power failure.
     """
     if line.endswith(b"\n"):
         return False
@@ -152,12 +150,12 @@ def is_torn(line: bytes, number: int) -> bool:
         json.loads(line)
         return False
     rest = line.rstrip(b"\0")
-    # the first line is held to more than a brace, so that a damaged file of another kind is not taken for a journal
+    # more than a brace is required of the first line, so that a damaged file of another kind is not taken for a journal
     return HEAD.startswith(rest[: len(HEAD)]) if number == 1 else rest[:1] in (b"", b"{")
 
 
 def parsed(line: bytes, number: int) -> Mapping[str, object] | None:
-    """The object in a line of a journal; None when the line is torn.  JournalError when it is neither."""
+    """Return the object in a line of a journal; None if the line is torn.  JournalError if it is invalid."""
     if len(line) > LONGEST:
         raise JournalError(f"longer than {LONGEST:,} bytes", number)
     try:
@@ -192,9 +190,9 @@ def _record(chart: Chart, data: Mapping[str, object], number: int) -> Record:
 
 
 class Divergence(NamedTuple):
-    """The first entry that does not come out as it was written: its `line`, what was `expected` and what is `found`.
+    """An entry that is not what happens now: `line`, the entry's values in `expected`, and the present ones in `found`.
 
-    Both hold only the keys that differ.
+    Both contain only the keys that differ.
     """
 
     line: int
@@ -209,7 +207,7 @@ class Divergence(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """A record and what it comes to now: the configuration after it, and the entry as it would be written now."""
+    """A record and its replay: the configuration after it, and the entry as it would be written now."""
 
     record: Record
     configuration: Configuration
@@ -218,9 +216,9 @@ class Replayed(NamedTuple):
 
 
 def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
-    """Run a journal on fresh sessions, record by record; the last one given is the first that diverges.
+    """Replay a journal on new sessions, record by record, up to the first divergence.
 
-    A session without a start record starts as the chart says.  Errors and warnings as in `records`.
+    A session without a start record starts in the chart's initial configuration.  Errors and warnings as in `records`.
     """
     new = Session.of(chart)
     sessions: dict[str, tuple[Session, int]] = {}
@@ -246,9 +244,9 @@ def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
 
 
 def replay(chart: Chart, source: BinaryIO) -> Divergence | None:
-    """Run a journal on fresh sessions; where it first comes out otherwise, or None.  Errors as in `records`."""
+    """Replay a journal on new sessions and return the first divergence, or None.  Errors as in `records`."""
     return next((one.divergence for one in replayed(chart, source) if one.divergence), None)
 
 
 def _same(then: object, now: object) -> bool:
-    return type(then) is type(now) and then == now  # 1 and true are not the same word
+    return type(then) is type(now) and then == now  # 1 and true are different in JSON

@@ -1,17 +1,14 @@
-"""The recorder: writes down what happens to sessions, in the journal file of `reader.py`, while it happens.
+"""The recorder: writes the events of running sessions to a journal, in the format of `reader.py`.
 
     with Recorder(LOGOFF, "session.jsonl") as journal:
         journal.attach(session, "a")
         journal.fire(session, "submit")         # or session.submit()
 
 Theory.
-1. Accepted steps are heard of by a listener, whoever fired them.  A refusal reaches no listener, so it is recorded by
-   who asks: `journal.fire`.
-2. A listener that raises after a step keeps those after it from being told.  A step that went unrecorded like this (or
-   because the disk was full) is noticed at the next one, and a new start record says where the session stands.
-3. A record is one write.  When it fails half way, its half is cut off again and the error reaches the caller.
-
-This file does not know what the sessions are about, and never reads a journal but for its first and last line.
+1. A listener records accepted steps.  Refusals reach no listener: they are recorded for events fired by `journal.fire`.
+2. A listener that raises after a step keeps the listeners behind it from being called.  The next step shows that one is
+   missing, as it does after a full disk, and a new start record is written.
+3. A record is one write.  If it fails in the middle, the incomplete line is removed and the error reaches the caller.
 """
 
 from __future__ import annotations
@@ -34,9 +31,9 @@ __all__ = ["Recorder"]
 
 
 class _Recording:
-    """An attached session's place in the journal, and the listener that records its accepted steps.
+    """An attached session in its journal, and the listener that records its accepted steps.
 
-    `last` is the configuration after the last record, and `seq` the number of that.
+    `last` is the configuration after the last record, and `seq` the number of that record.
     """
 
     def __init__(self, journal: Recorder, name: str, configuration: Configuration) -> None:
@@ -52,23 +49,24 @@ class _Recording:
 
     def append(self, event: str, before: Configuration, after: Configuration, reason: str | None) -> None:
         with self.journal._lock:
-            if self.last != before:  # a step went unrecorded: another listener raised first, or the disk was full
+            if self.last != before:  # a step is missing: another listener raised, or the disk was full
                 self.begin(before)
             self.journal._write(entry(self.journal.chart, self.name, self.seq + 1, event, before, after, reason))
             self.last, self.seq = after, self.seq + 1
 
 
 class Recorder:
-    """A journal file that sessions are attached to.  Use as a context manager, or `close()` it.
+    """A journal file to which sessions can be attached.  A context manager; or call `close()`.
 
-    Each record is one write, so it outlives the process as soon as the trigger has returned; with `sync` it has also
-    reached the disk.  One process writes a journal at a time; sessions of several threads may share it.
-    An existing journal is continued: its torn last line is cut off with a TornLine warning.  JournalError when it is
-    no journal of this chart or is being written elsewhere; OSError as the system has it, and the file is as it was.
+    When a trigger has returned, its record is written and survives the process; with `sync` it has reached the disk.
+    One process writes a journal at a time; sessions of several threads may share it.
+    An existing journal is continued: a torn last line is removed with a TornLine warning.  JournalError if it is no
+    journal of this chart or is being written by another process, and OSError if the system refuses; then the file is
+    unchanged.
     """
 
     def __init__(self, chart: Chart, path: str | Path, *, sync: bool = False) -> None:
-        header(chart)  # before there is a file: not every chart can have one
+        header(chart)  # not every chart can have a journal: find out before the file is created
         self.chart, self.path, self.sync = chart, Path(path), sync
         self._lock = RLock()
         self._recordings: WeakKeyDictionary[Session, _Recording] = WeakKeyDictionary()
@@ -99,7 +97,7 @@ class Recorder:
                     warnings.warn(TornLine(number), stacklevel=4)
                     os.ftruncate(self._file, size - len(tail))
                 else:
-                    os.write(self._file, b"\n")  # the line is whole, and only its end is missing
+                    os.write(self._file, b"\n")  # the line is complete but for its end
         if head is None:
             self._write(header(self.chart))
 
@@ -110,9 +108,9 @@ class Recorder:
         self.close()
 
     def attach(self, session: Session, name: str = "default") -> None:
-        """Record where this session stands, and from now on each of its accepted steps.
+        """Record the session's configuration, and its accepted steps from now on.
 
-        ValueError when the session is of another chart, or another attached one has this name.
+        ValueError if the session is of another chart, or if another attached one has this name.
         """
         if session.chart.fingerprint != self.chart.fingerprint:
             raise ValueError(f"this is a journal of {self.chart.name}, not of {session.chart.name}")
@@ -122,17 +120,17 @@ class Recorder:
             self._recordings[session] = session.listen(_Recording(self, name, session.configuration))
 
     def detach(self, session: Session) -> None:
-        """Stop recording this session.  Nothing happens when it was not attached."""
+        """Stop recording this session.  Do nothing if it is not attached."""
         if (recording := self._recordings.pop(session, None)) is not None:
             session.forget(recording)
 
     def fire(self, session: Session, event: str) -> Literal[True]:
-        """`session.fire(event)`, recording a refusal as well; it is raised all the same.
+        """Call `session.fire(event)`, and record and raise a refusal.
 
-        A listener's error that cancels the step leaves nothing to record.  KeyError when the session is not attached.
+        If a listener's error cancels the step, there is nothing to record.  KeyError if the session is not attached.
         """
         recording = self._recordings[session]
-        with session.lock:  # so that no other step falls between a refusal and its record
+        with session.lock:  # so that no other step comes between a refusal and its record
             before = session.configuration
             try:
                 return session.fire(event)
@@ -142,12 +140,12 @@ class Recorder:
                     recording.append(event, before, before, verdict.reason or "")
                 raise
             except Exception:
-                if recording.last == before != session.configuration:  # a listener raised before this one was told
+                if recording.last == before != session.configuration:  # a listener raised before this one was called
                     recording.append(event, before, session.configuration, None)
                 raise
 
     def close(self) -> None:
-        """Detach all sessions and close the file.  Closing again does nothing."""
+        """Detach all sessions and close the file.  It can be called again."""
         for session in tuple(self._recordings):
             self.detach(session)
         if self._file >= 0:
@@ -166,13 +164,13 @@ class Recorder:
                 if self.sync:
                     os.fsync(self._file)
             except BaseException:
-                with suppress(OSError):  # half a line in the middle would spoil what follows
+                with suppress(OSError):  # an incomplete line would corrupt the next one
                     os.ftruncate(self._file, end)
                 raise
 
 
 def _claim(file: int) -> None:
-    """Hold the file for this process alone, where the system can; the claim ends with the file or the process."""
+    """Lock the file for this process, where the system can.  The lock ends with the file or the process."""
     try:
         import fcntl
     except ImportError:

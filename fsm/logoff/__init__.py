@@ -2,7 +2,7 @@
 
     from fsm.logoff import LOGOFF, Logoff, LogoffStatus, MessageStore, StoreSession
 
-`spec.md` in this folder is what the machine does, sentence by sentence.  `fsm.store` moves messages through it.
+`spec.md` in this folder describes the machine sentence by sentence.  `fsm.store` moves messages through it.
 """
 
 from __future__ import annotations

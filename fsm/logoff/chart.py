@@ -1,17 +1,16 @@
-"""The store-logoff machine: THE table, after `spec.md` beside this file.  Nothing else decides what may happen.
+"""The store-logoff machine: the table of `spec.md`.  It alone decides what may happen.
 
 Theory.
-1. A session is `open`, `draining`, `blocked` or `released`.  Five counts say what moves: *in flight* is inbound +
-   outbound, *queued* is ready + deferred; peers are other processes that have the same store open.
+1. A session is `open`, `draining`, `blocked` or `released`.  Five counts describe the messages and the peers: *in
+   flight* is inbound + outbound, *queued* is ready + deferred; peers are other processes with the same store open.
 2. The request is the flag of the logoff under way, or the flag that was granted.
-3. Each event is one transition.  The guards look ahead ("the last in flight"), so no follow-up step is hidden.
-4. With peers every flag is granted at once: the call is ignored by the spooler, the work is the peers' (S28).
+3. Each event is one transition.  The guards look ahead ("the last in flight"), so that there is no hidden follow-up.
+4. With peers every flag is granted at once: the spooler ignores the call, and the work is left to the peers (S28).
 5. A drain always has something in flight, or ready and free to start; `blocked` always has something in the way.
-   Both are stated as invariants and proved for all counts when the table is built, so that rows which could never
-   be enabled (a granted NO_WAIT in the middle of a drain) are left out, and one that crept in would be refused.
+   Both are invariants, proved for all counts when the table is built.  Rows that could never be enabled (a granted
+   NO_WAIT in the middle of a drain) are therefore left out; adding one is an error.
 
-Every row cites the sentences (S-numbers) it rests on and gives the reason.
-This file does not know how rows are run, and has no mail, no clock and no I/O.
+Every row cites the sentences (S-numbers) it follows from and gives the reason.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ FLAGS: Final = {
     "logoff_quiet": QUIET, "logoff_abort": ABORT, "logoff_orderly": ORDERLY,
     "logoff_no_wait": NO_WAIT, "logoff_purge": PURGE, "release": ABORT,
 }
-"""The requests, and the flag each of them asks for (Release without a logoff asks for ABORT, S33)."""
+"""The requests, and the flag of each (Release without a logoff asks for ABORT, S33)."""
 
 EVENTS: Final = (
     Event("logoff_quiet", "log off only if there is no activity at all"),
@@ -110,7 +109,7 @@ def down(counter: Counter) -> Assignment:
 FLUSH: Final = (READY.becomes(READY + DEFERRED), DEFERRED.becomes(0))
 HAND_OVER: Final = tuple(counter.becomes(0) for counter in (INBOUND, OUTBOUND, READY, DEFERRED))
 
-ENDINGS: Final = {  # event -> what it ends, what the effects are, how it reads, the sentences
+ENDINGS: Final = {  # event -> the counter of what it ends, its effects, its reason, its sentences
     "outbound_sent": (OUTBOUND, (down(OUTBOUND),), "it was sent", "S23"),
     "outbound_failed": (OUTBOUND, (down(OUTBOUND),), "it failed for good, and its sender is told", "S23"),
     "outbound_deferred": (OUTBOUND, (down(OUTBOUND), up(DEFERRED)), "it goes back to the queue", "S23 S24"),
@@ -118,11 +117,11 @@ ENDINGS: Final = {  # event -> what it ends, what the effects are, how it reads,
     "inbound_failed": (INBOUND, (down(INBOUND),), "its source keeps it and delivers it again", "S22"),
 }
 
-# ------------------------------------------------------------------------------- rows: what moves the mail
+# ------------------------------------------------------------------------------- rows: messages and peers
 
 
 def _in_service(state: State) -> Iterator[Row]:
-    """What `open` and `blocked` have in common: nothing changes for the transports (S7, S45)."""
+    """The rows that `open` and `blocked` have in common: nothing changes for the transports (S7, S45)."""
     usual = "S7 S45 " if state is BLOCKED else ""
     yield row(f"{state}.submit", state, "submit", effects=[up(READY)], cites=usual + "S24",
               why="new work is taken in")
@@ -134,7 +133,7 @@ def _in_service(state: State) -> Iterator[Row]:
               cites=usual + "S24", why="its time has come")
 
 
-def _company(state: State) -> Iterator[Row]:
+def _peers(state: State) -> Iterator[Row]:
     """Peers come and go in every state but `released`."""
     yield row(f"{state}.peer_opened", state, "peer_opened", effects=[up(PEERS)], cites="S28",
               why="from now on a logoff leaves the work to the peers")
@@ -149,11 +148,11 @@ def _open_mail() -> Iterator[Row]:
                   why="a queued message may be withdrawn")
     for event, (counter, effects, ending, cites) in ENDINGS.items():
         yield row(f"open.{event}", OPEN, event, guard=counter > 0, effects=effects, cites=cites, why=ending)
-    yield from _company(OPEN)
+    yield from _peers(OPEN)
 
 
 def _blocked_mail() -> Iterator[Row]:
-    """ABORT waits for what is in flight; QUIET is withdrawn by itself once nothing is left to refuse it."""
+    """ABORT waits for what is in flight.  QUIET is withdrawn once nothing is in its way."""
     yield from _in_service(BLOCKED)
     for event, counter in (("abort_submit", READY), ("abort_deferred", DEFERRED)):
         last = (REQUEST == QUIET) & (IN_THE_WAY == 1)
@@ -177,11 +176,11 @@ def _blocked_mail() -> Iterator[Row]:
             still = ((REQUEST == ABORT) & (IN_FLIGHT > 1)) | (REQUEST == QUIET)
         yield row(f"blocked.{event}", BLOCKED, event, guard=(counter > 0) & still, effects=effects,
                   cites=f"S7 S45 {cites}", why=f"{ending}; something is still in the way")
-    yield from _company(BLOCKED)
+    yield from _peers(BLOCKED)
 
 
 def _draining_mail() -> Iterator[Row]:
-    """What is under way is finished; only NO_WAIT and PURGE start what was ready."""
+    """What is in flight is finished; only NO_WAIT and PURGE start messages that are ready."""
     yield row("draining.outbound_begin", DRAINING, "outbound_begin", guard=(READY > 0) & SENDING,
               effects=[down(READY), up(OUTBOUND)], cites="S9 S13 S48", why="mail that was ready is sent")
     for event, (counter, effects, ending, cites) in ENDINGS.items():
@@ -200,14 +199,14 @@ def _draining_mail() -> Iterator[Row]:
               effects=[down(READY)], cites="S24", why="a queued message may be withdrawn; the drain goes on")
     yield row("draining.abort_deferred", DRAINING, "abort_deferred", guard=DEFERRED > 0, effects=[down(DEFERRED)],
               cites="S24", why="a queued message may be withdrawn; no drain waits for the deferred")
-    yield from _company(DRAINING)
+    yield from _peers(DRAINING)
 
 
-# ---------------------------------------------------------------------------- rows: what asks for the logoff
+# ------------------------------------------------------------------------------- rows: requests to log off
 
 
 def _with_peers(state: State) -> Iterator[Row]:
-    """S28: another process has the store open, so the call is ignored and COMPLETE is returned."""
+    """Requests while another process has the store open: the call is ignored and returns COMPLETE (S28)."""
     for event, flag in FLAGS.items():
         keeps = event == "release" and state is DRAINING
         yield row(f"{state}.{event}.peers", state, event, guard=PEERS > 0, target=RELEASED,
@@ -218,60 +217,61 @@ def _with_peers(state: State) -> Iterator[Row]:
 ALONE: Final = PEERS == 0
 
 
-def _asked(state: State, event: str, tail: str, guard: Condition, target: State, cites: str, why: str,
-           effects: tuple[Assignment, ...] | None = None) -> Row:
-    """A request without peers; unless said otherwise its flag becomes the request."""
+def _request(state: State, event: str, tail: str, guard: Condition, target: State, cites: str, why: str,
+             effects: tuple[Assignment, ...] | None = None) -> Row:
+    """A request without peers; without `effects`, its flag becomes the request."""
     changes = (REQUEST.becomes(FLAGS[event]),) if effects is None else effects
     return row(f"{state}.{event}{tail}", state, event, guard=ALONE & guard, target=target, effects=changes, cites=cites,
                why=why)
 
 
-def _asked_in_service(state: State) -> Iterator[Row]:
+def _requests_in_service(state: State) -> Iterator[Row]:
     """The five flags and Release in `open` and `blocked`, without peers."""
     idle, busy = IN_FLIGHT == 0, IN_FLIGHT > 0
     if state is OPEN:  # in `blocked` something is always in the way of QUIET, and of a purge
-        yield _asked(state, "logoff_quiet", ".granted", IN_THE_WAY == 0, RELEASED, "S15 S18 S19",
+        yield _request(state, "logoff_quiet", ".granted", IN_THE_WAY == 0, RELEASED, "S15 S18 S19",
                      "there is no activity, so the store is released")
-        yield _asked(state, "logoff_purge", ".granted", IN_THE_WAY == 0, RELEASED, "S13 S14 S18 S54",
+        yield _request(state, "logoff_purge", ".granted", IN_THE_WAY == 0, RELEASED, "S13 S14 S18 S54",
                      "nothing to send, nothing to flush")
-    yield _asked(state, "logoff_quiet", "", IN_THE_WAY > 0, BLOCKED, "S15 S16 S56",
-                 "the kind of activity is returned; a waiting ABORT is withdrawn")
-    yield _asked(state, "logoff_abort", ".granted", idle, RELEASED, "S8 S46 S18", "idle, so released at once")
-    yield _asked(state, "logoff_abort", "", busy, BLOCKED, "S5 S6 S7 S43 S44 S45",
-                 "no logoff and no change while there is activity; when it stops the store is logged off")
-    yield _asked(state, "logoff_orderly", ".granted", idle, RELEASED, "S11 S18 S20 S52",
-                 "nothing is in flight; queued mail stays in the durable queue")
-    yield _asked(state, "logoff_orderly", "", busy, DRAINING, "S11 S12 S51 S52", "what is in flight is finished first")
-    yield _asked(state, "logoff_no_wait", ".granted", IN_FLIGHT + READY == 0, RELEASED, "S9 S18 S48",
-                 "nothing is ready to be sent; the deferred stay in the durable queue")
-    yield _asked(state, "logoff_no_wait", "", IN_FLIGHT + READY > 0, DRAINING, "S9 S10 S47 S48 S49",
-                 "what is ready is sent first")
-    yield _asked(state, "logoff_purge", "", IN_THE_WAY > 0, DRAINING, "S13 S14 S54 S55",
-                 "the deferred are flushed, then each is tried once", (*FLUSH, REQUEST.becomes(PURGE)))
-    yield _asked(state, "release", ".granted", idle, RELEASED, "S31 S33 S46 S68 S81 S85",
-                 "no logoff was asked, so Release asks for ABORT; idle, so released at once")
-    yield _asked(state, "release", "", busy, BLOCKED, "S31 S33 S68 S82 S83 S85",
-                 "no logoff was granted, so Release asks for ABORT, which waits for what is in flight")
+    yield _request(state, "logoff_quiet", "", IN_THE_WAY > 0, BLOCKED, "S15 S16 S56",
+                   "the kind of activity is returned; a waiting ABORT is withdrawn")
+    yield _request(state, "logoff_abort", ".granted", idle, RELEASED, "S8 S46 S18", "idle, so released at once")
+    yield _request(state, "logoff_abort", "", busy, BLOCKED, "S5 S6 S7 S43 S44 S45",
+                   "no logoff and no change while there is activity; when it stops the store is logged off")
+    yield _request(state, "logoff_orderly", ".granted", idle, RELEASED, "S11 S18 S20 S52",
+                   "nothing is in flight; queued mail stays in the durable queue")
+    yield _request(state, "logoff_orderly", "", busy, DRAINING, "S11 S12 S51 S52",
+                   "what is in flight is finished first")
+    yield _request(state, "logoff_no_wait", ".granted", IN_FLIGHT + READY == 0, RELEASED, "S9 S18 S48",
+                   "nothing is ready to be sent; the deferred stay in the durable queue")
+    yield _request(state, "logoff_no_wait", "", IN_FLIGHT + READY > 0, DRAINING, "S9 S10 S47 S48 S49",
+                   "what is ready is sent first")
+    yield _request(state, "logoff_purge", "", IN_THE_WAY > 0, DRAINING, "S13 S14 S54 S55",
+                   "the deferred are flushed, then each is tried once", (*FLUSH, REQUEST.becomes(PURGE)))
+    yield _request(state, "release", ".granted", idle, RELEASED, "S31 S33 S46 S68 S81 S85",
+                   "no logoff was asked, so Release asks for ABORT; idle, so released at once")
+    yield _request(state, "release", "", busy, BLOCKED, "S31 S33 S68 S82 S83 S85",
+                   "no logoff was granted, so Release asks for ABORT, which waits for what is in flight")
     yield from _with_peers(state)
 
 
-def _asked_while_draining() -> Iterator[Row]:
+def _requests_while_draining() -> Iterator[Row]:
     """The last flag wins (S67), but for QUIET, which is a question and not a revocation."""
     idle, busy = IN_FLIGHT == 0, IN_FLIGHT > 0
     state = DRAINING
-    yield _asked(state, "logoff_quiet", "", ALWAYS, state, "S15 S16", "a question; the drain goes on", ())
-    yield _asked(state, "logoff_abort", ".granted", idle, RELEASED, "S8 S46 S67",
-                 "nothing is in flight, and the queue is no longer waited for")
-    yield _asked(state, "logoff_abort", "", busy, state, "S6 S44 S67",
-                 "the queue is no longer waited for; what is in flight is")
-    yield _asked(state, "logoff_orderly", ".granted", idle, RELEASED, "S11 S52 S67",
-                 "nothing is in flight, and the queue is no longer waited for")
-    yield _asked(state, "logoff_orderly", "", busy, state, "S11 S12 S52 S67", "what is in flight is finished first")
-    yield _asked(state, "logoff_no_wait", "", ALWAYS, state, "S9 S67", "what is ready is sent after all")
-    yield _asked(state, "logoff_purge", "", ALWAYS, state, "S13 S54 S67",
-                 "the deferred are flushed, then each is tried once", (*FLUSH, REQUEST.becomes(PURGE)))
-    yield _asked(state, "release", "", ALWAYS, state, "S32 S83 S84",
-                 "the logoff was asked already and goes on", ())
+    yield _request(state, "logoff_quiet", "", ALWAYS, state, "S15 S16", "a question; the drain goes on", ())
+    yield _request(state, "logoff_abort", ".granted", idle, RELEASED, "S8 S46 S67",
+                   "nothing is in flight, and the queue is no longer waited for")
+    yield _request(state, "logoff_abort", "", busy, state, "S6 S44 S67",
+                   "the queue is no longer waited for; what is in flight is")
+    yield _request(state, "logoff_orderly", ".granted", idle, RELEASED, "S11 S52 S67",
+                   "nothing is in flight, and the queue is no longer waited for")
+    yield _request(state, "logoff_orderly", "", busy, state, "S11 S12 S52 S67", "what is in flight is finished first")
+    yield _request(state, "logoff_no_wait", "", ALWAYS, state, "S9 S67", "what is ready is sent after all")
+    yield _request(state, "logoff_purge", "", ALWAYS, state, "S13 S54 S67",
+                   "the deferred are flushed, then each is tried once", (*FLUSH, REQUEST.becomes(PURGE)))
+    yield _request(state, "release", "", ALWAYS, state, "S32 S83 S84",
+                   "the logoff was asked already and goes on", ())
     yield from _with_peers(state)
 
 
@@ -286,9 +286,9 @@ LOGOFF: Final = Chart(
     variables=(REQUEST, INBOUND, OUTBOUND, READY, DEFERRED, PEERS),
     sums={"in flight": IN_FLIGHT, "in the way": IN_THE_WAY},
     rows=(
-        *_open_mail(), *_asked_in_service(OPEN),
-        *_blocked_mail(), *_asked_in_service(BLOCKED),
-        *_draining_mail(), *_asked_while_draining(),
+        *_open_mail(), *_requests_in_service(OPEN),
+        *_blocked_mail(), *_requests_in_service(BLOCKED),
+        *_draining_mail(), *_requests_while_draining(),
         row("released.release", RELEASED, "release", cites="S19 S21 S74",
             why="only Release may follow, as often as there are references"),
     ),

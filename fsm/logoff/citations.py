@@ -1,7 +1,7 @@
-"""The sentences the machine was read from, numbered; each in one line, paraphrased.
+"""The sentences of the documentation that the machine implements, numbered and paraphrased in a line each.
 
 S1 to S37 are IMAPISupport::StoreLogoffTransports, S38 to S68 IMsgStore::StoreLogoff, S69 to S86 "Shutting Down a
-Message Store Provider".  Rows of the chart cite these numbers; `spec.md` says what becomes of each.
+Message Store Provider".  Rows of the chart cite these numbers; `spec.md` describes how each is implemented.
 SL is StoreLogoff, SLT is StoreLogoffTransports.
 """
 

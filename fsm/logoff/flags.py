@@ -1,8 +1,7 @@
 """The words of MAPI's store logoff: five flags in, four out, and the result codes.
 
-Our names and the wire names stand beside each other here and nowhere else: `Logoff.ORDERLY` is LOGOFF_ORDERLY.
-On input exactly one flag, so `Logoff` is an Enum; on output any mixture, so `LogoffStatus` is an IntFlag.
-This file does not know the machine.
+`Logoff.ORDERLY` is MAPI's LOGOFF_ORDERLY, and so on; the values are the bits of MAPI's words.
+A call takes exactly one flag, so `Logoff` is an Enum; it returns any mixture, so `LogoffStatus` is an IntFlag.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ __all__ = ["ALL_INPUT", "Logoff", "LogoffStatus", "MapiError", "Result"]
 
 
 class Logoff(Enum):
-    """How a store is to be logged off.  The value is the bit of MAPI's input word."""
+    """How to log off a store.  The value is the bit of MAPI's input word."""
 
     NO_WAIT = 0x01
     """Send what is ready to be sent, then release (S9)."""
@@ -29,7 +28,7 @@ class Logoff(Enum):
 
 
 class LogoffStatus(IntFlag):
-    """How a store stands after a call (S17).  COMPLETE with OUTBOUND_QUEUE: released, and mail stays in the queue."""
+    """Status of a store after a call (S17).  COMPLETE with OUTBOUND_QUEUE: released, with mail left in the queue."""
 
     COMPLETE = 0x10000
     """The store is released; only Release may follow (S18 to S21)."""
@@ -57,7 +56,7 @@ class Result(IntEnum):
 
 
 class MapiError(Exception):
-    """A wrong call.  `hresult` is the MAPI result code, unsigned; nothing has changed, and the object is as it was."""
+    """A wrong call.  Nothing has changed.  `hresult` is the MAPI result code, unsigned."""
 
     def __init__(self, result: Result, explanation: str) -> None:
         self.result, self.explanation = result, explanation

@@ -1,8 +1,8 @@
-"""The gallery of the store-logoff machine: what `make diagrams` writes to `diagrams/`, and the words beside it.
+"""The gallery of the store-logoff machine: the files that `make diagrams` writes to `diagrams/`, and their text.
 
     python -m fsm.logoff.gallery [FOLDER]
 
-The pictures are made by `fsm/draw/gallery.py`; here is only what a person has to say, and the writing of the files.
+`fsm/draw/gallery.py` draws the pictures; this module has the text that cannot be generated, and writes the files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsm.logoff.properties import BOUNDS
 __all__ = ["GALLERY", "SUMS", "atlas", "main", "pictures"]
 
 SUMS: Final = {"in flight": IN_FLIGHT, "in the way": IN_THE_WAY}
-"""The sums of counters that have a name of their own in `spec.md`."""
+"""The sums of counters with a name in `spec.md`."""
 
 SUFFIXES: Final = (".svg", ".dot", ".mmd", ".md")
 
@@ -98,17 +98,17 @@ GALLERY: Final = Gallery(
 
 
 def atlas() -> Atlas:
-    """Every path of the chart, each with its witness."""
+    """Return every path of the chart, with its witness."""
     return Atlas(LOGOFF, BOUNDS)
 
 
 def pictures() -> dict[str, str]:
-    """Every file of `diagrams/` and its contents.  DrawingError without the pinned renderer."""
+    """Return every file of `diagrams/` and its contents.  DrawingError without the pinned renderer."""
     return files(LOGOFF, GALLERY, atlas())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the gallery to the folder given, or to `diagrams`, and remove what no longer belongs to it."""
+    """Write the gallery to the given folder, by default `diagrams`, and remove files that no longer belong to it."""
     words = sys.argv[1:] if argv is None else argv
     folder = Path(words[0] if words else "diagrams")
     try:

@@ -3,18 +3,18 @@
 Theory, after IMsgStore::StoreLogoff and "Shutting Down a Message Store Provider".
 1. A store has one session and any number of handles.  The handles are the references that hold it.
 2. StoreLogoff by the only reference acts at once: it is the call of StoreLogoffTransports (S30, S73).
-3. StoreLogoff while other references live saves the flag, and the last one saved wins (S65 to S67).  The caller's own
-   handle goes at once, the session stays for the others (S64).  While there are others it may change its mind.
-4. When the last reference goes, Release calls StoreLogoffTransports with the saved flag (S65), and the session hears
-   `release`: if no logoff is under way then, it asks for ABORT (S33, S68, S85).  At most one of these calls is
-   answered with COMPLETE, for after COMPLETE nothing but Release is answered at all.
-5. When no reference is left *and* the session is released, the four steps of MAPI's Release happen, once each, in order
-   (S76 to S80): at once, or when the transports end what was in flight.
+3. StoreLogoff while there are other references saves the flag, and the last one saved wins (S65 to S67).  The caller's
+   handle is released at once, the session stays for the others (S64).  Until then it may call again.
+4. When the last reference is released, Release calls StoreLogoffTransports with the saved flag (S65) and then fires
+   `release`, which asks for ABORT if no logoff is under way (S33, S68, S85).  At most one of these calls returns
+   COMPLETE, since after COMPLETE only Release is legal.
+5. When there is no reference left *and* the session is released, the four steps of MAPI's Release happen, once each, in
+   order (S76 to S80): immediately, or when the transports have finished what was in flight.
 6. After a handle's Release everything on it but Release fails with INVALID_OBJECT; so does everything on every handle
    once the store is released (S19, S21).
 
-The session is the caller's own: its transport events (`store.session.outbound_sent()` …) are fired on it directly.
-This file has no queue and no transports.  A store and its handles are for one thread at a time.
+The transport events (`store.session.outbound_sent()` …) are fired on the session directly.
+A store and its handles are for one thread at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["MessageStore", "ReleaseStep", "StoreHandle"]
 
 
 class ReleaseStep(Enum):
-    """What MAPI's Release of a store does, in this order."""
+    """The steps of MAPI's Release of a store, in their order."""
 
     UNREGISTER_IDENTIFIERS = "remove the provider's unique identifiers (S77)"
     REMOVE_STATUS_ROW = "remove the provider's row from the status table (S78)"
@@ -42,12 +42,12 @@ class ReleaseStep(Enum):
 
 
 class MessageStore:
-    """A message store that several clients of one process may have open.
+    """A message store that several clients of one process can open.
 
-    `session` is the store's session (a new one when left out; one that is released already is refused with ValueError);
-    `on_step` is called with each ReleaseStep as it happens.  If it raises, the step counts as done, the remaining steps
-    still happen, and the first error then reaches whoever caused the release.  If a listener of the session raises
-    while the last handle is released, that handle stays, and its `release` may be called again.
+    `session` is the store's session, by default a new one; ValueError if it is released.  `on_step` is called with each
+    ReleaseStep.  If it raises, the step counts as done, the remaining steps still happen, and then the first error is
+    raised by the call that caused the release.  If a listener of the session raises while the last handle is released,
+    that handle stays open, and its `release` can be called again.
     """
 
     def __init__(self, session: StoreSession | None = None, *, on_step: Callable[[ReleaseStep], object] | None = None):
@@ -55,7 +55,7 @@ class MessageStore:
         if self.session.complete:
             raise ValueError("a released session cannot be opened again; give the store a new one")
         self._on_step = on_step
-        self._holding: list[StoreHandle] = []
+        self._handles: list[StoreHandle] = []
         self._opened = False
         self._saved: Logoff | None = None
         self._steps: tuple[ReleaseStep, ...] = ()
@@ -63,12 +63,12 @@ class MessageStore:
 
     @property
     def references(self) -> int:
-        """How many handles hold the store."""
-        return len(self._holding)
+        """The number of handles that hold the store."""
+        return len(self._handles)
 
     @property
     def saved(self) -> Logoff | None:
-        """The flag that the last Release will pass on; None when none is saved, or when it was passed on."""
+        """The flag that the last Release will pass on; None if none is saved, or if it has been passed on."""
         return self._saved
 
     @property
@@ -78,48 +78,48 @@ class MessageStore:
 
     @property
     def status(self) -> LogoffStatus:
-        """How the store stands."""
+        """The status of the session."""
         return self.session.status
 
     def open(self) -> StoreHandle:
-        """One more reference.  MapiError: INVALID_OBJECT when the store is released, BUSY while it is closing."""
+        """Return a new reference.  MapiError: INVALID_OBJECT if the store is released, BUSY while it is closing."""
         if self.session.complete:
             raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the store is released; open a new one")
-        if (self._opened and not self._holding) or not self.session.accepting:
+        if (self._opened and not self._handles) or not self.session.accepting:
             raise MapiError(Result.MAPI_E_BUSY, f"the store is closing ({self.session.state}); open it again later")
         self._opened = True
         handle = StoreHandle(self)
-        self._holding.append(handle)
+        self._handles.append(handle)
         return handle
 
     def on_transition(self, step: Step) -> None:
-        """The session took a step: the steps of Release follow, if it is the time.  (A listener.)"""
+        """A listener of the session: do the steps of Release if they are due."""
         self._finish()
 
     def _logoff(self, handle: StoreHandle, flag: Logoff) -> LogoffStatus:
-        if self._holding == [handle]:
+        if self._handles == [handle]:
             self._saved = None
             return self.session.logoff(flag)
         self._saved = flag
-        if handle in self._holding:
-            self._holding.remove(handle)
+        if handle in self._handles:
+            self._handles.remove(handle)
         return self.session.status
 
-    def _let_go(self, handle: StoreHandle) -> None:
-        """Take a reference back.  The last one goes only when its calls have succeeded; it may be tried again."""
-        if self._holding == [handle]:
+    def _release_handle(self, handle: StoreHandle) -> None:
+        """Release a reference.  The last one stays if a call fails; it can be released again."""
+        if self._handles == [handle]:
             saved = [f"logoff_{self._saved.name.lower()}"] if self._saved is not None else []
             for event in [*([] if self.session.complete else saved), "release"]:
-                receipt = self.session.post(event)  # in the middle of a step it runs after that
+                receipt = self.session.post(event)  # in the middle of a step, it runs afterwards
                 if receipt.done:
                     receipt.result()
             self._saved = None
-        if handle in self._holding:
-            self._holding.remove(handle)
+        if handle in self._handles:
+            self._handles.remove(handle)
         self._finish()
 
     def _finish(self) -> None:
-        if self._opened and not self._holding and self.session.complete:
+        if self._opened and not self._handles and self.session.complete:
             self._release()
 
     def _release(self) -> None:
@@ -151,7 +151,7 @@ class StoreHandle:
         self._logged_off = self._released = False
 
     def submit(self) -> None:
-        """A message of this client enters the outbound queue.  MapiError: BUSY while the store is closing."""
+        """Put a message of this client into the outbound queue.  MapiError: BUSY while the store is closing."""
         self._usable()
         try:
             self.store.session.submit()
@@ -161,7 +161,7 @@ class StoreHandle:
     def abort_submit(self) -> None:
         """Withdraw a ready message.
 
-        MapiError when none is ready: UNABLE_TO_ABORT if one is in flight, otherwise NOT_IN_QUEUE.
+        MapiError if none is ready: UNABLE_TO_ABORT if one is in flight, otherwise NOT_IN_QUEUE.
         """
         self._usable()
         session = self.store.session
@@ -174,9 +174,9 @@ class StoreHandle:
             raise MapiError(Result.MAPI_E_NOT_IN_QUEUE, "no message is ready in the outbound queue") from refusal
 
     def store_logoff(self, flag: Logoff) -> LogoffStatus:
-        """Ask for the logoff; how the store stands then.  See the theory above for one and for several references.
+        """Ask for the logoff and return the status.  The theory above describes one and several references.
 
-        TypeError for anything but a Logoff.  MapiError: INVALID_OBJECT after Release, or when the store is released.
+        TypeError for anything but a Logoff.  MapiError: INVALID_OBJECT after Release, or if the store is released.
         """
         if not isinstance(flag, Logoff):
             raise TypeError(f"store_logoff takes one of {', '.join(map(str, Logoff))}, not {flag!r}")
@@ -185,13 +185,13 @@ class StoreHandle:
         if not self.store.references:
             raise MapiError(Result.MAPI_E_INVALID_OBJECT, "the last reference has gone; only release() may follow")
         status = self.store._logoff(self, flag)
-        self._logged_off = self not in self.store._holding
+        self._logged_off = self not in self.store._handles
         return status
 
     def release(self) -> int:
-        """Give the reference back; how many are left.  Legal at any time and as often as one likes."""
+        """Release the reference and return how many are left.  It can be called at any time, and again."""
         self._released = True
-        self.store._let_go(self)
+        self.store._release_handle(self)
         return self.store.references
 
     def _usable(self) -> None:

@@ -1,8 +1,7 @@
-"""What must always hold of the store-logoff machine (section 5 of `spec.md`), as data for `fsm check`.
+"""The properties of the store-logoff machine (section 5 of `spec.md`), as data for `fsm check`.
 
-`BOUNDS` are the bounds `fsm check` and `fsm paths` use for this chart when none are given: with one message coming in,
-two being sent or queued and one peer, every row is taken and every elementary path has a witness.
-This file does not know how a property is examined.
+`BOUNDS` are the default bounds of `fsm check` and `fsm paths` for this chart: with one message coming in, two being
+sent or queued and one peer, every row is taken and every elementary path has a witness.
 """
 
 from __future__ import annotations

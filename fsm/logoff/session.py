@@ -1,8 +1,8 @@
 """StoreSession: one client's use of one message store, with a typed trigger for every event.
 
-The table in `chart.py` decides; the methods here only name its events for people, IDEs and type checkers, and stand for
-the compiled rows.  Below them, the surface of MAPI: one word in, one word out.
-Source: IMAPISupport::StoreLogoffTransports as read by `spec.md`.
+The table in `chart.py` decides; the triggers here declare its events for readers and type checkers.  Below them is the
+call of MAPI: one word in, one word out.
+Source: IMAPISupport::StoreLogoffTransports, as described by `spec.md`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from fsm.session import Session, trigger
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
 STATUS: Final[dict[int, LogoffStatus]] = {}
-"""The output words that were asked for; making a flag anew costs more than a step does."""
+"""The output words so far: creating a flag takes longer than a step."""
 
 
 class StoreSession(Session, chart=LOGOFF):
     """A store session: `open`, `draining`, `blocked` or `released`.
 
-    `ready`, `deferred` and `peers` say what the durable queue and the registry hold at the start (counts, 0 or more).
-    A trigger returns True, or raises Refused (a `transitions.MachineError`) and changes nothing.  After `released` only
-    `release` is legal.  For one thread at a time; GuardedStoreSession is for several.
+    `ready`, `deferred` and `peers` are the numbers of queued messages and of other processes at the start.
+    A trigger returns True, or raises Refused (a `transitions.MachineError`) and changes nothing.  Once the session is
+    released, only `release` is legal.  A session is for one thread at a time; GuardedStoreSession is for several.
     """
 
     __slots__ = ("_deferred", "_inbound", "_outbound", "_peers", "_ready", "_request")
@@ -37,11 +37,11 @@ class StoreSession(Session, chart=LOGOFF):
 
     def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
         if type(ready) is type(deferred) is type(peers) is int and not (ready or deferred or peers):
-            super().__init__()  # as the chart has it
+            super().__init__()  # there is nothing to check
         else:
             super().__init__(ready=ready, deferred=deferred, peers=peers)
 
-    # ------------------------------------------------------------------------------------------- how it stands
+    # -------------------------------------------------------------------------------------------------- status
 
     @property
     def request(self) -> Logoff | None:
@@ -50,32 +50,32 @@ class StoreSession(Session, chart=LOGOFF):
 
     @property
     def inbound(self) -> int:
-        """Messages coming into the store right now."""
+        """The number of messages coming into the store."""
         return self._inbound
 
     @property
     def outbound(self) -> int:
-        """Messages being sent from the store right now."""
+        """The number of messages being sent from the store."""
         return self._outbound
 
     @property
     def ready(self) -> int:
-        """Messages in the outbound queue that can be sent now."""
+        """The number of messages in the outbound queue that can be sent now."""
         return self._ready
 
     @property
     def deferred(self) -> int:
-        """Messages in the outbound queue that wait for a later retry."""
+        """The number of messages in the outbound queue that wait for a later retry."""
         return self._deferred
 
     @property
     def peers(self) -> int:
-        """Other processes that have the same store open for the same profile."""
+        """The number of other processes that have the same store open for the same profile."""
         return self._peers
 
     @property
     def status(self) -> LogoffStatus:
-        """The output flags (S17, S22 to S24).  COMPLETE with OUTBOUND_QUEUE: released, and mail stays behind."""
+        """The output flags (S17, S22 to S24).  COMPLETE with OUTBOUND_QUEUE: released, with mail left in the queue."""
         flags = self.flags
         status = STATUS.get(flags)
         if status is None:
@@ -92,7 +92,7 @@ class StoreSession(Session, chart=LOGOFF):
         """Whether new work is taken in: `submit` and `inbound_begin` are legal."""
         return self.may("submit").accepted
 
-    # ------------------------------------------------------------------------------------ asking for the logoff
+    # ---------------------------------------------------------------------------------------- requests to log off
 
     @trigger
     def logoff_quiet(self) -> None:
@@ -180,12 +180,12 @@ class StoreSession(Session, chart=LOGOFF):
     def peer_closed(self) -> None:
         """Another process closed the store (S28)."""
 
-    # ------------------------------------------------------------------------------------------------- in one call
+    # ----------------------------------------------------------------------------------------- the calls of MAPI
 
     def logoff(self, flag: Logoff) -> LogoffStatus:
-        """Ask for the logoff and say how the store stands: the trigger of this flag, then `status`.
+        """Call the trigger of this flag and return the status.
 
-        TypeError for anything but a Logoff; Refused when the session is released.
+        TypeError for anything but a Logoff; Refused if the session is released.
         """
         if not isinstance(flag, Logoff):
             raise TypeError(f"logoff takes one of {', '.join(map(str, Logoff))}, not {flag!r}")
@@ -194,11 +194,11 @@ class StoreSession(Session, chart=LOGOFF):
             return self.status
 
     def store_logoff_transports(self, flags: int) -> int:
-        """The call as MAPI has it: one input flag in, the output flags back (S2 to S4, S17).
+        """The call of MAPI: take one input flag and return the output flags (S2 to S4, S17).
 
-        A refusal by QUIET or ABORT is S_OK without COMPLETE.  MapiError, and nothing changed, for a released session
-        (INVALID_OBJECT), for what is no 32-bit unsigned number (INVALID_PARAMETER), for unknown or output bits
-        (UNKNOWN_FLAGS), and for none or several flags (INVALID_PARAMETER), in this order.
+        If QUIET or ABORT does not log off, the result lacks COMPLETE.  MapiError, and nothing changed, for a released
+        session (INVALID_OBJECT), for anything but a 32-bit unsigned number (INVALID_PARAMETER), for unknown or output
+        bits (UNKNOWN_FLAGS), and for no or several flags (INVALID_PARAMETER), in this order.
         """
         with self.lock:
             if self.complete:
@@ -207,7 +207,10 @@ class StoreSession(Session, chart=LOGOFF):
 
 
 class GuardedStoreSession(StoreSession, guarded=True):
-    """A StoreSession that several threads may use at once: every step waits for the one under way."""
+    """A StoreSession for several threads: every step waits for the one under way.
+
+    Hold its `lock` for several calls that belong together.
+    """
 
     __slots__ = ()
 
