@@ -12,7 +12,7 @@ Theory.
 5. A listener may not fire a trigger of its own session.  What it posts runs after the step, in order, and each receipt
    holds its own result or error, also when the step itself ended with one.
 6. A session is for one thread at a time.  A session of a class with `guarded=True` has a lock: a step holds it from the
-   first guard to the last listener, and so does every method that reads or changes more than one field.
+   first guard to the last listener, and so does every other method while it reads or changes the session.
 
 A session without listeners and without a lock has no dispatcher; looking for one costs a single comparison.
 """
@@ -110,6 +110,8 @@ class Session:
             _check(cls, declares=chart is not None)
         if chart is not None:
             _install(cls)
+        if guarded or (cls._guarded and chart is not None):
+            _guard(cls)
 
     def __init__(self, **values: Value) -> None:
         """Create a session in the chart's initial state, with these values of variables instead of the initial ones.
@@ -370,6 +372,23 @@ def _install(cls: type[Session]) -> None:
             declare(cls, event, _first(cls, event))
         else:
             declare(cls, event, _routed(event) if event in cls._routed else cls._compiled.triggers[event])
+
+
+def _guard(cls: type[Session]) -> None:
+    """Let a guarded class read its state and each of its variables with the lock held."""
+    names = [name for name in cls.chart.names if name not in TAKEN] if hasattr(cls, "chart") else []
+    for name in ("state", *names):
+        field = getattr(cls, name, None)
+        if isinstance(field, property) and field.fget is not None:
+            setattr(cls, name, property(_locked(field.fget), doc=field.__doc__))
+
+
+def _locked(read: Callable[[Any], object]) -> Callable[[Any], object]:
+    def locked(self: Session) -> object:
+        with self.lock:
+            return read(self)
+
+    return locked
 
 
 def _begin(session: Session, configuration: Configuration) -> None:

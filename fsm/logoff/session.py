@@ -85,7 +85,7 @@ class StoreSession(Session, chart=LOGOFF):
     @property
     def complete(self) -> bool:
         """Whether the store is released (S18 to S21)."""
-        return self._state == RELEASED
+        return self.state == RELEASED
 
     @property
     def accepting(self) -> bool:

@@ -163,6 +163,7 @@ def test_a_call_of_several_parts_is_one_call_where_there_is_a_guard() -> None:
 
 CALLS: dict[str, Callable[[StoreSession], object]] = {
     "a trigger": lambda s: s.submit(), "fire": lambda s: s.fire("submit"), "post": lambda s: s.post("submit").result(),
+    "state": lambda s: s.state, "request": lambda s: s.request, "ready": lambda s: s.ready, "complete": lambda s: s.complete,
     "configuration": lambda s: s.configuration, "flags": lambda s: s.flags, "status": lambda s: s.status,
     "may": lambda s: s.may("submit"), "verdicts": lambda s: s.verdicts(), "logoff": lambda s: s.logoff(Logoff.QUIET),
     "snapshot": lambda s: s.snapshot(), "a copy": copy.copy, "a pickle": pickle.dumps, "repr": repr,
