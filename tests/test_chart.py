@@ -34,8 +34,8 @@ def test_prose_ids_and_order_of_rows_do_not_change_the_fingerprint() -> None:
         {"doc": "other words"},
         {"rows": with_row(0, why="because", cites=("S1",), id="another")},
         {"rows": LOGOFF.rows[::-1]},
-        {"states": [State(s, "told anew", final=s.final, invariant=s.invariant) for s in LOGOFF.states]},
-        {"events": [Event(e, "told anew") for e in LOGOFF.events]},
+        {"states": [State(s, "described anew", final=s.final, invariant=s.invariant) for s in LOGOFF.states]},
+        {"events": [Event(e, "described anew") for e in LOGOFF.events]},
     ):
         assert remade(**change).fingerprint == LOGOFF.fingerprint
 

@@ -17,8 +17,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert [name for name, what in COMMANDS.items() if f"{name} {what}" not in told] == []
+    output = " ".join(capsys.readouterr().out.split())
+    assert [name for name, what in COMMANDS.items() if f"{name} {what}" not in output] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -30,7 +30,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert import_module(f"fsm.commands.{name}").__doc__
 
 
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "message"), [
     (["nothing"], "fsm: argument COMMAND: invalid choice: 'nothing' (choose from "),
     (["--nothing"], "fsm: "),
     (["replay", "--nothing"], "fsm replay: unrecognized arguments: --nothing; "),
@@ -39,20 +39,20 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     (["serve", "--retry", "1", "x", "2"], "fsm serve: argument --retry: it takes a number, not 'x'; "),
     (["draw", "--path", "1", "--flag", "2"], "fsm draw: argument --flag: not allowed with argument --path; "),
 ])  # fmt: skip
-def test_wrong_words_are_one_sentence(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words_are_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert said.startswith(told)
-    assert said.endswith(f"; {told.partition(':')[0]} --help tells what there is\n")
+    assert said.startswith(message)
+    assert said.endswith(f"; {message.partition(':')[0]} --help tells what there is\n")
     assert said.count("\n") == 1
 
 
 def test_without_words_the_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    told = capsys.readouterr().err
-    assert [name for name in COMMANDS if f"    {name} " not in told] == []
+    output = capsys.readouterr().err
+    assert [name for name in COMMANDS if f"    {name} " not in output] == []
 
 
 def test_the_installed_command_says_its_version() -> None:
@@ -60,17 +60,17 @@ def test_the_installed_command_says_its_version() -> None:
     assert done.stdout == f"fsm {__version__}\n"
 
 
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "message"), [
     (["step", "--chart", "tests.hostile:FAILING", "--trace", "go"], "ZeroDivisionError"),
     (["check", "--chart", "tests.hostile:FAILING"], "ZeroDivisionError"),
     (["draw", "--timeout=1e10", "--renderer", "dot"], "OverflowError"),
 ])  # fmt: skip
-def test_what_nobody_expected_is_one_sentence_too(words: list[str], told: str) -> None:
+def test_what_nobody_expected_is_one_sentence_too(words: list[str], message: str) -> None:
     done = subprocess.run([sys.executable, "-m", "fsm.cli", *words], capture_output=True, text=True)
     assert done.returncode in (1, 2)
     assert done.stderr.startswith(f"fsm {words[0]}: ")
     assert done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_a_chart_with_names_of_everything_is_checked() -> None:

@@ -42,8 +42,8 @@ def run(folder: Path, *options: str) -> str:
 
 
 def test_their_tests_pass_on_our_machine(theirs: Path) -> None:
-    told = run(theirs, "-p", "our_machine")
-    assert re.search(rf"^{PASSING} passed in ", told, re.MULTILINE), told[-3000:]
-    made = re.search(r"^machines of ours: (\d+)$", told, re.MULTILINE)
+    output = run(theirs, "-p", "our_machine")
+    assert re.search(rf"^{PASSING} passed in ", output, re.MULTILINE), output[-3000:]
+    made = re.search(r"^machines of ours: (\d+)$", output, re.MULTILINE)
     assert made is not None
     assert int(made[1]) > 300, "the exchange did not happen"

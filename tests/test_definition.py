@@ -36,7 +36,7 @@ def declare(*events: str, slots: tuple[str, ...] = ("_n",), **body: object) -> C
     return make
 
 
-def heard(self: object, step: object) -> None: ...
+def listener(self: object, step: object) -> None: ...
 
 
 WRONG = {
@@ -44,28 +44,28 @@ WRONG = {
     "one too many": (declare("push", "pull", "burn", "kick"), "its trigger kick is no event of door"),
     "misspelt": (declare("push", "pul", "burn"), r"it lacks the trigger pull; its trigger pul is .*did you mean pull"),
     "no slot": (declare("push", "pull", "burn", slots=()), "its __slots__ lack _n"),
-    "listener state": (declare("push", "pull", "burn", on_enter_shutt=heard), r"on_enter_shutt .*did you mean on_enter_shut"),
-    "listener event": (declare("push", "pull", "burn", before_pus=heard), r"before_pus .*did you mean before_push"),
-    "listener kind": (declare("push", "pull", "burn", on_entr_shut=heard), r"on_entr_shut belongs to no state or event"),
+    "listener state": (declare("push", "pull", "burn", on_enter_shutt=listener), r"on_enter_shutt .*did you mean on_enter_shut"),
+    "listener event": (declare("push", "pull", "burn", before_pus=listener), r"before_pus .*did you mean before_push"),
+    "listener kind": (declare("push", "pull", "burn", on_entr_shut=listener), r"on_entr_shut belongs to no state or event"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_class_fails_when_it_is_defined(case: str) -> None:
-    make, told = WRONG[case]
-    with pytest.raises(DefinitionError, match=told):
+    make, message = WRONG[case]
+    with pytest.raises(DefinitionError, match=message):
         make()
 
 
 def test_a_subclass_with_a_misspelt_listener_fails_when_it_is_defined() -> None:
     with pytest.raises(DefinitionError, match=r"on_enter_drainning .*did you mean on_enter_draining"):
-        type("Mine", (StoreSession,), {"on_enter_drainning": heard})
+        type("Mine", (StoreSession,), {"on_enter_drainning": listener})
 
 
 def test_an_object_that_listens_to_nothing_or_misspells_is_refused_and_nothing_changes() -> None:
     session = Door()
-    for body, told in (({}, "listens to nothing"), ({"after_pus": heard}, "after_pus")):
-        with pytest.raises(DefinitionError, match=told):
+    for body, message in (({}, "listens to nothing"), ({"after_pus": listener}, "after_pus")):
+        with pytest.raises(DefinitionError, match=message):
             session.listen(type("Listener", (), body)())
     assert not session.has_listeners
 
@@ -92,10 +92,10 @@ def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dic
         __slots__ = ()
 
     body: dict[str, Any] = {"__slots__": ()}
-    told = []
+    seen = []
 
     def submit(self: Any) -> bool:
-        told.append(self.ready)
+        seen.append(self.ready)
         return bool(super(kind, self).submit())
 
     body["submit"] = submit
@@ -104,7 +104,7 @@ def test_a_plain_method_overrides_a_trigger_in_every_shape_of_class(options: dic
     for fire in (session.submit, lambda: session.fire("submit"), lambda: session.post("submit").result()):
         assert fire() is True
     session.outbound_begin()
-    assert (told, session.ready, session.outbound) == ([0, 1, 2], 2, 1)
+    assert (seen, session.ready, session.outbound) == ([0, 1, 2], 2, 1)
 
 
 def test_the_sessions_of_a_guarded_class_have_a_lock_each_and_no_field_for_it() -> None:

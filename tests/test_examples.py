@@ -30,15 +30,15 @@ def test_it_prints_what_is_kept(example: Path) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.stem)
 def test_its_trace_opens_in_the_explorer(example: Path) -> None:
-    told = re.search(r"^In the explorer: (?:.* )?#([\w,]+)$", example.read_text(), re.MULTILINE)
-    assert told is not None
+    link = re.search(r"^In the explorer: (?:.* )?#([\w,]+)$", example.read_text(), re.MULTILINE)
+    assert link is not None
     chart = LOGOFF
     if "turnstile:TURNSTILE, then" in example.read_text():
         from examples.turnstile import TURNSTILE
 
         chart = TURNSTILE
     session = Session.of(chart)()
-    for event in told[1].split(","):
+    for event in link[1].split(","):
         session.fire(event)
 
 

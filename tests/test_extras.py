@@ -16,8 +16,8 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("part", "library", "told"), PARTS, ids=[part for part, *_ in PARTS])
-def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(part: str, library: str, told: str) -> None:
+@pytest.mark.parametrize(("part", "library", "expected"), PARTS, ids=[part for part, *_ in PARTS])
+def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(part: str, library: str, expected: str) -> None:
     script = f"""
 import sys
 sys.modules[{library!r}] = None
@@ -28,4 +28,4 @@ except ModuleNotFoundError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     name, sentence, quiet = done.stdout.strip().split("|")
-    assert (name.partition(".")[0], sentence, quiet) == (library, told, "True")
+    assert (name.partition(".")[0], sentence, quiet) == (library, expected, "True")

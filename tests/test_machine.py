@@ -47,18 +47,18 @@ def test_the_machine_and_the_compiled_triggers_agree_everywhere() -> None:
 
 
 def test_everything_of_transitions_works_on_it() -> None:
-    heard: list[str] = []
+    calls: list[str] = []
     model = Store()
-    machine = Machine(chart=LOGOFF, model=model, after_state_change=lambda: heard.append("changed"))
+    machine = Machine(chart=LOGOFF, model=model, after_state_change=lambda: calls.append("changed"))
     assert isinstance(machine, transitions.Machine)
     assert machine.get_triggers("released") == ["release"]
     assert {t.row.id for t in machine.get_transitions("submit")} == {"open.submit", "blocked.submit"}
-    machine.on_enter_draining(lambda: heard.append("draining"))
-    machine.before_submit(lambda: heard.append("submit"))
+    machine.on_enter_draining(lambda: calls.append("draining"))
+    machine.before_submit(lambda: calls.append("submit"))
     model.submit()
     model.outbound_begin()
     model.logoff_orderly()
-    assert heard == ["submit", "changed", "changed", "draining", "changed"]
+    assert calls == ["submit", "changed", "changed", "draining", "changed"]
     assert model.is_draining()
     assert model.trigger("outbound_sent")
     assert (model.state, model.outbound, machine.states["released"].final) == ("released", 0, True)
@@ -140,18 +140,18 @@ def kind() -> type[StoreSession]:
 
 
 def test_callbacks_on_the_class_machine_run_for_all_its_sessions(kind: type[StoreSession]) -> None:
-    heard: list[str] = []
+    calls: list[str] = []
     early = kind()
     machine = kind.machine()
-    machine.before_submit(lambda data: heard.append(f"before {data.model.ready}"))
-    machine.on_enter_draining(lambda data: heard.append(f"entered by {data.event.name}"))
+    machine.before_submit(lambda data: calls.append(f"before {data.model.ready}"))
+    machine.on_enter_draining(lambda data: calls.append(f"entered by {data.event.name}"))
     for session in (early, kind()):
         session.submit()
         session.outbound_begin()
         session.logoff_orderly()
-    assert heard == ["before 0", "entered by logoff_orderly"] * 2
+    assert calls == ["before 0", "entered by logoff_orderly"] * 2
     StoreSession().submit()
-    assert heard == ["before 0", "entered by logoff_orderly"] * 2
+    assert calls == ["before 0", "entered by logoff_orderly"] * 2
     assert kind._routed == {"submit", "logoff_orderly", "logoff_no_wait", "logoff_purge"}
 
 

@@ -75,11 +75,11 @@ def test_a_guard_that_is_called_gets_the_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [({"m": 1}, "door has no variable 'm'"), ({"n": -1}, "0 or more, not -1"), ({"n": "1"}, "not '1'"), ({"n": True}, "not True")],
 )
-def test_a_wrong_start_is_refused(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_start_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Door(**values)
 
 
@@ -177,7 +177,7 @@ def test_notebooks_show_where_a_session_stands() -> None:
 
 
 class Diary:
-    """Writes down everything it hears, and raises where it is told to."""
+    """Records every call, and raises in some."""
 
     def __init__(self, *raising: str) -> None:
         self.lines: list[str] = []
@@ -218,9 +218,11 @@ BEFORE = ["before_push open", "before open", "on_exit_open open"]
 AFTER = ["on_enter_shut shut", "after_push shut", "after shut", "on_transition shut"]
 
 
-def test_listeners_hear_a_step_in_its_order() -> None:
+def test_listeners_are_called_in_the_order_of_a_step() -> None:
     door, diary = Door(), Diary()
+    assert not door.has_listeners
     assert door.listen(diary) is diary
+    assert door.has_listeners
     door.push()
     assert diary.lines == BEFORE + AFTER
     step = diary.seen[0]
@@ -232,7 +234,7 @@ def test_listeners_hear_a_step_in_its_order() -> None:
     assert door._dispatcher is None
 
 
-def test_a_row_that_stays_is_heard_without_leaving_or_entering() -> None:
+def test_a_row_that_stays_leaves_and_enters_no_state() -> None:
     door, diary = Door(n=2), Diary()
     door.listen(diary)
     door.pull()
@@ -253,7 +255,7 @@ def test_raising_before_cancels_the_step_and_raising_after_does_not(moment: str)
     assert door.fire("push" if door.state == "open" else "pull")
 
 
-def test_a_refused_trigger_is_not_heard() -> None:
+def test_a_refused_trigger_calls_no_listener() -> None:
     door, diary = Door(), Diary()
     door.listen(diary)
     with pytest.raises(Refused):
@@ -262,18 +264,18 @@ def test_a_refused_trigger_is_not_heard() -> None:
 
 
 def test_methods_of_a_class_listen_to_its_sessions() -> None:
-    told: list[str] = []
+    calls: list[str] = []
 
     class Loud(Door):
         __slots__ = ()
 
         def on_enter_shut(self, step: Step) -> None:
-            told.append(f"{self.state} {step.event}")
+            calls.append(f"{self.state} {step.event}")
 
     Loud().push()
-    assert told == ["shut push"]
+    assert calls == ["shut push"]
     Door().push()
-    assert told == ["shut push"]
+    assert calls == ["shut push"]
 
 
 def test_a_listening_session_is_freed_without_the_garbage_collector() -> None:
@@ -373,11 +375,11 @@ def test_what_was_posted_runs_even_when_a_listener_raises_afterwards() -> None:
 
 
 def test_who_comes_or_goes_during_a_step_does_so_for_the_next_one() -> None:
-    heard: list[str] = []
+    events: list[str] = []
 
     class Late:
         def after(self, step: Step) -> None:
-            heard.append(step.event)
+            events.append(step.event)
 
     late = Late()
 
@@ -392,7 +394,7 @@ def test_who_comes_or_goes_during_a_step_does_so_for_the_next_one() -> None:
     door.listen(Usher())
     for event in ("push", "pull", "push"):
         door.fire(event)
-    assert heard == ["pull"]
+    assert events == ["pull"]
 
 
 def test_forgetting_everyone_in_the_middle_loses_nothing_that_was_posted() -> None:

@@ -55,8 +55,8 @@ WRONG = [
     (changed(values=None), "its values are None"),
     (changed(values={}), r"its values are \{\}; it needs request, inbound"),
     *(
-        (changed(values={**changed()["values"], name: value}), told)
-        for name, value, told in [
+        (changed(values={**changed()["values"], name: value}), message)
+        for name, value, message in [
             ("ready", -1, "ready must be a whole number, 0 or more, not -1"),
             ("ready", 1.0, "not 1.0"),
             ("ready", True, "not True"),
@@ -71,9 +71,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("snapshot", "told"), WRONG)
-def test_a_wrong_snapshot_is_refused_in_one_sentence(snapshot: Any, told: str) -> None:
-    with pytest.raises(SnapshotError, match=told) as caught:
+@pytest.mark.parametrize(("snapshot", "message"), WRONG)
+def test_a_wrong_snapshot_is_refused_in_one_sentence(snapshot: Any, message: str) -> None:
+    with pytest.raises(SnapshotError, match=message) as caught:
         StoreSession.restore(snapshot)
     assert str(caught.value).startswith("this is no snapshot of store-logoff: ")
     assert caught.value.expected == LOGOFF.fingerprint
@@ -86,10 +86,10 @@ def test_other_charts_have_snapshots_too() -> None:
 
 def test_a_pickle_of_another_behaviour_or_an_impossible_place_is_refused() -> None:
     blank = StoreSession.__new__(StoreSession)
-    for state, told in (
+    for state, message in (
         (("0" * 16, ("open", None, 0, 0, 0, 0, 0), {}), "it was pickled by another behaviour"),
         ((LOGOFF.fingerprint, ("draining", None, -3, 0, 0, 0, 0), {}), "inbound must be a whole number"),
         ((LOGOFF.fingerprint, ("draining", None, 0, 0, 0, 0, 0), {}), "in draining it always holds"),
     ):
-        with pytest.raises(SnapshotError, match=told):
+        with pytest.raises(SnapshotError, match=message):
             blank.__setstate__(state)  # type: ignore[arg-type]

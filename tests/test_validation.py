@@ -106,13 +106,13 @@ def test_the_usual_chart_is_right() -> None:
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_chart_is_refused_and_every_offender_named(case: str) -> None:
-    change, told = WRONG[case]
+    change, messages = WRONG[case]
     with pytest.raises(DefinitionError) as caught:
         chart(**change)
     assert caught.value.subject == "chart 't'"
-    for words in told:
+    for words in messages:
         assert any(words in problem for problem in caught.value.problems), caught.value.problems
-    assert len(caught.value.problems) >= len(told)
+    assert len(caught.value.problems) >= len(messages)
 
 
 def test_the_same_callable_and_its_opposite_do_not_overlap() -> None:

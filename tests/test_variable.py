@@ -73,9 +73,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("write", "told"), WRONG)
-def test_what_could_not_be_decided_is_refused_while_writing_it(write: object, told: str) -> None:
-    with pytest.raises(DefinitionError, match=told):
+@pytest.mark.parametrize(("write", "message"), WRONG)
+def test_what_could_not_be_decided_is_refused_while_writing_it(write: object, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
         write()  # type: ignore[operator]
 
 

@@ -37,11 +37,11 @@ def entries(*steps: tuple[str, str], **start: int) -> list[dict[str, object]]:
     """The records of (session, event) steps, refused ones among them; each session begins with these counts."""
     sessions: dict[str, StoreSession] = {}
     counts: dict[str, int] = {}
-    told: list[dict[str, object]] = []
+    data: list[dict[str, object]] = []
     for name, event in steps:
         if name not in sessions:
             sessions[name], counts[name] = StoreSession(**start), 0
-            told.append(journal.start(LOGOFF, name, sessions[name].configuration))
+            data.append(journal.start(LOGOFF, name, sessions[name].configuration))
         session, reason = sessions[name], None
         before = session.configuration
         try:
@@ -49,8 +49,8 @@ def entries(*steps: tuple[str, str], **start: int) -> list[dict[str, object]]:
         except Refused as refusal:
             reason = refusal.verdict.reason
         counts[name] += 1
-        told.append(journal.entry(LOGOFF, name, counts[name], event, before, session.configuration, reason))
-    return told
+        data.append(journal.entry(LOGOFF, name, counts[name], event, before, session.configuration, reason))
+    return data
 
 
 SAMPLE = [
@@ -71,10 +71,10 @@ def test_an_entry_is_what_fsm_replay_answers_and_a_journal_replays_without_diver
     steps: list[tuple[str, str]], ready: int
 ) -> None:
     """For all streams: `fsm replay` answers a journal with its own entries, to the byte."""
-    told = [journal.header(LOGOFF), *entries(*steps, ready=ready)]
-    text = lines(*told)
+    data = [journal.header(LOGOFF), *entries(*steps, ready=ready)]
+    text = lines(*data)
     assert replay(LOGOFF, io.BytesIO(text)) is None
-    assert answers(text) == lines(*(one for one in told if "event" in one)).decode()
+    assert answers(text) == lines(*(one for one in data if "event" in one)).decode()
 
 
 def answers(text: bytes, status: int = 0) -> str:
@@ -98,9 +98,9 @@ def test_every_record_is_read_with_its_line() -> None:
 
 
 def test_a_start_record_puts_its_session_where_the_snapshot_says_and_counts_anew() -> None:
-    told = lines(journal.header(LOGOFF), *entries(("a", "outbound_begin"), ready=3), *entries(("a", "submit")))
-    assert replay(LOGOFF, io.BytesIO(told)) is None
-    first, second = map(json.loads, answers(told).splitlines())
+    text = lines(journal.header(LOGOFF), *entries(("a", "outbound_begin"), ready=3), *entries(("a", "submit")))
+    assert replay(LOGOFF, io.BytesIO(text)) is None
+    first, second = map(json.loads, answers(text).splitlines())
     assert (first["ready"], first["seq"]) == (2, 1)
     assert (second["ready"], second["seq"]) == (1, 1)
 
@@ -116,20 +116,20 @@ def test_a_last_line_cut_off_anywhere_is_dropped_with_a_warning() -> None:
     last = text.rstrip(b"\n").rfind(b"\n") + 1
     for end in range(last, len(text) + 1):
         torn = last < end < len(text) - 1
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = read(text[:end])
         assert len(found) == len(SAMPLE) - 1 - (end < len(text) - 1), end
-        assert [str(one.message) for one in told] == torn * ["line 8 was cut off in the middle of writing and is left out"]
-        assert all(issubclass(one.category, TornLine) for one in told)
+        assert [str(one.message) for one in caught] == torn * ["line 8 was cut off in the middle of writing and is left out"]
+        assert all(issubclass(one.category, TornLine) for one in caught)
 
 
 @pytest.mark.parametrize("tail", [b'{"session": "a", \xc3', b'{"event"' + b"\0" * 4096, b"\0" * 512])
 def test_what_a_power_failure_leaves_at_the_end_is_torn_too(tail: bytes) -> None:
-    with pytest.warns(TornLine) as told:
+    with pytest.warns(TornLine) as caught:
         found = read(lines(*SAMPLE) + tail)
     assert len(found) == len(SAMPLE) - 1
-    assert [one.message.line for one in told if isinstance(one.message, TornLine)] == [len(SAMPLE) + 1]
+    assert [one.message.line for one in caught if isinstance(one.message, TornLine)] == [len(SAMPLE) + 1]
 
 
 def test_a_torn_header_is_a_journal_without_records() -> None:
@@ -186,10 +186,10 @@ def test_a_chart_with_a_variable_named_like_a_word_of_journals_cannot_have_one()
 # ------------------------------------------------------------------------------------------------------- divergence
 
 TAMPERED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "seq": lambda told: told["seq"] + 1, "accepted": lambda told: not told["accepted"], "from": lambda told: "blocked",
-    "state": lambda told: "released", "request": lambda told: "PURGE", "inbound": lambda told: told["inbound"] + 1,
-    "ready": lambda told: bool(told["ready"]) or 7, "peers": lambda told: float(told["peers"]),
-    "flags": lambda told: 0x10000, "flag_names": lambda told: ["COMPLETE"],
+    "seq": lambda entry: entry["seq"] + 1, "accepted": lambda entry: not entry["accepted"], "from": lambda entry: "blocked",
+    "state": lambda entry: "released", "request": lambda entry: "PURGE", "inbound": lambda entry: entry["inbound"] + 1,
+    "ready": lambda entry: bool(entry["ready"]) or 7, "peers": lambda entry: float(entry["peers"]),
+    "flags": lambda entry: 0x10000, "flag_names": lambda entry: ["COMPLETE"],
 }  # fmt: skip
 
 
@@ -197,17 +197,17 @@ TAMPERED: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("place", [place for place, one in enumerate(SAMPLE) if "event" in one])
 def test_replay_finds_the_first_entry_that_comes_out_otherwise(key: str, place: int) -> None:
     """Each key of each entry; later entries are tampered with as well, and do not matter."""
-    told: list[dict[str, Any]] = [dict(one) for one in SAMPLE]
-    was = told[place][key]
-    for later in told[place:]:
+    data: list[dict[str, Any]] = [dict(one) for one in SAMPLE]
+    was = data[place][key]
+    for later in data[place:]:
         if "event" in later:
             later[key] = TAMPERED[key](later)
-    found = replay(LOGOFF, io.BytesIO(lines(*told)))
+    found = replay(LOGOFF, io.BytesIO(lines(*data)))
     assert found is not None
-    assert (found.line, found.session, found.event) == (place + 1, told[place]["session"], told[place]["event"])
-    assert (found.expected, found.found) == ({key: told[place][key]}, {key: was})
+    assert (found.line, found.session, found.event) == (place + 1, data[place]["session"], data[place]["event"])
+    assert (found.expected, found.found) == ({key: data[place][key]}, {key: was})
     assert f"line {place + 1}: " in str(found)
-    assert f"{key} is {json.dumps(was)}, not {json.dumps(told[place][key])}" in str(found)
+    assert f"{key} is {json.dumps(was)}, not {json.dumps(data[place][key])}" in str(found)
 
 
 def test_nothing_is_run_after_the_first_divergence() -> None:

@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def told(path: Path) -> list[str]:
+def recorded(path: Path) -> list[str]:
     """What a journal tells, in short: `start`, `event`, or `event!` when it was refused; and it must replay."""
     text = path.read_bytes()
     assert replay(LOGOFF, io.BytesIO(text)) is None
@@ -64,7 +64,7 @@ def test_accepted_and_refused_events_are_all_there_in_order(tmp_path_factory: py
         for event in events:
             expected.append(event if session.may(event) else f"{event}!")
             attempt(journal, session, event)
-    assert told(path) == expected
+    assert recorded(path) == expected
 
 
 def test_steps_are_recorded_whoever_fires_them_and_refusals_by_the_journal_alone(path: Path) -> None:
@@ -80,7 +80,7 @@ def test_steps_are_recorded_whoever_fires_them_and_refusals_by_the_journal_alone
         with pytest.raises(UnknownEvent):
             journal.fire(session, "nope")
     session.inbound_begin()  # the journal is closed, and the session goes on
-    assert told(path) == ["start", "submit", "outbound_begin", "peer_closed!"]
+    assert recorded(path) == ["start", "submit", "outbound_begin", "peer_closed!"]
 
 
 def test_a_journal_is_continued_under_its_one_header(path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_journal_is_continued_under_its_one_header(path: Path) -> None:
             session = StoreSession()
             journal.attach(session)
             session.submit()
-    assert told(path) == ["start", "submit", "start", "submit"]
+    assert recorded(path) == ["start", "submit", "start", "submit"]
     assert path.read_text().count('"journal"') == 1
 
 
@@ -114,7 +114,7 @@ def test_a_torn_line_is_cut_off_before_the_journal_goes_on(path: Path) -> None:
             session = StoreSession()
             journal.attach(session)
             session.submit()
-        assert told(path) == [*before, "start", "submit"], end
+        assert recorded(path) == [*before, "start", "submit"], end
 
 
 NO_JOURNAL = {
@@ -176,7 +176,7 @@ def test_who_may_be_attached(path: Path) -> None:
         two.submit()
     with pytest.raises(JournalError, match="is closed"):
         journal.attach(one)
-    assert told(path) == ["start", "start", "submit"]
+    assert recorded(path) == ["start", "start", "submit"]
 
 
 def test_a_forgotten_session_gives_its_name_back(path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_step_whose_listeners_raise_is_recorded_and_a_cancelled_one_is_not(pat
         with pytest.raises(RuntimeError, match="after"):
             journal.fire(session, "logoff_orderly")
         journal.fire(session, "inbound_received")
-    assert told(path) == ["start", "logoff_orderly", "inbound_received"]
+    assert recorded(path) == ["start", "logoff_orderly", "inbound_received"]
 
 
 def test_a_step_that_went_unrecorded_is_noticed_at_the_next(path: Path) -> None:
@@ -220,9 +220,9 @@ def test_a_step_that_went_unrecorded_is_noticed_at_the_next(path: Path) -> None:
         session.listen(Raises())
         journal.attach(session)
         with pytest.raises(RuntimeError, match="after"):
-            session.logoff_orderly()  # not through the journal, which is told last
+            session.logoff_orderly()  # not through the journal, which is called last
         session.inbound_received()
-    assert told(path) == ["start", "start", "inbound_received"]
+    assert recorded(path) == ["start", "start", "inbound_received"]
 
 
 # ------------------------------------------------------------------------------------------------------ many at a time
@@ -250,7 +250,7 @@ def test_threads_share_a_journal_and_it_replays(path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(told(path)) > 300
+    assert len(recorded(path)) > 300
 
 
 def test_no_step_can_fall_between_a_refusal_and_its_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_no_step_can_fall_between_a_refusal_and_its_record(path: Path, monkeypat
         journal.attach(session)
         attempt(journal, session, "peer_closed")
     assert free == [False]
-    assert told(path) == ["start", "peer_closed!"]
+    assert recorded(path) == ["start", "peer_closed!"]
 
 
 # ----------------------------------------------------------------------------------------------- kill -9 and full disks
@@ -305,11 +305,11 @@ def test_after_kill_9_every_event_that_had_returned_is_there(path: Path) -> None
     for round_ in range(4):
         with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
-            heard = [writer.stdout.readline() for _ in range(50 + 37 * round_)]
+            output = [writer.stdout.readline() for _ in range(50 + 37 * round_)]
             writer.send_signal(signal.SIGKILL)
-            heard += writer.stdout.readlines()
+            output += writer.stdout.readlines()
         assert writer.returncode == -signal.SIGKILL
-        returned = sum(line.endswith("\n") for line in heard)
+        returned = sum(line.endswith("\n") for line in output)
         entries = [one for one in records(LOGOFF, io.BytesIO(path.read_bytes())) if one.event]
         assert len(entries) - seen >= returned > 0
         assert len({one.data["accepted"] for one in entries}) == 2
@@ -340,7 +340,7 @@ with Recorder(LOGOFF, sys.argv[1]) as journal:
 def test_a_disk_that_is_full_half_way_through_a_line_leaves_no_half(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True)
     assert done.stdout == "File too large 0 1\n", done.stderr  # the step was taken, and its caller got the error
-    assert told(path) == ["start", "submit", "start", "inbound_received"]
+    assert recorded(path) == ["start", "submit", "start", "inbound_received"]
 
 
 def test_sync_writes_to_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,15 +84,15 @@ WRONG_WORDS: list[tuple[Any, Result, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("word", "result", "told"), WRONG_WORDS, ids=[r.name + str(n) for n, (_, r, _) in enumerate(WRONG_WORDS)])
+@pytest.mark.parametrize(("word", "result", "message"), WRONG_WORDS, ids=[r.name + str(n) for n, (_, r, _) in enumerate(WRONG_WORDS)])
 @pytest.mark.parametrize("trace", ["", "inbound_begin,logoff_abort", "inbound_begin,logoff_orderly"])
-def test_a_wrong_word_is_refused_with_mapis_code_and_changes_nothing(trace: str, word: Any, result: Result, told: str) -> None:
+def test_a_wrong_word_is_refused_with_mapis_code_and_changes_nothing(trace: str, word: Any, result: Result, message: str) -> None:
     session = run(trace)
     before = session.configuration
     with pytest.raises(MapiError) as caught:
         session.store_logoff_transports(word)
     assert caught.value.hresult == result.value > 0
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(f"{result.name} (0x")
     assert session.configuration == before
 

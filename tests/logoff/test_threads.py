@@ -68,7 +68,7 @@ def test_without_the_guard_events_are_lost() -> None:
 def test_a_thread_that_comes_in_the_middle_of_a_step_waits_only_where_there_is_a_guard(
     kind: type[StoreSession], answer: type[Exception]
 ) -> None:
-    """One ready message, two threads that want it.  Guarded, the second is told that there is none left."""
+    """One ready message, two threads that want it.  Guarded, the second is refused."""
     session = kind(ready=1)
     asked, answers = threading.Event(), []
 
@@ -86,7 +86,7 @@ def test_a_thread_that_comes_in_the_middle_of_a_step_waits_only_where_there_is_a
             thread.start()
             asked.wait()
             if kind is StoreSession:
-                thread.join()  # it is told off at once, in the middle of this step
+                thread.join()  # it is refused at once, in the middle of this step
 
     session.listen(First())
     session.outbound_begin()
@@ -95,7 +95,7 @@ def test_a_thread_that_comes_in_the_middle_of_a_step_waits_only_where_there_is_a
     assert (session.ready, session.outbound) == (0, 1)
 
 
-def test_a_listener_of_a_guarded_session_is_told_off_like_any_other() -> None:
+def test_a_listener_of_a_guarded_session_may_not_fire_a_trigger_either() -> None:
     session = GuardedStoreSession()
 
     class Meddler:
