@@ -117,11 +117,11 @@ class _Transaction:
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
         found = [self._find(id, "ready", ours=True) for id in dict.fromkeys(ids)]
-        return [self._claimed(one) for one in found if one is not None]
+        return [self._claim(one) for one in found if one is not None]
 
     def take(self, limit: int) -> list[Message]:
         ready = sorted(id for id, (one, ours) in self._messages.items() if one.state == "ready" and not ours)
-        return [self._claimed(self._messages[id][0]) for id in ready[:limit]]
+        return [self._claim(self._messages[id][0]) for id in ready[:limit]]
 
     def sent(self, id: str) -> None:
         if self._find(id, "claimed", ours=True):
@@ -166,13 +166,14 @@ class _Transaction:
         return one is not None
 
     def share(self) -> Share:
-        return self._share([one for one, ours in self._messages.values() if ours])
+        mine = (one for one, ours in self._messages.values() if ours and one.state in ("ready", "deferred"))
+        return Share.of((one.id, one.due) for one in mine)
 
     def adopt(self) -> Share:
         found = [one for one, ours in self._messages.values() if not ours and one.state in ("ready", "deferred")]
         for one in found:
             self._put(one, ours=True, also_left=True)
-        return self._share(found)
+        return Share.of((one.id, one.due) for one in found)
 
     def begin(self, session: str, header: str, line: str) -> None:
         self.lines.append(line)
@@ -193,8 +194,8 @@ class _Transaction:
         one, our_own = self._messages.get(id, (None, False))
         return one if one is not None and one.state == state and (our_own or not ours) else None
 
-    def _claimed(self, one: Message) -> Message:
-        return self._put(replace(one, state="claimed", due=None, attempts=one.attempts + 1), ours=True, also_left=True)
+    def _claim(self, one: Message) -> Message:
+        return self._put(one.claimed(), ours=True, also_left=True)
 
     def _put(self, one: Message, *, ours: bool = False, also_left: bool = False) -> Message:
         self._remember(one.id)
@@ -208,7 +209,3 @@ class _Transaction:
     def _remember(self, id: str) -> None:
         self._before.setdefault(id, self._messages.get(id))
 
-    def _share(self, found: Sequence[Message]) -> Share:
-        ready = tuple(sorted(one.id for one in found if one.state == "ready"))
-        deferred = sorted((one.id, one.due or 0.0) for one in found if one.state == "deferred")
-        return Share(ready, tuple(deferred))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 __all__ = ["Message", "new_id"]
@@ -49,6 +49,10 @@ class Message:
     attempts: int = 0
     uncertain: int = 0
     reason: str | None = None
+
+    def claimed(self) -> Message:
+        """This message once it is claimed: another attempt has begun."""
+        return replace(self, state="claimed", due=None, attempts=self.attempts + 1)
 
     def __str__(self) -> str:
         to = f" to {', '.join(self.recipients)}" if self.recipients else ""

@@ -15,7 +15,7 @@ runs over both.  All methods are for one thread at a time, but for `notify_peers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -46,6 +46,13 @@ class Share:
 
     ready: tuple[str, ...]
     deferred: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, messages: Iterable[tuple[str, float | None]]) -> Share:
+        """The share of these messages: the id of each, and when it is due, or None when it is ready."""
+        found = sorted(messages)
+        ready = tuple(id for id, due in found if due is None)
+        return cls(ready, tuple((id, due) for id, due in found if due is not None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -84,10 +83,10 @@ RESUME: Final = (
     sa.update(MESSAGES).where(ONE, MESSAGES.c.store == STORE, _state_in("held", "failed"))
     .values(state="ready", owner=sa.bindparam("then", type_=sa.String), due=sa.null())
 )  # fmt: skip
-COUNTED: Final = sa.select(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due).where(*QUEUED, MESSAGES.c.owner == ME)
+COUNTED: Final = sa.select(MESSAGES.c.id, MESSAGES.c.due).where(*QUEUED, MESSAGES.c.owner == ME)
 ADOPT: Final = (
     sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == None).values(owner=ME)  # noqa: E711 - builds SQL
-    .returning(MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.due)
+    .returning(MESSAGES.c.id, MESSAGES.c.due)
 )  # fmt: skip
 LEAVE: Final = sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == ME).values(owner=sa.null())
 OWNER_IS_GONE: Final = MESSAGES.c.owner.not_in(sa.select(HOLDERS.c.id).where(HOLDERS.c.store == STORE))
@@ -190,7 +189,7 @@ class Messages:
         """See `storage.Transaction`."""
         claimed = {id: self._claim_pending(id) for id in ids if id in self._pending_new}
         written = [id for id in ids if id not in claimed]
-        cached = {one.id: _claimed(one) for one in self._uncache(written)}
+        cached = {one.id: one.claimed() for one in self._uncache(written)}
         if unread := [id for id in written if id not in cached]:
             claimed |= {one.id: one for one in self._with_contents(self._fetch_all(CLAIM, unread))}
         if cached:
@@ -201,7 +200,7 @@ class Messages:
     def _claim_pending(self, id: str) -> Message:
         """Claim a message that was submitted in this transaction and is not written yet: it is written as claimed."""
         message, row = self._pending_new.pop(id)
-        message = _claimed(message)
+        message = message.claimed()
         row |= {"state": message.state, "owner": self._holders.me.id, "attempts": message.attempts}
         return message
 
@@ -251,13 +250,13 @@ class Messages:
 
     def share(self) -> Share:
         """See `storage.Transaction`."""
-        share = _share(self._fetch(COUNTED))
+        share = Share.of((id, due) for id, due in self._fetch(COUNTED))
         self._cache.retain(share.ready)  # the others are no longer ours
         return share
 
     def adopt(self) -> Share:
         """See `storage.Transaction`."""
-        share = _share(self._fetch(ADOPT))
+        share = Share.of((id, due) for id, due in self._fetch(ADOPT))
         self._uncache(share.ready)  # others may have had them meanwhile
         return share
 
@@ -336,13 +335,3 @@ def _storable(reason: str | None) -> str | None:
     if reason is None or (reason.isascii() and "\0" not in reason):
         return reason
     return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def _claimed(message: Message) -> Message:
-    return replace(message, state="claimed", due=None, attempts=message.attempts + 1)
-
-
-def _share(rows: Iterable[tuple[Any, ...]]) -> Share:
-    found = sorted((str(id), due) for id, _, due in rows)
-    ready = tuple(id for id, due in found if due is None)
-    return Share(ready, tuple((id, float(due)) for id, due in found if due is not None))
