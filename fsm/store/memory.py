@@ -1,7 +1,6 @@
-"""What a store keeps things in when it ends with its program: dictionaries.  Nobody else has such a store open.
+"""A storage in memory, for a store that ends with its program.  It has no peers.
 
-Theory.  A transaction writes down what each message was before it changed it first, and puts that back when it fails.
-This file knows no machine.  It says nothing but what `storage.py` says, about the same methods.
+A transaction remembers what each message was before its first change, and restores that when it fails.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from fsm.store.storage import LAPSED, Opening, Peer, Policy, Share
 __all__ = ["MemoryStorage"]
 
 KEPT: Final = 10_000
-"""Entries of the journal that stay."""
+"""Journal entries that are kept."""
 
 
 class MemoryStorage:
-    """Storage in memory.  `journal` holds the newest lines of the journal: start records and entries.
+    """A storage in memory.  `journal` holds the newest lines of the journal: start records and entries.
 
-    What was claimed when it is closed lapses by the `policy`, as after a crash; so it can be opened again.
+    It can be opened again after `close`.  Claims lapse then, as after a crash, and the `policy` decides about them.
     """
 
     durable = False
@@ -35,7 +34,7 @@ class MemoryStorage:
     def __init__(self, *, policy: Policy = "resend") -> None:
         self.policy = policy
         self.journal: deque[str] = deque(maxlen=KEPT)
-        self._messages: dict[str, tuple[Message, bool]] = {}  # and whether it is ours (or nobody's)
+        self._messages: dict[str, tuple[Message, bool]] = {}  # and whether it is owned
         self._lock = RLock()
         self._open = False
         self._left = False
@@ -68,10 +67,10 @@ class MemoryStorage:
             self.journal.extend(transaction.lines)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """There is nobody to watch."""
+        """Do nothing: there are no peers."""
 
     def notify_peers(self) -> None:
-        """There is nobody to hear it."""
+        """Do nothing: there are no peers."""
 
     def messages(self, *states: str) -> list[Message]:
         """See `Storage`."""
@@ -86,7 +85,7 @@ class MemoryStorage:
         return found[0] if found is not None else None
 
     def close(self) -> None:
-        """Let it go; what it holds is there when it is opened again."""
+        """See `Storage`.  The messages are kept."""
         with self._lock:
             self._messages = {id: (one, False) for id, (one, _) in self._messages.items()}
             self._open = False
@@ -102,7 +101,7 @@ class _Transaction:
         self._left_before = storage._left
 
     def undo(self) -> None:
-        """Put everything back."""
+        """Restore what the transaction has changed."""
         for id, before in self._before.items():
             if before is None:
                 self._messages.pop(id, None)

@@ -1,7 +1,6 @@
-"""Messages as a store keeps them: what is to be sent, from whom, to whom, and what has become of it so far.
+"""A message as a store keeps it: its content, sender and recipients, and what has happened to it so far.
 
-The content is bytes and nobody here looks into it; `sender` and `recipients` are what the transport needs (for mail,
-the envelope).  This file knows no queue, no clock but the one that gives a message its id, and no transport.
+The content is opaque bytes; `sender` and `recipients` are what the transport needs (for mail, the envelope).
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ _last = 0
 
 
 def new_id(after: str = "") -> str:
-    """A name for a new message: names given later by this process sort later, also when the clock is set back.
+    """Return an id for a new message.  Ids of one process sort in order of creation, even if the clock is set back.
 
-    20 hexadecimal digits: 14 of microseconds since 1970, then 6 at random, so that other processes give other names.
-    `after` is a name that must sort before it.
+    An id has 20 hexadecimal digits: 14 of microseconds since 1970 and 6 at random, because other processes create ids,
+    too.  The new id sorts after the id `after`.
     """
     global _last
     with _lock:
@@ -32,11 +31,11 @@ def new_id(after: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message.  `id` orders messages by submission; `submitted` and `due` are seconds since 1970.
+    """One message.  Ids sort in order of submission; `submitted` and `due` are in seconds since 1970.
 
-    `state` is where it is: "ready", "deferred" (until `due`), "claimed" (being sent), "held" (uncertain, and put aside
-    until someone decides), "failed" (for good, and not yet reported).  `attempts` counts how often sending began,
-    `uncertain` how often nobody could tell whether it had arrived; `reason` is why it is not sent yet.
+    `state` is "ready", "deferred" (until `due`), "claimed" (being sent), "held" (it may have arrived: set aside until
+    someone decides) or "failed" (permanently, and the sender has not been told).  `attempts` counts how often sending
+    began, `uncertain` after how many of these attempts the outcome was unknown; `reason` is why it is not sent yet.
     """
 
     id: str
@@ -51,7 +50,7 @@ class Message:
     reason: str | None = None
 
     def claimed(self) -> Message:
-        """This message once it is claimed: another attempt has begun."""
+        """Return this message as it is when claimed: another attempt has begun."""
         return replace(self, state="claimed", due=None, attempts=self.attempts + 1)
 
     def __str__(self) -> str:

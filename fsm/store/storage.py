@@ -1,16 +1,15 @@
-"""What a store keeps things in, as a port: messages, the journal, and who else has the store open.
+"""The storage port: what a store needs from whatever keeps its messages, its journal and the list of its holders.
 
 Theory.
 1. A message is in one place: ready, deferred, claimed (being sent), held or failed; or it is gone, because it was sent
-   or withdrawn.  Everything that happens to it is one transaction, and so is the journal entry of the step it causes.
-2. Messages are shared by all who have the store open for the same profile (*holders*).  Each ready or deferred message
-   is counted by one of them, its *owner*, or is nobody's; so it is in exactly one session's counts.
-3. A holder that dies stops counting: what it was sending lapses (whether it was sent nobody can tell, so that is
-   counted as uncertain), what it had queued is nobody's, and nobody's messages are adopted by whoever is there.
-4. Leaving is one transaction: of several that leave together, exactly one sees no peers and is the last.
+   or withdrawn.  Each change is one transaction, together with the journal entry of the step that it causes.
+2. All processes that have the store open for the same profile (the *holders*) share its messages.  A ready or deferred
+   message is counted by one of them, its *owner*, or is unowned; so it is in the counts of at most one session.
+3. A holder that dies stops counting.  Its claims lapse: whether those messages were sent is unknown, so each of them
+   counts as uncertain.  Its queued messages become unowned, and the remaining holders adopt unowned messages.
+4. Leaving is one transaction.  Of several holders that leave together exactly one sees no peers and is the last.
 
-Two implementations: `memory.py`, for a store that ends with its program, and `sql/database.py`.  One contract suite
-runs over both.  All methods are for one thread at a time, but for `notify_peers`, `messages` and `message`.
+`notify_peers`, `messages` and `message` can be called from any thread; all other methods from one thread at a time.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from fsm.store.message import Message
 __all__ = ["LAPSED", "Opening", "Peer", "Policy", "Share", "Storage", "Transaction"]
 
 Policy = Literal["resend", "hold"]
-"""What becomes of a message when nobody can tell if it arrived: sent again (and counted), or put aside."""
-LAPSED: Final = "who was sending it has gone; whether it arrived nobody can tell"
+"""What happens to a message that may or may not have arrived: send it again (and count that), or set it aside."""
+LAPSED: Final = "the process that was sending it has stopped; whether it arrived is unknown"
 """The `reason` of a message whose claim has lapsed."""
 
 
@@ -42,14 +41,17 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Messages that a holder counts: the ready ones, oldest first, and the deferred with when they are due."""
+    """The messages that a holder owns: the ids of the ready ones, and the ids and due times of the deferred ones.
+
+    Both are in order of submission; due times are in seconds since 1970.
+    """
 
     ready: tuple[str, ...]
     deferred: tuple[tuple[str, float], ...]
 
     @classmethod
     def of(cls, messages: Iterable[tuple[str, float | None]]) -> Share:
-        """The share of these messages: the id of each, and when it is due, or None when it is ready."""
+        """Return the share of these messages, given as pairs of an id and a due time (None for a ready message)."""
         found = sorted(messages)
         ready = tuple(id for id, due in found if due is None)
         return cls(ready, tuple((id, due) for id, due in found if due is not None))
@@ -57,7 +59,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What there is when a store is opened: the share adopted, the peers, and messages whose claims had lapsed."""
+    """What a holder finds when it opens a store: its own id, the share it adopted, its peers, and the lapsed claims."""
 
     holder: str
     share: Share
@@ -66,101 +68,100 @@ class Opening:
 
 
 class Transaction(Protocol):
-    """Changes that happen together when the transaction's block is left, or not at all when it is left by an error.
+    """A unit of work: commits when its block exits normally, rolls back on an exception.
 
-    A method that finds a message not as it must be (not ours, not in that state) leaves it alone.
+    A method ignores a message that this holder does not own, or that is in another state than the method expects.
     """
 
     def submit(self, message: Message) -> None:
-        """A new message, ready and ours."""
+        """Add a ready message that this holder owns."""
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
-        """Take these of our ready messages to send them; returned in this order, attempts counted.
+        """Claim these ready messages of this holder, count an attempt for each, and return them in the same order.
 
-        What a peer took meanwhile, or was withdrawn, is missing from the answer.
+        Messages that a peer has taken or that were withdrawn are left out.
         """
 
     def take(self, limit: int) -> list[Message]:
-        """Claim the oldest ready messages that are a peer's or nobody's, at most so many; they are ours then."""
+        """Claim and return at most `limit` ready messages, oldest first, that a peer owns or nobody owns."""
 
     def sent(self, id: str) -> None:
-        """A claimed message was sent: it is gone."""
+        """Delete a claimed message: it was sent."""
 
     def deferred(
         self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
     ) -> None:
-        """A claimed message waits until `due` (seconds since 1970), for these of its recipients (all when None).
+        """Defer a claimed message until `due` (seconds since 1970), for these of its recipients (all if None).
 
-        After `leave` it is nobody's.
+        After `leave` it is unowned.
         """
 
     def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
-        """A claimed message failed for good.  When that was reported it is gone, otherwise it stays as failed."""
+        """Mark a claimed message as permanently failed; delete it if its sender has been told (`reported`)."""
 
     def held(self, id: str, reason: str) -> None:
-        """A claimed message that may have arrived is put aside (uncertain is counted)."""
+        """Set a claimed message aside that may have arrived, and count it as uncertain."""
 
     def ready(self, ids: Sequence[str]) -> list[str]:
-        """These of our deferred messages are ready now; answers with those that were."""
+        """Make these deferred messages of this holder ready; return the ids of those that were deferred."""
 
     def withdraw(self, id: str) -> str | None:
-        """Delete a message that is ready, deferred, held or failed, and say which it was; None when there is none.
+        """Delete a ready, deferred, held or failed message; return the state it was in, or None if there is none.
 
-        "claimed" when it is being sent, and "theirs" when it is ready or deferred and counted by a living peer: then
-        it is left alone.
+        Return "claimed" if it is being sent and "theirs" if a living peer owns it; then it is not deleted.
         """
 
     def resume(self, id: str) -> bool:
-        """A held or failed message is ready again, and ours; False when there is no such message."""
+        """Make a held or failed message ready, owned by this holder; return False if there is no such message."""
 
     def share(self) -> Share:
-        """What we count now."""
+        """Return the messages that this holder owns."""
 
     def adopt(self) -> Share:
-        """Nobody's ready and deferred messages become ours; deferred ones stay so."""
+        """Become the owner of all unowned ready and deferred messages, and return them."""
 
     def begin(self, session: str, header: str, line: str) -> None:
-        """A session's journal begins: the header of a journal of its chart, and its start record, as JSON."""
+        """Begin the journal of a session with the header of its chart's journals and its start record, both as JSON."""
 
     def record(self, session: str, line: str) -> None:
-        """An entry of a session's journal, as JSON, after all that were recorded before it."""
+        """Append an entry to a session's journal, as JSON."""
 
     def peers(self) -> tuple[Peer, ...]:
-        """The living others, the longest there first.  Those found dead are swept: rule 3.
+        """Return the living peers, those that opened first first.  Dead ones are removed: rule 3.
 
-        From here to the end of the transaction nobody else opens or leaves.
+        Until the end of the transaction no other holder can open the store or leave it.
         """
 
     def leave(self) -> None:
-        """We count no more: our ready and deferred messages are nobody's; what is claimed stays ours until it ends."""
+        """Stop counting: this holder's ready and deferred messages become unowned.  It still ends its claims."""
 
 
 class Storage(Protocol):
-    """Where a store keeps things.
+    """Where a store keeps its messages and its journal.
 
-    `durable`: whether it outlives the process.  `policy`: what becomes of messages whose sender died; a store sets it.
+    `durable` is true if they outlive the process.  `policy`, which a store sets, decides about lapsed claims.
     """
 
     durable: bool
     policy: Policy
 
     def open(self) -> Opening:
-        """Become a holder: sweep the dead, adopt what is nobody's.  StorageError when it cannot be opened."""
+        """Become a holder: remove the dead and adopt unowned messages.  Raise StorageError if that is impossible."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Changes that are durable when the block has been left.  StorageError, and nothing happened."""
+        """Begin a transaction; it is durable when its block has exited.  After a StorageError nothing has changed."""
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Call this, from a thread of the storage's own, whenever peers came, went or rang."""
+        """Call this, in a thread of the storage, whenever a peer has come, gone, or notified this holder."""
 
     def notify_peers(self) -> None:
-        """Notify the peers that there is work for them.  Never blocks, and never fails."""
+        """Wake the peers, because there is work for them.  Never blocks and never fails."""
 
     def messages(self, *states: str) -> list[Message]:
-        """All messages in these states (all states when none is named), oldest first, without their content."""
+        """Return the messages in these states (without arguments: in all), oldest first, without their content."""
 
     def message(self, id: str) -> Message | None:
-        """One message, whole; None when it is not there (any more)."""
+        """Return a message with its content, or None if it does not exist (any longer)."""
 
     def close(self) -> None:
-        """Stop being a holder and let everything go.  Closing again does nothing."""
+        """Stop being a holder and release all resources.  Closing again does nothing."""

@@ -149,7 +149,7 @@ def test_a_folder_with_too_long_a_name_is_passed_over(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
     assert folder() == Path(tempfile.gettempdir(), f"fsm-{os.getuid()}")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(long))
-    with pytest.raises(ControlError, match="too long a name"):
+    with pytest.raises(ControlError, match="is too long for sockets"):
         folder()
 
 

@@ -70,7 +70,7 @@ def _no_certificate(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [
-    (_a_file, "is a file, and a store is a folder"), (_a_file_for_an_inbox, "cannot store in the inbox"), (_no_database, "is no SQLite database"),
+    (_a_file, "is a file, and a store is a folder"), (_a_file_for_an_inbox, "cannot store in the inbox"), (_no_database, "is not a SQLite database"),
     (_a_newer_database, "newer"), (_no_users, "cannot read the users file"), (_no_certificate, "cannot read the certificate"),
 ])  # fmt: skip
 def test_what_cannot_be_opened_is_one_sentence_and_leaves_nothing_open(wrong: Any, expected: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 try:
-    import sqlalchemy  # noqa: F401 - is it there?
+    import sqlalchemy  # noqa: F401 - is it installed?
 except ModuleNotFoundError as missing:
     problem = "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"
     raise ModuleNotFoundError(problem, name=missing.name) from None

@@ -1,9 +1,9 @@
-"""Messages that this holder submitted lately, so that they need not be read from the database to be sent.
+"""A cache of the messages that this holder has submitted, so that it need not read them from the database to send them.
 
 Theory.
-1. A message that a holder submitted is as it was submitted for as long as it waits and is that holder's.  So it is
-   cached until it is claimed, withdrawn, or comes back from elsewhere; what is not cached is read.
-2. The oldest is sent first, so when the cache is full the newest is not cached.
+1. While a message waits and its holder owns it, it is as it was submitted.  It stays in the cache until it is claimed,
+   withdrawn, or adopted from another holder; a message that is not in the cache is read.
+2. The oldest message is sent first, so a message for which there is no space is not cached: nothing is evicted for it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fsm.store.message import Message
 __all__ = ["CACHE_SIZE", "SubmittedCache"]
 
 CACHE_SIZE: Final = 16 * 1024 * 1024
-"""Bytes of messages in the cache, by default."""
+"""Default size in bytes."""
 OVERHEAD: Final = 1024
-"""Bytes that a message takes besides its content, about."""
+"""Estimated bytes of a message without its content."""
 
 
 class SubmittedCache:
-    """Messages by id, as they were submitted.  `free` is how many bytes are left for more."""
+    """Messages by id, as they were submitted.  `free` is the number of unused bytes."""
 
     def __init__(self, size: int) -> None:
         self.free = size
@@ -35,7 +35,7 @@ class SubmittedCache:
         return id in self._messages
 
     def add(self, messages: Iterable[Message]) -> None:
-        """Cache those of these ready messages that were never tried before and for which there is space."""
+        """Cache these ready messages, but for those without space and those that have been tried before."""
         for message in messages:
             cost = len(message.content) + OVERHEAD
             if cost <= self.free and message.id not in self._messages and message.attempts == 0:
@@ -43,7 +43,7 @@ class SubmittedCache:
                 self.free -= cost
 
     def pop(self, id: str) -> Message | None:
-        """Remove a message and return it; None if it is not cached."""
+        """Remove a message and return it, or None if it is not cached."""
         message = self._messages.pop(id, None)
         if message is not None:
             self.free += len(message.content) + OVERHEAD

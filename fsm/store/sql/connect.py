@@ -1,13 +1,11 @@
-"""Where a database is, how it is reached, and what its errors mean in plain words.
+"""Connections to a database, its tables and their version, and its errors in plain words.
 
 Theory.
 1. A place is a path (a SQLite file) or a URL `postgresql+psycopg://…`.  SQLite runs with a write-ahead log and full
-   synchronisation, and each transaction that may write takes its place at once (BEGIN IMMEDIATE); PostgreSQL runs as
-   the server is set up, but never with a commit that is not on the disk.
-2. Nobody waits for ever: for a lock or a connection at most `patience` seconds.
-3. Every error of a database leaves here as a StorageError with one sentence that names the place, without a password.
-
-This file does not know what the tables are for.
+   synchronisation, and each transaction that may write takes the write lock at once (BEGIN IMMEDIATE).  PostgreSQL runs
+   as the server is configured, but no commit returns before it is on the disk.
+2. Waiting for a lock or a connection takes at most `patience` seconds.
+3. Every error of a database is raised as a StorageError, with one sentence that names the place without a password.
 """
 
 from __future__ import annotations
@@ -42,63 +40,63 @@ __all__ = [
 CREATE_LOCK: Final = 0x66736D
 """PostgreSQL's advisory lock for those who create the tables: "fsm"."""
 
-SQLITE: Final = (  # the beginning of an error's name, what it means, whether it may pass
-    ("SQLITE_BUSY", "is locked by another program, and stayed so; try again later", True),
-    ("SQLITE_LOCKED", "is locked by another program, and stayed so; try again later", True),
-    ("SQLITE_PROTOCOL", "is being opened by too many at once; try again later", True),
+SQLITE: Final = (  # the beginning of the name of an error, its meaning, and whether it is temporary
+    ("SQLITE_BUSY", "is locked by another program; try again later", True),
+    ("SQLITE_LOCKED", "is locked by another program; try again later", True),
+    ("SQLITE_PROTOCOL", "is being opened by too many processes at once; try again later", True),
     ("SQLITE_FULL", "cannot grow: the disk is full", False),
-    ("SQLITE_READONLY", "may not be written to; the file and its folder must be writable", False),
-    ("SQLITE_CANTOPEN", "cannot be opened; its folder must be there and writable", False),
-    ("SQLITE_PERM", "may not be opened", False),
-    ("SQLITE_NOTADB", "is no SQLite database", False),
-    ("SQLITE_CORRUPT", "is damaged; put it aside, and keep it: `sqlite3 FILE .recover` may save what it holds", False),
+    ("SQLITE_READONLY", "is read-only; the file and its folder must be writable", False),
+    ("SQLITE_CANTOPEN", "cannot be opened; its folder must exist and be writable", False),
+    ("SQLITE_PERM", "cannot be opened: permission denied", False),
+    ("SQLITE_NOTADB", "is not a SQLite database", False),
+    ("SQLITE_CORRUPT", "is damaged; keep the file: `sqlite3 FILE .recover` may recover what it holds", False),
     ("SQLITE_IOERR", "cannot be read or written", False),
 )
-POSTGRESQL: Final = (  # the beginning of an SQLSTATE, likewise
-    ("40", "was changed by others at the same time; try again", True),
-    ("55P03", "is locked by another program, and stayed so; try again later", True),
-    ("57P", "is being stopped or started; try again later", True),
+POSTGRESQL: Final = (  # the same for the beginning of an SQLSTATE
+    ("40", "has a conflict between transactions; try again", True),
+    ("55P03", "is locked by another program; try again later", True),
+    ("57P", "is shutting down or starting; try again later", True),
     ("08", "cannot be reached", True),
-    ("53300", "has no connection to spare", True),
-    ("53", "is short of something", False),
-    ("28", "does not let us in", False),
-    ("3D000", "is not there", False),
-    ("42501", "does not let us", False),
-    ("25006", "may not be written to", False),
+    ("53300", "has no free connection", True),
+    ("53", "is out of resources", False),
+    ("28", "refuses the login", False),
+    ("3D000", "does not exist", False),
+    ("42501", "denies permission", False),
+    ("25006", "is read-only", False),
 )
 
 
 def url_for(where: str | Path) -> sa.URL:
-    """The URL of a place.  StorageError when it is none of ours."""
+    """Return the URL of a place.  Raise StorageError if a store cannot be kept there."""
     text = os.fspath(where)
     if "://" not in text:
         if not text or "\0" in text:
-            raise StorageError(f"{text!r} is no path of a file")
+            raise StorageError(f"{text!r} is not the path of a file")
         return sa.URL.create("sqlite", database=str(Path(text).absolute()))
     try:
         url = make_url(text)
         kind = url.get_backend_name()
     except (ArgumentError, ValueError):
-        raise StorageError("this is no URL of a database; one is postgresql+psycopg://user@host/name") from None
+        raise StorageError("not the URL of a database; an example is postgresql+psycopg://user@host/name") from None
     if kind == "sqlite" and url.database:
         return sa.URL.create("sqlite", database=str(Path(url.database).absolute()))
     if kind != "postgresql":
-        raise StorageError(f"{kind} is no database a store can be kept in; give a path, or postgresql+psycopg://…")
+        raise StorageError(f"a store cannot be kept in {kind}; give a path, or postgresql+psycopg://…")
     return url.set(drivername="postgresql+psycopg")
 
 
 def is_sqlite(url: sa.URL) -> bool:
-    """Whether it is a file."""
+    """Return whether this is a SQLite file."""
     return url.get_backend_name() == "sqlite"
 
 
 def display_name(url: sa.URL) -> str:
-    """The place as it is told to people: a path, or the URL without its password."""
+    """Return a place as it is shown to people: a path, or the URL without its password."""
     return str(url.database) if is_sqlite(url) else url.render_as_string(hide_password=True)
 
 
 def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Engine:
-    """An engine for the place.  For `reading` nothing is made there, nor changed.  StorageError, psycopg missing."""
+    """Return an engine for the place; with `reading` it creates and changes nothing there.  Raise StorageError."""
     if is_sqlite(url):
         return _sqlite(url, patience, reading)
     try:
@@ -117,7 +115,7 @@ def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Eng
                 )
             connection.commit()
         except BaseException:
-            connection.close()  # nobody else knows of it yet
+            connection.close()  # it is not in the pool yet
             raise
 
     return engine.execution_options(postgresql_readonly=True) if reading else engine
@@ -129,10 +127,10 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
         raise StorageError(f"{path} is a folder, not a database; name a file in it")
     if reading:
         if not path.exists():
-            raise StorageError(f"{path} is not there")
+            raise StorageError(f"{path} does not exist")
         query = {"mode": "ro", "uri": "true"}
         if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-            query["immutable"] = "1"  # nobody can be writing, and SQLite would want to make a file beside it
+            query["immutable"] = "1"  # no writer is possible, and SQLite would create a file in the folder
         url = sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
     else:
         _create_file(path)
@@ -140,7 +138,7 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself; see below
+        connection.isolation_level = None  # the driver begins no transaction by itself; see below
         if not reading:
             if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -149,7 +147,7 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        # a transaction that reads first and then writes could find that it may not: so the place is taken first
+        # a transaction that reads before it writes could fail to get the write lock later, so it takes it now
         if not connection.get_execution_options().get("sqlite_autocommit", False):
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
@@ -158,38 +156,38 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
 
 
 def _create_file(path: Path) -> None:
-    """Make an empty database, of this user's alone, unless there is a file already.
+    """Create an empty database that only this user can access, unless the file exists.
 
-    It is made whole beside its place: SQLite would make it readable for everybody, and of several that switch the same
-    file to its write-ahead log at the same time some are turned away at once.
+    It is created under another name and then linked.  SQLite itself would create a file that everybody can read, and
+    when several processes switch the same file to its write-ahead log, some of them fail at once.
     """
     if path.exists():
-        return  # nor touched: closing another handle of the file would end this process's locks on it
+        return  # and must not be opened: closing it would end this process's locks on it (POSIX)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:
             with closing(sqlite3.connect(temporary)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-            with suppress(FileExistsError):  # another was faster
+            with suppress(FileExistsError):  # another process has created it
                 os.link(temporary, path)
         finally:
             temporary.unlink()
     except OSError as error:
-        raise StorageError(f"{path} cannot be made: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be created: {error.strerror}") from None
     except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be made: {error}") from None
+        raise StorageError(f"{path} cannot be created: {error}") from None
 
 
 def autocommit_connection(engine: sa.Engine) -> sa.Connection:
-    """A connection on which each statement is a transaction by itself."""
+    """Return a connection that commits each statement."""
     if is_sqlite(engine.url):
-        return engine.connect().execution_options(sqlite_autocommit=True)  # what the driver does when nothing is begun
+        return engine.connect().execution_options(sqlite_autocommit=True)  # the driver does, outside transactions
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def create_tables(connection: sa.Connection, url: sa.URL) -> None:
-    """Make the tables where there are none yet, in this transaction.  StorageError when they are not ours."""
+    """Create the tables unless they exist.  Raise StorageError if this is another database or another version."""
     if not is_sqlite(url):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATE_LOCK)))
     tables = sa.inspect(connection).get_table_names()
@@ -197,27 +195,27 @@ def create_tables(connection: sa.Connection, url: sa.URL) -> None:
         check_version(connection, url)
         return
     if tables and is_sqlite(url):
-        raise StorageError(f"{display_name(url)} is a database of something else (it has a table {tables[0]!r})")
+        raise StorageError(f"{display_name(url)} is a database of another program (it has a table {tables[0]!r})")
     METADATA.create_all(connection)
     connection.execute(sa.insert(ABOUT), {"version": VERSION})
 
 
 def check_version(connection: sa.Connection, url: sa.URL) -> None:
-    """StorageError when the tables are of a version that is not ours, or are no store's at all."""
+    """Raise StorageError if the database contains no store, or one of another version."""
     if not sa.inspect(connection).has_table(ABOUT.name):
-        raise StorageError(f"{display_name(url)} holds no store")
+        raise StorageError(f"{display_name(url)} contains no store")
     version = connection.scalar(sa.select(ABOUT.c.version))
     if version != VERSION:
-        problem = f"{display_name(url)} is of version {version}, and this program knows version {VERSION}"
-        raise StorageError(f"{problem}; open it with a newer one" if (version or 0) > VERSION else problem)
+        problem = f"{display_name(url)} has version {version}, and this program supports version {VERSION}"
+        raise StorageError(f"{problem}; use a newer release" if (version or 0) > VERSION else problem)
 
 
 @contextmanager
 def storage_errors(url: sa.URL) -> Iterator[None]:
-    """Errors of the database in this block are raised as StorageError."""
+    """Raise errors of the database in this block as StorageError."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter of what was asked directly
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter from `execute.py`
         raise _as_storage_error(url, error) from error
 
 
@@ -225,7 +223,7 @@ def _as_storage_error(url: sa.URL, error: Exception) -> StorageError:
     place, original = display_name(url), getattr(error, "orig", None) or error
     text = " ".join(str(original).split())
     if isinstance(error, PoolTimeout):
-        return StorageError(f"{place} has no connection to spare; try again later", busy=True)
+        return StorageError(f"{place} has no free connection; try again later", busy=True)
     if is_sqlite(url):
         code = getattr(original, "sqlite_errorname", "") or ""
         for begins, means, busy in SQLITE:

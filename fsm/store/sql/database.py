@@ -1,16 +1,15 @@
 """The durable storage: messages, journal and holders of a store in one database, changed together.
 
-    storage = Database("folder/store.db")                       # a SQLite file, of this user's alone
+    storage = Database("folder/store.db")                       # a SQLite file that only this user can access
     storage = Database("postgresql+psycopg://user@host/name")   # for several hosts
 
 Theory.
-1. Who opens sweeps first: holders that died are holders no more, what they were sending has lapsed, what they had
-   queued is nobody's, and whatever is nobody's is adopted.
-2. A holder that closes does to itself what a sweep would do to it.  Being killed is therefore nothing special.
-3. A file that is taken away while it is open can still be written to, and nobody will ever read that: so after each
-   commit it is looked at.
-4. A server that goes away in the middle of a commit may have made it.  The journal tells: what the transaction wrote
-   last is there, and then all of it has happened, or it is not.
+1. Opening removes dead holders first: their claims lapse, their queued messages become unowned, and all unowned
+   messages are adopted.  Closing does the same to this holder, so being killed is nothing special.
+2. A file that is removed while it is open can still be written to, but its content is lost.  So the identity of the
+   file is checked before each transaction and after each commit.
+3. A server that is lost during a commit may have made it.  The journal tells: if the last entry that the transaction
+   wrote is there, all of it has happened, and otherwise nothing.
 """
 
 from __future__ import annotations
@@ -51,17 +50,17 @@ __all__ = ["Database"]
 
 LOG: Final = logging.getLogger("fsm.store")
 PAUSE: Final = 0.1
-"""Seconds between two attempts to reach a lost server."""
+"""Seconds between attempts to reach a lost server."""
 
 
 class Database:
-    """Storage in the database at `where`: a path, or a URL `postgresql+psycopg://…`.  Nothing happens before `open()`.
+    """A storage in the database at `where`: a path, or a URL `postgresql+psycopg://…`.  `open()` connects to it.
 
-    `store` and `profile` name what is opened there; who opens the same is a peer.  `policy` says what becomes of
-    messages whose sender died.  `host` is this machine's name, `lease` how many seconds another host waits before it
-    takes us for dead.  `clock` is what leases are read off, in seconds since 1970 (default: the server's clock, or
-    this machine's for a file).  `patience` is how many seconds a lock or a connection is waited for.  `cache_size` is
-    how many bytes of submitted messages that wait are kept in memory, so that they need not be read.
+    Processes that open the same `store` and `profile` are peers.  `policy` decides about lapsed claims.  `host` is the
+    name of this machine (default: its host name); on other hosts this process counts as dead `lease` seconds after it
+    last renewed its lease.  `clock` gives the time for leases, in seconds since 1970 (default: the server's clock, or
+    this machine's for a file).  Waiting for a lock or a connection takes at most `patience` seconds.  `cache_size` is
+    in bytes: see `cache.py`.
     """
 
     durable = True
@@ -77,13 +76,13 @@ class Database:
         self._clock = clock or (time.time if is_sqlite(self.url) else None)
         self._opened: _Opened | None = None
         self._lock = Lock()
-        """Held while `_opened` is set to None, or something depends on that it is not."""
+        """Held to close, and to give back a connection that another thread has used for reading."""
 
     def __str__(self) -> str:
         return display_name(self.url)
 
     def open(self) -> Opening:
-        """See `Storage`.  Can be called again after `close`; the holder is another one then."""
+        """See `Storage`.  A database that was closed can be opened again, as another holder."""
         if self._opened is not None:
             raise StorageError(f"{self} is open already")
         with ExitStack() as undo:
@@ -108,9 +107,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """See `Storage`.  After an error the storage can be used on; when the database was away, it is reached anew.
+        """See `Storage`.  After an error the storage remains usable, and connects again if it has to.
 
-        StorageError that is not `certain` when the server was lost at the end and is not back within `patience`.
+        The StorageError is not `certain` if the server is lost during the commit and not back within `patience`.
         """
         opened = self._must_be_open()
         self._must_be_in_place(opened, certain=True)
@@ -132,7 +131,7 @@ class Database:
                     if not self._was_committed(opened, transaction):
                         raise
         except BaseException:
-            if connection is not None:  # in whatever state it is: perhaps it did not even roll back
+            if connection is not None:  # its state is unknown: perhaps it has not even rolled back
                 opened.disconnect()
             raise
         opened.perhaps_claimed = ()
@@ -153,13 +152,13 @@ class Database:
 
     def _must_be_in_place(self, opened: _Opened, *, certain: bool) -> None:
         if opened.file is not None and opened.file != _file_id(self.url, opened.file):
-            problem = f"{self} was removed or replaced while it was open: nothing can be kept there any more"
+            problem = f"{self} was removed or replaced while it was open: nothing can be stored there any more"
             raise StorageError(problem, certain=certain)
 
     def _was_committed(self, opened: _Opened, transaction: DatabaseTransaction) -> bool:
-        """Whether a commit whose answer was lost has been made, by the last entry that it wrote.
+        """Return whether a commit without an answer was made, by the last journal entry that it wrote.
 
-        When nobody can be asked, what it claimed is given back by the next transaction.
+        If that is impossible to find out, the next transaction unclaims what this one has claimed.
         """
         until = time.monotonic() + self._patience
         while (entry := transaction.journal.last) is not None:
@@ -171,11 +170,11 @@ class Database:
                     break
             time.sleep(PAUSE)
         opened.perhaps_claimed = (*opened.perhaps_claimed, *transaction.messages.claimed)
-        problem = f"{self} was lost while it kept a change, and is not back: it may have kept it"
+        problem = f"{self} was lost during a commit, and is not back: the change may have been made"
         raise StorageError(problem, busy=True, certain=False)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """See `Storage`.  It is called once at the beginning, too, as somebody may have come before."""
+        """See `Storage`.  The callback is also called once at the beginning: a peer may have come before."""
         self._must_be_open().watcher.start(changed)
 
     def notify_peers(self) -> None:
@@ -195,7 +194,7 @@ class Database:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[sa.Connection, int]]:
-        """A connection for any thread, and the number of the store."""
+        """Return a connection for reading, in any thread, and the number of the store."""
         opened = self._must_be_open()
         with storage_errors(self.url):
             connection = autocommit_connection(opened.engine)
@@ -203,12 +202,12 @@ class Database:
                 yield connection, opened.me.store
             finally:
                 with self._lock:
-                    if self._opened is not opened:  # closed meanwhile: the pool would keep it for ever
+                    if self._opened is not opened:  # closed meanwhile, so the pool would keep it open
                         connection.invalidate()
                     connection.close()
 
     def close(self) -> None:
-        """See `Storage`.  What is still claimed then lapses.  A database that is away is told by our absence."""
+        """See `Storage`.  Claims lapse.  If the database cannot be reached, the peers find out by themselves."""
         if (opened := self._opened) is None:
             return
         opened.watcher.close()
@@ -219,7 +218,7 @@ class Database:
                     self._new_transaction(opened, connection).unregister()
             self._notify(opened.engine, opened.me, opened.notifier)
         except StorageError as error:
-            LOG.warning("closed without being able to say so; peers will notice: %s", error)
+            LOG.warning("cannot record that %s was closed; its peers will find out: %s", self, error)
         finally:
             with self._lock:
                 self._opened = None
@@ -228,10 +227,10 @@ class Database:
 
 @dataclass(slots=True)
 class _Opened:
-    """What a database has while it is open.
+    """The resources and the state of an open database.
 
-    `file` is the file's identity; `left` is whether this holder has left; `perhaps_claimed` are the ids of what was
-    claimed in transactions of which nobody knows whether they were committed.
+    `file` is the identity of the file.  `left` is true once this holder has left.  `perhaps_claimed` are the ids of
+    messages that were claimed by transactions which may or may not have been committed.
     """
 
     engine: sa.Engine
@@ -245,13 +244,13 @@ class _Opened:
     connection: sa.Connection | None = None
 
     def connect(self) -> sa.Connection:
-        """The connection for transactions."""
+        """Return the connection for transactions."""
         if self.connection is None:
             self.connection = self.engine.connect()
         return self.connection
 
     def disconnect(self) -> None:
-        """Drop that connection, in whatever state it is."""
+        """Drop the connection for transactions."""
         connection, self.connection = self.connection, None
         if connection is not None:
             with suppress(Exception):
@@ -259,7 +258,7 @@ class _Opened:
                 connection.close()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         if self.connection is not None:
             with suppress(Exception):
                 self.connection.close()
@@ -268,7 +267,7 @@ class _Opened:
 
 
 def _file_id(url: sa.URL, known: tuple[int, int] | None = None) -> tuple[int, int] | None:
-    """The identity of a database's file; None for a server, or when there is none; `known` when it cannot be read."""
+    """Return the identity of a database's file: None if there is no file, `known` if it cannot be read."""
     try:
         found = Path(str(url.database)).stat() if is_sqlite(url) else None
     except (FileNotFoundError, NotADirectoryError):

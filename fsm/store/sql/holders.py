@@ -1,14 +1,13 @@
-"""Who has which store open: the holders, whether they live, and the one lock under which they come and go.
+"""The holders of a store: which processes have it open, whether they are alive, and the lock under which they change.
 
 Theory.
-1. A holder is a process run that has a store open for a profile.  It says where it lives (host, boot and process
-   namespace), which process it is (number and start, as numbers are used again) and until when its lease runs.
-2. In the same place a process is asked for directly, so its death is known at once.  Elsewhere its lease decides, which
-   a living holder renews long before it ends.  Leases are read off one clock: the server's where there is a server.
-3. Coming, leaving and sweeping hold the store's row.  So of several that leave together exactly one is the last.
-4. Who has *left* is nobody's peer any more, but what it was still sending is its own until it closes.
-
-This file knows no messages and no machine.
+1. A holder is a process that has a store open for a profile.  Its row names the place (host, boot and process
+   namespace), the process (its number and start, because numbers are reused), and the end of its lease.
+2. In the same place the process itself is examined, so its death is known at once.  Elsewhere its lease decides, which
+   a living holder renews long before it ends.  All leases are read off one clock: the server's where there is one.
+3. Opening, leaving and removing hold the lock of the store's row.  So of several that leave together exactly one is
+   the last.
+4. A holder that has *left* is no peer any longer, but it still owns its claims until it closes.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Row: TypeAlias = sa.Row[tuple[Any, ...]]
 NUMBER: Final = sa.select(STORES.c.number).where(
     STORES.c.store == sa.bindparam("store"), STORES.c.profile == sa.bindparam("profile")
 )
-# a lock that inserts of messages, which refer to this row, do not wait for
+# for this lock an INSERT of a message, which refers to the row, does not wait
 LOCK: Final = (
     sa.select(STORES.c.number).where(STORES.c.number == sa.bindparam("number")).with_for_update(key_share=True)
 )
@@ -53,7 +52,7 @@ CLOCK: Final = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
 
 
 class Process(NamedTuple):
-    """A process, told apart from every other; `boot` names the running system and its process namespace."""
+    """The identity of a process; `boot` names the running system and its process namespace."""
 
     host: str
     boot: str
@@ -62,9 +61,9 @@ class Process(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """This process as a holder of the store with this number.
+    """This process as a holder of the store with the number `store`.
 
-    `lease` is in seconds; `clock` gives the time that leases are read off, in seconds since 1970 (None: the server's).
+    `lease` is in seconds; `clock` gives the time for leases, in seconds since 1970 (None: the server's clock does).
     """
 
     id: str
@@ -82,43 +81,43 @@ class Holders:
     me: Holder
 
     def now(self) -> float:
-        """The time that leases are read off, in seconds since 1970."""
+        """Return the time for leases, in seconds since 1970."""
         return self.me.clock() if self.me.clock is not None else float(self.connection.scalar(CLOCK) or 0.0)
 
     def lock(self) -> None:
-        """From here to the end of the transaction nobody comes or goes."""
+        """Lock the store: until the end of the transaction no other holder opens, leaves or is removed."""
         self.connection.execute(LOCK, {"number": self.me.store})
 
     def others(self) -> Sequence[Row]:
-        """All other holders, also those that have left, and the dead."""
+        """Return the rows of all other holders, including those that have left and the dead."""
         return self.connection.execute(OTHERS, {"number": self.me.store, "me": self.me.id}).all()
 
     def is_alive(self, id: str) -> bool:
-        """Whether this other holder is there and alive."""
+        """Return whether this other holder exists and is alive."""
         now = self.now()
         return any(row.id == id and is_alive(row, self.me.process, now) for row in self.others())
 
     def register(self, address: str) -> None:
-        """Become a holder, now; the others notify it at this address."""
+        """Add this holder, which is notified at this address."""
         now = self.now()
         row = {"id": self.me.id, "store": self.me.store, "bell": address, "opened": now}
         self.connection.execute(REGISTER, row | self.me.process._asdict() | {"lease_until": now + self.me.lease})
 
     def renew_lease(self) -> bool:
-        """Make the lease longer; False when there is none, because others took us for dead."""
+        """Renew the lease; return False if another holder has removed this one as dead."""
         until = self.now() + self.me.lease
         return self.connection.execute(RENEW, {"me": self.me.id, "until": until}).rowcount > 0
 
     def leave(self) -> None:
-        """Be nobody's peer any more."""
+        """Mark this holder as having left."""
         self.connection.execute(LEAVE, {"me": self.me.id})
 
     def remove(self) -> None:
-        """Be no holder any more."""
+        """Remove this holder."""
         self.connection.execute(REMOVE, {"one": self.me.id})
 
     def sweep(self) -> tuple[tuple[Peer, ...], bool]:
-        """Remove the dead; return the living peers, and whether somebody was dead."""
+        """Remove the dead; return the living peers, and whether any holder was dead."""
         now, rows = self.now(), self.others()
         dead = [row.id for row in rows if not is_alive(row, self.me.process, now)]
         for id in dead:
@@ -128,11 +127,11 @@ class Holders:
 
 
 def lock_store(connection: sa.Connection, store: str, profile: str) -> int:
-    """The number of a store and profile, entered when they are new.  From here to the end nobody comes or goes."""
+    """Return the number of a store and profile, which are added if they are new, and lock it as `Holders.lock` does."""
     wanted = {"store": store, "profile": profile}
     number = connection.scalar(NUMBER, wanted)
     if number is None:
-        with suppress(IntegrityError), connection.begin_nested():  # another may have entered it just now
+        with suppress(IntegrityError), connection.begin_nested():  # another process may have added it just now
             connection.execute(sa.insert(STORES), wanted)
         number = connection.scalar(NUMBER, wanted)
         assert number is not None
@@ -144,7 +143,7 @@ def lock_store(connection: sa.Connection, store: str, profile: str) -> int:
 
 
 def this_process(host: str | None = None) -> Process:
-    """This process."""
+    """Return the identity of this process."""
     boot = ""
     with suppress(OSError):
         running = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -153,7 +152,7 @@ def this_process(host: str | None = None) -> Process:
 
 
 def is_alive(row: Row, observer: Process, now: float) -> bool:
-    """Whether a holder is alive, as this process can tell at this time."""
+    """Return whether a holder is alive, as far as this process can find out at this time."""
     leased = bool(row.lease_until > now)
     if not _same_place(row, observer):
         return leased
@@ -161,7 +160,7 @@ def is_alive(row: Row, observer: Process, now: float) -> bool:
         return bool(row.started == observer.started)
     started = _started(row.pid)
     if started and row.started and started != row.started:
-        return False  # the number was given to another process
+        return False  # the number belongs to another process now
     if not hasattr(os, "pidfd_open"):
         return leased
     try:
@@ -177,9 +176,9 @@ def is_alive(row: Row, observer: Process, now: float) -> bool:
 
 
 def open_pidfd(row: Row, observer: Process) -> int | None:
-    """A file descriptor that becomes readable when this living holder dies; None when only its lease will tell.
+    """Return a file descriptor that becomes readable when a holder dies, or None if only its lease can tell.
 
-    ProcessLookupError when it is dead already.
+    Raise ProcessLookupError if it is dead already.
     """
     if not _same_place(row, observer) or not hasattr(os, "pidfd_open"):
         return None
@@ -202,7 +201,7 @@ def _has_ended(pidfd: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the system's own count; empty where that cannot be known."""
+    """Return when a process started, in clock ticks since the boot; empty if that is impossible to find out."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,15 +1,12 @@
-"""The journal in the database: entries in the same transaction as what they tell of, read as the lines of a journal.
+"""The journal in the database: written in the transactions that it records, and read as JSON Lines.
 
 Theory.
-1. An entry is a JSON object, kept as its line.  A session's start record says which chart it is of; those charts are
-   kept beside, so that what is read begins with a header and holds the sessions of that one chart: the newest's.
-   (Sessions recorded when the chart behaved otherwise could not be replayed now.)
-2. A session's entries are written by one holder and numbered upwards; entries of several holders may be mixed.
-3. What is old is dropped a whole session at a time, so that what stays can still be replayed from its start.
-4. Reading makes no holder and changes nothing.  Who follows a ledger being written looks back a little, because
-   numbers are given before a transaction ends, and transactions end in any order.
-
-This file knows no messages, and of the machine only how a journal names its chart.
+1. Reading begins with the header of the newest chart and yields the sessions of that chart.  A session that was
+   recorded when the chart behaved otherwise could not be replayed now.
+2. One holder writes the entries of a session, in order.  Entries of several holders may be mixed.
+3. Old entries are deleted by whole sessions, so that what remains can be replayed from its start.
+4. Reading adds no holder and changes nothing.  A follower rereads some of the last numbers, because the database gives
+   out numbers before transactions end, and transactions end in any order.
 """
 
 from __future__ import annotations
@@ -27,13 +24,13 @@ from fsm.store.sql.schema import CHARTS, JOURNAL
 __all__ = ["JournalFollower", "JournalWriter", "is_written", "read_journal", "trim"]
 
 KEPT: Final = 200_000
-"""Entries that stay."""
+"""Entries that are kept."""
 BACK: Final = 1000
-"""How many numbers a follower looks back: more than any transactions at the same time write."""
+"""Numbers that a follower rereads: more than all transactions under way at the same time can write."""
 ROWS: Final = 1000
-"""Read at a time."""
+"""Rows that are fetched at a time."""
 PATIENCE: Final = 5.0
-"""Seconds a reader waits for a lock or a connection."""
+"""Seconds that a reader waits for a lock or a connection."""
 
 RECORD: Final = sa.insert(JOURNAL)
 BEGIN: Final = sa.insert(CHARTS)
@@ -59,7 +56,7 @@ FORGET: Final = tuple(sa.delete(table).where(table.c.session == sa.bindparam("on
 
 
 class JournalWriter:
-    """The entries of one transaction, collected and written at its end.  `last` is the last of them, by its columns."""
+    """Collects the journal entries of a transaction, and writes them at its end.  `last` is the row of the last one."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -68,17 +65,17 @@ class JournalWriter:
         self._charts: list[dict[str, str]] = []
 
     def begin(self, session: str, header: str, line: str) -> None:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         self._charts.append({"session": session, "header": header})
         self.record(session, line)
 
     def record(self, session: str, line: str) -> None:
-        """See `Transaction`."""
+        """See `storage.Transaction`."""
         self.last = {"session": session, "entry": line}
         self._entries.append(self.last)
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write the collected entries."""
         for statement, rows in ((BEGIN, self._charts), (RECORD, self._entries)):
             if rows:
                 execute(self._connection, statement, rows)
@@ -86,13 +83,13 @@ class JournalWriter:
 
 
 def is_written(connection: sa.Connection, entry: Mapping[str, str]) -> bool:
-    """Whether this entry is there, once all who write now have ended.  For PostgreSQL."""
+    """Return whether this entry is there, after waiting for all transactions that write entries.  PostgreSQL only."""
     connection.execute(sa.text(f"LOCK TABLE {JOURNAL.name} IN SHARE MODE"))
     return bool(connection.scalar(WRITTEN, {"one": entry["session"], "line": entry["entry"]}))
 
 
 def trim(connection: sa.Connection, living: Collection[str], kept: int = KEPT) -> None:
-    """Drop the oldest sessions, as whole ones, beyond the newest `kept` entries; never those of the living."""
+    """Delete the oldest sessions beyond the newest `kept` entries, but none of a living holder."""
     if (connection.scalar(SPAN) or 0) <= kept:
         return
     total = 0
@@ -104,9 +101,9 @@ def trim(connection: sa.Connection, living: Collection[str], kept: int = KEPT) -
 
 
 def read_journal(where: str | Path) -> Iterator[bytes]:
-    """The journal of the database at this path or URL, as JSON Lines, as it stands when the reading begins.
+    """Yield the lines of the journal in the database at this path or URL, as it is when the first one is read.
 
-    StorageError, at the first line, when there is none or it cannot be read.
+    Raise StorageError, at the first line, if there is no store or it cannot be read.
     """
     url = url_for(where)
     with storage_errors(url):
@@ -126,9 +123,9 @@ def read_journal(where: str | Path) -> Iterator[bytes]:
 
 
 class JournalFollower:
-    """A journal that is read while it is written: `more()` gives the lines that came since.  Close it at the end.
+    """Reads a journal while it is written.  Close it at the end.
 
-    StorageError when there is none, or it cannot be read any more.
+    Creating it or reading from it raises StorageError if there is no store or it cannot be read.
     """
 
     def __init__(self, where: str | Path) -> None:
@@ -145,7 +142,7 @@ class JournalFollower:
             raise
 
     def more(self) -> list[bytes]:
-        """The next lines, at most some thousands; none when there is nothing new."""
+        """Return the lines that are new since the last call, at most some thousands."""
         lines: list[bytes] = []
         with storage_errors(self._url), self._engine.connect() as connection:
             if self._header is None:
@@ -163,5 +160,5 @@ class JournalFollower:
         return lines
 
     def close(self) -> None:
-        """Let the database go."""
+        """Close the connections to the database."""
         self._engine.dispose()

@@ -1,15 +1,12 @@
-"""The messages in the database: the statements that move a message from one place to the next.
+"""The messages in the database: the statements that move a message from one state to the next, and its rows.
 
 Theory.
-1. Each change says in its own condition how the message must be: a row that is not like that is left alone.
-2. What needs no answer is collected and executed together, by kind; before anything is read, and at the end.  No
-   message is in two collections at once, so it does not matter which goes first.
-3. What is claimed while it is still collected is written as claimed at once; what was submitted lately (`cache.py`) is
+1. The condition of each statement says in which state a message must be and who must own it; other rows stay as they
+   are.
+2. Statements whose result nobody needs are collected and executed together, by kind, before anything is read and at the
+   end.  No message is in two collections at once, so their order does not matter.
+3. A message that is claimed before it has been written is written as claimed.  A message in the cache (`cache.py`) is
    claimed without being read.
-4. `owner` is the holder that counts a ready or deferred message, or is sending a claimed one; held and failed ones are
-   nobody's.
-
-This file knows no holders but by their ids, no clock and no machine.
 """
 
 from __future__ import annotations
@@ -34,11 +31,12 @@ ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _state_in(*states: str) -> sa.ColumnElement[bool]:
-    return MESSAGES.c.state.in_([sa.literal(state) for state in states])  # plain strings would be expanded too late
+    # without `literal` only `Connection.execute` would make parameters of the strings
+    return MESSAGES.c.state.in_([sa.literal(state) for state in states])
 
 
 ME, STORE = sa.bindparam("me", type_=sa.String), sa.bindparam("number", type_=sa.Integer)
-ONE: Final = MESSAGES.c.id == sa.bindparam("one")  # what is bound may not be called like a column, hence the name
+ONE: Final = MESSAGES.c.id == sa.bindparam("one")  # in an UPDATE no parameter may have the name of a column
 MINE: Final = (one_of(MESSAGES.c.id, "ids"), MESSAGES.c.owner == ME)
 QUEUED: Final = (MESSAGES.c.store == STORE, _state_in("ready", "deferred"))
 SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
@@ -107,8 +105,8 @@ WHOLE: Final = (
 class Messages:
     """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`.
 
-    `left` says whether this holder has left: what it puts back is nobody's.  `submitted` are the messages that were
-    submitted in this transaction, are written, and wait; `claimed` the ids of those that were claimed in it.
+    `left` is true once this holder has left; then the messages it defers are unowned.  `submitted` are the messages
+    that were submitted in this transaction and are still ready; `claimed` are the ids of those claimed in it.
     """
 
     def __init__(self, connection: sa.Connection, holders: Holders, cache: SubmittedCache, *, left: bool) -> None:
@@ -126,7 +124,7 @@ class Messages:
     def _owner(self) -> str | None:
         return None if self.left else self._holders.me.id
 
-    # ------------------------------------------------------------------------------------- what needs no answer
+    # --------------------------------------------------------------------------------- statements without a result
 
     def submit(self, message: Message) -> None:
         """See `storage.Transaction`."""
@@ -174,7 +172,7 @@ class Messages:
         self._pending.setdefault(statement, []).append(row)
 
     def flush(self) -> None:
-        """Execute what was collected."""
+        """Execute the collected statements."""
         for statement, rows in self._pending.items():
             execute(self._connection, statement, rows)
         if self._pending_sent:
@@ -183,7 +181,7 @@ class Messages:
         for collected in (self._pending, self._pending_ids, self._pending_new, self._pending_sent):
             collected.clear()
 
-    # ---------------------------------------------------------------------------------------------- what does
+    # ------------------------------------------------------------------------------------ statements with a result
 
     def claim(self, ids: Sequence[str]) -> list[Message]:
         """See `storage.Transaction`."""
@@ -198,21 +196,21 @@ class Messages:
         return [claimed[id] for id in dict.fromkeys(ids) if id in claimed]
 
     def _claim_pending(self, id: str) -> Message:
-        """Claim a message that was submitted in this transaction and is not written yet: it is written as claimed."""
+        """Claim a message that was submitted in this transaction and has not been written yet."""
         message, row = self._pending_new.pop(id)
         message = message.claimed()
         row |= {"state": message.state, "owner": self._holders.me.id, "attempts": message.attempts}
         return message
 
     def _claim_cached(self, cached: dict[str, Message]) -> dict[str, Message]:
-        """Claim messages that need not be read, and were never claimed before."""
+        """Claim messages without reading them."""
         self.flush()
         if self._execute_all(CLAIM_CACHED, list(cached)) == len(cached):
             return cached
         return {id: cached[id] for (id,) in self._fetch_all(CLAIMED, list(cached))}
 
     def unclaim(self, ids: Sequence[str]) -> None:
-        """Make those of these that we have claimed ready again, as if they had not been claimed."""
+        """Undo the claims of this holder on these messages, if there are any."""
         if ids:
             self._execute_all(UNCLAIM, ids)
 
@@ -251,25 +249,25 @@ class Messages:
     def share(self) -> Share:
         """See `storage.Transaction`."""
         share = Share.of((id, due) for id, due in self._fetch(COUNTED))
-        self._cache.retain(share.ready)  # the others are no longer ours
+        self._cache.retain(share.ready)  # others have taken the rest
         return share
 
     def adopt(self) -> Share:
         """See `storage.Transaction`."""
         share = Share.of((id, due) for id, due in self._fetch(ADOPT))
-        self._uncache(share.ready)  # others may have had them meanwhile
+        self._uncache(share.ready)  # others may have tried them meanwhile
         return share
 
-    # -------------------------------------------------------------------------------- who comes, and who goes
+    # ------------------------------------------------------------------------------------ holders that come or go
 
     def leave(self) -> None:
-        """Make our ready and deferred messages nobody's."""
+        """Make the ready and deferred messages of this holder unowned."""
         self.flush()
         self._connection.execute(LEAVE, self._bound)
         self.left = True
 
     def lapse(self, policy: Policy) -> tuple[str, ...]:
-        """Make nobody's what belongs to those who are no longer holders; return the ids of what they were sending."""
+        """Let the claims of removed holders lapse, make their queued messages unowned; return the ids of the claims."""
         self.flush()
         self._connection.execute(ORPHANED, {"number": self._holders.me.store})
         bound = {"number": self._holders.me.store, "now": "ready" if policy == "resend" else "held"}
@@ -278,7 +276,7 @@ class Messages:
     # -------------------------------------------------------------------------------------------------- reading
 
     def _execute_all(self, statement: sa.Executable, ids: Sequence[str]) -> int:
-        """Execute a statement for all these messages at once; return how many rows it changed."""
+        """Execute a statement once for all these messages; return how many rows it changed."""
         return execute(self._connection, statement, [{"ids": list(ids), "me": self._holders.me.id}])
 
     def _fetch_all(self, statement: sa.Executable, ids: Sequence[str]) -> Sequence[tuple[Any, ...]]:
@@ -293,12 +291,12 @@ class Messages:
         return [_to_message(row, bytes(contents[row[0]])) for row in rows]
 
     def _uncache(self, ids: Iterable[str]) -> list[Message]:
-        """Have these read from now on; return those that were submitted and not read yet, as they were submitted."""
+        """Remove these messages from the cache; return those that were in it."""
         return [one for id in ids if (one := self.submitted.pop(id, None) or self._cache.pop(id)) is not None]
 
 
 def list_messages(connection: sa.Connection, store: int, states: Sequence[str]) -> list[Message]:
-    """The messages of a store in these states, or all of them, oldest first, without their content."""
+    """Return the messages of a store in these states (all if there are none), oldest first, without their content."""
     bound: dict[str, object] = {"number": store}
     if states:
         bound["states"] = list(states)
@@ -306,7 +304,7 @@ def list_messages(connection: sa.Connection, store: int, states: Sequence[str]) 
 
 
 def read_message(connection: sa.Connection, store: int, id: str) -> Message | None:
-    """A message of a store with its content; None when it is not there."""
+    """Return a message of a store with its content, or None."""
     row: Any = connection.execute(WHOLE, {"number": store, "one": id}).first()
     return _to_message(row[:-1], bytes(row[-1])) if row is not None else None
 
@@ -315,7 +313,7 @@ def read_message(connection: sa.Connection, store: int, id: str) -> Message | No
 
 
 def _to_row(message: Message, store: int, owner: str | None) -> dict[str, object]:
-    """The row of a new message, ready and this owner's."""
+    """Return the row of a new, ready message of this owner."""
     return {
         "id": message.id, "store": store, "state": "ready", "owner": owner, "due": None,
         "attempts": message.attempts, "uncertain": message.uncertain, "reason": _storable(message.reason),
@@ -324,14 +322,14 @@ def _to_row(message: Message, store: int, owner: str | None) -> dict[str, object
 
 
 def _to_message(row: Sequence[Any], content: bytes) -> Message:
-    """The message of a row, whose columns are `COLUMNS`."""
+    """Return the message of a row with these `COLUMNS`."""
     id, state, due, attempts, uncertain, reason, submitted, sender, recipients = row
     to = tuple(json.loads(recipients))
     return Message(id, content, json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
 
 
 def _storable(reason: str | None) -> str | None:
-    """A reason without what a text column cannot hold: it is read by people, so that is escaped."""
+    """Escape what a text column cannot hold; only people read a reason."""
     if reason is None or (reason.isascii() and "\0" not in reason):
         return reason
     return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

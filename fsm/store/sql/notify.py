@@ -1,9 +1,9 @@
 """Notifiers: how the holders of one store wake each other.
 
 Theory.
-1. For a SQLite file it is a Unix datagram socket for each holder, in a folder of this user's alone; the socket's path
-   is in the holder's row.  For PostgreSQL it is LISTEN and NOTIFY, on a channel for each store.
-2. Notifying never blocks, and a notification that gets lost is no error: the watcher also looks now and then.
+1. For a SQLite file each holder has a Unix datagram socket in the runtime folder, whose path is in its row.  PostgreSQL
+   has LISTEN and NOTIFY, with a channel for each store.
+2. Notifying never blocks, and a lost notification is no error: the watcher also reads the holders from time to time.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ LOG: Final = logging.getLogger("fsm.store")
 
 
 class Notifier(Protocol):
-    """How a holder notifies the others, and is notified.  `address` is what its row says, for the others."""
+    """Notifies the other holders, and receives their notifications at `address`, which is in the row of its holder."""
 
     address: str
 
     def listen(self, connection: sa.Connection) -> int:
-        """Listen with this connection from now on; return the file descriptor that is readable when notified."""
+        """Begin to listen on this connection; return a file descriptor that is readable after a notification."""
 
     def notified(self) -> bool:
-        """Whether a notification came since the last call.  Never blocks."""
+        """Return whether a notification has arrived since the last call.  Never blocks."""
 
     def notify(self, others: Holders) -> None:
-        """Notify the others.  Call it after the commit: they read the database immediately."""
+        """Notify the other holders.  Call it after the commit: they read the database immediately."""
 
     def close(self) -> None:
         """Stop listening."""
 
 
 class SocketNotifier:
-    """For those who share a file: a datagram socket each."""
+    """The notifier of a SQLite file: a datagram socket for each holder."""
 
     def __init__(self, holder: Holder) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -60,7 +60,7 @@ class SocketNotifier:
             self._socket.bind(str(folder / holder.id))
             self.address = str(folder / holder.id)
         except (OSError, RuntimeFolderError) as error:
-            # peers are then noticed by their ends, and with each renewal
+            # this holder still notices when peers end, and the others when it renews its lease
             LOG.warning("holder %s cannot be notified by its peers: %s", holder.id, error)
 
     def listen(self, connection: sa.Connection) -> int:
@@ -77,7 +77,7 @@ class SocketNotifier:
     def notify(self, others: Holders) -> None:
         for row in others.others():
             if row.bell:
-                with suppress(OSError):  # gone, or so full that it will wake anyway
+                with suppress(OSError):  # it has gone, or it has not read earlier notifications yet
                     self._socket.sendto(b"!", row.bell)
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class SocketNotifier:
 
 
 class ListenNotifier:
-    """For those who share a server: a channel for each store, to which a holder sends its own id."""
+    """The notifier of PostgreSQL: a channel for each store, to which a holder sends its own id."""
 
     def __init__(self, holder: Holder) -> None:
         self.address = f"fsm_store_{holder.store}"
@@ -104,7 +104,7 @@ class ListenNotifier:
     def notified(self) -> bool:
         notified = False
         if self._connection is not None:
-            with suppress(Exception):  # a broken connection is found out when it is used next, which is now
+            with suppress(Exception):  # the next statement on a broken connection reports the error
                 for notification in self._connection.notifies(timeout=0):
                     notified = notified or notification.payload != self._id
         return notified
@@ -117,12 +117,12 @@ class ListenNotifier:
 
 
 def notifier_for(engine: sa.Engine, holder: Holder) -> Notifier:
-    """The notifier of a holder."""
+    """Return the notifier of a holder."""
     return SocketNotifier(holder) if is_sqlite(engine.url) else ListenNotifier(holder)
 
 
 def _remove_dead_sockets(folder: Path) -> None:
-    """Remove the sockets of processes that were killed: nobody listens there."""
+    """Remove the sockets of processes that were killed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         for path in folder.iterdir():
             try:

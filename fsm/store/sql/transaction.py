@@ -1,9 +1,9 @@
 """A transaction of the database: the messages, the journal and the holders of a store, changed together.
 
 Theory.
-1. What becomes of messages, the journal entries that record it, and who comes or goes are there together or not at all.
-2. What needs no answer is collected, by `Messages` and by `JournalWriter`, and is written before the commit.
-3. Whoever is found dead is removed, and what it had lapses, before anybody else is counted.
+1. Changes of messages, their journal entries and changes of holders are committed together or not at all.
+2. `Messages` and `JournalWriter` collect the changes that have no result, and write them before the commit.
+3. The claims of dead holders lapse before their peers are counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["DatabaseTransaction"]
 
 
 class DatabaseTransaction:
-    """See `storage.Transaction`.  `peers_changed` says whether somebody came or went in it."""
+    """See `storage.Transaction`.  `peers_changed` is true if a holder has left or was removed in it."""
 
     def __init__(
         self, connection: sa.Connection, me: Holder, policy: Policy, cache: SubmittedCache, *, left: bool = False
@@ -37,12 +37,12 @@ class DatabaseTransaction:
         self.begin, self.record = journal.begin, journal.record
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write the collected changes."""
         self.messages.flush()
         self.journal.flush()
 
     def register(self, address: str) -> Opening:
-        """Become a holder, notified at this address, and take over from the dead.  The store must be locked."""
+        """Add the holder, to be notified at this address, and take over from dead ones.  The store must be locked."""
         peers, _ = self.holders.sweep()
         self.holders.register(address)
         lapsed = self.messages.lapse(self._policy)
@@ -70,7 +70,7 @@ class DatabaseTransaction:
         self.peers_changed = True
 
     def unregister(self) -> None:
-        """Stop being a holder; what is still claimed lapses."""
+        """Remove the holder; its claims lapse."""
         self.holders.lock()
         self.holders.remove()
         self.messages.lapse(self._policy)

@@ -1,10 +1,10 @@
-"""One thread for each open store that waits for its peers: for notifications, their deaths, the ends of their leases.
+"""A thread that waits for the peers of an open store: for notifications, their deaths, and the ends of their leases.
 
 Theory.
-1. Nothing is polled: the thread sleeps until it is notified, a process that it watches ends, a lease can end, or its
-   own lease is to be renewed.  Then it reads the holders once, and reports whether anything has changed.
-2. It reports *that* something changed.  The callback looks in a transaction of its own; nothing is swept here.
-3. A database that is away is tried again, a little later each time; that it is back is a change.
+1. The thread does not poll.  It sleeps until it is notified, a watched process ends, a lease can end, or its own lease
+   has to be renewed.  Then it reads the holders once, and calls back if anything has changed.
+2. It only reports *that* something has changed.  The callback looks in a transaction of its own.
+3. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = ["Watcher"]
 
 LOG: Final = logging.getLogger("fsm.store")
 SOONEST, LATEST = 0.25, 8.0
-"""Seconds between attempts to reach a database that is away."""
+"""Seconds between attempts to reach the database."""
 
 
 class Watcher:
-    """The thread.  `start` it once; `notify_peers` and `close` can be called from any thread.
+    """Watches the peers of a holder.  All methods can be called from any thread.
 
-    `left` says that this holder has left and is only finishing: it is nobody's peer, and does not become one again.
+    `left` is true once the holder has left: then it does not register again when its lease has ended.
     """
 
     def __init__(self, engine: sa.Engine, holder: Holder, notifier: Notifier) -> None:
@@ -56,7 +56,7 @@ class Watcher:
         self._retry_after = SOONEST
 
     def start(self, changed: Callable[[], None] | None = None) -> None:
-        """Watch, and call `changed` after each change from now on."""
+        """Start the thread, and call `changed` after each change from now on."""
         with self._lock:
             if changed is not None:
                 self._changed, self._seen = changed, None
@@ -65,13 +65,13 @@ class Watcher:
                 self._thread.start()
 
     def notify_peers(self) -> None:
-        """Notify the peers soon; this thread may have to wait for that, not the caller."""
+        """Notify the peers soon, in the thread, because that may have to wait for the database."""
         self._to_notify = True
         self.start()
         self._wake()
 
     def close(self) -> None:
-        """Stop, and wait for the thread (unless this is it)."""
+        """Stop the thread and wait for its end (unless this is the thread)."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -82,7 +82,7 @@ class Watcher:
             self._release()
 
     def _wake(self) -> None:
-        with self._lock, suppress(OSError):  # full: it will wake anyway
+        with self._lock, suppress(OSError):  # the pipe is full, so the thread wakes anyway
             if self._wake_writer >= 0:
                 os.write(self._wake_writer, b"!")
 
@@ -94,8 +94,8 @@ class Watcher:
                 try:
                     changed = self._look()
                     self._retry_after = SOONEST
-                except Exception as error:  # whatever it is, the watcher must not fall asleep for ever
-                    LOG.warning("cannot watch the peers of holder %s just now: %s", self._holder.id, error)
+                except Exception as error:  # the thread has to survive every error
+                    LOG.warning("cannot watch the peers of holder %s at the moment: %s", self._holder.id, error)
                     self._disconnect()
                     self._to_notify = True
                     self._retry_after, changed = min(self._retry_after * 2, LATEST), False
@@ -107,7 +107,7 @@ class Watcher:
             self._release()
 
     def _look(self) -> bool:
-        """Renew the lease, notify, and read the holders; whether anything has changed or a notification came."""
+        """Renew the lease, notify, and read the holders; return whether anything has changed or a notification came."""
         with storage_errors(self._engine.url):
             if self._connection is None:
                 self._connection = autocommit_connection(self._engine)
@@ -131,14 +131,14 @@ class Watcher:
                 self._watch(id, row, now)
         seen = frozenset(f"{id} {row.left}" for id, row in living.items()) | {f"{row.id} was" for row in rows}
         before, self._seen = self._seen, seen
-        return notified or before != seen  # also the first time: somebody may have come before anybody watched
+        return notified or before != seen  # also the first time: a peer may have come before
 
     def _watch(self, id: str, row: Row, now: float) -> None:
-        """Have the death of a living holder wake the thread."""
+        """Make the death of a living holder wake the thread."""
         try:
             pidfd = open_pidfd(row, self._holder.process)
         except ProcessLookupError:
-            self._look_again = True  # it died just now
+            self._look_again = True  # it has just died
             return
         if pidfd is not None:
             self._pidfds[id] = pidfd
@@ -147,11 +147,11 @@ class Watcher:
             self._lease_ends_at = min(self._lease_ends_at, time.monotonic() + ends_in)
 
     def _renew(self, holders: Holders) -> bool:
-        """Renew the lease; whether it had ended and others took us for dead, so that we had to register again."""
+        """Renew the lease; return whether another holder had removed this one, so that it had to register again."""
         self._renew_at = time.monotonic() + self._holder.lease / 3
         if holders.renew_lease() or self.left:
             return False
-        LOG.warning("holder %s was taken for dead: its lease had ended; it is a holder again", self._holder.id)
+        LOG.warning("the lease of holder %s had ended, and a peer removed it; it has registered again", self._holder.id)
         holders.register(self._notifier.address)
         self._notifier.notify(holders)
         return True
@@ -161,7 +161,7 @@ class Watcher:
             try:
                 self._changed()
             except Exception:
-                LOG.exception("the callback that watches the peers of holder %s raised", self._holder.id)
+                LOG.exception("the callback for changes of the peers of holder %s raised", self._holder.id)
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -176,7 +176,7 @@ class Watcher:
 
     def _disconnect(self) -> None:
         self._listening, self._look_again = -1, False
-        self._seen = None  # so that whatever is found when it is back is a change
+        self._seen = None  # so that its return is a change
         if self._connection is not None:
             with suppress(Exception):
                 self._connection.invalidate()

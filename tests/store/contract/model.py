@@ -11,7 +11,7 @@ from typing import Any
 from fsm.store.message import Message
 from fsm.store.storage import Share
 
-LAPSED = "who was sending it has gone; whether it arrived nobody can tell"
+LAPSED = "the process that was sending it has stopped; whether it arrived is unknown"
 
 
 class Model:

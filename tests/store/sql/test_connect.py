@@ -68,12 +68,12 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    assert "cannot be made: No such file or directory" in str(refused(tmp_path / "none" / "store.db"))
+    assert "cannot be created: No such file or directory" in str(refused(tmp_path / "none" / "store.db"))
 
 
 @pytest.mark.parametrize(
     ("content", "means"),
-    [(b"From: someone\n" * 100, "is no SQLite database"), (b"SQLite format 3\0" + b"\xa5" * 5000, "is ")],
+    [(b"From: someone\n" * 100, "is not a SQLite database"), (b"SQLite format 3\0" + b"\xa5" * 5000, "is ")],
 )
 def test_no_database(tmp_path: Path, content: bytes, means: str) -> None:
     path = tmp_path / "store.db"
@@ -85,7 +85,7 @@ def test_no_database(tmp_path: Path, content: bytes, means: str) -> None:
 def test_somebody_elses_database(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         connection.execute("create table songs (name)")
-    assert "is a database of something else (it has a table 'songs')" in str(refused(tmp_path / "store.db"))
+    assert "is a database of another program (it has a table 'songs')" in str(refused(tmp_path / "store.db"))
 
 
 def test_an_empty_file_becomes_one(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_newer_one(database: Place) -> None:
     with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(ABOUT).values(version=7))
     error = refused(database.where)
-    assert str(error) == f"{storage} is of version 7, and this program knows version 1; open it with a newer one"
+    assert str(error) == f"{storage} has version 7, and this program supports version 1; use a newer release"
     assert not error.busy
-    with pytest.raises(StorageError, match="version 7, and this program knows version 1"):
+    with pytest.raises(StorageError, match="version 7, and this program supports version 1"):
         list(read_journal(database.where))
 
 
@@ -313,7 +313,7 @@ def open_folder() -> Iterator[Path]:
 def test_a_folder_that_may_not_be_written_to(open_folder: Path, as_nobody: Callable[..., Child]) -> None:
     open_folder.chmod(0o555)
     answer = as_nobody(open_folder / "store.db").ask("open")
-    assert answer["error"] == f"{open_folder}/store.db cannot be made: Permission denied"
+    assert answer["error"] == f"{open_folder}/store.db cannot be created: Permission denied"
 
 
 @pytest.mark.parametrize(("folder", "file"), [(0o555, 0o444), (0o755, 0o444), (0o755, 0o000)])
@@ -325,7 +325,7 @@ def test_a_file_that_may_not_be_written_to(open_folder: Path, as_nobody: Callabl
     (open_folder / "store.db").chmod(file)
     open_folder.chmod(folder)
     answer = as_nobody(open_folder / "store.db").ask("open")
-    assert "may not be written to" in answer["error"] or "cannot be opened" in answer["error"]
+    assert "is read-only" in answer["error"] or "cannot be opened" in answer["error"]
     assert answer["busy"] is False
 
 
@@ -371,8 +371,8 @@ def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> 
 @pytest.mark.parametrize(
     ("where", "means"),
     [
-        ("mysql://me@host/name", "mysql is no database a store can be kept in"), ("://", "this is no URL of a database"),
-        ("", "is no path of a file"), ("a\0b", "is no path of a file"), ("sqlite://", "sqlite is no database"),
+        ("mysql://me@host/name", "a store cannot be kept in mysql"), ("://", "not the URL of a database"),
+        ("", "is not the path of a file"), ("a\0b", "is not the path of a file"), ("sqlite://", "a store cannot be kept in sqlite"),
     ],
 )  # fmt: skip
 def test_a_place_that_is_none(where: str, means: str) -> None:

@@ -87,7 +87,7 @@ def test_nothing_recorded_reads_as_nothing(database: Place) -> None:
 
 
 def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is not there"):
+    with pytest.raises(StorageError, match="does not exist"):
         list(read_journal(tmp_path / "none.db"))
     assert not (tmp_path / "none.db").exists()
     storage = database.new()
@@ -115,9 +115,9 @@ def test_a_database_without_a_store(database: Place, tmp_path: Path) -> None:
     where = database.where
     if database.kind == "sqlite":
         Path(where).touch()
-    with pytest.raises(StorageError, match="holds no store"):
+    with pytest.raises(StorageError, match="contains no store"):
         list(read_journal(where))
-    with pytest.raises(StorageError, match="holds no store"):
+    with pytest.raises(StorageError, match="contains no store"):
         JournalFollower(where)
 
 

@@ -89,7 +89,7 @@ def test_a_batch_that_was_kept_is_not_decided_again(opened: Callable[..., Store]
 def test_when_it_stays_away_it_is_said_that_nobody_knows(opened: Callable[..., Store], remote: Place, proxy: Proxy, when: When) -> None:
     store = opened(patience=0.3)
     proxy.cut(1, when, away=True)
-    with pytest.raises(StorageError, match="is not back: it may have kept it") as caught:
+    with pytest.raises(StorageError, match="is not back: the change may have been made") as caught:
         store.submit(b"one")
     assert (caught.value.busy, caught.value.certain) == (True, False)
     assert "\n" not in str(caught.value)

@@ -65,7 +65,7 @@ def test_a_callback_that_raises_is_called_again(database: Place, caplog: pytest.
         callback.wait()
         other.notify_peers()
         callback.wait()
-    assert "the callback that watches the peers" in caplog.text
+    assert "the callback for changes of the peers" in caplog.text
 
 
 def test_closing_stops_the_thread_and_leaves_nothing_open(database: Place) -> None:
@@ -128,7 +128,7 @@ def test_in_a_folder_that_is_not_ours_alone_there_is_no_socket(file: Place, stra
     with caplog.at_level(logging.WARNING, "fsm.store"):
         storage = file.new()
         storage.open()
-    assert "is not a folder of this user's alone" in caplog.text
+    assert "is not a private folder of this user" in caplog.text
     assert strange_folder.is_symlink() or [*strange_folder.iterdir()] == []
     do(storage, "submit", Message(new_id(), b""))
     storage.notify_peers()
