@@ -27,7 +27,7 @@ class _Case(NamedTuple):
     """A row, and the conditions that are still to be tested before it may be taken."""
 
     row: Row
-    asks: tuple[Condition, ...]
+    tests: tuple[Condition, ...]
 
 
 def source(chart: Chart) -> str:
@@ -92,11 +92,11 @@ def _write(chart: Chart, names: dict[str, object], *, asking: bool) -> str:
 
 
 def _flags(chart: Chart, names: dict[str, object]) -> str:
-    words, bits = _Words(frozenset(), names), []
+    texts, bits = _Expressions(frozenset(), names), []
     for output in chart.outputs:
-        asks = [] if output.states is None else [f"({_state_test(chart, list(output.states), 'self._state')})"]
-        asks += [words.condition(output.guard, nested=True)] if output.guard != ALWAYS else []
-        bits.append(f"({int(output.bit)} if {' and '.join(asks) or 'True'} else 0)")
+        tests = [] if output.states is None else [f"({_state_test(chart, list(output.states), 'self._state')})"]
+        tests += [texts.condition(output.guard, nested=True)] if output.guard != ALWAYS else []
+        bits.append(f"({int(output.bit)} if {' and '.join(tests) or 'True'} else 0)")
     return " | ".join(bits) or "0"
 
 
@@ -119,25 +119,25 @@ def _state_test(chart: Chart, states: list[str], name: str = "state") -> str:
 
 def _body(rows: tuple[Row, ...], names: dict[str, object]) -> Iterator[str]:
     cases = [_Case(row, row.guard.parts() if isinstance(row.guard, All) else (row.guard,)) for row in rows]
-    tried = _Words(frozenset(), names)
+    tried = _Expressions(frozenset(), names)
     list(_decide(cases, "        ", tried))  # once to count how often each variable is read
-    local = [name for name, times in tried.asked.items() if times > 1]
+    local = [name for name, times in tried.uses.items() if times > 1]
     yield from (f"        {name} = self._{name}" for name in local)
-    yield from _decide(cases, "        ", _Words(frozenset(local), names))
+    yield from _decide(cases, "        ", _Expressions(frozenset(local), names))
 
 
-class _Words:
+class _Expressions:
     """The source text of variables, values and callables; a variable that is read more than once is a local."""
 
     def __init__(self, local: frozenset[str], names: dict[str, object]) -> None:
         self.local, self.names = local, names
-        self.asked: dict[str, int] = {}
+        self.uses: dict[str, int] = {}
 
     def read(self, name: str) -> str:
         return name if name in self.local else f"self._{name}"
 
-    def ask(self, name: str) -> str:
-        self.asked[name] = self.asked.get(name, 0) + 1
+    def use(self, name: str) -> str:
+        self.uses[name] = self.uses.get(name, 0) + 1
         return self.read(name)
 
     def value(self, value: Value) -> str:
@@ -156,7 +156,7 @@ class _Words:
 
     def condition(self, guard: Condition, nested: bool = False) -> str:
         if isinstance(guard, Compare):
-            words = (self.ask(name) if factor == 1 else f"{factor} * {self.ask(name)}" for name, factor in guard.terms)
+            words = (self.use(name) if factor == 1 else f"{factor} * {self.use(name)}" for name, factor in guard.terms)
             total = " + ".join(words) or "0"
             return f"{total} {guard.op} {guard.bound}"
         if isinstance(guard, Among):
@@ -173,7 +173,7 @@ class _Words:
         same, word = ("is not", " and ") if guard.negated else ("is", " or ")
         plain = {"is": "==", "is not": "!="}[same]
         tests = [
-            f"{self.ask(guard.name)} {same if value is None or isinstance(value, Enum) else plain} {self.value(value)}"
+            f"{self.use(guard.name)} {same if value is None or isinstance(value, Enum) else plain} {self.value(value)}"
             for value in guard.values
         ]
         return tests[0] if len(tests) == 1 else f"({word.join(tests)})"
@@ -184,46 +184,46 @@ class _Words:
         return f"{text} - {-value.constant}" if value.constant < 0 and words else text
 
 
-def _decide(cases: list[_Case], pad: str, words: _Words) -> Iterator[str]:
+def _decide(cases: list[_Case], pad: str, texts: _Expressions) -> Iterator[str]:
     """Test first what all cases share, then what divides them, then one case after the other."""
     first = cases[0]
     if len(cases) == 1:
-        if first.asks:
-            yield f"{pad}if {words.condition(All(*first.asks))}:"
-            yield from _take(first.row, pad + "    ", words)
+        if first.tests:
+            yield f"{pad}if {texts.condition(All(*first.tests))}:"
+            yield from _take(first.row, pad + "    ", texts)
         else:
-            yield from _take(first.row, pad, words)
+            yield from _take(first.row, pad, texts)
         return
-    data = [ask for ask in first.asks if not is_opaque(ask)]  # a callable stays behind the conditions it may rely on
-    for ask in data:
-        if all(ask in case.asks for case in cases):
-            yield f"{pad}if {words.condition(ask)}:"
-            yield from _decide([_without(case, ask) for case in cases], pad + "    ", words)
+    data = [test for test in first.tests if not is_opaque(test)]  # callables stay behind what they may rely on
+    for test in data:
+        if all(test in case.tests for case in cases):
+            yield f"{pad}if {texts.condition(test)}:"
+            yield from _decide([_without(case, test) for case in cases], pad + "    ", texts)
             return
-    for ask in data:
-        other = negated(ask)
-        if all(ask in case.asks or other in case.asks for case in cases):
-            yield f"{pad}if {words.condition(ask)}:"
-            yield from _decide([_without(case, ask) for case in cases if ask in case.asks], pad + "    ", words)
+    for test in data:
+        other = negated(test)
+        if all(test in case.tests or other in case.tests for case in cases):
+            yield f"{pad}if {texts.condition(test)}:"
+            yield from _decide([_without(case, test) for case in cases if test in case.tests], pad + "    ", texts)
             yield f"{pad}else:"
-            yield from _decide([_without(case, other) for case in cases if other in case.asks], pad + "    ", words)
+            yield from _decide([_without(case, other) for case in cases if other in case.tests], pad + "    ", texts)
             return
     for case in cases:
-        yield from _decide([case], pad, words)
+        yield from _decide([case], pad, texts)
 
 
-def _without(case: _Case, ask: Condition) -> _Case:
-    return _Case(case.row, tuple(one for one in case.asks if one != ask))
+def _without(case: _Case, test: Condition) -> _Case:
+    return _Case(case.row, tuple(one for one in case.tests if one != test))
 
 
-def _take(row: Row, pad: str, words: _Words) -> Iterator[str]:
+def _take(row: Row, pad: str, texts: _Expressions) -> Iterator[str]:
     """The effects and the state: one assignment each if their order cannot matter, otherwise a single one."""
     done: set[str] = set()
     together = False
     for effect in row.effects:
         together = together or bool(_read(effect) & done)
         done.add(effect.name)
-    pairs = [(f"self._{effect.name}", _new(effect, words)) for effect in row.effects]
+    pairs = [(f"self._{effect.name}", _new(effect, texts)) for effect in row.effects]
     if row.moves:
         pairs.append(("self._state", repr(row.target)))
     if together:
@@ -238,5 +238,5 @@ def _read(effect: Assignment) -> set[str]:
     return {name for name, _ in effect.value.terms} if isinstance(effect.value, Sum) else set()
 
 
-def _new(effect: Assignment, words: _Words) -> str:
-    return words.sum(effect.value) if isinstance(effect.value, Sum) else words.value(effect.value[0])
+def _new(effect: Assignment, texts: _Expressions) -> str:
+    return texts.sum(effect.value) if isinstance(effect.value, Sum) else texts.value(effect.value[0])

@@ -273,16 +273,8 @@ class Session:
         return cls.at(decode(cls.chart, snapshot))
 
     def __getstate__(self) -> tuple[str, Configuration, dict[str, object]]:
-        own: dict[str, object] = dict(getattr(self, "__dict__", {}))
-        ours = {"_state", "_dispatcher", "__weakref__", "__dict__", *(f"_{name}" for name in self.chart.names)}
-        for klass in type(self).__mro__:
-            slots = vars(klass).get("__slots__", ())
-            for slot in (slots,) if isinstance(slots, str) else slots:
-                hidden = slot.startswith("__") and not slot.endswith("__")
-                name = f"_{klass.__name__.lstrip('_')}{slot}" if hidden else slot
-                if name not in ours and hasattr(self, name):
-                    own[name] = getattr(self, name)
-        return self.chart.fingerprint, self.configuration, own
+        with self.lock:
+            return self.chart.fingerprint, self.configuration, _own_attributes(self)
 
     def __setstate__(self, state: tuple[str, Configuration, dict[str, object]]) -> None:
         found, configuration, own = state
@@ -397,6 +389,20 @@ def _begin(session: Session, configuration: Configuration) -> None:
     session.compiled().write(session, configuration)
     if session._own_listeners:
         session.listen(session)
+
+
+def _own_attributes(session: Session) -> dict[str, object]:
+    """The attributes that subclasses have added."""
+    own: dict[str, object] = dict(getattr(session, "__dict__", {}))
+    ours = {"_state", "_dispatcher", "__weakref__", "__dict__", *(f"_{name}" for name in session.chart.names)}
+    for klass in type(session).__mro__:
+        slots = vars(klass).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            hidden = slot.startswith("__") and not slot.endswith("__")
+            name = f"_{klass.__name__.lstrip('_')}{slot}" if hidden else slot
+            if name not in ours and hasattr(session, name):
+                own[name] = getattr(session, name)
+    return own
 
 
 def _undeclared(event: str) -> Callable[[object], None]:
