@@ -2,9 +2,9 @@
 
     inbound <= 1        OUTBOUND + READY + DEFERRED <= 2        2 * ready + 1 < 6        request in (none, ORDERLY)
 
-The language is that of guards (`condition.py`): a sum of counters against a whole number, an enumerated variable
-against its values, joined with `and`, `or`, `not`.  Names are read without regard to case where that leaves no doubt.
-The text is taken apart by Python's own parser and never run.  This file does not know what a bound is used for.
+The language is that of guards (`condition.py`): a comparison of a sum of counters with a whole number, or of an
+enumerated variable with its values, joined with `and`, `or` and `not`.  The case of a name matters only where two names
+differ in nothing else.  Python's own parser reads the text; it is never run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIGNS: Final[dict[type[ast.cmpop], str]] = {
 
 
 class BoundError(ValueError):
-    """A bound that cannot be read, or does not fit the chart.  `bound` is the text as it was given."""
+    """A bound that cannot be read or does not fit the chart.  `bound` is the text as it was given."""
 
     def __init__(self, bound: object, problem: str) -> None:
         self.bound = bound
@@ -39,14 +39,14 @@ class BoundError(ValueError):
 
 
 def bounds_of(chart: Chart, bounds: Iterable[str | Condition] | str | Condition) -> tuple[Condition, ...]:
-    """Bounds (or a single one) as conditions on this chart.  BoundError for one that cannot be read or does not fit."""
+    """Return bounds, or a single one, as conditions on this chart.  BoundError for one that is wrong."""
     if isinstance(bounds, (str, Condition)):
         bounds = (bounds,)
     return tuple(read_bound(chart, bound) for bound in bounds)
 
 
 def read_bound(chart: Chart, bound: str | Condition) -> Condition:
-    """One bound, given as text or as a condition, checked against the chart.  BoundError when it does not fit."""
+    """Return one bound, given as text or as a condition, checked against the chart.  BoundError when it is wrong."""
     if isinstance(bound, Condition):
         for name in sorted(bound.names() - set(chart.names)):
             raise BoundError(bound, _unknown(chart, name))
@@ -65,7 +65,7 @@ def read_bound(chart: Chart, bound: str | Condition) -> Condition:
 
 
 class _Reader:
-    """Turns the parsed text into a condition."""
+    """Turns a parsed text into a condition."""
 
     def __init__(self, chart: Chart, text: str) -> None:
         self.chart, self.text = chart, text
@@ -107,7 +107,7 @@ class _Reader:
         if terms and all(factor < 0 for factor in terms.values()):
             terms, sign, bound = {name: -factor for name, factor in terms.items()}, TURNED[sign], -bound
         if not terms:
-            raise self.wrong(f"{ast.unparse(left)} {sign} {ast.unparse(right)} speaks of no counter")
+            raise self.wrong(f"{ast.unparse(left)} {sign} {ast.unparse(right)} names no counter")
         if any(factor < 0 for factor in terms.values()):
             raise self.wrong("a sum of counters is compared with a whole number, not with other counters")
         return Compare(tuple(terms.items()), sign, bound)
@@ -159,7 +159,7 @@ class _Reader:
 
 
 def _find(names: Sequence[str], wanted: str) -> int | None:
-    """Where the name is: written exactly so, or the only one that differs in nothing but case."""
+    """Return the place of a name: written exactly so, or the only one that differs in case alone."""
     for place, name in enumerate(names):
         if name == wanted:
             return place

@@ -1,8 +1,7 @@
-"""Three ways to make the same step, held against each other: the rows as data, the compiled triggers, and the real
-`transitions` machine made of the chart.  In every configuration of a graph, for every event.
+"""Three ways to take the same step, compared: the rows as data, the compiled triggers, and the chart's own
+`transitions` machine.  In every configuration of a graph, for every event.
 
-A cell with a callable guard is not asked of the transitions machine: the callable was written for a session.
-This file does not know what becomes of a disagreement.
+The transitions machine is not asked about a cell with a callable guard: the callable expects a session.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["Disagreement", "disagreements"]
 
 
 class Disagreement(NamedTuple):
-    """In this configuration (by number) this event is treated in two ways.
+    """Two ways of taking an event that differ in this configuration (by number).
 
     `kind` is `rows` (several are enabled), `refusal` (something changed), `compiled` or `machine`.
     """
@@ -32,11 +31,11 @@ class Disagreement(NamedTuple):
 
 
 class _Model:
-    """What the transitions machine moves: a plain object."""
+    """The model of the transitions machine: a plain object."""
 
 
 def disagreements(graph: Graph) -> Iterator[Disagreement]:
-    """All of them, in the order of the configurations and events; none for a sound chart."""
+    """Find all disagreements, in the order of the configurations and events; a sound chart has none."""
     chart = graph.chart
     cls = Session.of(chart)
     session = cls.at(graph.configurations[0])
@@ -69,7 +68,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
 
 
 class _TransitionsMachine:
-    """The real `transitions` machine of a chart, with one model that is put wherever it is asked."""
+    """The real `transitions` machine of a chart, with one model that can be put into any configuration."""
 
     def __init__(self, chart: Chart) -> None:
         self.chart, self.model = chart, _Model()
@@ -77,7 +76,7 @@ class _TransitionsMachine:
         self.machine = Machine(chart=chart, model=None, model_attribute="where it stands")
 
     def fire(self, here: Configuration, event: str) -> Configuration | None:
-        """Where the event leads, or None when the machine does not take it."""
+        """Return where the event leads, or None when the machine does not take it."""
         for name, value in zip(self.chart.names, here[1:], strict=True):
             setattr(self.model, name, value)
         self.machine.set_state(str(here[0]), self.model)

@@ -7,18 +7,18 @@ Theory of the walks.
    least cost: one unit over each deputy, and as many units over other edges as it takes to join them.  A hub leads from
    the ends of the walks back to the start, at no cost.
 3. The optimal flow gives each configuration a *potential* p, such that the *slack* 1 + p(source) - p(target) of an edge
-   is never negative, and 0 where units flow.  To exchange a deputy for another edge of its row can only pay when that
-   has less slack.  Deputies are exchanged one at a time, as long as the flow does not grow by it.
-4. Units that run in a circle, away from every walk, are joined to a walk by a path there and back.  A closed tour over
-   all units (Euler) is cut into walks where it passes the hub.
+   is never negative, and 0 where units flow.  Exchanging a deputy for another edge of its row can pay only when that
+   edge has less slack.  Deputies are exchanged one at a time, unless the flow grows.
+4. Units that run in a cycle, away from every walk, are joined to a walk by a path there and back.  An Euler tour over
+   all units is cut into walks where it passes the hub.
 
 Theory of the proof.  Take any potentials whose slacks are not negative, with no end of a walk below the start.  Along
 a walk the potentials cancel, so a walk has at least as many events as the slacks of its edges together.  Every row is
 taken somewhere; so a set of walks that takes all rows has at least as many events as the least slacks of all rows
-together.  Which potentials prove most is a linear programme, approached from two sides:
-5. The flow must take one more unit for each row, over the edge that has the least slack now, again and again
-   (fictitious play): what became too cheap becomes dear.  The best potentials on the way are kept.
-6. From the best, the potentials of all configurations that have something in common are raised or lowered by 1, as long
+together.  Finding the potentials that prove most is a linear programme, approached in two steps:
+5. Fictitious play: in each round, every row adds a unit over the edge that has the least slack now, and the cheapest
+   flow for all units so far gives new potentials.  The best of them are kept.
+6. From these, the potentials of all configurations that have something in common are raised or lowered by 1, as long
    as that helps.
 """
 
@@ -46,17 +46,17 @@ Arc: TypeAlias = tuple[int, int]
 ByRow: TypeAlias = "Mapping[str, Mapping[Arc, Edge]]"
 HUB: Final = -1
 CANDIDATES: Final = (1, 4, 16)
-"""How many edges of a row are tried as its deputy; more, when fewer do not lead to a shortest set."""
+"""Edges of a row that are tried as its deputy, in each attempt until a set is proved shortest."""
 LARGE: Final = 4_000
-"""Graphs with more edges than this are tried only once."""
+"""Graphs with more edges than this get only one attempt."""
 IMPROVING: Final = 1_000_000
-"""Arcs in all the flows that are computed in search of better deputies: some ten seconds."""
+"""Limit on the search for better deputies, in arcs of all flows computed: about ten seconds."""
 PROVING: Final = 400_000
-"""Arcs in all the flows that are computed for the proof, but for the first."""
+"""Limit on fictitious play since its last success, in arcs of the flows computed."""
 ROUNDS: Final = 12
-"""How many flows in a row may prove no more than the best before."""
+"""Limit on fictitious play since its last success, in rounds."""
 RAISING: Final = 8_000_000
-"""Edges looked at while potentials are raised and lowered."""
+"""Limit on raising and lowering potentials, in edges looked at."""
 
 
 class Walk(NamedTuple):
@@ -67,7 +67,7 @@ class Walk(NamedTuple):
 
 
 class Cover(NamedTuple):
-    """Walks that take every row the graph has.  `missing` are the rows it does not have within its bounds.
+    """Walks that take every row of the graph.  `missing` are the rows that no edge takes within the bounds.
 
     No set of walks that takes the same rows has fewer than `least` events together.
     """
@@ -78,12 +78,12 @@ class Cover(NamedTuple):
 
     @property
     def events(self) -> int:
-        """How many events the walks have together."""
+        """The number of events of all walks together."""
         return sum(len(walk.events) for walk in self.walks)
 
     @property
     def shortest(self) -> bool:
-        """Whether it is proved that no set of walks has fewer events."""
+        """True when it is proved that no set of walks has fewer events."""
         return self.events == self.least
 
 
@@ -150,7 +150,7 @@ class _Search:
     # ------------------------------------------------------------------------------------------------- flows
 
     def _flow(self, required: Mapping[Arc, int]) -> _Flow:
-        """The cheapest flow that joins these units; its cost is without theirs."""
+        """Compute the cheapest flow that joins these units; its cost does not include theirs."""
         demand = Counter[int]()
         for (source, target), units in required.items():
             demand[source] += units
@@ -160,14 +160,14 @@ class _Search:
         return _Flow(cost, Counter({(a, b): n for a, onward in units_from.items() for b, n in onward.items() if n}))
 
     def _potential(self, units: Iterable[Arc]) -> dict[int, int]:
-        """Distances from the start in the residual network: no slack is negative, and none is left where units flow."""
+        """Return distances from the start in the residual network: no slack is negative, all are 0 where units flow."""
         residual = self.network.copy()
         residual.add_weighted_edges_from((b, a, -self.network.edges[a, b]["weight"]) for a, b in units)
         found: dict[int, int] = nx.single_source_bellman_ford_path_length(residual, 0)
         return found
 
     def _improved(self, deputies: Mapping[str, Arc], by_row: ByRow, candidates: int) -> _Solution:
-        """Exchange deputies for other edges of their rows, as long as the flow does not grow by it."""
+        """Exchange deputies for other edges of their rows, as long as that lowers the cost of the flow."""
         best = _Solution(dict(deputies), self._flow(Counter(deputies.values())))
         slack = _slack(self._potential(best.flow.units))
         before = best.flow.cost + 1
@@ -191,13 +191,13 @@ class _Search:
         return edges + [self.moves.edges[arc]["edge"] for arc in solution.flow.units.elements() if HUB not in arc]
 
     def _met(self, edges: Iterable[Edge]) -> set[int]:
-        """The configurations that can be reached from the start by these edges."""
+        """Return the configurations that can be reached from the start by these edges."""
         units = nx.DiGraph([(edge.source, edge.target) for edge in edges])
         units.add_node(0)
         return {0, *nx.descendants(units, 0)}
 
     def _joined(self, solution: _Solution) -> list[Edge]:
-        """Its edges, with circles that no walk meets joined to one by a path there and back (or on to an end)."""
+        """Return its edges, and paths that join each cycle apart to a walk, there and back (or on to an end)."""
         edges = self._edges(solution)
         while True:
             met = self._met(edges)
@@ -208,7 +208,7 @@ class _Search:
             edges += there + self._path([there[-1].target], [there[0].source, *self.ends])
 
     def _path(self, sources: Iterable[int], targets: Iterable[int]) -> list[Edge]:
-        """A shortest path from one of these to one of those; all configurations are reached from the start."""
+        """Return a shortest path from one of these to one of those, which can always be reached."""
         far, paths = nx.multi_source_dijkstra(self.moves, sources)
         nearest = min((target for target in targets if target in far), key=far.__getitem__)
         return [self.moves.edges[arc]["edge"] for arc in pairwise(paths[nearest])]
@@ -234,7 +234,7 @@ class _Search:
     # ------------------------------------------------------------------------------------------------- the proof
 
     def _least(self, deputies: Mapping[str, Arc], enough: int) -> int:
-        """A number of events that no set of walks can stay below; the search stops when it proves `enough`."""
+        """Return a number of events that every set of walks must have; stop the search when it proves `enough`."""
         best, best_potential = len(self.by_row), dict.fromkeys(self.network, 0)  # each row takes an event
         required = Counter(deputies.values())
         patience = rounds = max(1, min(ROUNDS, PROVING // self.network.size()))
@@ -250,7 +250,7 @@ class _Search:
         return self._raised(best_potential, best, enough)
 
     def _proved(self, potential: Mapping[int, int]) -> int:
-        """What these potentials prove; -1 when they are none."""
+        """Return the number of events that these potentials prove; -1 when a slack is negative or an end too low."""
         total = 0
         slack = _slack(potential)
         for arcs in self.by_row.values():
@@ -289,7 +289,7 @@ def _walk(edges: list[Edge]) -> Walk:
 
 
 def _groups(graph: Graph) -> list[tuple[int, ...]]:
-    """Configurations with something in common: the state, a value, a counter of at least so much, two of these."""
+    """Group the configurations that share a state, a value, a lower bound of a counter, or two of these."""
     found: dict[object, list[int]] = {}
     for number, here in enumerate(graph.configurations):
         traits: list[object] = []

@@ -1,4 +1,4 @@
-"""Whether a chart's graph has no end: a loop of events that can be repeated for ever, and the counter it raises.
+"""Charts whose graph has no end: a loop of events that can be repeated for ever, and the counter that it raises.
 
 Theory.  Suppose a run comes back to the same state and the same enumerated values, and no counter is less than before.
 Each row changes the counters by sums with factors of at least 0, so one round of the loop is a map x -> Ax + b, A >= 0,
@@ -12,8 +12,7 @@ any condition compares with, and n the number of counters.  Watch n + 1 rounds i
 3. If something grows in each of these rounds, something grows in every later one (for the same reason).
 
 If at every place each counter is of kind 1 or 2, and 3 holds, the loop is repeated for ever: the graph has no end.
-A loop with a callable guard proves nothing.  The search for a loop may miss one (no search can find them all), so the
-explorer has a limit besides.  This file does not know how rows are run.
+A loop with a callable guard proves nothing.  No search can find every such loop, so the explorer has a limit as well.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MOST_ROUNDS: Final = 2_000
 
 
 class Loop(NamedTuple):
-    """Events that can be repeated for ever from a configuration, and the counters that grow by it."""
+    """Events that can be repeated for ever from a configuration, and the counters that they raise."""
 
     events: tuple[str, ...]
     start: Configuration
@@ -40,7 +39,7 @@ class Loop(NamedTuple):
 
 
 def is_finite(chart: Chart, bounds: Iterable[Condition]) -> bool:
-    """Whether every counter has a bound that stands by itself, so that the graph cannot be infinite."""
+    """True when every counter has an upper bound of its own, so that the graph must be finite."""
     bounded: set[str] = set()
     for bound in bounds:
         for part in bound.parts() or (bound,):
@@ -50,14 +49,14 @@ def is_finite(chart: Chart, bounds: Iterable[Condition]) -> bool:
 
 
 def greatest_number(chart: Chart, more: Iterable[Condition] = ()) -> int:
-    """K: the greatest number that a guard, an invariant or one of these conditions compares a sum with."""
+    """Return K: the greatest number with which a guard, an invariant or one of these conditions compares a sum."""
     guards = [row.guard for row in chart.rows] + [state.invariant for state in chart.states]
     numbers = [a.bound for guard in (*guards, *more) for a in atoms(guard) if isinstance(a, Compare)]
     return max([0, *numbers])
 
 
 def covers(chart: Chart, later: Configuration, earlier: Configuration) -> bool:
-    """Whether `later` is `earlier` with the same state and choices, no counter less, and one counter greater."""
+    """True when `later` has the state and choices of `earlier`, no counter less, and one counter greater."""
     if later[0] != earlier[0]:
         return False
     greater = False
@@ -79,9 +78,9 @@ def endless_loop(
     steps: Sequence[tuple[str, str]],
     greatest: int,
 ) -> Loop | None:
-    """The loop of these (event, row id) steps from `start`, if it can be repeated for ever; None when not proved.
+    """Return the loop of these (event, row id) steps from `start` if it can be repeated for ever; None if not proved.
 
-    `fire` makes one step within the bounds, or answers None.  `greatest` is K.
+    `fire` takes one step within the bounds, or returns None.  `greatest` is K.
     """
     counters = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Counter)]
     callable_ids = {row.id for row in chart.opaque}
@@ -105,7 +104,7 @@ def endless_loop(
 
 
 def _settled(rounds: list[list[Configuration]], counters: list[int], greatest: int) -> list[int]:
-    """The counters that grow, when these rounds meet the three points of the theory; otherwise none."""
+    """Return the counters that grow when these rounds meet the three points of the theory; otherwise none."""
     grown = [p for p in counters if rounds[-1][-1][p] != rounds[0][0][p]]
     for places in rounds:
         if places[0] == places[-1] or not _no_less(places, counters):
@@ -119,7 +118,7 @@ def _settled(rounds: list[list[Configuration]], counters: list[int], greatest: i
 
 
 def _no_less(places: list[Configuration], counters: list[int]) -> bool:
-    """Whether no counter is less at the end of a round than at its start."""
+    """True when no counter is less at the end of a round than at its start."""
     return all(_number(places[-1][p]) >= _number(places[0][p]) for p in counters)
 
 

@@ -1,14 +1,14 @@
 """Why a path cannot be walked, whatever the counts: an exact finite abstraction, and the conditions that contradict.
 
-Theory.  Let K be the greatest number any condition of the chart compares with.  A counter above K + 1 may be lowered to
-K + 1 without changing the answer of any comparison (`validation.py`).  So replace every counter by itself up to K, and
-by "K + 1 or more" above: guards then have the same answers, and only an effect that reads a counter of "K + 1 or more"
-has several outcomes, all of which are followed.  Whatever the real machine can do, for any counts, this finite one can
-do too.  A path that it cannot walk is therefore infeasible for all counts.  A callable guard counts as true: what is
-found infeasible is so whatever the callables answer.
+Theory.  Let K be the greatest number with which any condition of the chart compares.  A counter above K + 1 may be
+lowered to K + 1 without changing the answer of any comparison (`validation.py`).  So replace every counter above K by
+"K + 1 or more": guards then have the same answers, and only an effect that reads a counter of "K + 1 or more" has
+several outcomes, all of which are followed.  Whatever the real machine can do, for any counts, this finite one can do
+too.  A path that it cannot walk is therefore infeasible for all counts.  A callable guard counts as true, so the result
+holds whatever the callables answer.
 
-The contradiction is told in the words of the chart: what holds wherever the path stands, and the guard it would need.
-This file does not know how paths are found.
+The contradiction is given in the chart's own words: what always holds where the path stands, and the guard that the
+next row needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fsm.variable import Assignment, Choice, Counter, Sum
 __all__ = ["Abstraction", "contradiction"]
 
 MOST: Final = 20_000
-"""How many abstract configurations are looked at in one state of one path before the proof is given up."""
+"""Abstract configurations in one state of one path after which the proof is given up."""
 
 
 class Abstraction:
@@ -42,7 +42,7 @@ class Abstraction:
         self._inside: dict[tuple[str, ...], frozenset[Configuration] | None] = {}
 
     def standing(self, rows: tuple[str, ...]) -> frozenset[Configuration] | None:
-        """Where the machine can be after exactly these state-changing rows; None when there is too much to look at."""
+        """Return where the machine can be after exactly these state-changing rows; None when that is too much."""
         if rows not in self._inside:
             self._inside[rows] = self._standing(rows)
         return self._inside[rows]
@@ -68,7 +68,7 @@ class Abstraction:
         return frozenset(found)
 
     def after(self, here: Configuration) -> tuple[tuple[str, Configuration], ...]:
-        """Every row that may be taken here (by its id), with each configuration it may lead to."""
+        """Return every row that may be taken here (by its id), with each configuration to which it may lead."""
         known = self._after.get(here)
         if known is None:
             values = self.chart.values(here)
@@ -117,7 +117,7 @@ def may_hold(guard: Condition, values: dict[str, Value]) -> bool:
 
 
 def contradiction(chart: Chart, standing: Iterable[Configuration], row: Row) -> str:
-    """What always holds where the path stands, and what this row would need: the conditions that exclude each other."""
+    """Say what always holds where the path stands, and what this row needs: the conditions that exclude each other."""
     places = [chart.values(here) for here in standing]
     facts = list(_facts(chart, row, places))
     needs = list(row.guard.parts()) if isinstance(row.guard, All) else [row.guard]
@@ -133,7 +133,7 @@ def contradiction(chart: Chart, standing: Iterable[Configuration], row: Row) -> 
 
 
 def _facts(chart: Chart, row: Row, places: list[dict[str, Value]]) -> Iterator[Condition]:
-    """The invariant first, then the enumerated values, then every comparison of the chart that has one answer."""
+    """The invariant first, then the enumerated values, then each comparison of the chart that has a single answer."""
     promise = chart.state(row.source).invariant
     if promise != ALWAYS:
         yield promise
@@ -156,7 +156,7 @@ def _settled(chart: Chart, row: Row, places: list[dict[str, Value]]) -> Iterator
 
 
 def _split(chart: Chart, places: list[dict[str, Value]]) -> list[dict[str, Value]]:
-    """The mixtures of enumerated values that occur."""
+    """The combinations of enumerated values that occur."""
     names = [v.name for v in chart.variables if isinstance(v, Choice)]
     mixtures = dict.fromkeys(tuple(place[name] for name in names) for place in places)
     return [dict(zip(names, mixture, strict=True)) for mixture in sorted(mixtures, key=str)]
@@ -168,7 +168,7 @@ def _case(chart: Chart, row: Row, mixture: dict[str, Value], places: list[dict[s
 
 
 def _fewest(chart: Chart, parts: list[Condition], others: list[Condition]) -> list[Condition]:
-    """The parts without those the contradiction does not rest on; what was named last is given up first."""
+    """Leave out the parts on which the contradiction does not rest, the last first."""
     kept = list(parts)
     for part in reversed(parts):
         fewer = [one for one in kept if one is not part]

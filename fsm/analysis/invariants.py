@@ -1,8 +1,8 @@
-"""Properties proved for all counts, row by row; and what is known once no proof is found: nothing.
+"""Proofs of properties for all counts, row by row.
 
-Each function answers True when the property is proved, False when this way of proving does not do.  False says nothing
-about the property.  Rests on `proof.possible`, which decides conditions exactly, and on the chart's invariants, which
-were proved when it was built.  A callable guard is a free yes or no, so what is proved holds whatever it answers.
+Each function returns True when it has proved the property.  False says nothing about the property.  The proofs rest on
+`solver.possible`, which decides conditions exactly, and on the chart's invariants, which were proved when it was built.
+A callable guard counts as a free yes or no, so a proof holds whatever it answers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROUNDS: Final = 3
 
 
 def rows_concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
-    """The rows a property about sums speaks of: from its states, by its events, and able to be taken there."""
+    """The rows of which a property about sums speaks: from its states, by its events, and possible there."""
     for row in chart.rows:
         if one.states is not None and row.source not in one.states:
             continue
@@ -33,12 +33,12 @@ def rows_concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
 
 
 def proves_change(chart: Chart, one: Falls | Changes) -> bool:
-    """Whether every row concerned changes the sum as promised, whatever the counts."""
+    """Prove that every row concerned changes the sum as promised, whatever the counts."""
     return all(_row_changes(row, one.weights, one.change(row.event)) for row in rows_concerned(chart, one))
 
 
 def _row_changes(row: Row, weights: Mapping[str, int], by: int | None) -> bool:
-    """The difference, as a sum of the counts before: it must be the promised number, or below 0 for all counts."""
+    """Prove that the difference, a sum of the counts before, is the promised number, or below 0 for all counts."""
     after = sum_before(weights.items(), {effect.name: effect for effect in row.effects})
     difference = after + Sum(tuple((name, -weight) for name, weight in weights.items()), 0)
     if by is None:
@@ -47,7 +47,7 @@ def _row_changes(row: Row, weights: Mapping[str, int], by: int | None) -> bool:
 
 
 def proves_always(chart: Chart, one: Always) -> bool:
-    """Whether it follows from the invariants; or holds at the start and is kept by every row (an induction)."""
+    """Prove that it follows from the invariants, or holds at the start and is kept by every row (induction)."""
     states = [state for state in chart.states if one.states is None or state in one.states]
     wrong = All(one.when, negated(one.holds))
     if all(possible(All(state.invariant, wrong), chart) is None for state in states):
@@ -64,10 +64,10 @@ def proves_always(chart: Chart, one: Always) -> bool:
 
 
 def proves_final_reachable(chart: Chart) -> bool:
-    """Whether a final state can be reached from every configuration that keeps the invariants, whatever the counts.
+    """Prove that a final state can be reached from every configuration that keeps the invariants, whatever the counts.
 
-    Backwards from the final states by weakest preconditions, a few rounds; a state that is proved counts as reached.
-    Callable guards prove nothing here: they may say no.
+    Works backwards from the final states by weakest preconditions, for a few rounds; a state that is proved counts as
+    final.  Rows with callable guards are left out: the guard may always say no.
     """
     opaque = {row.id for row in chart.opaque}
     rows = [row for row in chart.rows if row.id not in opaque]

@@ -1,4 +1,4 @@
-"""Every legal path from the start to a final state: found, executed, counted, or shown to be impossible.
+"""Every legal path from the start to a final state: found and executed, or shown to be impossible.
 
 Theory.
 1. An *elementary path* is a sequence of state-changing rows from the initial state to a final one that visits no state
@@ -6,14 +6,12 @@ Theory.
 2. A *witness* of a path is a sequence of events, executed by the engine from `chart.start()`, that ends as the machine
    enters the final state and whose state-changing rows are exactly the path's.  Rows that stay may come in between.
    The search goes through pairs (how far along which path, configuration), all paths at once and breadth first, so
-   the first witness found is a shortest within the bounds.  Paths that begin alike share their search.
-3. A path without a witness is *infeasible*, which is proved: because the graph is complete and was searched to the
-   end, or for all counts by `infeasibility.py`.  Where neither works, the path is only *not found within the bounds*.
+   the first witness found is a shortest one within the bounds.  Paths that begin alike share their search.
+3. A path without a witness is *infeasible*.  That is proved: the graph is complete and was searched to the end, or
+   `infeasibility.py` proves it for all counts.  Where neither works, the path is only *not found within the bounds*.
 4. Where the chart has an enumerated variable, a path has a *flag*: the variable's value on entering the final state.
    A path may be walked with several flags; each has its own shortest witness.
 5. A row that stays is *on* a path when an executed trace of that path takes it.
-
-This file does not know how a path is drawn or printed.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ class Path:
 
     `states` are the states visited and `rows` the ids of the rows between them.  `flag` is the value of the chart's
     enumerated variable at the end of the witness; `flags` has a shortest witness for every value possible there.
-    `proved` tells whether `infeasible` holds for all counts, or only within the bounds.
+    `proved` is True when `infeasible` holds for all counts, False when it holds only within the bounds.
     """
 
     id: str
@@ -62,13 +60,13 @@ class Path:
     flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_flag(self, flag: str) -> Path:
-        """The same path with its shortest witness that ends with this flag.  KeyError when it has none."""
+        """Return this path with its shortest witness that ends with this flag.  KeyError when it has none."""
         return replace(self, flag=flag, witness=self.flags[flag])
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Where a row belongs: a path and an executed trace of it that takes the row; or, without, why it is on none."""
+    """Where a row is used: a path, with an executed trace of it that takes the row; or why it is on none."""
 
     row: str
     path: str | None = None
@@ -77,9 +75,9 @@ class Use:
 
 
 def elementary(chart: Chart) -> Iterator[tuple[Row, ...]]:
-    """The elementary paths as sequences of rows, in the order of the table, whatever the guards say.
+    """Yield the elementary paths as sequences of rows, in the order of the table, whatever the guards say.
 
-    Found one by one, so the first of very many can be had.  Guards play no part here.
+    They are found one by one, so that the first of very many can be had.
     """
     moves: dict[str, list[Row]] = {}
     for row in chart.rows:
@@ -92,7 +90,7 @@ def elementary(chart: Chart) -> Iterator[tuple[Row, ...]]:
             yield rows
             return
         onward = (row for source, leaving in moves.items() if source not in visited for row in leaving)
-        home = reachable(final, ((row.target, row.source) for row in onward))  # so that no search is in vain
+        home = reachable(final, ((row.target, row.source) for row in onward))  # every search finds a path
         for row in moves.get(state, ()):
             if row.target in home:
                 yield from walk(row.target, (*visited, row.target), (*rows, row))
@@ -101,7 +99,7 @@ def elementary(chart: Chart) -> Iterator[tuple[Row, ...]]:
 
 
 def listed(chart: Chart, most: int = MOST_PATHS) -> list[tuple[Row, ...]]:
-    """The elementary paths by length, then states, then rows, in the order of the table.  PathsError above `most`."""
+    """Return the elementary paths by length, then states, then rows, in the table's order.  PathsError above `most`."""
     found = []
     for rows in elementary(chart):
         found.append(rows)
@@ -120,7 +118,7 @@ def _in_order(chart: Chart, found: list[tuple[Row, ...]]) -> list[tuple[Row, ...
 
 
 class _Node:
-    """A beginning that paths share: the rows so far, the state they lead to, and how each configuration was reached."""
+    """A prefix that paths share: its rows, the state they lead to, and how each configuration there was reached."""
 
     __slots__ = ("came", "children", "path", "rows", "state")
 
@@ -139,7 +137,7 @@ class Atlas:
     """All elementary paths of a chart within bounds, each with its witness or the reason why it has none.
 
     `paths` is ordered by length, then states, then rows, in the order of the table; `cut` is what the bounds cut off;
-    `examined` tells how many configurations were looked at.  PathsError when there is no final state, or more than
+    `examined` is how many configurations were looked at.  PathsError when there is no final state, or more than
     `most` paths; ExploreError when the graph has no end without a (further) bound.
     """
 
@@ -186,7 +184,7 @@ class Atlas:
 
     @cached_property
     def by_flag(self) -> dict[str, tuple[Path, ...]]:
-        """For each flag, in the chart's order, the paths that can end with it, each with its witness that does."""
+        """For each flag, in the chart's order, the paths that can end with it, each with a witness that does."""
         variable = self.chart.variable(self.flag_name) if self.flag_name is not None else None
         names = [label(value) for value in variable.values] if isinstance(variable, Choice) else []
         found = {name: tuple(p.with_flag(name) for p in self.paths if name in p.flags) for name in names}
@@ -194,7 +192,7 @@ class Atlas:
 
     @cached_property
     def uses(self) -> dict[str, Use]:
-        """For every row of the table, in its order, the path it is on, with an executed trace; or why it is on none."""
+        """For every row of the table, in order, a path that it is on, with an executed trace; or why it is on none."""
         on: dict[str, Path] = {}
         for path in self.paths:
             if path.witness is not None:
@@ -209,8 +207,9 @@ class Atlas:
         return found
 
     def paths_with(self, row: str) -> tuple[Path, ...]:
-        """The paths a row is on: those it is one of the rows of; for a row that stays, those of which an executed trace
-        takes it, each with the shortest such trace as its witness.  KeyError when the chart has no such row.
+        """Return the paths that a row is on.  KeyError when the chart has no such row.
+
+        For a row that stays they are those of which an executed trace takes it, each with its shortest as the witness.
         """
         if self.chart.row(row).moves:
             return tuple(path for path in self.paths if row in path.rows)
@@ -229,7 +228,7 @@ class Atlas:
         return root
 
     def _search(self) -> None:
-        """Breadth first through (beginning, configuration); where a path ends, its first end for each flag is kept."""
+        """Search (prefix, configuration) breadth first; where a path ends, keep its first end for each flag."""
         self._root.came[0] = None
         waiting: deque[tuple[_Node, int]] = deque([(self._root, 0)])
         state = self._explorer.configurations
@@ -267,7 +266,7 @@ class Atlas:
         return self._witnessed(path, {value: self._back(*end) for value, end in ends.items()})
 
     def _witnessed(self, path: Path, traces: dict[object, tuple[str, ...]]) -> Path:
-        """The path with its traces by the value at the end; the shortest comes first.  Each is executed once more."""
+        """Add its traces by the value at the end, the shortest first, to a path.  Each is executed once more."""
         for trace in traces.values():
             self._execute(path, trace)
         value, witness = next(iter(traces.items()))
@@ -277,7 +276,7 @@ class Atlas:
         return replace(path, flag=None if value is None else label(value), witness=witness, flags=flags)
 
     def _execute(self, path: Path, trace: tuple[str, ...]) -> None:
-        """The trace, on a session of its own, from the start to the final state."""
+        """Execute the trace from the start to the final state, in a session of its own."""
         session = self._session_class.at(self.chart.start())
         try:
             for event in trace:
@@ -292,14 +291,14 @@ class Atlas:
     # ------------------------------------------------------------------------------------- what cannot be walked
 
     def _impossible(self, rows: tuple[Row, ...]) -> tuple[str, bool]:
-        """Why no witness was found, and whether that holds for all counts (and whatever callables answer)."""
+        """Say why there is no witness, and whether that holds for all counts (and whatever callables answer)."""
         node, searched = self._root, not self.cut.steps and not self.chart.opaque
         for place, row in enumerate(rows):
             begun = tuple(one.id for one in rows[:place])
             after = f"after {', '.join(begun)}, " if begun else ""
             child = node.children[row.id]
             standing: Collection[Configuration] | None
-            if searched:  # the graph is complete: what was not found is not there
+            if searched:  # the graph is complete
                 standing = [self._explorer.configurations[number] for number in node.came]
                 beyond: Collection[object] | None = child.came
             else:
@@ -317,7 +316,7 @@ class Atlas:
         return f"no witness was found, and nothing can be proved of the callable guards: {asked}", False
 
     def _without(self, row: Row) -> Use:
-        """Why no elementary path takes a row that changes the state."""
+        """Say why no elementary path takes a row that changes the state."""
         if all(row not in rows for rows in self._listed):
             if row.target == self.chart.initial:
                 return Use(row.id, reason=f"leads back to {row.target}, where every path begins")
@@ -327,7 +326,7 @@ class Atlas:
         return Use(row.id, reason=f"every path with it is {lost}: {with_it[0].infeasible}")
 
     def _staying(self, row: Row) -> Use:
-        """A shortest executed trace of any path that takes a row which stays."""
+        """Find a shortest executed trace of any path that takes a row which stays."""
         found = self._taking(row.id, first=True)
         for number, traces in enumerate(found):
             for trace in traces.values():
@@ -337,7 +336,7 @@ class Atlas:
         return Use(row.id, reason="no executed trace of any path takes it; the graph is complete")
 
     def _taking(self, row: str, *, first: bool) -> list[dict[object, tuple[str, ...]]]:
-        """For each path, by the value at its end, a shortest trace that takes this row; or only the first of all."""
+        """Find for each path, by the value at its end, a shortest trace that takes this row; or only the first one."""
         start = self._root, 0, False
         came: dict[_Position, tuple[_Position, str] | None] = {start: None}
         waiting: deque[_Position] = deque([start])

@@ -1,13 +1,13 @@
 """Properties: sentences about a machine that can be true or false, as data.
 
     Always("draining has work", condition, states=("draining",))          of every configuration in these states
-    Falls("a drain comes to an end", weights, states=…, events=…)         a weighted sum goes down with every such step
+    Falls("a drain comes to an end", weights, states=…, events=…)         a weighted sum falls with every such step
     Changes("no message vanishes", weights, by, …)                        … or changes by exactly so much
     EachConfiguration(…), EachStep(…)                                     anything else, as a predicate
 
 A chart's module may bring its own as a tuple `PROPERTIES` (see `fsm.commands.chart_options`).  The first three are
 proved for all counts where the rows alone prove them, otherwise they are looked at in every configuration within the
-bounds.  A predicate answers None, or says in words what is wrong.  This file does not know how properties are examined.
+bounds.  A predicate returns None, or says what is wrong.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Situation:
 
     @classmethod
     def of(cls, chart: Chart, here: Configuration, legal: tuple[str, ...]) -> Situation:
-        """The situation in this configuration, where these events are accepted."""
+        """Return the situation in this configuration, where these events are accepted."""
         return cls(chart, str(here[0]), chart.values(here), chart.flags(here), legal)
 
 
@@ -66,14 +66,14 @@ class Always:
     when: Condition = ALWAYS
 
     def complaint(self, here: Situation) -> str | None:
-        """What is wrong here, in words; None when nothing is."""
+        """Say what is wrong here; None when nothing is."""
         speaks = (self.states is None or here.state in self.states) and self.when.holds(here.values)
         return f"it does not hold that {self.holds}" if speaks and not self.holds.holds(here.values) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Falls:
-    """A weighted sum of counters is less after every step from these states by these events.
+    """A weighted sum of counters is less after each step from these states by these events.
 
     `states` and `events` are names; None means every one.  The weights are whole numbers, 0 or more.
     """
@@ -85,17 +85,17 @@ class Falls:
     when: Condition = ALWAYS
 
     def change(self, event: str) -> int | None:
-        """The change that is promised of an event; None: any that is less than 0."""
+        """The change that an event must make; None for any below 0."""
         return None
 
     def complaint(self, step: StepView) -> str | None:
-        """What is wrong with this step, in words; None when nothing is."""
+        """Say what is wrong with this step; None when nothing is."""
         return _wrong_change(self, step)
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A weighted sum of counters changes with every event by what `by` says (0 for the events it does not name)."""
+    """A weighted sum of counters changes with each event by what `by` says (0 for the events it does not name)."""
 
     sentence: str
     weights: Mapping[str, int]
@@ -105,35 +105,35 @@ class Changes:
     when: Condition = ALWAYS
 
     def change(self, event: str) -> int | None:
-        """The change that is promised of an event."""
+        """The change that an event must make."""
         return self.by.get(event, 0)
 
     def complaint(self, step: StepView) -> str | None:
-        """What is wrong with this step, in words; None when nothing is."""
+        """Say what is wrong with this step; None when nothing is."""
         return _wrong_change(self, step)
 
 
 @dataclass(frozen=True, slots=True)
 class EachConfiguration:
-    """A predicate on every configuration: None when all is well, otherwise what is wrong."""
+    """A predicate on every configuration: it returns None, or says what is wrong."""
 
     sentence: str
     test: Callable[[Situation], str | None]
 
     def complaint(self, here: Situation) -> str | None:
-        """The predicate's answer; one that raises does not hold."""
+        """Ask the predicate; one that raises does not hold."""
         return _answer(self.test, here)
 
 
 @dataclass(frozen=True, slots=True)
 class EachStep:
-    """A predicate on every step: None when all is well, otherwise what is wrong."""
+    """A predicate on every step: it returns None, or says what is wrong."""
 
     sentence: str
     test: Callable[[StepView], str | None]
 
     def complaint(self, step: StepView) -> str | None:
-        """The predicate's answer; one that raises does not hold."""
+        """Ask the predicate; one that raises does not hold."""
         return _answer(self.test, step)
 
 
@@ -141,11 +141,11 @@ Property: TypeAlias = Always | Falls | Changes | EachConfiguration | EachStep
 
 
 class PropertyError(ValueError):
-    """A property speaks of a state, an event or a variable that the chart has not."""
+    """A property speaks of a state, event or variable that the chart does not have."""
 
 
 def fits(chart: Chart, one: Property) -> None:
-    """PropertyError unless the property speaks of this chart's states, events and variables only."""
+    """Raise PropertyError unless the property speaks only of this chart's states, events and variables."""
     if isinstance(one, (EachConfiguration, EachStep)):
         return
     counters = {v.name for v in chart.variables if isinstance(v, Counter)}
@@ -161,7 +161,7 @@ def fits(chart: Chart, one: Property) -> None:
 
 
 def _wrong_change(one: Falls | Changes, step: StepView) -> str | None:
-    """How a step changes the sum otherwise than promised; None when it does not, or is not spoken of."""
+    """Say how a step changes the sum otherwise than promised; None when it does not, or does not concern it."""
     if one.states is not None and step.before.state not in one.states:
         return None
     if (one.events is not None and step.event not in one.events) or not one.when.holds(step.before.values):

@@ -1,15 +1,15 @@
 """The configuration graph of a chart within given bounds, computed by the engine itself.
 
 Theory.
-1. Nodes are configurations, in the order they are found from `chart.start()`, breadth first; that order depends on
-   the chart and nothing else.  Steps are what the compiled triggers accept.  Nothing here decides what is legal.
-2. A bound is a condition on the variables.  A step that leaves the bounds is cut: not followed, counted, and the first
-   one kept, so that whoever reads the graph can be told.
+1. The nodes are configurations, in the order in which a breadth-first search from `chart.start()` finds them; that
+   order depends on the chart alone.  The edges are the steps that the compiled triggers accept.
+2. A bound is a condition on the variables.  A step that leaves the bounds is cut: it is not followed but counted, and
+   the first one is kept for the report.
 3. Whether a graph ends cannot be decided for every chart.  A loop that raises a counter for ever is recognised
-   (`divergence.py`) and refused with the counter's name; what is not recognised runs into `limit`, which says so.
+   (`divergence.py`) and refused with the counter's name; any other endless graph runs into `limit`.
 
-`Explorer` finds configurations when they are asked for; `Graph` is all of it.  A callable guard is asked about a
-session in the configuration, so it must depend on nothing else.  This file does not know what the graph is used for.
+`Explorer` finds configurations on demand; `Graph` holds them all.  A callable guard is called with a session in the
+configuration, so it must depend on nothing else.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from fsm.verdict import Refused
 __all__ = ["LIMIT", "Cut", "Edge", "ExploreError", "Explorer", "Graph", "cut_text"]
 
 LIMIT: Final = 500_000
-"""How many configurations are found before the search is given up."""
+"""Configurations after which the search is given up."""
 
 
 class ExploreError(ValueError):
-    """A graph that cannot be computed: it has no end, is too large, starts outside its bounds, or a guard raised.
+    """A graph cannot be computed: it has no end, is too large, starts outside its bounds, or a guard raised.
 
-    `counters` are the counters that grow without end, where that is what is wrong.
+    `counters` are the counters that grow without end, if any.
     """
 
     def __init__(self, sentence: str, counters: tuple[str, ...] = ()) -> None:
@@ -63,10 +63,10 @@ class Cut(NamedTuple):
 
 
 class Explorer:
-    """The graph, found as far as it is asked for.
+    """The graph, computed on demand.
 
-    `configurations` holds what was found so far; `edges(n)` finds what follows from the n-th.  Iterating goes through
-    all configurations, breadth first.  ExploreError when the graph has no end, at once or while it is being found.
+    `configurations` holds those found so far; `edges(n)` finds what follows from the n-th.  Iterating goes through all
+    configurations, breadth first.  ExploreError when the graph has no end, at once or during the search.
     """
 
     def __init__(self, chart: Chart, bounds: Iterable[str | Condition] = (), *, limit: int = LIMIT) -> None:
@@ -77,9 +77,9 @@ class Explorer:
         """The numbers of the configurations from which some step was cut."""
         self.configurations: list[Configuration] = []
         self.parents: list[tuple[int, str, str]] = []
-        """How each configuration was found first: from which, by which event and row; (-1, "", "") for the start."""
+        """How each configuration was first found: from which, by which event and row; (-1, "", "") for the start."""
         self.legal: dict[int, tuple[str, ...]] = {}
-        """The events accepted in each configuration whose steps were asked for, cut or not."""
+        """The events accepted in each configuration whose edges were asked for, cut or not."""
         self._edges: list[tuple[Edge, ...] | None] = []
         self._places: dict[Configuration, int] = {}
         start = chart.start()
@@ -112,7 +112,7 @@ class Explorer:
             number += 1
 
     def edges(self, number: int) -> tuple[Edge, ...]:
-        """What may happen in the n-th configuration and stays within the bounds, in the chart's order of events."""
+        """Return the edges that leave the n-th configuration within the bounds, in the chart's order of events."""
         known = self._edges[number]
         if known is not None:
             return known
@@ -135,7 +135,7 @@ class Explorer:
         return found
 
     def trace(self, number: int) -> tuple[str, ...]:
-        """The events by which the n-th configuration was found; the shortest there are when all was found in order."""
+        """Return the events by which the n-th configuration was found; a shortest trace after a search in order."""
         events = []
         while number > 0:
             number, event, _ = self.parents[number]
@@ -145,7 +145,7 @@ class Explorer:
     # ------------------------------------------------------------------------------------------------ inside
 
     def _possible(self, here: Configuration) -> bool:
-        """Whether no counter is negative: in a chart that was not proved, less than nothing is not followed further."""
+        """True unless a counter is negative, as may be in a chart that was not proved; that is not followed further."""
         return all(here[place] >= 0 for place in self._counters)  # type: ignore[operator]  # counters are whole numbers
 
     def _after(self, here: Configuration) -> Iterator[tuple[str, str, Configuration]]:
@@ -190,7 +190,7 @@ class Explorer:
         return place
 
     def _refuse_endless(self, place: int) -> None:
-        """ExploreError when the way to this configuration holds a loop that can be repeated for ever."""
+        """Raise ExploreError when the path to this configuration holds a loop that can be repeated for ever."""
         there, loop = self.configurations[place], []
         number = place
         while number > 0:
@@ -224,9 +224,9 @@ class Explorer:
 
 
 class Graph:
-    """All configurations and steps within the bounds.  Immutable; says what the bounds cut off (`cut`).
+    """All configurations and edges within the bounds.  Immutable; `cut` is what the bounds cut off.
 
-    ExploreError when it has no end without a (further) bound.
+    ExploreError when the graph has no end without a (further) bound.
     """
 
     def __init__(self, chart: Chart, bounds: Iterable[str | Condition] = (), *, limit: int = LIMIT) -> None:
@@ -236,7 +236,7 @@ class Graph:
         self.chart, self.bounds, self.cut = chart, explorer.bounds, explorer.cut
         self.configurations = tuple(explorer.configurations)
         self.out = tuple(explorer.edges(number) for number in range(len(self.configurations)))
-        """For each configuration, by number, the steps that leave (or stay in) it."""
+        """For each configuration, by number, the edges that leave (or stay in) it."""
         self.legal = tuple(explorer.legal[number] for number in range(len(self.configurations)))
         """For each configuration, by number, the events accepted there, whether or not the bounds cut them."""
         self.cut_from = frozenset(explorer.cut_from)
@@ -247,7 +247,7 @@ class Graph:
 
     @property
     def size(self) -> int:
-        """How many steps there are."""
+        """The number of edges."""
         return sum(map(len, self.out))
 
     @property
@@ -262,16 +262,16 @@ class Graph:
         return frozenset(n for n, one in enumerate(self.configurations) if one[0] in ends)
 
     def leading_to(self, targets: Iterable[int]) -> set[int]:
-        """The numbers of the configurations from which one of these can be reached: these, and those before them."""
+        """Return the numbers of the configurations from which one of these can be reached; these are among them."""
         return reachable(targets, ((edge.target, edge.source) for edge in self.edges))
 
     def trace(self, number: int) -> tuple[str, ...]:
-        """A shortest sequence of events from the start to this configuration."""
+        """Return a shortest sequence of events from the start to this configuration."""
         return self._explorer.trace(number)
 
 
 def cut_text(chart: Chart, bounds: tuple[Condition, ...], cut: Cut) -> str:
-    """What the bounds are and what they cut off, in a sentence."""
+    """Describe the bounds and what they cut off, in a sentence."""
     within = ", ".join(map(str, bounds)) or "no bounds"
     if cut.source is None or cut.target is None:
         return f"within {within}: nothing is cut off" if bounds else "without bounds: the graph is complete"

@@ -2,13 +2,10 @@
 
 Theory.
 1. Some properties follow from the table for all counts (`validation.py`, `invariants.py`); they say so.  Everything
-   else is looked at in every configuration and step of the graph within the bounds, and says how many that were.
-2. Being looked at does not depend on being proved: what was proved is looked at as well, so that the proof and the
-   running machine are held against each other.
-3. A property fails with a trace from the start, which anyone can replay.  What only the bounds keep from being seen
-   (a way to a final state that leads outside) neither holds nor fails: it is *unknown*.
-
-This file does not know where a chart's own properties come from, nor how a report is printed.
+   else is looked at in every configuration and step of the graph within the bounds, and says how many those were.
+2. What was proved is looked at as well, so that the proof and the running machine check each other.
+3. A property fails with a trace from the start, which anyone can replay.  Where only the bounds hide the answer
+   (a path to a final state that leads outside), the property neither holds nor fails: it is *unknown*.
 """
 
 from __future__ import annotations
@@ -44,7 +41,7 @@ Wrong: TypeAlias = tuple[str, tuple[str, ...]]
 class Finding(NamedTuple):
     """One property: the sentence, whether it holds, and how that is known.
 
-    `detail` says what is wrong, or why it is not known; `trace` leads there from the start, if to one place.
+    `detail` says what is wrong, or why it is not known; `trace` leads there from the start, where there is one place.
     """
 
     sentence: str
@@ -55,7 +52,7 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All findings, with what was looked at."""
+    """All findings, and how much was looked at."""
 
     chart: Chart
     bounds: tuple[Condition, ...]
@@ -75,7 +72,7 @@ def check(
 ) -> Report:
     """Examine the chart and its properties within the bounds.
 
-    ExploreError when the graph has no end in them, PropertyError for a property that speaks of what the chart has not.
+    ExploreError when the graph has no end within them; PropertyError for a property that does not fit the chart.
     """
     properties = tuple(properties)
     for one in properties:
@@ -105,13 +102,13 @@ class _Examiner:
         ]
 
     def found_in(self, sentence: str, wrong: Iterator[Wrong], known: str) -> Finding:
-        """Holds unless something wrong comes along; the first is the counterexample."""
+        """The property holds unless something is wrong; the first such thing is the counterexample."""
         for detail, trace in wrong:
             return Finding(sentence, "fails", known, detail, trace)
         return Finding(sentence, "holds", known)
 
     def proved(self, sentence: str, proof: bool, wrong: Iterator[Wrong], known: str) -> Finding:
-        """The same, for what was also proved."""
+        """The same, for a property that may have been proved as well."""
         finding = self.found_in(sentence, wrong, known)
         if finding.status == "holds" and proof:
             return finding._replace(known=f"proved for all counts; looked at in {known}")
@@ -120,7 +117,7 @@ class _Examiner:
     # --------------------------------------------------------------------------------- what holds of every chart
 
     def usual(self) -> Iterator[Finding]:
-        """The properties of every chart."""
+        """Examine what must hold of every chart."""
         proof = not self.problems
         yield Finding(
             "it can be proved that rows exclude each other, can be taken, keep every invariant; no state is a trap",
@@ -154,7 +151,7 @@ class _Examiner:
 
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
-        # where nothing was cut off every configuration has been looked at, and there is nothing left to prove
+        # without a cut, every configuration has been looked at, and a proof adds nothing
         proof = bool(self.graph.cut.steps) and not self.problems and proves_final_reachable(self.chart)
         home = self.graph.leading_to(self.graph.final)
         lost = [n for n in range(len(self.graph.configurations)) if n not in home]
@@ -191,7 +188,7 @@ class _Examiner:
     # ---------------------------------------------------------------------------------- what a chart says of itself
 
     def examine(self, one: Property) -> Finding:
-        """One of the chart's own properties."""
+        """Examine one of the chart's own properties."""
         if isinstance(one, Always):
             proof = proves_always(self.chart, one) and not self.problems
             return self.proved(one.sentence, proof, self._wrong_situations(one), self.nodes)

@@ -1,4 +1,4 @@
-"""Traces, as they are written everywhere: `submit,outbound_begin,logoff_orderly`."""
+"""Traces: events in order, written `submit,outbound_begin,logoff_orderly`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class TraceError(ValueError):
-    """Something that was given as a trace or a walk is none, or cannot be walked to its end.
+    """A trace or a walk cannot be read, or not be followed to its end.
 
-    `place` is that of the event where it stops, counted from 1; None where no single event is wrong.
+    `place` is the event where it stops, counted from 1; None when no single event is wrong.
     """
 
     def __init__(self, problem: str, place: int | None = None) -> None:
@@ -40,7 +40,7 @@ def parse_trace(chart: Chart, trace: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def found_by(came: Mapping[T, tuple[T, str] | None], here: T) -> tuple[str, ...]:
-    """Return the events by which a search came here, when it noted for each place whence it came and by which event."""
+    """Return the events that lead here, from a search that noted for each place the one before it and the event."""
     events = []
     while (step := came[here]) is not None:
         here, event = step

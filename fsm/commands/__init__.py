@@ -1,6 +1,6 @@
-"""The commands of `fsm`, a file each: `add_arguments(parser)`, and `run(args)` which returns the exit status.
+"""The commands of `fsm`, one module each: `add_arguments(parser)`, and `run(args)`, which returns the exit status.
 
-`CommandError` is how a command says that something is wrong: one sentence, no traceback, exit status 2 or its own.
+A command raises `CommandError` for anything wrong: one sentence, no traceback, exit status 2 unless it has another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFAULT_CHART = "fsm.logoff:LOGOFF"
 
 
 class CommandError(Exception):
-    """One sentence that names what is wrong and says what would work; `status` is the exit status."""
+    """One sentence that names the problem and says what would work; `status` is the exit status."""
 
     def __init__(self, sentence: str, status: int = 2) -> None:
         super().__init__(sentence)
@@ -28,12 +28,12 @@ class CommandError(Exception):
 
 
 def whole(word: str) -> int:
-    """A whole number, as the value of an option."""
+    """Read a whole number, as the value of an option."""
     return _read(int, word, "a whole number")
 
 
 def number(word: str) -> float:
-    """A number, as the value of an option."""
+    """Read a number, as the value of an option."""
     return _read(float, word, "a number")
 
 
@@ -45,7 +45,7 @@ def _read(kind: Callable[[str], T], word: str, named: str) -> T:
 
 
 def find_chart(where: str) -> Chart:
-    """The chart at `module:NAME`.  CommandError when there is none."""
+    """Return the chart at `module:NAME`.  CommandError when there is none."""
     import sys
     from importlib import import_module
 
@@ -72,9 +72,9 @@ def find_chart(where: str) -> Chart:
 
 
 def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None = None) -> None:
-    """Write a command's product to a file, or to standard output when there is none.
+    """Write the output of a command to a file, or to standard output when `file` is None.
 
-    CommandError when it cannot be written, or with this sentence when it would go to a terminal and must not.
+    CommandError when that fails, or with the sentence `not_for_a_terminal` when standard output is a terminal.
     """
     import sys
     from pathlib import Path

@@ -28,7 +28,7 @@ __all__ = ["add_chart_arguments", "analysis_errors", "beside", "bounds", "chart_
 
 
 def add_chart_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--chart` and `--bound`."""
+    """Add `--chart` and `--bound`."""
     parser.add_argument("--chart", default=DEFAULT_CHART, metavar="MODULE:NAME", help="the chart (%(default)s)")
     parser.add_argument(
         "--bound", action="append", metavar="EXPR",

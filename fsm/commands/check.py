@@ -1,7 +1,7 @@
-"""`fsm check`: is everything true that should be?  One line for each property, and a trace where one fails.
+"""`fsm check`: examine the properties of a chart, and give a trace where one fails.
 
 Exit status 0 when nothing fails, 1 when a property fails, 2 for wrong input.  Besides what must hold of every chart,
-the properties beside the chart are examined (`chart_options.py` says where they are looked for).
+the command examines the properties that the chart's module brings with it (see `chart_options.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ MARKS = {"holds": "holds", "fails": "FAILS", "unknown": "?    "}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     add_chart_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; the exit status."""
+    """Print the report, and return the exit status."""
     chart = chart_of(args)
     own = properties(args)
     with analysis_errors():

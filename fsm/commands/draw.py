@@ -1,7 +1,4 @@
-"""`fsm draw`: a chart, or what a flag, a path or a trace does in it, as SVG, DOT, Mermaid, a table, PNG or PDF.
-
-The drawing is done by `fsm/draw/`; this file chooses the highlight and finds a place for the result.
-"""
+"""`fsm draw`: a chart, or what a flag, a path or a trace does in it, as SVG, DOT, Mermaid, a table, PNG or PDF."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ ENDINGS: Final = {"svg": "svg", "dot": "dot", "gv": "dot", "mmd": "mermaid", "md
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     add_chart_arguments(parser)
     parser.add_argument("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)} (svg, or after the ending of -o)")
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
@@ -41,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw; the exit status."""
+    """Draw, and return the exit status."""
     chart = chart_of(args)
     format = _format(args)
     if args.renderer not in draw.RENDERERS:
@@ -90,7 +87,7 @@ def _highlight(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
 
 
 def _event(chart: Chart, name: str) -> str:
-    """An event's name, or the first event that sets an enumerated variable to the value of that name."""
+    """Return the event of that name, or the first event that sets an enumerated variable to a value of that name."""
     if name in chart.events:
         return name
     for row in chart.rows:

@@ -1,8 +1,7 @@
 """`fsm explore`: a chart as one HTML file to step through; or the same page served, following a journal while it grows.
 
-The page is made by `fsm/draw/page.py`, the serving is in `explore_server.py`; this file brings both together.
-Beside a chart `module:NAME` it looks for `BOUNDS`, and, in `module`, `module.citations` and `module.gallery`, for the
-`SENTENCES` that its rows cite and the `SUMS` of counters that have a name.
+For a chart `module:NAME` it uses `BOUNDS` (see `chart_options.py`), and looks in `module`, `module.citations` and
+`module.gallery` for the `SENTENCES` that the rows cite and the `SUMS` of counters that have a name.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from fsm.draw.page import page
 __all__ = ["add_arguments", "make_page", "run"]
 
 MOST_PATHS = 5_000
-"""Paths that a page lists; a chart with more has a page without them."""
+"""The most paths that a page lists; a chart with more gets a page without them."""
 LARGEST = 100_000
-"""Configurations of a page: above that no browser would open it."""
+"""The most configurations of a page; no browser would open a larger one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     add_chart_arguments(parser)
     parser.add_argument("-o", dest="file", metavar="FILE", help="write the page there instead of to standard output")
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write or serve the page; the exit status."""
+    """Write or serve the page, and return the exit status."""
     if args.renderer not in draw.RENDERERS:
         raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
     if not args.serve:
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_page(args: argparse.Namespace, follows: str = "") -> str:
-    """The page that was asked for.  CommandError when it cannot be made."""
+    """Make the page that was asked for.  CommandError when that is impossible."""
     chart = chart_of(args)
     within = bounds(args, chart)
     paths: dict[str, Any] = {}

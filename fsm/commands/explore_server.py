@@ -1,15 +1,13 @@
-"""The explorer served to this machine alone, with the news of a journal while it grows.
+"""The explorer page, served to this machine alone, with the events of a journal while it grows.
 
 Theory.
 1. The server listens on 127.0.0.1 and answers two addresses: `/`, the page, and `/events`, the journal as server-sent
-   events.  A request under another host's name is refused, so that no page of the web can ask through its reader.
+   events.  A request with another host name is refused, so that no web page can ask through its reader's browser.
 2. `FollowedJournal` is a journal that does not end: it waits for the rest of a line that is not whole yet.  So
    `fsm.journal.replayed` reads it as any other, and the page gets what a replay says, up to the first divergence.
-3. Every listener replays the file from its beginning.  What is there already comes in a few large messages, what is
-   written later at once.
-4. A journal that is shortened or replaced under its reader is no longer the same journal: that is said, and is the end.
-
-This file does not know what a page looks like.
+3. Each client gets a replay of the file from its beginning: first a few large messages with what is there already,
+   then each record as it is written.
+4. A journal that is shortened or replaced during the reading is no longer the same journal: the last message says so.
 """
 
 from __future__ import annotations
@@ -36,17 +34,17 @@ __all__ = ["FollowedJournal", "make_server", "messages", "serve"]
 
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 0.1
-"""Seconds between two looks at a journal that has not grown."""
+"""Seconds before looking again at a journal that has not grown."""
 MOST: Final = 500
-"""Records of one message."""
+"""The most records of one message."""
 QUIET: Final = 10.0
-"""Seconds without news after which a listener is written to, so that one that has gone is noticed."""
+"""Seconds of silence after which a comment is sent, which fails when the client has gone."""
 
 
 class FollowedJournal(BytesIO):
-    """A journal being written, as a file that ends only when `stop` is set.
+    """A journal that is being written, as a file that ends only when `stop` is set.
 
-    `idle` is called now and then while there is nothing to read; what it raises ends the reading.
+    `idle` is called every QUIET seconds while there is nothing to read; an exception from it ends the reading.
     """
 
     def __init__(self, path: Path, stop: Event, idle: Callable[[], None] = lambda: None) -> None:
@@ -57,11 +55,11 @@ class FollowedJournal(BytesIO):
 
     @property
     def drained(self) -> bool:
-        """Whether no whole line is left to read now."""
+        """True when no complete line can be read now."""
         return not self._begun.endswith(b"\n")
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """The next whole line, waited for.  Empty at the end; JournalError when the file was shortened or replaced."""
+        """Wait for the next complete line.  Empty at the end; JournalError when the file was shortened or replaced."""
         most = LONGEST + 1 if size is None or size < 0 else size
         waited = 0.0
         while self.drained and len(self._begun) < most:
@@ -93,7 +91,7 @@ class FollowedJournal(BytesIO):
 
 
 class _FollowedDatabase(FollowedJournal):
-    """The same of a journal that is kept in a database."""
+    """The same for a journal in a database."""
 
     def __init__(self, where: str, stop: Event, idle: Callable[[], None]) -> None:
         from fsm.commands.journals import follow
@@ -103,11 +101,11 @@ class _FollowedDatabase(FollowedJournal):
         self._file = follow(where)
 
     def _check(self) -> None:
-        """A database is not shortened under its readers."""
+        """Nothing to check: the journal in a database only grows."""
 
 
 def messages(chart: Chart, journal: FollowedJournal) -> Iterator[dict[str, object]]:
-    """The messages of a journal: `records`, `again` in the first, and `over` in the last, which says why it ended."""
+    """Yield the messages of a journal: `records`, `again` in the first, and in the last `over`, the reason why."""
     records: list[dict[str, object]] = []
     again = True
     over = "the server was stopped"
@@ -135,7 +133,7 @@ def _record(chart: Chart, one: Replayed) -> dict[str, object]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request.  What it needs to know is the server's."""
+    """One request."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -187,12 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
             for message in messages(self.server.chart, journal):
                 self._send(message)
         except OSError:
-            return  # the listener has gone
+            return  # the client has gone
         finally:
             journal.close()
 
     def _send_comment(self) -> None:
-        """Say nothing, aloud: OSError when nobody listens any more."""
+        """Send a comment.  OSError when the client has gone."""
         self.wfile.write(b": nothing new\n\n")
         self.wfile.flush()
 
@@ -201,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the terminal is for what went wrong."""
+        """Log nothing: the terminal is for errors."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -215,32 +213,32 @@ class _Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """The URL of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A listener that goes away in the middle is no error of ours."""
+        """Ignore clients that disconnect; report everything else."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def make_server(page: str, chart: Chart, journal: Path | str | None = None, port: int = 0) -> _Server:
-    """A server that is listening and not answering yet: `serve_forever()`, and `stopped.set()` before `shutdown()`.
+    """Return a server that listens; `serve_forever()` answers.  Call `stopped.set()` before `shutdown()`.
 
-    OSError when the port is taken; OverflowError when it is none.
+    OSError when the port is taken; OverflowError when it is no port number.
     """
     return _Server(port, page, chart, journal)
 
 
 def _follow(where: Path | str, stop: Event, idle: Callable[[], None]) -> FollowedJournal:
-    """A journal's file, or (when it is named by a string) a store's database."""
+    """Open a journal's file, or (when it is named by a string) the journal in a store's database."""
     if isinstance(where, Path):
         return FollowedJournal(where, stop, idle)
     return _FollowedDatabase(where, stop, idle)
 
 
 def serve(page: str, chart: Chart, journal: Path | str | None, port: int, opens: bool) -> int:
-    """Serve until interrupted; the exit status.  CommandError when the port or the journal cannot be had."""
+    """Serve until interrupted, and return the exit status.  CommandError when the port or the journal fails."""
     if not 0 <= port <= 65535:
         raise CommandError(f"--port is 0 to 65535, not {port}")
     if isinstance(journal, str):

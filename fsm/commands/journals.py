@@ -1,9 +1,9 @@
-"""Journals that are kept in a store's database, for the commands that read journals: as a file of lines.
+"""The journal in a store's database as a file of lines, for the commands that read journals.
 
-A database is a URL `postgresql://…`, or a file that begins as SQLite's do; it is read and never changed.  The libraries
-that takes are loaded only then.  This file does not know what a line says.
+A database is a URL `postgresql://…`, or a file that begins as SQLite's do.  It is read, never changed, and the
+libraries that this takes are loaded only then.
 
-SQLite's locks belong to a process, and looking at the first bytes of a file ends those that this process holds on it: a
+SQLite's locks belong to a process, and reading the first bytes of a file drops those that this process holds on it: a
 program that has the store open itself reads `fsm.store.sql.read_journal(where)` instead.
 """
 
@@ -30,12 +30,12 @@ NEEDED: Final = {"sqlalchemy": "store", "psycopg": "postgresql"}
 
 
 def is_database(where: str) -> bool:
-    """Whether this names a database; what cannot be read is none."""
+    """True when this names a database; what cannot be read is none."""
     if where.startswith(("postgresql://", "postgresql+psycopg://")):
         return True
     try:
         path = Path(where)
-        if not path.is_file():  # a pipe would have been read, then
+        if not path.is_file():  # reading would take bytes from a pipe
             return False
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -44,7 +44,7 @@ def is_database(where: str) -> bool:
 
 
 def open_database(where: str) -> BinaryIO:
-    """The journal in this database, as a file.  CommandError when it cannot be read, also in the middle."""
+    """Open the journal in this database as a file.  CommandError when it cannot be read, even halfway."""
     with _command_errors():
         from fsm.store.sql import read_journal
 
@@ -52,7 +52,7 @@ def open_database(where: str) -> BinaryIO:
 
 
 def database_name(where: str) -> str:
-    """The name of a database as a page shows it: without a password, and without the folder."""
+    """Return the name of a database for a page: without a password, and without the folder."""
     with _command_errors():
         from fsm.store.sql.connect import display_name, is_sqlite, url_for
 
@@ -61,7 +61,7 @@ def database_name(where: str) -> str:
 
 
 def follow(where: str) -> BinaryIO:
-    """The same while it is written: `readline()` gives nothing while there is nothing new.  JournalError when lost."""
+    """Open it while it is written: `readline()` is empty while nothing is new.  JournalError when it is lost."""
     with _command_errors():
         from fsm.store.sql import JournalFollower
 
@@ -69,7 +69,7 @@ def follow(where: str) -> BinaryIO:
 
 
 class _Lines(RawIOBase):
-    """Lines as the bytes of a file."""
+    """An iterator of lines as a binary file."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines, self._rest = lines, b""
@@ -88,7 +88,7 @@ class _Lines(RawIOBase):
 
 
 class _FollowedLines(RawIOBase):
-    """The lines that have come so far, one by one; nothing when no more have come yet."""
+    """The lines written so far, one by one; empty while there are no more."""
 
     def __init__(self, followed: JournalFollower) -> None:
         self._followed = followed

@@ -1,7 +1,6 @@
 """`fsm paths`: every elementary path to a final state, each with its shortest witness or the reason why it has none.
 
-The paths are found and executed by `fsm.analysis.paths`; this file only chooses among them and writes them down.
-`--length` is about events: of the witness of a path, and of the legal sequences that are counted.
+`--length` is in events: of the witness of a path, and of the legal sequences that are counted.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ COLUMNS: Final = ("id", "states", "rows", "flag", "witness", "infeasible")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     add_chart_arguments(parser)
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="(%(default)s)")
     parser.add_argument("--flag", metavar="NAME", help="only paths that can end with this flag, with such a witness")
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the paths; the exit status."""
+    """Print the paths, and return the exit status."""
     chart = chart_of(args)
     lengths = _lengths(args.length)
     _known("state", args.state, [str(state) for state in chart.states])
@@ -93,7 +92,7 @@ def _known(kind: str, name: str | None, names: list[str], chart: str = "") -> No
 
 
 def _cased(name: str, names: list[str]) -> str:
-    """The name as the chart writes it, when only the case is different."""
+    """Return the name as the chart writes it, when only the case differs."""
     alike = [one for one in names if one.casefold() == name.casefold()]
     return alike[0] if len(alike) == 1 else name
 

@@ -4,12 +4,12 @@ In:   {"event": "logoff_orderly", "session": "a"}          (session "default" wh
 Out:  {"session", "seq", "event", "accepted", "from", "state", <each variable>, "flags", "flag_names", "reason"}
 
 A refused event is an answer, not an error; `--strict` stops at the first one with exit status 1.  A line that is no
-such object, or names an unknown event, is an error with the line's number and exit status 2; what was answered stays.
-A journal is such a stream: its header is checked against the chart's fingerprint, a start record puts its session where
-the snapshot says, and neither is answered; of a last line torn by a crash standard error is told, and nothing else.
-A store's database is read as its journal.
-Each session that is named is kept, so memory grows with their number.
-Answers are written whenever the input pauses, so the command can stand in a pipe and be asked line by line.
+such object, or names an unknown event, is an error with the line's number and exit status 2; earlier answers stay.
+A journal is such a stream: its header is checked against the chart's fingerprint, a start record puts its session into
+the configuration of the snapshot, and neither is answered; a last line torn by a crash is reported on standard error.
+For a store's database the command reads its journal.
+Every session is kept, so memory grows with their number.  Answers are written whenever the input pauses, so the command
+works in a pipe, line by line.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ SOURCE: Final = "JSON Lines, a store's database (a file, or a postgresql URL), o
 WORDS: Final = {"session", "seq", "event", "accepted", "from", "state", "flags", "flag_names", "reason"}
 """The keys of an answer beside the variables."""
 MARK: Final = b"\xef\xbb\xbf"
-"""What some editors put before the first line of UTF-8."""
+"""The byte order mark that some editors put before UTF-8."""
 LONGEST: Final = 1 << 20
-"""Bytes of a line; a longer one is an error, so that a stream without line ends cannot fill the memory."""
+"""The most bytes of a line, so that a stream without line ends cannot fill the memory."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fsm replay`."""
+    """Add the arguments of the command."""
     parser.add_argument("file", nargs="?", default="-", help=SOURCE)
     parser.add_argument("--strict", action="store_true", help="stop at the first refused event, exit status 1")
     parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer the stream; the exit status."""
+    """Answer the stream, and return the exit status."""
     chart = find_chart(args.chart)
     if args.file == "-":
         return _replay(sys.stdin.buffer, chart, args.strict)
@@ -84,22 +84,22 @@ def _replay(source: BinaryIO, chart: Chart, strict: bool) -> int:
                     return 1
         except CommandError as error:
             raise CommandError(f"line {number}: {error}") from error
-        finally:  # what was answered stays, whatever comes next
+        finally:  # earlier answers are written, whatever happens
             sys.stdout.write("".join(answers))
             sys.stdout.flush()
     return 0
 
 
 def _chunks(source: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
-    """The lines that are there, as often as there are some; a pause of the input ends a chunk, not a line.
+    """Yield the complete lines whenever some have arrived, and whether the last of them has a line end.
 
-    With each chunk, whether its last line has a line end.
+    A pause of the input ends a chunk, but never a line.
     """
     rest = b""
     while chunk := _read(source):
         rest += chunk
         if len(rest) > LONGEST and b"\n" not in rest:
-            yield [rest], True  # too long to be called torn
+            yield [rest], True  # too long for a torn line
             return
         *lines, rest = rest.split(b"\n")
         if lines:
@@ -109,8 +109,8 @@ def _chunks(source: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
 
 
 def _read(source: BinaryIO) -> bytes:
-    """What is there; waits while there is nothing, also on an input that would rather not be waited for."""
-    # unbuffered: a buffered reader calls an input that has nothing just now an input that has ended
+    """Read what has arrived, and wait while there is nothing, even when the input is non-blocking."""
+    # unbuffered: a buffered reader takes a non-blocking input that is empty now for one that has ended
     read: Callable[[int], bytes | None] = getattr(source, "raw", source).read
     while True:
         try:
@@ -123,7 +123,7 @@ def _read(source: BinaryIO) -> bytes:
 
 
 def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
-    """The function from a line to its answer.  Everything that does not change from line to line is made here."""
+    """Make the function from a line to its answer, with everything that is the same for all lines."""
     if taken := sorted(WORDS & {*chart.names}):
         raise CommandError(f"{chart.name} has a variable {taken[0]!r}, which is a word of the answers themselves")
     new = Session.of(chart)
@@ -164,7 +164,7 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
             trigger(session)
         except Refused as refusal:
             reason = quoted(refusal.verdict.reason or "")
-        except Exception as error:  # a callable guard is somebody else's code
+        except Exception as error:  # from a callable guard
             raise CommandError(f"{event} failed: {type(error).__name__}: {error}") from error
         accepted = reason == "null"
         asked = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
@@ -174,7 +174,7 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
 
 
 class _Tails:
-    """The part of an answer that depends on the configuration alone.  The same ones come again and again."""
+    """The part of an answer that depends on the configuration alone, cached."""
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart

@@ -27,7 +27,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fsm step`."""
+    """Add the arguments of the command."""
     parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
     parser.add_argument("--trace", metavar="a,b,c", help="walk these events and print the walk")
     parser.add_argument("--from", dest="source", metavar="FILE", help="begin with a snapshot, or with a journal's walk")
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walk; the exit status."""
+    """Walk, and return the exit status."""
     chart = find_chart(args.chart)
     stepper, torn = _begin(chart, args.source, args.session)
     goal = args.goal if args.goal is not None else stepper.goals[0]
@@ -59,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_data(stepper, refusal, path), indent=1))
     else:
         text = as_text(stepper, refusal, path)
-        encoding = sys.stdout.encoding or "utf-8"  # a name must not end the program where it cannot be written
+        encoding = sys.stdout.encoding or "utf-8"  # a name that cannot be encoded is no error
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="")
     return 1 if refusal is not None else 0
 
 
 def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepper, str]:
-    """The walk to begin with, and what is to be said of it."""
+    """Return the walk to begin with, and a warning about its source, if any."""
     if source is None:
         if session is not None:
             raise CommandError("--session names a session of a journal; say which journal with --from FILE")
@@ -86,13 +86,13 @@ def _begin(chart: Chart, source: str | None, session: str | None) -> tuple[Stepp
 
 
 def _is_terminal() -> bool:
-    """Whether the full screen can be shown; Textual draws on standard error."""
+    """True when the full screen can be shown; Textual draws on standard error."""
     screen = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.__stderr__) if stream is not None)
     return screen and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def _full_screen(stepper: Stepper, goal: str, message: str) -> None:
-    gc.disable()  # loading a library makes what stays: looking for garbage meanwhile takes a tenth of the start
+    gc.disable()  # loading a library leaves little garbage, and collecting it takes a tenth of the start
     try:
         from fsm.stepper.terminal import StepperApp
     except ModuleNotFoundError as error:
@@ -103,6 +103,6 @@ def _full_screen(stepper: Stepper, goal: str, message: str) -> None:
     finally:
         gc.enable()
     gc.freeze()
-    for name in ("COLUMNS", "LINES"):  # a size somebody exported would stand still when the terminal is resized
+    for name in ("COLUMNS", "LINES"):  # an exported size would not change with the terminal
         os.environ.pop(name, None)
     StepperApp(stepper, goal, message).run()

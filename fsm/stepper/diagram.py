@@ -7,12 +7,11 @@
     ▶║ draining ║◄─┘  │   │
      ...
 
-Theory.  All moves to a state share one lane, so that a chart of n states needs n lanes at most, whatever its rows are.
+Theory.  All moves to a state share one lane, so that a chart of n states needs at most n lanes, whatever its rows are.
 A lane runs from the highest to the lowest state it touches; short lanes are nearer to the boxes, so that few lines
-cross.  A cross without a dot joins nothing.  Where the boxes do not fit, the same is told as a list.
+cross.  A crossing without a dot joins nothing.  Where the boxes do not fit, a list says the same.
 
-A diagram is lines of pieces (text, what it is), so that whoever shows it decides the looks; names are written out by
-`text.printable`.  This file knows no screen, no colour and no session.
+A diagram is made of lines of pieces (text, kind); the caller chooses the style of each kind.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ STROKES: Final = {
     UP | DOWN | RIGHT: "├", LEFT | RIGHT | UP: "┴", LEFT | RIGHT | DOWN: "┬", UP | DOWN | LEFT | RIGHT: "┼",
 }
 PITCH: Final = 3
-"""Columns from lane to lane."""
+"""Columns from one lane to the next."""
 LONGEST: Final = 24
 """Characters of a name in a box; longer ones are cut."""
 
 
 def moves(chart: Chart) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(from, to) -> the events that lead there, for all rows that change the state, in the chart's order."""
+    """Return the events that lead from one state to another, by (from, to), in the chart's order."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for one in chart.rows:
         if one.moves:
@@ -50,9 +49,9 @@ def moves(chart: Chart) -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def text_diagram(chart: Chart, present: str, width: int, height: int) -> list[Line]:
-    """The chart in at most `width` columns, with the present state lit.
+    """Draw the chart in at most `width` columns and `height` lines, with the present state lit.
 
-    At most `height` lines while the boxes fit into them; otherwise a list, of which the present state comes first.
+    Where the boxes do not fit, the result is a list of states, the present one first.
     """
     lines = _boxes(chart, present)
     if len(lines) <= height and all(sum(columns(piece) for piece, _ in line) <= width for line in lines):
@@ -91,16 +90,16 @@ def _span(target: int, sources: list[int]) -> int:
 
 
 def _draw(grid: list[list[int]], column: int, target: int, sources: list[int], present: int | None) -> None:
-    """A lane: the arrow into its target, a line from each source, and the upright that joins them.
+    """Draw a lane: the arrow into its target, a line from each source, and the upright that joins them.
 
-    Lit is the way from the present state's line to the target, where there is one.
+    The path from the present state's line to the target is lit, where there is one.
     """
     arrow = 3 * target + 1
     ends = [arrow, *(3 * source + 2 for source in sources)]
     own = {arrow, 3 * present + 2} if present is not None else set[int]()
     for row in range(min(ends), max(ends) + 1):
-        on_the_way = own and min(own) <= row <= max(own)
-        grid[row][column] |= UP * (row > min(ends)) | DOWN * (row < max(ends)) | LIT * bool(on_the_way)
+        on_path = own and min(own) <= row <= max(own)
+        grid[row][column] |= UP * (row > min(ends)) | DOWN * (row < max(ends)) | LIT * bool(on_path)
     for row in ends:
         for passed in range(column):
             grid[row][passed] |= LEFT | RIGHT | LIT * (row in own)
@@ -124,7 +123,7 @@ def _strokes(cells: list[int], *, arrow: bool) -> Line:
 
 
 def _box(name: str, here: bool) -> tuple[str, str, str]:
-    """A box; the present one is marked by its lines and an arrow, so that it needs no colour."""
+    """Draw a box; the present state's has double lines and an arrow, so that it needs no colour."""
     if here:
         return f" ╔{'═' * (columns(name) + 2)}╗", f"▶║ {name} ║", f" ╚{'═' * (columns(name) + 2)}╝"
     return f" ┌{'─' * (columns(name) + 2)}┐", f" │ {name} │", f" └{'─' * (columns(name) + 2)}┘"

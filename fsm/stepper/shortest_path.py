@@ -1,10 +1,8 @@
-"""Ways: how to get from here to a state or an output in the fewest events.
+"""The shortest path from a configuration to a state or an output.
 
-Theory.  The configurations are searched breadth first from the present one, each step taken by a real session, so that
-the first way found is a shortest one.  A machine that counts has no last configuration: the search ends at a limit, and
-the answer says whether it looked everywhere.
-
-This file does not know the walk that led here, nor bounds, nor paths that are not shortest.
+Theory.  The search goes through the configurations breadth first, each step taken by a real session, so that the first
+path found is a shortest one.  A machine that counts may have no last configuration: the search ends at a limit, and the
+result says whether it looked everywhere.
 """
 
 from __future__ import annotations
@@ -22,14 +20,14 @@ from fsm.verdict import Refused
 __all__ = ["LIMIT", "ShortestPath", "find_shortest_path"]
 
 LIMIT: Final = 5_000
-"""Configurations looked at in search of a goal, unless told otherwise: a fraction of a second."""
+"""Configurations looked at by default: a fraction of a second."""
 
 
 class ShortestPath(NamedTuple):
-    """The answer to "how do I get there from here?".
+    """The result of a search for a goal.
 
-    `events` is a shortest way, empty when already there, None when none was found among the `looked` configurations
-    nearest by; `everywhere` says that these are all that can be reached, so that there is none.
+    `events` is a shortest path, empty when the goal is already reached, None when the `looked` nearest configurations
+    have none; `everywhere` is True when those are all that can be reached, so that there is none at all.
     """
 
     goal: str
@@ -46,7 +44,7 @@ class ShortestPath(NamedTuple):
 
 
 def find_shortest_path(session: type[Session], here: Configuration, goal: str, limit: int = LIMIT) -> ShortestPath:
-    """A shortest way from a configuration to the state or output named `goal`."""
+    """Find a shortest path from a configuration to the state or output named `goal`."""
     came: dict[Configuration, tuple[Configuration, str] | None] = {here: None}
     queue = deque((here,))
     if _reached(session, here, goal):

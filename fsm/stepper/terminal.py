@@ -1,13 +1,12 @@
-"""The stepper on a terminal: a full-screen Textual program.  Shows what `walk.py` decides, and decides nothing.
+"""The stepper on a terminal: a full-screen Textual program around a `Stepper`, which makes all decisions.
 
     the diagram with the present state lit   |   the events, each with its key
     counts, outputs, the way to the goal     |   (what is refused is dimmed, with the reason)
     what the chosen event would do, or what has just happened
     the trail, and the keys
 
-What colours say is also said in characters: `▶` and double lines for the present state, a cross for what is refused.
-Every name is shown literally: as Content, which knows no markup, and through `text.printable`.
-This file is loaded only for a terminal; it alone knows Textual.
+Characters say what colours say: `▶` and double lines for the present state, a cross for a refused event.
+Every name is shown literally: as Content, which has no markup, and through `text.printable`.
 """
 
 from __future__ import annotations
@@ -37,18 +36,18 @@ from fsm.verdict import Refused, Verdict
 __all__ = ["StepperApp", "keys_of"]
 
 LEAST: Final = (60, 16)
-"""Columns and rows below which nothing useful can be shown."""
+"""The smallest size in which the screen is useful, in columns and rows."""
 NEAR: Final = 1_000
-"""Configurations looked at in search of the goal while somebody waits for the next key: some hundredths of a second."""
+"""Configurations looked at in search of the goal between two keys: some hundredths of a second."""
 KEYS: Final = "1234567890abdefhijkmnptvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""The keys of events in the chart's order; further ones are chosen with the arrows.  Other letters are commands."""
+"""The keys of events, in the chart's order; the arrows choose further ones.  Other letters are commands."""
 COMMANDS: Final = "u undo  r redo  s save  l load  c copy  g goal  ↑↓⏎ choose  < > ends  q quit"
 REFUSED: Final = "\N{MULTIPLICATION SIGN}"
 STYLES: Final = {"box": "", "here": "bold $success", "lane": "dim", "lit": "$success"}
 
 
 def keys_of(events: tuple[str, ...]) -> dict[str, str]:
-    """Key -> event, as far as there are keys."""
+    """Return the event of each key, as far as there are keys."""
     return dict(zip(KEYS, events, strict=False))
 
 
@@ -108,12 +107,12 @@ class StepperApp(App[None]):
         yield Static(_plain(COMMANDS), id="keys")
 
     def on_mount(self) -> None:
-        """Begin with the first event chosen."""
+        """Choose the first event."""
         self._list.highlighted = 0 if self._list.option_count else None
         self._list.focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lay it out anew; too small a terminal is told so."""
+        """Lay the screen out anew, or say that the terminal is too small."""
         small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
         self.screen.set_class(small, "small")
         if small:
@@ -126,7 +125,7 @@ class StepperApp(App[None]):
         return self.query_one("#events", OptionList)
 
     def show(self) -> None:
-        """Show the walk as it stands."""
+        """Show the walk as it is now."""
         left = self.query_one("#left", Static)
         self.verdicts = self.stepper.verdicts()
         wide = max((columns(printable(event)) for event in self.verdicts), default=0)
@@ -157,7 +156,7 @@ class StepperApp(App[None]):
         self.query_one("#trail", Static).update(Content.assemble((head, "bold"), done, (undone, "dim")))
 
     def _show_message(self) -> None:
-        """What has just happened, or else what the chosen event would do."""
+        """Say what has just happened, or else what the chosen event would do."""
         place = self._list.highlighted
         message = self.message
         if not message and place is not None and self.verdicts:
@@ -170,7 +169,7 @@ class StepperApp(App[None]):
     # ------------------------------------------------------------------------------------------------------- the keys
 
     def on_key(self, event: events.Key) -> None:
-        """The key of an event takes its step."""
+        """Take the step of the event with this key."""
         if self.query("#prompt"):
             return
         if (name := self.keys.get(event.character or "")) is not None:
@@ -180,11 +179,11 @@ class StepperApp(App[None]):
             self._fire(name)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter and the mouse take the step of the chosen event."""
+        """Take the step of the event chosen with Enter or the mouse."""
         self._fire(str(self.stepper.chart.events[event.option_index]))
 
     def on_option_list_option_highlighted(self) -> None:
-        """Tell of the event that is chosen now."""
+        """Describe the chosen event."""
         self.message = ""
         self._show_message()
 
@@ -198,30 +197,30 @@ class StepperApp(App[None]):
         self.show()
 
     def action_undo(self) -> None:
-        """One step back."""
+        """Go one step back."""
         self.message = "" if self.stepper.undo() else "this is the start of the walk"
         self.show()
 
     def action_redo(self) -> None:
-        """One step forward again."""
+        """Go one step forward again."""
         self.message = "" if self.stepper.redo() else "nothing was undone"
         self.show()
 
     def action_ends(self, end: int) -> None:
-        """To the start or the end of the trail."""
+        """Go to the start or the end of the trail."""
         self.stepper.jump(len(self.stepper.trail) if end else 0)
         self.message = ""
         self.show()
 
     def action_goal(self) -> None:
-        """The next goal."""
+        """Choose the next goal."""
         goals = self.stepper.goals
         self.goal = goals[(goals.index(self.goal) + 1) % len(goals)]
         self.message = str(self.stepper.path_to(self.goal))
         self.show()
 
     def action_copy(self) -> None:
-        """Put the trace on the clipboard, where the terminal lets it, and show it."""
+        """Copy the trace to the clipboard, where the terminal allows it, and show it."""
         self.copy_to_clipboard(self.stepper.trace)
         self.message = f"copied: {self.stepper.trace or '(an empty trace)'}"
         self.show()
@@ -229,7 +228,7 @@ class StepperApp(App[None]):
     # ------------------------------------------------------------------------------------------------ saving, loading
 
     def action_ask(self, what: str) -> None:
-        """Ask for a file name in the line of messages."""
+        """Ask for a file name in the message line."""
         if self.query("#prompt"):
             return
         hint = "file to save the walk in" if what == "save" else "file (journal or snapshot), or a trace a,b,c"
@@ -239,14 +238,14 @@ class StepperApp(App[None]):
         prompt.focus()
 
     def action_leave(self, message: str = "") -> None:
-        """Put the question away."""
+        """Close the question."""
         self.query("#prompt").remove()
         self._list.focus()
         self.message = message
         self.show()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """The answer to the question."""
+        """Take the answer to the question."""
         answer = event.value.strip()
         self.action_leave(answer and (self._save(answer) if event.input.name == "save" else self._load(answer)))
 
@@ -281,9 +280,9 @@ class StepperApp(App[None]):
 
 
 def _file(name: str) -> tuple[Path, bool]:
-    """The path that somebody wrote, and whether something is there."""
+    """Return the path that was entered, and whether it exists."""
     path = Path(name)
-    with suppress(RuntimeError, OSError):  # nobody of that name has a home; a long trace is no file name
+    with suppress(RuntimeError, OSError):  # there is no such user; a long trace is no file name
         path = path.expanduser()
         return path, path.exists()
     return path, False

@@ -14,12 +14,12 @@ def printable(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """The columns a text takes on a terminal: wide characters take two, those that join the one before them none."""
+    """Return the columns that a text takes on a terminal: two for a wide character, none for a combining one."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def cut(text: str, width: int) -> str:
-    """The text in at most `width` columns; what had to go is marked by an ellipsis."""
+    """Cut the text to at most `width` columns, with an ellipsis where something is left out."""
     if columns(text) <= width:
         return text
     while text and columns(text) > width - 1:
@@ -28,5 +28,5 @@ def cut(text: str, width: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` columns, at least one; a trace is broken after its commas."""
+    """Wrap the text into lines of at most `width` columns, at least one; a trace is broken after its commas."""
     return wrap(", ".join(part.lstrip() for part in text.split(",")), max(10, width)) or [""]

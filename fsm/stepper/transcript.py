@@ -1,6 +1,6 @@
-"""A walk in words: what the full screen and the printed walk both say, as text and as JSON.
+"""A walk as text and as JSON; the full screen uses the same sentences.
 
-Names are made printable, so that no name can steer a terminal.
+All names are made printable, so that none can control the terminal.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def counts(chart: Chart, configuration: Configuration) -> str:
 
 
 def count_lines(chart: Chart, configuration: Configuration, width: int) -> list[str]:
-    """The counts in lines of at most `width` columns, where no value is parted from its name."""
+    """The counts in lines of at most `width` columns that never part a value from its name."""
     glued = counts(chart, configuration).replace(" ", "\xa0").replace(",\xa0", ", ")
     return [line.replace("\xa0", " ") for line in wrapped(glued, width)]
 
 
 def consequence(verdict: Verdict) -> str:
-    """`-> draining, request = ORDERLY`; or why not; or that nothing would change."""
+    """What an event would do: `-> draining, request = ORDERLY`, the reason of a refusal, or that nothing changes."""
     row = verdict.row
     if row is None:
         return printable(verdict.reason or "")
@@ -37,7 +37,7 @@ def consequence(verdict: Verdict) -> str:
 
 
 def trail(stepper: Stepper, width: int) -> tuple[str, str, str]:
-    """The trail in a line of at most `width` columns: where we are in it, the latest events, and those undone."""
+    """The trail in a line of at most `width` columns: the place in it, the latest events, and those undone."""
     events = [printable(moment.event) for moment in stepper.trail]
     done, undone = ",".join(events[: stepper.place]) or "-", ",".join(events[stepper.place :])
     head = f"trail {stepper.place}/{len(events)} "
@@ -57,7 +57,7 @@ def _position(stepper: Stepper, configuration: Configuration) -> str:
 
 
 def as_text(stepper: Stepper, refusal: Refused | None, path: ShortestPath | None) -> str:
-    """The walk as plain text: each step, where it stands now, what may happen and why the rest may not."""
+    """Return the walk as plain text: each step, the present configuration, and what each event would do there."""
     lines = [f"{printable(stepper.chart.name)}, from {_position(stepper, stepper.begin)}"]
     walked = stepper.trail[: stepper.place]
     lines += [f"{n:>4} {printable(m.event)}: {_position(stepper, m.configuration)}" for n, m in enumerate(walked, 1)]
@@ -75,7 +75,7 @@ def as_text(stepper: Stepper, refusal: Refused | None, path: ShortestPath | None
 
 
 def as_data(stepper: Stepper, refusal: Refused | None, path: ShortestPath | None) -> dict[str, object]:
-    """The same as a JSON value: `start` and `now` are snapshots, `steps` have the keys of `fsm replay`."""
+    """Return the same as a JSON value: `start` and `now` are snapshots, `steps` have the keys of `fsm replay`."""
     refused = None
     if refusal is not None:
         refused = {"event": refusal.verdict.event, "place": stepper.place + 1, "reason": refusal.verdict.reason}

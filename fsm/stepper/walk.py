@@ -1,13 +1,11 @@
-"""The walk without a screen: where a machine stands, what may happen, why the rest may not, and how it got here.
+"""The walk itself, without a screen: the present configuration, what can happen next, and the trail that led here.
 
 Theory.
-1. A *walk* is a start and a *trail* of moments; a moment is an event and the configuration after it.  `place` says how
-   many of them have been walked.  Undo, redo and jump move the place and decide nothing: what happened, happened.
-2. A new event is decided by a real session at the present configuration.  A refusal changes nothing at all.
-   After an undo, the event that was undone is the redo; another event starts the trail anew from here.
+1. A *walk* is a start and a *trail* of moments; a moment is an event and the configuration after it.  `place` is how
+   many of them have been walked.  Undo, redo and jump only move the place.
+2. A real session in the present configuration decides a new event.  A refusal changes nothing.  After an undo, firing
+   the undone event is a redo; any other event replaces the rest of the trail.
 3. A *goal* is a state or an output; `shortest_path.py` finds a shortest path to it.
-
-This file knows no screen, no keys and no command line.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ class Moment(NamedTuple):
 
 
 class Stepper:
-    """A walk through a chart.  One object for one person: not for several threads."""
+    """A walk through a chart.  Not for use by several threads."""
 
     def __init__(self, chart: Chart, begin: Configuration | None = None) -> None:
         self.chart = chart
@@ -57,15 +55,15 @@ class Stepper:
 
     @classmethod
     def from_snapshot(cls, chart: Chart, snapshot: object) -> Stepper:
-        """A walk that starts where a `Session.snapshot()` was taken.  SnapshotError as `Session.restore` has it."""
+        """Return a walk that starts where a `Session.snapshot()` was taken.  SnapshotError as in `Session.restore`."""
         return cls(chart, decode(chart, snapshot))
 
     @classmethod
     def from_journal(cls, chart: Chart, source: BinaryIO, session: str | None = None) -> Stepper:
-        """The walk of a journal's session, from its last start to its end; refused events changed nothing.
+        """Return the walk of a session in a journal, from its last start to its end, without the refused events.
 
-        JournalError where the journal is corrupt; TraceError where it comes out otherwise than it says, when it has
-        several sessions and none was named, or when it has not the one that was named.
+        JournalError when the journal is corrupt; TraceError when its replay diverges, when it has several sessions and
+        none is named, or when it does not have the one that is named.
         """
         walks: dict[str, Stepper] = {}
         for record, configuration, now, divergence in replayed(chart, source):
@@ -86,7 +84,7 @@ class Stepper:
 
     @classmethod
     def load(cls, chart: Chart, path: str | Path, session: str | None = None) -> Stepper:
-        """The walk in a file: a snapshot (a JSON object) or a journal.  Errors as above, and OSError."""
+        """Return the walk in a file: a snapshot (a JSON object) or a journal.  Errors as above, and OSError."""
         with Path(path).open("rb") as source:
             try:
                 content = json.loads(source.read(1 << 20))
@@ -98,21 +96,21 @@ class Stepper:
             return cls.from_journal(chart, source, session)
 
     def save(self, path: str | Path) -> None:
-        """Write the walk up to the present place as a journal that `load` and `fsm replay` read.
+        """Write the walk up to the present place as a journal, for `load` and `fsm replay`.
 
-        OSError when it cannot be written; a file that was there before is replaced only by a whole one.
+        OSError when it cannot be written; an existing file is replaced only by a whole one.
         """
-        whole, draft = Path(path).resolve(), Path(f"{path}.{os.getpid()}.new")
+        whole, partial = Path(path).resolve(), Path(f"{path}.{os.getpid()}.new")
         if whole.exists() and not whole.is_file():
-            raise OSError(EINVAL, "it is there and no ordinary file", str(path))
+            raise OSError(EINVAL, "it exists and is not a regular file", str(path))
         lines = (header(self.chart), start(self.chart, "default", self.begin), *self.entries())
         try:
-            with draft.open("x") as file:
+            with partial.open("x") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
-            draft.replace(whole)
+            partial.replace(whole)
         except OSError:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
             raise
 
     # ----------------------------------------------------------------------------------------------- where it stands
@@ -134,33 +132,33 @@ class Stepper:
 
     @property
     def flag_names(self) -> tuple[str, ...]:
-        """The names of the outputs that are set now, in the order of their bits."""
+        """The names of the outputs that are set, in the order of their bits."""
         return self.chart.flag_names(self.flags)
 
     @property
     def trace(self) -> str:
-        """The events up to here, as a trace is written."""
+        """The events up to here, written as a trace."""
         return ",".join(moment.event for moment in self.trail[: self.place])
 
     def snapshot_at(self, place: int) -> dict[str, object]:
-        """The configuration at a place of the trail (0 is the start) as `Session.snapshot()` has it."""
+        """Return the configuration at a place of the trail (0 is the start) in the form of `Session.snapshot()`."""
         return encode(self.chart, self.trail[place - 1].configuration if place else self.begin)
 
     def entries(self) -> Iterator[dict[str, object]]:
-        """The steps up to here, with the keys of `fsm replay`."""
+        """Yield the steps up to here, with the keys of `fsm replay`."""
         before = self.begin
         for seq, (event, after) in enumerate(self.trail[: self.place], 1):
             yield entry(self.chart, "default", seq, event, before, after, None)
             before = after
 
     def verdicts(self) -> dict[str, Verdict]:
-        """What every event would do now, and why not, in the chart's order.  Changes nothing."""
+        """Return what every event would do now, or why not, in the chart's order.  Changes nothing."""
         return self._session.at(self.configuration).verdicts()
 
     # -------------------------------------------------------------------------------------------------------- walking
 
     def fire(self, event: str) -> Moment:
-        """Take a step.  Refused, or UnknownEvent, and nothing has changed."""
+        """Take a step.  On Refused or UnknownEvent nothing has changed."""
         session = self._session.at(self.configuration)
         session.fire(event)
         moment = Moment(event, session.configuration)
@@ -170,7 +168,7 @@ class Stepper:
         return moment
 
     def walk(self, events: Iterable[str]) -> Refused | None:
-        """Take steps up to the first refusal, which is returned and not raised; the steps before it stay."""
+        """Take steps up to the first refusal, which is returned, not raised; the steps before it stay."""
         for event in events:
             try:
                 self.fire(event)
@@ -179,21 +177,21 @@ class Stepper:
         return None
 
     def jump(self, place: int) -> None:
-        """Go to a place of the trail: 0 is the start.  ValueError when the trail has no such place."""
+        """Go to a place of the trail, where 0 is the start.  ValueError when the trail has no such place."""
         if not 0 <= place <= len(self.trail):
             raise ValueError(f"the trail has the places 0 to {len(self.trail)}, not {place}")
         self.place = place
 
     def undo(self) -> bool:
-        """One step back; False at the start."""
+        """Go one step back; False at the start."""
         return self._move(-1)
 
     def redo(self) -> bool:
-        """One step forward again; False when nothing was undone."""
+        """Go one step forward again; False when nothing was undone."""
         return self._move(1)
 
     def at_end(self) -> Stepper:
-        """This walk, at the end of its trail."""
+        """Go to the end of the trail, and return this walk."""
         self.place = len(self.trail)
         return self
 
@@ -207,13 +205,13 @@ class Stepper:
 
     @property
     def goals(self) -> tuple[str, ...]:
-        """What may be a goal: the final states first, then the outputs, then the other states."""
+        """The possible goals: the final states first, then the outputs, then the other states."""
         final = [str(state) for state in self.chart.states if state.final]
         other = [str(state) for state in self.chart.states if not state.final]
         return tuple(dict.fromkeys([*final, *(output.name for output in self.chart.outputs), *other]))
 
     def path_to(self, goal: str, limit: int = LIMIT) -> ShortestPath:
-        """A shortest path to a state or an output from here.  ValueError when the chart has neither of that name."""
+        """Return a shortest path to a state or an output.  ValueError when the chart has neither of that name."""
         if goal not in self.goals:
             raise ValueError(f"{self.chart.name} has no state or output {goal!r} (it has {', '.join(self.goals)})")
         known = self._paths.get(key := (self.configuration, goal, limit))

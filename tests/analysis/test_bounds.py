@@ -37,7 +37,7 @@ def test_bounds_are_read_as_people_type_them(text: str, read: str) -> None:
     ("inbound", "'inbound' compares nothing"), ("INBOUNDS <= 1", "no variable 'INBOUNDS' (it has request, inbound"),
     ("inbound <= outbound", "compared with a whole number, not with other counters"),
     ("inbound * outbound <= 1", "not multiplied"), ("inbound <= 1.5", "'1.5' is no sum"), ("inbound <= True", "is no sum"),
-    ("inbound ** 2 <= 1", "is no sum"), ("1 <= 2", "speaks of no counter"), ("inbound in (1, 2)", "not with in"),
+    ("inbound ** 2 <= 1", "is no sum"), ("1 <= 2", "names no counter"), ("inbound in (1, 2)", "not with in"),
     ("inbound is 1", "not with is"), ("request <= 1", "compared with ==, != or in, not with <="), ("request + 1 <= 1", "no counter"),
     ("request == LATER", "request has no value LATER (it has none, NO_WAIT"), ("__import__('os').system('x') <= 1", "is no sum"),
     ("(inbound <= 1) & (peers <= 1)", "joined with and, or, not"), ("inbound <= 1\x00", "it cannot be read"),
