@@ -25,14 +25,10 @@ from fsm.draw.dot import digraph
 from fsm.draw.errors import DrawingError
 from fsm.draw.highlight import Highlight, counter, flag, path, position, rows, trace, whole
 from fsm.draw.labels import Sums, identifier
-from fsm.draw.picture import (
-    Picture,
-    overview as _overview,
-    picture as _full,
-)
+from fsm.draw.picture import Picture, overview, picture
 from fsm.draw.placement import place
 from fsm.draw.rendering import FORMATS, RENDERERS, TIMEOUT, chosen, render
-from fsm.draw.vector import Layout
+from fsm.draw.svg_layout import Layout
 
 if TYPE_CHECKING:
     import graphviz
@@ -40,30 +36,10 @@ if TYPE_CHECKING:
     from fsm.session import Session
 
 __all__ = [
-    "FORMATS",
-    "RENDERERS",
-    "TIMEOUT",
-    "DrawingError",
-    "Highlight",
-    "Layout",
-    "Subject",
-    "TraceError",
-    "counter",
-    "flag",
-    "forget",
-    "graph",
-    "image",
-    "layout",
-    "mermaid",
-    "mimebundle",
-    "path",
-    "position",
-    "rows",
-    "svg",
-    "table",
-    "trace",
-    "whole",
-]
+    "FORMATS", "RENDERERS", "TIMEOUT", "DrawingError", "Highlight", "Layout", "Subject", "TraceError", "counter",
+    "flag", "forget", "graph", "image", "layout", "mermaid", "mimebundle", "path", "position", "rows", "svg", "table",
+    "trace", "whole",
+]  # fmt: skip
 
 Subject: TypeAlias = "Chart | Session | type[Session]"
 """What can be drawn: a chart, a session (its present configuration), or a session class (its chart)."""
@@ -75,8 +51,8 @@ def graph(subject: Subject, highlight: Highlight | None = None, *, came: str | S
 
     Rows that are picked out begin with `»`, since Graphviz cannot colour one line of a label.
     """
-    chart, shown = _seen(subject, highlight, came)
-    return digraph(_picture(chart, brief, sums), shown)
+    chart, highlight = _resolved(subject, highlight, came)
+    return digraph(_picture(chart, brief, sums), highlight)
 
 
 def svg(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
@@ -87,8 +63,9 @@ def svg(subject: Subject, highlight: Highlight | None = None, *, came: str | Seq
     with a name of their own; `prefix` comes before every id, for several pictures on a page; `timeout` is in seconds.
     ValueError for a renderer that there is not; DrawingError when none is there, or it fails; its `.dot` is the source.
     """
-    chart, shown = _seen(subject, highlight, came)
-    return layout(chart, brief=brief, sums=sums, renderer=renderer, timeout=timeout).svg(shown, identifier(prefix))
+    chart, highlight = _resolved(subject, highlight, came)
+    laid_out = layout(chart, brief=brief, sums=sums, renderer=renderer, timeout=timeout)
+    return laid_out.svg(highlight, identifier(prefix))
 
 
 def image(subject: Subject, format: str, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
@@ -104,8 +81,8 @@ def mermaid(subject: Subject, highlight: Highlight | None = None, *, came: str |
     """The picture as Mermaid text."""
     from fsm.draw import markdown
 
-    chart, shown = _seen(subject, highlight, came)
-    return markdown.mermaid(_picture(chart, brief, sums), shown)
+    chart, highlight = _resolved(subject, highlight, came)
+    return markdown.mermaid(_picture(chart, brief, sums), highlight)
 
 
 def table(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
@@ -113,8 +90,8 @@ def table(subject: Subject, highlight: Highlight | None = None, *, came: str | S
     """Every row as a Markdown table; with a highlight, what is picked out begins with `»`."""
     from fsm.draw import markdown
 
-    chart, shown = _seen(subject, highlight, came)
-    return markdown.table(chart, shown, sums)
+    chart, highlight = _resolved(subject, highlight, came)
+    return markdown.table(chart, highlight, sums)
 
 
 _layouts: WeakKeyDictionary[Chart, dict[tuple[object, ...], Layout]] = WeakKeyDictionary()
@@ -150,10 +127,10 @@ def mimebundle(session: Session) -> dict[str, str]:
 
 
 def _picture(chart: Chart, brief: bool, sums: Sums | None) -> Picture:
-    return _overview(chart) if brief else _full(chart, sums)
+    return overview(chart) if brief else picture(chart, sums)
 
 
-def _seen(subject: Subject, highlight: Highlight | None, came: str | Sequence[str]) -> tuple[Chart, Highlight]:
+def _resolved(subject: Subject, highlight: Highlight | None, came: str | Sequence[str]) -> tuple[Chart, Highlight]:
     if isinstance(subject, Chart):
         return subject, highlight or whole(subject)
     if isinstance(subject, type):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import graphviz
 
-from fsm.draw.labels import broken, display_name, display_text, identifier
+from fsm.draw.labels import display_name, display_text, identifier, wrap_text
 from fsm.draw.picture import beginnings, row_ids
 from fsm.draw.placement import START
 from fsm.draw.style import HUES, LIGHT
@@ -81,7 +81,7 @@ def _below(picture: Picture, highlight: Highlight) -> str:
     legend = [f"{HUES[mark]}: {text}" for mark, text in highlight.legend]
     legend += [f"{MARK}a row that is picked out"] if legend else []
     texts = [highlight.title, *highlight.caption, *legend, *picture.legend]
-    return "".join(escaped(part) + r"\l" for text in texts for part in broken(display_text(text), 100))
+    return "".join(escaped(part) + r"\l" for text in texts for part in wrap_text(display_text(text), 100))
 
 
 def _rows(lines: Iterable[Line]) -> str:

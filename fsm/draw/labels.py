@@ -14,8 +14,9 @@ This file does not know any output format; each renderer does its own escaping o
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fsm.condition import All, AnyOf, Compare, Condition, sum_text
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from fsm.variable import Sum
 
 __all__ = [
-    "Sums", "broken", "conditions", "display_name", "display_text", "guard_text", "identifier", "sums_of", "wrap",
+    "Sums", "conditions", "display_name", "display_text", "guard_text", "identifier", "sums_of", "wrap_row",
+    "wrap_text",
 ]
 
 Sums: TypeAlias = "Mapping[str, Sum]"
@@ -98,19 +100,12 @@ def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
     return " + ".join([*parts, *([sum_text(tuple(rest.items()))] if rest or not parts else [])])
 
 
-def broken(text: str, letters: int) -> Iterator[str]:
+def wrap_text(text: str, letters: int) -> list[str]:
     """Prose in lines of at most that many characters where its words allow it; one line at least."""
-    line = ""
-    for word in text.split(" "):
-        if line and len(line) + 1 + len(word) > letters:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    yield line
+    return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [text]
 
 
-def wrap(text: str, width: int) -> Sequence[str]:
+def wrap_row(text: str, width: int) -> Sequence[str]:
     """A row in lines of about that many characters, one at least, broken before `and`, `or`, `/` and after commas."""
     lines, line = [], ""
     for piece in re.split(r" (?=and |or |/ |\[)|(?<=,) ", text):

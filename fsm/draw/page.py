@@ -4,7 +4,7 @@ Theory.
 1. The page walks the graph it is given (`page_data.py`) and knows no machine.  It says where its bounds cut the graph.
 2. Its content security policy allows nothing but its own style sheet and script, by their hashes.  So whatever a name
    or a text of a chart may contain, it cannot become code; a served page may also ask its own server for news.
-3. The pictures are those of `vector.py`.  Everything the page colours is found by numbers: `data-r` are rows,
+3. The pictures are those of `svg_layout.py`.  Everything the page colours is found by numbers: `data-r` are rows,
    `data-s` is a state.  The ids (`t-ROW` and so on) stay in the full picture; the overview has none.
 4. The same chart, bounds and renderer give the same bytes.
 

@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm.condition import ALWAYS
-from fsm.draw.labels import Sums, conditions, display_name, guard_text, identifier, sums_of, wrap
+from fsm.draw.labels import Sums, conditions, display_name, guard_text, identifier, sums_of, wrap_row
 
 if TYPE_CHECKING:
     from fsm.chart import Chart, Row, State
@@ -122,8 +122,8 @@ def _note(chart: Chart, state: State) -> str:
     clause = state.doc.partition(";")[0].strip()
     if clause and len(clause) <= WIDTH:
         return display_name(clause)
-    outputs = (o.name for o in chart.outputs if o.guard == ALWAYS and state in (o.states or (state,)))
-    return display_name(", ".join(outputs))
+    outputs = ", ".join(o.name for o in chart.outputs if o.guard == ALWAYS and state in (o.states or (state,)))
+    return display_name(outputs) if outputs else ""
 
 
 ENDS: Final = "The dot is the start, the double outline the end."
@@ -225,11 +225,11 @@ def _heading(shared: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
     guard, effect = _guard(shared[0]), _effect(shared[1])
     if len(guard) + 1 + len(effect) <= WIDTH:
         return [f"{guard} {effect}".strip()]
-    return [line for text in (guard, effect) if text for line in wrap(text, WIDTH)]
+    return [line for text in (guard, effect) if text for line in wrap_row(text, WIDTH)]
 
 
 def _row_lines(one: _RowText, indent: str) -> list[Line]:
-    first, *more = wrap(_in_full(one), WIDTH)
+    first, *more = wrap_row(_in_full(one), WIDTH)
     rows = (one.row.id,)
     return [Line(rows, indent + first), *(Line(rows, indent + INDENT + text) for text in more)]
 
@@ -237,5 +237,5 @@ def _row_lines(one: _RowText, indent: str) -> list[Line]:
 def _alone(one: _RowText) -> Iterable[Line]:
     """The only row of an arc has its guard and its effect on lines of their own."""
     for text in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)):
-        for piece in wrap(text, WIDTH) if text else ():
+        for piece in wrap_row(text, WIDTH) if text else ():
             yield Line((one.row.id,), piece)

@@ -152,6 +152,7 @@ def test_start_and_end_are_marked() -> None:
         assert outlines == {"a": 1, "yes": 2, "no": 2}
         assert len(list(root.iter(f"{SVG}circle"))) == 1
         assert [one.text for one in states["yes"] if one.get("class") == "note"] == ["granted"]
+        assert [one.get("class") for one in states["no"] if one.text == "no" or one.get("class") == "note"] == [None]
     text = draw.mermaid(TWICE)
     assert "[*] --> s_a\n" in text
     assert "s_yes --> [*]\n" in text

@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fsm.draw.highlight import MARKS, Highlight
-from fsm.draw.labels import broken, display_name, display_text, identifier
+from fsm.draw.labels import display_name, display_text, identifier, wrap_text
 from fsm.draw.metrics import SIZE, text_width
 from fsm.draw.picture import row_ids
 from fsm.draw.placement import GAP, LINE, OUTER, PAD, START, box_size, heading_of, label_size
@@ -58,7 +58,7 @@ class Layout:
         self._write(placement)
         self._prefixed: tuple[str, list[str]] = PREFIX, self._parts
         self._letters = int(max(self.width, 420.0) / (SIZE * 0.52))
-        self._legend = [line for text in picture.legend for line in broken(text, self._letters)]
+        self._legend = [line for text in picture.legend for line in wrap_text(text, self._letters)]
         self._described = _escaped(" ".join(picture.legend))
 
     # ---------------------------------------------------------------------------------------- the template
@@ -73,7 +73,7 @@ class Layout:
             self._box(box, placement.boxes[box.id])
 
     def _arc(self, arc: Arc, route: Route) -> None:
-        self._speaks_of(self._open(f"{PREFIX}{arc.id}", "arc"), row_ids(arc.lines))
+        self._mark_place(self._open(f"{PREFIX}{arc.id}", "arc"), row_ids(arc.lines))
         self._add(">", _title(f"{display_name(arc.source)} → {display_name(arc.target)}"), _arrow(route))
         width, height = label_size(arc.lines)
         self._lines(arc.lines, (route.label[0] - width / 2 + GAP, route.label[1] - height / 2))
@@ -103,7 +103,7 @@ class Layout:
         x, y = corner[0], corner[1] + BASE
         for (rows, heading), group in groupby(lines, lambda line: (line.rows, line.heading)):
             place = self._open("" if heading else f"{PREFIX}t-{identifier(rows[0])}", "shared" if heading else "row")
-            self._speaks_of(place, rows)
+            self._mark_place(place, rows)
             self._add(">" if heading else self._details(rows))
             for line in group:
                 bare = line.text.lstrip("\u00a0")
@@ -125,7 +125,7 @@ class Layout:
         self._parts += ["", '"']
         return len(self._parts) - 2
 
-    def _speaks_of(self, place: int, rows: tuple[str, ...]) -> None:
+    def _mark_place(self, place: int, rows: tuple[str, ...]) -> None:
         if len(rows) == 1:
             self._rows.append((place, rows[0]))
         else:
@@ -154,7 +154,7 @@ class Layout:
 
     def _below(self, highlight: Highlight) -> list[tuple[str, str]]:
         """The lines under the drawing with their marks: what is picked out, what colours mean, how it is read."""
-        lines = [("", line) for text in highlight.caption for line in broken(display_text(text), self._letters)]
+        lines = [("", line) for text in highlight.caption for line in wrap_text(display_text(text), self._letters)]
         lines += highlight.legend
         return lines + [("", line) for line in self._legend]
 
