@@ -1,14 +1,15 @@
-"""The explorer: a chart as one HTML file to step through.  No server, no network, nothing to install to read it.
+"""The explorer: a chart as one HTML file to step through, without server, network or installation.
 
 Theory.
-1. The page walks the graph it is given (`page_data.py`) and knows no machine.  It says where its bounds cut the graph.
-2. Its content security policy allows nothing but its own style sheet and script, by their hashes.  So whatever a name
-   or a text of a chart may contain, it cannot become code; a served page may also ask its own server for news.
-3. The pictures are those of `svg_layout.py`.  Everything the page colours is found by numbers: `data-r` are rows,
-   `data-s` is a state.  The ids (`t-ROW` and so on) stay in the full picture; the overview has none.
+1. The page walks a graph of configurations (`page_data.py`); it has no rules of its own.  It shows where the bounds cut
+   the graph.
+2. The content security policy allows only the page's own style sheet and script, by their hashes, so that no name or
+   text of a chart can become code.  A served page may also ask its own server for events.
+3. The pictures are those of `svg_layout.py`.  The script finds rows by number in `data-r` and states in `data-s`.  Ids
+   (`t-ROW` and so on) are kept in the full picture only.
 4. The same chart, bounds and renderer give the same bytes.
 
-The style sheet and the script are the files in `explorer/`.  This file does not know the command line or any server.
+Style sheet and script are the files in `explorer/`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SCRIPTS: Final = ("walk.js", "text.js", "picture.js", "show.js", "act.js")
 LIVE: Final = "live.js"
 SVG: Final = "{http://www.w3.org/2000/svg}"
 AIR: Final = 8
-"""Around a drawing, in its units."""
+"""The margin of a drawing, in its units."""
 
 
 def page(
@@ -55,12 +56,13 @@ def page(
     follows: str = "",
     renderer: str = "auto",
 ) -> str:
-    """The page of a graph.
+    """Return the page of a graph.
 
-    `paths` are those of an `Atlas` within the same bounds, with its `flag_name`; `without` says why there are none.
-    `where` is `module:NAME` of the chart, for the tests that the page writes; `sentences` are what rows cite.
-    With `follows`, the name of a journal, the page asks its server at `events` for what happens there.
-    DrawingError when nothing here can draw; ValueError for a renderer that there is not.
+    `paths` and `flag_name` are those of an `Atlas` within the same bounds; `without` is the reason when there are none.
+    `where` is the `module:NAME` of the chart, for the tests that the page writes.  `sentences` are the texts that rows
+    cite.  `follows` is the name of a journal, whose events the page gets from its server at `events`.
+
+    Raise DrawingError when no renderer is installed or it fails; ValueError for an unknown renderer.
     """
     chart = graph.chart
     named = sums_of(chart) if sums is None else sums
@@ -83,8 +85,8 @@ def page(
 @cache
 def _file(name: str) -> str:
     text = (files("fsm.draw") / "explorer" / name).read_text(encoding="utf-8")
-    # indentation and comments are a seventh of the script, and whoever wants to read it reads the files
-    return re.sub(r"(?m)^ *//.*\n|^ +", "", text) if name.endswith(".js") else text
+    # indentation and comments are a fifth of the script; the files are there to be read
+    return re.sub(r"(?m)^ *//.*\n|^ +| // .*$", "", text) if name.endswith(".js") else text
 
 
 def _policy(script: str, style: str, *, served: bool) -> str:
@@ -97,7 +99,7 @@ def _hash(text: str) -> str:
 
 
 def _in_script(data: object) -> str:
-    """JSON that can neither end the element it stands in nor break a line; a line for each table and configuration."""
+    """Return JSON that cannot end its script element, with a line for each table and configuration."""
     assert isinstance(data, dict)
     lines = [f'"{name}":{_json(value, name == "configurations")}' for name, value in data.items()]
     text = "{" + ",\n".join(lines) + "}"
@@ -118,7 +120,7 @@ def _colours() -> str:
 
 
 def _pictures_style() -> str:
-    """The style of pictures, with the page's variables in the place of colours."""
+    """Return the style sheet of pictures, with the page's variables instead of colours."""
     usual = STYLE.partition("@media")[0]
     names = {colour: name for name, colour in LIGHT.items()}  # colours that are alike in light are alike in dark
     return re.sub(r"#[0-9a-f]{6}", lambda found: f"var(--{names[found[0]]})", usual)
@@ -128,7 +130,7 @@ def _pictures_style() -> str:
 
 
 def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
-    """The drawing alone, without what a picture in a file of its own needs: style, title, caption, texts to hover."""
+    """Return a drawing without the parts that only a separate file needs: style, title, caption, tooltips."""
     root = ElementTree.fromstring(layout.svg(draw.whole(chart), prefix))
     inner = next(child for child in root if child.tag == f"{SVG}g")
     rows = {identifier(row.id): number for number, row in enumerate(chart.rows)}
@@ -136,7 +138,7 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
     for element in inner.iter():
         for title in element.findall(f"{SVG}title"):
             element.remove(title)
-        element.attrib.pop("lengthAdjust", None)  # the script puts it back: it would be a twentieth of the page
+        element.attrib.pop("lengthAdjust", None)  # the script adds it again: it would be a twentieth of the page
         id, several = element.get("id", ""), element.attrib.pop("data-rows", "")
         if element.attrib.pop("data-row", None) is not None:
             element.set("data-r", str(rows[id.removeprefix(f"{prefix}t-")]))
@@ -145,7 +147,7 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
         if element.attrib.pop("data-state", None) is not None:
             element.set("data-s", str(states[id]))
         if "data-r" in element.attrib:
-            del element.attrib["class"]  # the page sets it
+            del element.attrib["class"]  # the script sets it
         if prefix:
             element.attrib.pop("id", None)
     for element in root.iter():
