@@ -8,8 +8,8 @@
     draw.graph(session)                                       # a graphviz.Digraph: .source, .render(), .pipe()
     draw.mermaid(LOGOFF), draw.table(LOGOFF), draw.image(LOGOFF, "png")
 
-A *highlight* says what is picked out: `whole`, `flag`, `counter`, `rows`, `path`, `trace`, `position`.  Pictures of one
-chart share one layout, so nothing moves between them; only the first has to be laid out.
+A *highlight* says which rows and states stand out: `whole`, `flag`, `counter`, `rows`, `path`, `trace`, `position`.
+All pictures of a chart share one layout: nothing moves between them, and only the first takes long.
 Drawing reads a session and never runs it.
 """
 
@@ -42,14 +42,14 @@ __all__ = [
 ]  # fmt: skip
 
 Subject: TypeAlias = "Chart | Session | type[Session]"
-"""What can be drawn: a chart, a session (its present configuration), or a session class (its chart)."""
+"""What can be drawn: a chart, a session in its present configuration, or the chart of a session class."""
 
 
 def graph(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
           sums: Sums | None = None) -> graphviz.Digraph:
-    """The picture as a `graphviz.Digraph`, title and legend below it; `.source` is the DOT text.
+    """Return the picture as a `graphviz.Digraph` with title and legend; `.source` is the DOT text.
 
-    Rows that are picked out begin with `»`, since Graphviz cannot colour one line of a label.
+    Highlighted rows begin with `»`, since Graphviz cannot colour a single line of a label.  Errors as of `position`.
     """
     chart, highlight = _resolved(subject, highlight, came)
     return digraph(_picture(chart, brief, sums), highlight)
@@ -57,11 +57,14 @@ def graph(subject: Subject, highlight: Highlight | None = None, *, came: str | S
 
 def svg(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (), brief: bool = False,
         sums: Sums | None = None, prefix: str = "", renderer: str = "auto", timeout: float = TIMEOUT) -> str:
-    """The picture as SVG.
+    """Return the picture as SVG, which looks the same whatever fonts its reader has.
 
-    `came` is the trace by which a session got where it is; `brief` draws the overview; `sums` are sums of counters
-    with a name of their own; `prefix` comes before every id, for several pictures on a page; `timeout` is in seconds.
-    ValueError for a renderer that there is not; DrawingError when none is there, or it fails; its `.dot` is the source.
+    `came` is the trace by which the session got where it is.  `brief` draws the overview.  `sums` are named sums of
+    counters, instead of those of the chart.  `prefix` is put before every id, for several pictures on one page.
+    `timeout` limits a `dot` process, in seconds.
+
+    Raise ValueError for an unknown renderer; DrawingError, with the DOT source in `.dot`, when no renderer is installed
+    or it fails; TraceError when `came` is not legal or does not lead to where the session is.
     """
     chart, highlight = _resolved(subject, highlight, came)
     laid_out = layout(chart, brief=brief, sums=sums, renderer=renderer, timeout=timeout)
@@ -70,7 +73,7 @@ def svg(subject: Subject, highlight: Highlight | None = None, *, came: str | Seq
 
 def image(subject: Subject, format: str, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
           brief: bool = False, sums: Sums | None = None, renderer: str = "auto", timeout: float = TIMEOUT) -> bytes:
-    """The picture in any of FORMATS; png and pdf need the program `dot`.  Errors as of `svg`."""
+    """Return the picture in one of FORMATS; png and pdf need the program `dot`.  Errors as of `svg`."""
     if format == "svg":
         return svg(subject, highlight, came=came, brief=brief, sums=sums, renderer=renderer, timeout=timeout).encode()
     return render(graph(subject, highlight, came=came, brief=brief, sums=sums).source, format, renderer, timeout)
@@ -78,7 +81,7 @@ def image(subject: Subject, format: str, highlight: Highlight | None = None, *, 
 
 def mermaid(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
             brief: bool = False, sums: Sums | None = None) -> str:
-    """The picture as Mermaid text."""
+    """Return the picture as Mermaid text."""
     from fsm.draw import markdown
 
     chart, highlight = _resolved(subject, highlight, came)
@@ -87,7 +90,7 @@ def mermaid(subject: Subject, highlight: Highlight | None = None, *, came: str |
 
 def table(subject: Subject, highlight: Highlight | None = None, *, came: str | Sequence[str] = (),
           sums: Sums | None = None) -> str:
-    """Every row as a Markdown table; with a highlight, what is picked out begins with `»`."""
+    """Return all rows as a Markdown table; highlighted rows begin with `»`."""
     from fsm.draw import markdown
 
     chart, highlight = _resolved(subject, highlight, came)
@@ -99,25 +102,25 @@ _layouts: WeakKeyDictionary[Chart, dict[tuple[object, ...], Layout]] = WeakKeyDi
 
 def layout(chart: Chart, *, brief: bool = False, sums: Sums | None = None, renderer: str = "auto",
            timeout: float = TIMEOUT) -> Layout:
-    """The chart laid out, ready to be coloured; made once for a chart, a renderer and these options."""
+    """Return the layout of a chart, made once for each renderer and choice of options.  Errors as of `svg`."""
     known = _layouts.setdefault(chart, {})
     key = (brief, chosen(renderer), None if sums is None else tuple((name, str(sums[name])) for name in sums))
     if key not in known:
         drawn = _picture(chart, brief, sums)
         try:
             known[key] = Layout(drawn, place(drawn, renderer, timeout))
-        except DrawingError as error:  # hand back a source that shows the picture, not one of empty boxes
+        except DrawingError as error:  # its source shows empty boxes: give one that shows the picture
             raise DrawingError(error.problem, digraph(drawn, whole(chart)).source) from None
     return known[key]
 
 
 def forget(chart: Chart) -> None:
-    """Forget the layouts of a chart: the next picture is laid out anew.  For measuring, and after `dot` was changed."""
+    """Forget the layouts of a chart, so that the next picture is laid out again: for benchmarks and a new `dot`."""
     _layouts.pop(chart, None)
 
 
 def mimebundle(session: Session) -> dict[str, str]:
-    """What a notebook shows of a session: its picture, or, where nothing can render it, the DOT text; and its words."""
+    """Return what a notebook shows of a session: its `repr`, and its picture or, without a renderer, the DOT source."""
     words = repr(session)
     name = identifier("-".join(map(str, (session.chart.name, *session.configuration))))
     try:

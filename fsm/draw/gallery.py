@@ -1,11 +1,11 @@
 """A folder of pictures of one chart: the whole machine, what each flag does, each family of paths, and the atlas.
 
 Theory.
-1. Everything in the folder is made from the chart, so it is made again whenever the chart changes, and a test compares
-   the two byte for byte.  For the bytes to be the same everywhere, the pinned embedded renderer draws.
+1. Everything in the folder is made from the chart, and a test compares it with the chart byte for byte.  The pinned
+   embedded renderer draws, so that the bytes are the same on every machine.
 2. There are two layouts, the whole machine and the overview; every other picture is one of them in other colours.
-3. What only people can say (why an arc is there, what was left out) comes with the `Gallery`; the rows it
-   speaks of must be rows of the chart.
+3. What only people know (why an arc is there, what was left out) comes with the `Gallery`; it may name only rows of the
+   chart.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["MARKER", "Gallery", "differences", "files", "sources", "svgs"]
 
 MARKER: Final = "<!-- generated; do not edit: "
-"""How every page of a gallery begins."""
+"""The first characters of every page of a gallery."""
 
 
 class Gallery(NamedTuple):
-    """What a gallery shows of a chart, and what is said beside it.
+    """What a gallery shows of a chart, with its texts.
 
-    `events` and `counters` get a picture each: name, title, and a sentence.  `odd` tells of rows why they are there.
-    `again` is the command that makes the folder.
+    Each of `events` and `counters` gets a picture: name, title, and a sentence.  `odd` explains unusual arcs: ids of
+    rows, name, reason.  `again` is the command that makes the folder.
     """
 
     title: str
@@ -59,9 +59,10 @@ class Entry(NamedTuple):
 
 
 def files(chart: Chart, gallery: Gallery, atlas: Atlas) -> dict[str, str]:
-    """Every file of the folder by its name.  DrawingError when the renderer is not the pinned one.
+    """Return the text of every file of the folder by its name.
 
-    KeyError when the gallery speaks of a row, an event or a counter that the chart has not.
+    DrawingError when the renderer is not the pinned one; KeyError when the gallery names a row, an event or a counter
+    that the chart does not have.
     """
     entries = _entries(chart, gallery, atlas)
     if (problem := pinned()) is not None:
@@ -79,13 +80,13 @@ def files(chart: Chart, gallery: Gallery, atlas: Atlas) -> dict[str, str]:
 
 
 def sources(chart: Chart, gallery: Gallery, atlas: Atlas) -> tuple[str, ...]:
-    """The DOT texts of all pictures: what a renderer that lays out each of them anew would be given."""
+    """Return the DOT sources of all pictures, for a renderer that lays out each of them."""
     return tuple(str(draw.graph(chart, entry.highlight, brief=brief, sums=gallery.sums).source)
                  for entry in _entries(chart, gallery, atlas) for brief in (False, True))
 
 
 def svgs(chart: Chart, gallery: Gallery, atlas: Atlas) -> Callable[[], tuple[str, ...]]:
-    """What draws all pictures as SVG, laid out anew each time it is called; the highlights are decided before."""
+    """Return a function that lays out and draws all pictures as SVG; their highlights are found beforehand."""
     entries = _entries(chart, gallery, atlas)
 
     def drawn() -> tuple[str, ...]:
@@ -106,7 +107,7 @@ def _svgs(chart: Chart, gallery: Gallery, entries: Sequence[Entry]) -> dict[str,
 
 
 def differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> tuple[str, ...]:
-    """How a folder differs from what it should be: names of files, each with what is wrong with it."""
+    """Return how a folder differs from what it should contain, a phrase for each file."""
     missing = [f"{name} is missing" for name in wanted if name not in there]
     stale = [f"{name} is out of date" for name in wanted if name in there and there[name] != wanted[name]]
     return (*missing, *stale, *(f"{name} does not belong there" for name in sorted(there) if name not in wanted))
@@ -135,7 +136,7 @@ def _family_highlight(chart: Chart, states: Sequence[str], paths: Sequence[Path]
 
 
 def _family_name(states: Iterable[str]) -> str:
-    """The name of a family's files and anchor."""
+    """Return the name of a family's files and anchor."""
     return "family-" + "-".join(map(identifier, states))
 
 
@@ -148,7 +149,7 @@ def _head(chart: Chart, gallery: Gallery, title: str) -> list[str]:
 
 
 def _readme(chart: Chart, gallery: Gallery, atlas: Atlas, entries: Sequence[Entry]) -> str:
-    """The page that shows the pictures."""
+    """Return the page with the pictures."""
     states = ", ".join(code(state) for state in chart.states)
     lines = _head(chart, gallery, gallery.title)
     lines += [gallery.about, ""]
@@ -224,7 +225,7 @@ def _odd(chart: Chart, gallery: Gallery) -> list[str]:
 
 
 def _paths_page(chart: Chart, gallery: Gallery, atlas: Atlas) -> str:
-    """The atlas: every path with its witness, by family."""
+    """Return the atlas: every path with its witness, by family."""
     lines = _head(chart, gallery, f"{gallery.title}: every path to the end")
     lines += [
         ("An elementary path is a sequence of rows that change the state, from the start to the end, that visits no "
@@ -263,6 +264,6 @@ def _flag(flag: str | None, others: Sequence[str]) -> str:
 
 
 def _rows_page(chart: Chart, gallery: Gallery) -> str:
-    """Every row of the table."""
+    """Return the page with every row."""
     lines = _head(chart, gallery, f"{gallery.title}: every row")
     return "\n".join([*lines, table(chart, draw.whole(chart), gallery.sums)])

@@ -1,16 +1,14 @@
-"""What is picked out in a picture: a flag, a path, a trace, a session.  Marks on rows and states, and nothing moves.
+"""What stands out in a picture: the rows and states of a flag, a path, a trace or a session.
 
 Theory.
 1. A highlight gives rows and states one of five marks, `current`, `taken`, `enabled`, `selected`, `dimmed`; an arc or
    a heading has the strongest mark of its rows, in this order.
-2. *The rows of a flag* (any event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
-   rows, and every row on a way from there to a final state on which that variable keeps its value.  Where
-   the event sets nothing, its rows and whatever can follow.  A row counts when its guard is possible there for some
-   counts (`solver.possible`), which `tests/draw/test_highlight.py` compares with all ways within bounds.
-3. *The rows of a counter*: those that change it by themselves, and those that need it to be above 0.
-4. A trace is followed in the table, from a configuration, without running a session.
-
-This file does not know formats.
+2. *The rows of a flag* (an event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
+   rows, and every row on a path from there to a final state on which that variable keeps its value.  If the event sets
+   no variable, its rows and whatever can follow.  A row counts when its guard is possible there for some counts
+   (`solver.possible`); `tests/draw/test_highlight.py` compares this with all paths within bounds.
+3. *The rows of a counter*: those that change nothing else, and those that need it to be above 0.
+4. Traces are followed in the table, from a configuration; no session runs.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ RANK: Final = {mark: place for place, mark in enumerate(MARKS)}
 
 
 class Highlight(NamedTuple):
-    """What is picked out, and how that is said: `rest` is the mark of everything that has none in `rows`, `states`."""
+    """The marks of rows and states, with title, caption and legend; `rest` is the mark of all that are not named."""
 
     name: str
     title: str
@@ -46,7 +44,7 @@ class Highlight(NamedTuple):
     legend: tuple[tuple[str, str], ...] = ()
 
     def mark(self, ids: Iterable[str]) -> str:
-        """The strongest mark of these rows."""
+        """Return the strongest mark of these rows, or an empty string."""
         strongest = len(MARKS)
         for one in ids:
             mark = self.rows.get(one, self.rest)
@@ -56,13 +54,13 @@ class Highlight(NamedTuple):
 
 
 def whole(chart: Chart, title: str | None = None) -> Highlight:
-    """Nothing picked out: the whole machine."""
+    """Highlight nothing: the whole machine."""
     return Highlight("whole", title or chart.name, (chart.doc,) if chart.doc else ())
 
 
 def rows(chart: Chart, ids: Iterable[str], *, name: str, title: str, caption: Sequence[str] = (),
          meaning: str = "on the way") -> Highlight:
-    """These rows and the states they touch, the rest dimmed.  KeyError for an id the chart has not."""
+    """Highlight these rows and their states, and dim the rest.  KeyError for an id the chart does not have."""
     picked = [chart.row(one) for one in ids]
     states = dict.fromkeys(state for row in picked for state in (row.source, row.target))
     legend = (("selected", meaning), ("dimmed", "the rest of the machine"))
@@ -72,9 +70,9 @@ def rows(chart: Chart, ids: Iterable[str], *, name: str, title: str, caption: Se
 
 def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] = (),
          title: str | None = None) -> Highlight:
-    """One path: the rows it goes by, and, where it has a witness, the rows that stay on the way.
+    """Highlight a path: its rows, and the rows that its witness takes between them.
 
-    KeyError for an id the chart has not; TraceError when the witness is not legal.
+    KeyError for an id the chart does not have; TraceError when the witness is not legal.
     """
     steps = follow(chart, witness)
     states = dict.fromkeys([chart.row(ids[0]).source, *(chart.row(one).target for one in ids)] if ids else [])
@@ -93,7 +91,7 @@ def path(chart: Chart, ids: Sequence[str], *, name: str, witness: Sequence[str] 
 
 
 def flag(chart: Chart, event: str, title: str | None = None) -> Highlight:
-    """Every way on which this event leads to the end.  KeyError for an event the chart has not."""
+    """Highlight every path from this event to an end.  KeyError for an event the chart does not have."""
     chart.event(event)
     picked, asked = _rows_of(chart, event)
     highlight = rows(chart, [row.id for row in chart.rows if row.id in picked], name=event,
@@ -107,7 +105,7 @@ def flag(chart: Chart, event: str, title: str | None = None) -> Highlight:
 
 
 def _rows_of(chart: Chart, event: str) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The rows on the ways of an event (rule 2), and its rows that set nothing and stay."""
+    """Return the rows on the paths of an event (rule 2), and its rows that neither set a variable nor move."""
     choices = tuple(v.name for v in chart.variables if isinstance(v, Choice))
     own = [row for row in chart.rows if row.event == event]
     setting = [row for row in own if any(e.name in choices for e in row.effects)]
@@ -164,7 +162,7 @@ def _are(chart: Chart, node: _Node) -> Iterable[Condition]:
 
 
 def _targets(chart: Chart, row: Row, source: _Node, kept: Mapping[str, Value]) -> Iterable[_Node]:
-    """Where the row leads from there: nowhere when it cannot be taken, or gives a kept variable another value."""
+    """Yield where the row leads from there, unless it cannot be taken or gives a kept variable another value."""
     if possible(All(chart.state(row.source).invariant, row.guard, *_are(chart, source)), chart) is None:
         return
     choices = dict(source.choices)
@@ -176,7 +174,7 @@ def _targets(chart: Chart, row: Row, source: _Node, kept: Mapping[str, Value]) -
 
 
 def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence[str] = ()) -> Highlight:
-    """Every row that needs this counter above 0, or moves nothing but it.  KeyError when it is not a counter."""
+    """Highlight the rows that need this counter above 0 or change nothing else.  KeyError when it is no counter."""
     if name not in chart.names or isinstance(chart.variable(name), Choice):
         raise KeyError(name)
     none = Compare(((name, 1),), "==", 0)
@@ -193,10 +191,10 @@ def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence
 
 def follow(chart: Chart, events: str | Sequence[str], start: Configuration | None = None,
            ) -> tuple[tuple[Row, Configuration], ...]:
-    """The rows a trace takes and the configurations after them.
+    """Return the rows a trace takes, each with the configuration after it.
 
-    A trace is `submit,logoff_orderly` or the events one by one.  TraceError at the first event that is not legal;
-    DefinitionError for a guard that is a callable, which only a session can answer.
+    A trace is `submit,logoff_orderly` or a sequence of events.  TraceError at the first event that is not legal;
+    DefinitionError for a callable guard, which needs a session.
     """
     now = chart.start() if start is None else start
     found = []
@@ -212,7 +210,7 @@ def follow(chart: Chart, events: str | Sequence[str], start: Configuration | Non
 
 def trace(chart: Chart, events: str | Sequence[str], title: str | None = None, *,
           start: Configuration | None = None) -> Highlight:
-    """The rows a trace takes, and where it ends.  TraceError when it is not legal."""
+    """Highlight the rows a trace takes, and the state where it ends.  TraceError when it is not legal."""
     steps = follow(chart, events, start)
     end = steps[-1][1] if steps else chart.start() if start is None else start
     taken = ", ".join(f"{place} {row.event}" for place, (row, _) in enumerate(steps, 1))
@@ -226,9 +224,9 @@ def trace(chart: Chart, events: str | Sequence[str], title: str | None = None, *
 
 def position(chart: Chart, now: Configuration, came: str | Sequence[str] = (), *, start: Configuration | None = None,
              subject: object = None, title: str | None = None) -> Highlight:
-    """Where something stands, what is accepted there, and the way it came when that is given.
+    """Highlight the present state, the rows that are enabled there, and the rows of the trace `came`.
 
-    `subject` is what callable guards are asked about.  TraceError when `came` is not legal or leads somewhere else.
+    `subject` is passed to callable guards.  TraceError when `came` is not legal or leads somewhere else.
     """
     steps = follow(chart, came, start) if came else ()
     if steps and steps[-1][1] != now:

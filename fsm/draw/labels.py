@@ -2,13 +2,13 @@
 
 Theory.
 1. The words are the chart's own.  A sum of counters that has a name (`in flight` for `inbound + outbound`) is written
-   by it, since a reader meets the same sum many times; the legend says what it stands for.
-2. A name is shown, never interpreted.  What cannot be seen (controls, line ends, marks that turn the direction of the
-   text, halves of surrogate pairs) is written out as `\\u202e`, blanks at the ends as `␣`; a name in a right-to-left
-   script is isolated, so that it cannot change the order of what stands around it.
+   by that name, since readers meet the same sum many times; the legend defines it.
+2. A name is displayed, never interpreted.  Invisible characters (controls, line ends, direction marks, halves of
+   surrogate pairs) are written as escapes such as `\\u202e`, blanks at the ends as `␣`.  A name in a right-to-left
+   script is isolated, so that it cannot change the order of its surroundings.
 3. An id has only letters, digits, `_`, `.` and `-`, and two names never share one.
 
-This file does not know any output format; each renderer does its own escaping on top.
+Escaping is left to each output format.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = [
 ]
 
 Sums: TypeAlias = "Mapping[str, Sum]"
-"""Sums of counters that have a name of their own, by that name."""
+"""Sums of counters by the name they are written with."""
 
 LONGEST: Final = 80
-"""Characters of one name that are shown; the rest is cut with an ellipsis (its id stays whole)."""
+"""Characters of a name; a longer one ends with an ellipsis.  Its id stays whole."""
 
 
 def display_name(name: str) -> str:
-    """A name as it may stand in a picture."""
-    text = re.sub("^ +| +$| {2,}", lambda found: "␣" * len(found[0]), display_text(name))  # else they would be dropped
+    """Return a name as it is written in a picture."""
+    text = re.sub("^ +| +$| {2,}", lambda found: "␣" * len(found[0]), display_text(name))  # viewers drop blanks
     if len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
     if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
@@ -54,28 +54,28 @@ def _visible(character: str) -> str:
 
 
 def display_text(text: str) -> str:
-    """Prose as it may stand in a picture: like `display_name`, but as long as it is."""
+    """Return prose as it is written in a picture: like `display_name`, at any length."""
     return text if text.isprintable() and text.isascii() else "".join(map(_visible, text))
 
 
 def identifier(name: str) -> str:
-    """A name as part of an id: other characters become `_x` and their number in hexadecimal, and `_`."""
+    """Return a name as part of an id: other characters become `_x`, their code in hexadecimal, and `_`."""
     return re.sub(r"[^A-Za-z0-9_.-]|_(?=x)", lambda found: f"_x{ord(found[0]):x}_", name)
 
 
 def sums_of(chart: Chart) -> Sums:
-    """The named sums a chart brings with it, if any."""
+    """Return the named sums of a chart, if it has any."""
     found: Sums = getattr(chart, "sums", {})
     return found
 
 
 def conditions(guard: Condition) -> tuple[Condition, ...]:
-    """The conditions that must all hold, each once, in the order they are written in."""
+    """Return the conditions that must all hold, each once, in the order of the guard."""
     return tuple(dict.fromkeys(guard.parts() if isinstance(guard, All) else (guard,)))
 
 
 def guard_text(guard: Condition, sums: Sums) -> str:
-    """A guard in words; empty when it always holds.  Without named sums it is what `str(guard)` says."""
+    """Return a guard in words; without named sums the same as `str(guard)`."""
     if isinstance(guard, Compare):
         return f"{_sum_words(guard.terms, sums)} {guard.op} {guard.bound}"
     if isinstance(guard, All):
@@ -101,12 +101,12 @@ def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
 
 
 def wrap_text(text: str, letters: int) -> list[str]:
-    """Prose in lines of at most that many characters where its words allow it; one line at least."""
+    """Break prose into lines of at most that many characters, unless a word is longer; at least one line."""
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [text]
 
 
 def wrap_row(text: str, width: int) -> Sequence[str]:
-    """A row in lines of about that many characters, one at least, broken before `and`, `or`, `/` and after commas."""
+    """Break the text of a row into lines of about that many characters, before `and`, `or`, `/`, `[`, after commas."""
     lines, line = [], ""
     for piece in re.split(r" (?=and |or |/ |\[)|(?<=,) ", text):
         if line and len(line) + 1 + len(piece) > width:

@@ -1,13 +1,13 @@
-"""A picture as text for a Markdown page: Mermaid, which many viewers draw themselves, and a table of all rows.
+"""A picture as text for a Markdown page: Mermaid, which many viewers draw, and a table of all rows.
 
 Theory.
-1. Mermaid draws one of several loops of a state and drops the others, so rows that stay are lines of the state here,
-   too.  Above each statement a comment names the ids of its rows.
-2. Mermaid cannot colour or indent a single line: what is picked out begins with `»`, and a row under a heading with
-   `·`; states are coloured.
-3. Names are data.  In Mermaid whatever is not a letter, a digit or harmless punctuation becomes a character entity;
-   in the table names stand in code spans, or, where those would not hold, as entities.  So no name can become a link,
-   an element, a directive, or another cell.
+1. Mermaid draws only one of several loops of a state, so rows that stay in a state are lines of the state.  Above each
+   statement a comment has the ids of its rows.
+2. Mermaid cannot colour or indent a single line: highlighted rows begin with `»`, rows under a heading with `·`; states
+   are coloured.
+3. Names are data.  In Mermaid everything but letters, digits and harmless punctuation becomes a character entity; in
+   the table names are code spans or, where those are not safe, entities.  So no name can become a link, an element, a
+   directive, or another cell.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CLASSES: Final = {
 
 
 def mermaid(picture: Picture, highlight: Highlight) -> str:
-    """The picture as a Mermaid state diagram, ending with a line end."""
+    """Return the picture as a Mermaid state diagram, ending with a newline."""
     chart = picture.chart
     lines = ["stateDiagram-v2", f"  accTitle: {_text(display_name(highlight.title))}", "  direction TB"]
     lines += [f"  classDef {mark} {style}" for mark, style in CLASSES.items()]
@@ -74,7 +74,7 @@ def _id(state: str) -> str:
 
 
 def _joined(lines: Sequence[Line]) -> Iterable[Line]:
-    """The lines with those of one row, or of one heading, put together: Mermaid breaks lines where it likes."""
+    """Join the lines of each row and of each heading: Mermaid breaks lines itself."""
     for (rows, heading), group in groupby(lines, lambda line: (line.rows, line.heading)):
         first, *more = group
         yield Line(rows, " ".join([first.text, *(line.text.strip("\u00a0") for line in more)]), heading)
@@ -94,7 +94,7 @@ def _text(text: str) -> str:
 
 
 def table(chart: Chart, highlight: Highlight, sums: Sums | None = None) -> str:
-    """Every row of the chart as a Markdown table, in the chart's order, ending with a line end."""
+    """Return all rows as a Markdown table in the chart's order, ending with a newline."""
     named = sums_of(chart) if sums is None else sums
     heads = ["row", "from", "event", "condition", "effect", "to", "why"]
     lines = []
@@ -111,14 +111,14 @@ def table(chart: Chart, highlight: Highlight, sums: Sums | None = None) -> str:
 
 
 def code(text: str) -> str:
-    """A name or an expression as a code span of a table cell."""
+    """Return a name or an expression as a code span of a table cell."""
     if text.strip() == text and not re.search(r"[|`\\]", text):
         return f"`{text}`"
     return f"<code>{_entities(text)}</code>"
 
 
 def prose(text: str) -> str:
-    """Words of the chart's author as words of a table cell or a paragraph: nothing in them is markup."""
+    """Return prose as text of a table cell or a paragraph, without any markup."""
     special = r"[^\w .,;()'@:→-]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=/)|@"
     return re.sub(special, lambda found: _entities(found[0]), display_text(text))
 

@@ -1,12 +1,12 @@
-"""How wide a text is in a picture, on every machine alike.
+"""The width of a text in a picture, the same on every machine.
 
 Theory.
-1. Readers have different fonts, and a picture cannot bring one along: where it is shown as an image nothing else is
-   loaded, and a font in each file would be larger than the picture.  So the pictures decide how wide a text is, every
-   text says so (`textLength`), and whatever font there is is stretched or squeezed to it.
-2. The widths are those of Arial and Helvetica, which Liberation Sans, Arimo and Nimbus Sans share, and 3 % more.  With
-   one of these nobody sees that; DejaVu Sans, the widest of the usual ones, is squeezed by a tenth.
-3. `font-size-adjust` in `style.py` gives every font the same height of small letters first, which is half the way.
+1. Readers have different fonts.  A picture shown as an image loads no font, and a font inside each file would be as
+   large as the picture.  So the width of a text is computed here, every text element carries it (`textLength`), and the
+   reader's font is stretched or squeezed to it.
+2. The widths are those of Arial and Helvetica, which Liberation Sans, Arimo and Nimbus Sans share, and 3 % more, which
+   nobody notices.  DejaVu Sans, the widest of the common fonts, is squeezed by a tenth.
+3. Before that, `font-size-adjust` in `style.py` gives the small letters of all fonts the same height.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final
 __all__ = ["ADVANCES", "ASPECT", "SIZE", "text_width"]
 
 SIZE: Final = 11.0
-"""The height of a letter, in the drawing's units."""
+"""The size of the font, in the drawing's units."""
 ASPECT: Final = 0.519
-"""The height of an `x` in Arial, of that."""
+"""The height of an `x` in Arial, as a fraction of the size."""
 ROOM: Final = 1.03
 WIDE: Final = 1000
 OTHER: Final = 600
@@ -33,11 +33,11 @@ ADVANCES: Final = {
     }.items()
     for character in characters
 }  # fmt: skip
-"""Thousandths of the size by which a character of Arial moves the pen; others stand in for their base letter."""
+"""Advance widths of Arial, in thousandths of the size.  Accented letters have the width of their base letter."""
 
 
 def text_width(text: str, size: float = SIZE) -> int:
-    """The width of a text of that size, in the drawing's units."""
+    """Return the width of a text of that size, in the drawing's units."""
     return round(sum(map(_advance, text)) * size * ROOM / 1000)
 
 

@@ -1,20 +1,19 @@
-"""What the explorer page walks: the configuration graph and everything said of it, as one small JSON value.
+"""The data of the explorer page: the configuration graph with all texts, as one small JSON value.
 
 Theory.
-1. The page decides nothing.  For every configuration and event it is told what the engine answered: the row and where
-   it leads, or why not.  All it does is look up numbers and put present values into sentences.
-2. Most configurations answer alike, so the answers stand in *patterns*: for each event a number, of its reason or,
-   after the last of the reasons, of its row.  A configuration is `[state, value…, outputs, pattern, target…]`; its
-   targets are those of the accepted events, in the order of the events.
-3. A target that is no configuration of the graph was cut off by the bounds.  It stands in `outside`, numbered on from
-   the last configuration, so that the page can say where its edge is and what lies behind it.
-4. A reason is its text and the variables whose present values are added to it.
-5. What is said more than once (why a row is there, the sentences it cites) stands once and is pointed at.  The rows
-   and states of a path follow from its trace, which the page walks.
-6. Names go into the page as they are, for traces and snapshots.  Where a name cannot be seen as it is, `shown` has it
-   written out.
+1. The page decides nothing.  For every configuration and event the data has the engine's answer: the row and its
+   target, or the reason.  The page looks up numbers and puts values into sentences.
+2. Many configurations have the same answers, which are kept once, as a *pattern*: for each event the number of its
+   reason or, above those of the reasons, of its row.  A configuration is `[state, value…, outputs, pattern, target…]`
+   with the targets of the accepted events, in the order of the events.
+3. A target beyond the bounds is kept in `outside`, numbered after the last configuration, so that the page can show
+   where its edge is and what lies beyond.
+4. A reason is a text and the variables whose present values are added to it.
+5. Texts that many rows share (reasons, cited sentences) are kept once, by number.  The rows and states of a path follow
+   from its trace.
+6. Names are kept unchanged, for traces and snapshots; `shown` has those that are displayed differently.
 
-This file does not know HTML.  It runs no session; a callable guard is asked about one.
+No session runs.  A callable guard gets a session in the configuration it is asked about.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ __all__ = ["page_data"]
 def page_data(
     graph: Graph, paths: Sequence[Path], flag_name: str | None, sentences: Mapping[str, str], sums: Sums
 ) -> dict[str, object]:
-    """The JSON value; small enough only if the graph is."""
+    """Return the JSON value; its size grows with the graph."""
     chart = graph.chart
     tables = _Tables(graph)
     configurations = [tables.configuration(number) for number in range(len(graph.configurations))]
@@ -72,7 +71,7 @@ def page_data(
 
 
 class _Tables:
-    """The tables that configurations point into, filled as they are met."""
+    """The tables that configurations refer to, filled as they are needed."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.chart = graph, graph.chart
@@ -87,13 +86,13 @@ class _Tables:
 
     @property
     def patterns(self) -> list[list[int]]:
-        """For each pattern, for every event, the number of a reason, or beyond them that of a row."""
+        """For each pattern and event the number of a reason or, above those, of a row."""
         rows = len(self._reasons)
         return [[-1 - code if code < 0 else rows + code for code in pattern] for pattern in self._patterns]
 
     @property
     def reasons(self) -> list[list[object]]:
-        """Texts, each with the numbers of the variables it is followed by."""
+        """Texts, each with the numbers of the variables whose values follow."""
         return [[text, list(names)] for text, names in self._reasons]
 
     @property
@@ -102,7 +101,7 @@ class _Tables:
         return [[word, [n for n, o in enumerate(self._outputs) if word & o.bit]] for word in self._words]
 
     def configuration(self, number: int) -> list[int]:
-        """Its numbers, as rule 2 has them."""
+        """Return the numbers of a configuration (rule 2)."""
         here = self.graph.configurations[number]
         steps = {step.event: step for step in self.graph.out[number]}
         legal = self.graph.legal[number]
@@ -123,7 +122,7 @@ class _Tables:
         return [*self._values(here), word, _number(self._patterns, tuple(codes)), *targets]
 
     def _beyond(self, here: Configuration, row: Row) -> int:
-        """The number of a configuration outside the bounds."""
+        """Return the number of a configuration beyond the bounds."""
         there = self.chart.after(here, row)
         if there not in self._places:
             self._places[there] = len(self.graph.configurations) + len(self.outside)
@@ -171,7 +170,7 @@ def _guard(guard: object, sums: Sums) -> str:
 
 
 def _variable(variable: Variable) -> list[object]:
-    """Name, what it counts or says, the number at the start; for an enumerated variable also its values."""
+    """Return name, description, number at the start and, for an enumerated variable, its values."""
     entry: list[object] = [variable.name, display_text(variable.doc), _place(variable, variable.initial)]
     return [*entry, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else entry
 
@@ -185,7 +184,7 @@ def _row(chart: Chart, row: Row, sums: Sums, whys: Sequence[str], cited: Sequenc
 
 
 def _path(chart: Chart, path: Path, flags: Sequence[str]) -> list[object]:
-    """Id and a witness for each flag it can end with; without one its id, why not, and its rows."""
+    """Return id and a witness for each flag at the end; without any, id, reason, and rows."""
     if path.witness is None:
         rows = {row.id: number for number, row in enumerate(chart.rows)}
         return [path.id, display_text(path.infeasible or ""), [rows[row] for row in path.rows]]

@@ -1,15 +1,14 @@
-"""A chart as a picture without a format: boxes for states, arcs between them, and a line for every row.
+"""A chart as a picture in no particular format: boxes for states, arcs between them, and a line for every row.
 
 Theory.
-1. A row that stays is a line inside its state's box, as UML draws internal transitions: loops would hide each other.
-2. All rows that run between the same two states share one arc; each is a line of the arc's label.
+1. A row that stays in its state is a line inside the state's box, as UML draws internal transitions: loops would hide
+   each other.
+2. All rows between the same two states share one arc; each is a line of the arc's label.
 3. Every row has exactly one line (wrapped when it is long), which carries its id.  A test counts them in every format.
-   In the overview a line speaks of all rows of one event; then, too, a row is on one line only.
-4. What several rows of a box or an arc have in common, conditions and effects, is said once, on a line of its own
-   above them; the rows say only the rest.  Nothing is left out: a heading and its row together are the whole row.
+   In the overview a line stands for all rows of an event; each row still belongs to one line.
+4. Conditions and effects that several rows of a box or an arc share stand once, in a heading above them; the rows show
+   only the rest.  Nothing is left out: a heading and its row together are the whole row.
 5. Boxes, arcs and lines come in the chart's order, so that the same chart is always the same picture.
-
-This file does not know how a picture is written, coloured or laid out.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["Arc", "Box", "Line", "Picture", "beginnings", "overview", "picture", "row_ids"]
 
 WIDTH: Final = 48
-"""Characters of a line before it is wrapped."""
+"""Characters of a line; longer ones are wrapped."""
 WORTH: Final = 24
-"""Characters that a heading must save; below that the rows are easier to read in full."""
+"""Characters that a heading must save; rows that would save fewer are easier to read in full."""
 INDENT: Final = "\u00a0\u00a0\u00a0"
 
 
 class Line(NamedTuple):
-    """One line of a box or an arc: the rows it speaks of, and its text.
+    """A line of a box or an arc: the ids of its rows, and its text.
 
-    A heading speaks of all rows below it.  A long row is several lines one after the other with the same id.
+    A heading has the ids of all rows below it.  A long row is several consecutive lines with the same id.
     """
 
     rows: tuple[str, ...]
@@ -45,7 +44,7 @@ class Line(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A state: what stands under its name, and a line for every row that stays."""
+    """A state: the note under its name, and a line for every row that stays in it."""
 
     state: State
     note: str
@@ -71,7 +70,7 @@ class Arc(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A whole chart, drawn nowhere yet; `legend` says in words how it is read."""
+    """The picture of a chart; `legend` explains how to read it, a sentence or two each."""
 
     chart: Chart
     boxes: tuple[Box, ...]
@@ -80,12 +79,12 @@ class Picture(NamedTuple):
 
 
 def row_ids(lines: Iterable[Line]) -> tuple[str, ...]:
-    """The rows of some lines, each once."""
+    """Return the ids of the rows of these lines, each once."""
     return tuple(dict.fromkeys(row for line in lines if not line.heading for row in line.rows))
 
 
 def beginnings(lines: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
-    """Each line, and whether a row begins with it."""
+    """Yield each line, and whether a row begins with it."""
     last: tuple[str, ...] | None = None
     for line in lines:
         yield line, not line.heading and line.rows != last
@@ -93,13 +92,13 @@ def beginnings(lines: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
 
 
 def picture(chart: Chart, sums: Sums | None = None) -> Picture:
-    """The picture of a chart; `sums` are sums of counters with a name of their own (usually the chart's)."""
+    """Return the picture of a chart; `sums` are named sums of counters, by default those of the chart."""
     named = sums_of(chart) if sums is None else sums
     return _picture(chart, lambda rows: _lines(rows, named), _legend(named))
 
 
 def overview(chart: Chart) -> Picture:
-    """The same boxes and arcs with less to read: on an arc a line for each event, in a box the number of its rows."""
+    """Return the same boxes and arcs with less text: an arc has a line for each event, a box the number of its rows."""
     return _picture(chart, _events, (BRIEF,))
 
 
@@ -116,7 +115,7 @@ def _picture(chart: Chart, lines: Callable[[list[Row]], tuple[Line, ...]], legen
 
 
 def _note(chart: Chart, state: State) -> str:
-    """What stands under the name of a final state: the first clause said of it, or its outputs."""
+    """Return the note of a final state: the first clause of its description, or its outputs."""
     if not state.final:
         return ""
     clause = state.doc.partition(";")[0].strip()
@@ -153,7 +152,7 @@ def _events(rows: list[Row]) -> tuple[Line, ...]:
 
 
 class _RowText(NamedTuple):
-    """A row as what can be shared: its conditions and its effects, as texts."""
+    """The texts of a row that it may share with others: its conditions and its effects."""
 
     row: Row
     guards: tuple[str, ...]
@@ -191,7 +190,7 @@ def _has(one: _RowText, shared: tuple[tuple[str, ...], tuple[str, ...]]) -> bool
 
 
 def _most_shared(rows: Sequence[_RowText]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The conditions and effects whose being said once saves most; None when no heading is worth its line."""
+    """Return the conditions and effects whose heading saves most; None when no heading is worth its line."""
     best, most = None, WORTH
     tried: dict[tuple[tuple[str, ...], tuple[str, ...]], None] = {}
     for one, other in combinations(rows, 2):
@@ -235,7 +234,7 @@ def _row_lines(one: _RowText, indent: str) -> list[Line]:
 
 
 def _alone(one: _RowText) -> Iterable[Line]:
-    """The only row of an arc has its guard and its effect on lines of their own."""
+    """Yield the lines of an arc's only row: its event, its guard and its effects, each on lines of their own."""
     for text in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)):
         for piece in wrap_row(text, WIDTH) if text else ():
             yield Line((one.row.id,), piece)

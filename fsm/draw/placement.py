@@ -1,12 +1,12 @@
 """Where the boxes, arcs and labels of a picture go: sizes in, coordinates out.
 
 Theory.
-1. Graphviz decides where things are, and nothing else.  It is given boxes and labels of a fixed size and no text, so
-   the fonts of the machine have no say and no name can be taken for markup.
-2. The label of an edge has no size of its own in DOT.  `dot` takes an empty table of a fixed size.  The embedded
-   renderer has no HTML parser and never looks at a font: it gets lines of small Courier letters, each 0.6 of their
+1. Graphviz only places boxes and labels.  It gets their sizes and no text, so that the layout does not depend on the
+   fonts of the machine and no name can be taken for markup.
+2. DOT has no attribute for the size of an edge's label.  `dot` gets an empty HTML table of a fixed size.  The embedded
+   renderer has no HTML parser, and fixed metrics instead of fonts: it gets lines of small Courier letters, 0.6 of their
    size wide and 1.2 high.
-3. Graphviz counts upwards; here y counts downwards, as in SVG.
+3. In Graphviz y counts upwards; here it counts downwards, as in SVG.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 __all__ = ["GAP", "LINE", "PAD", "START", "Placement", "Route", "heading_of", "place"]
 
 START: Final = "n-"
-"""The id of the initial dot; no state has it, for every state has a name."""
+"""The id of the dot at the start.  No state has it, since every state has a name."""
 LINE: Final = 13.2
 """The height of a line."""
 PAD: Final = 11.0, 5.0
-"""Between the outline of a box and its text, at each side and above and below."""
+"""The space between the outline of a box and its text: left and right, above and below."""
 GAP: Final = 9.0
-"""Between an arrow and its label."""
+"""The space between an arrow and its label."""
 OUTER: Final = 4.0
-"""Between the two outlines of a final state."""
+"""The space between the two outlines of a final state."""
 LETTER: Final = LINE / 6
-"""The size of the letters that stand for a label in the embedded renderer: five of their lines are one of ours."""
+"""The size of the letters that fill a label for the embedded renderer: five of their lines are as high as LINE."""
 
 Point = tuple[float, float]
 
 
 class Route(NamedTuple):
-    """An arc: the points of its Bézier curve, the tip of its arrow, and the centre of its label."""
+    """The course of an arc: the points of its Bézier curve, the tip of its arrow, and the centre of its label."""
 
     curve: tuple[Point, ...]
     tip: Point
@@ -51,9 +51,9 @@ class Route(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """A picture laid out: its size, the centres of its boxes and of the dot at the start, the routes of its arcs.
+    """The layout of a picture: its size, the centres of its boxes and of the dot at the start, the routes of its arcs.
 
-    Boxes and arcs are named by their ids, the arrow from the dot to the first state is `e-`.
+    Keys are the ids of boxes and arcs; `e-` is the arrow from the dot to the initial state.
     """
 
     width: float
@@ -63,12 +63,12 @@ class Placement(NamedTuple):
 
 
 def heading_of(box: Box) -> tuple[str, ...]:
-    """What stands above the lines of a box: the name of its state, and its note."""
+    """Return the texts above the lines of a box: the name of its state, and its note."""
     return (display_name(box.state), *([box.note] if box.note else ()))
 
 
 def box_size(box: Box) -> Point:
-    """Width and height of a box with its outlines."""
+    """Return width and height of a box, with its outlines."""
     heading = heading_of(box)
     outer = OUTER if box.state.final else 0.0
     width = max(map(text_width, (*heading, *(line.text for line in box.lines))))
@@ -77,7 +77,7 @@ def box_size(box: Box) -> Point:
 
 
 def label_size(lines: Iterable[Line]) -> Point:
-    """Width and height of the label of an arc."""
+    """Return width and height of the label of an arc."""
     widths = [text_width(line.text) for line in lines]
     return max(widths) + GAP, len(widths) * LINE
 

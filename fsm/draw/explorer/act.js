@@ -1,11 +1,11 @@
 // What a reader does: steps, undo and redo, back and forward, playing a path, pasting and copying.
 
 let announced = "";
-let remembering = null; // "push" or "replace": the address is written once, after all that one action did
+let remembering = null; // "push" or "replace": the address is written once, after the whole action
 
 function say(text) { $("status").textContent = announced = text; }
 
-function moved(text, focus = -1) { // the walk has changed: show it, say it, and write it into the address
+function moved(text, focus = -1) { // show and announce the walk, and write it into the address
   show();
   say(text);
   remember("push");
@@ -236,9 +236,9 @@ addEventListener("keydown", (event) => {
   }
 });
 
-let leaveLive = () => {}; // a served page that follows a journal stops following when its reader steps
+let leaveLive = () => {}; // replaced in a page that follows a journal: stop following
 
-// The page's own functions, for those who drive it: tests, and the console.
+// The functions of the page for tests and the console.
 const explorer = {
   data, walk, answer, describe, openTrace, openSnapshot, snapshotOf, pytestOf, show, take, openText,
   eventNumber: (event) => data.events.findIndex(([text]) => text === event),

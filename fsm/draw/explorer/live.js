@@ -1,4 +1,4 @@
-// A served page follows a journal: its server says what happened, and the page walks the same way.
+// A served page follows a journal: the server sends its events, and the page takes the same steps.
 
 const follow = { on: true, session: null, walks: new Map(), over: "" };
 
@@ -33,7 +33,7 @@ function followed() { // show where the followed session stands
   if (!one) return;
   if (follow.on) {
     let stop = one.events === null ? true : walk.follow(one.events);
-    if (stop && one.at) { // it was beyond the page for a while, or still is
+    if (stop && one.at) { // the session left the page, and may have come back
       const events = beginning(one.at);
       if (events !== null) {
         one.events = events;

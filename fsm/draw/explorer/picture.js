@@ -1,4 +1,4 @@
-// The two pictures: marks on what can happen, what was taken last and where it stands; clicks on lines and arrows.
+// The two pictures: marks on enabled rows, the last step and the present state; clicks on lines and arrows.
 
 const pictures = ["brief", "full"].map((id) => {
   const paper = document.getElementById(id);
@@ -39,7 +39,7 @@ function markPictures(enabled, beyond, last, selected) { // sets of rows; the ro
   }
 }
 
-function scrollToState(state) { // bring a state of the picture in view, where the picture is larger than its place
+function scrollToState(state) { // where the picture is larger than its frame
   for (const { paper, boxes } of pictures) {
     if (paper.hidden || paper.scrollHeight <= paper.clientHeight + 1 && paper.scrollWidth <= paper.clientWidth + 1) continue;
     const box = boxes.find((one) => one.state === state).element.getBoundingClientRect();

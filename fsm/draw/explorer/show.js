@@ -1,8 +1,7 @@
-// What is seen: the page is built once, and after each step only what changed is written anew.
-// Names and texts go in as text and never as markup.
+// The view: built once; each step rewrites only what changed.  Names and texts are inserted as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
-const KEYS = "123456789abcdefghijklmnopqstwxyz"; // without r, u and v, which do something else
+const KEYS = "123456789abcdefghijklmnopqstwxyz"; // without r, u and v, which are commands
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,7 +12,7 @@ function make(tag, attributes = {}, ...children) {
 const name = (text) => make("bdi", {}, seen(text));
 const stateName = (state) => seen(data.states[state][0]);
 
-function consequence(row) { // what taking a row comes to, in words
+function consequence(row) { // the consequence of taking a row, in words
   const [, source, , target, , effects] = data.rows[row];
   const parts = [...(source === target ? [] : [`→ ${stateName(target)}`]), ...(effects ? [effects] : [])];
   return parts.join(", ") || "nothing changes";
@@ -144,7 +143,7 @@ function showTrail() {
     return make("li", {}, button);
   }));
   $("trail").querySelector("[aria-current]").scrollIntoView?.({ block: "nearest", inline: "nearest" });
-  // not `disabled`, which would take the focus from whoever just pressed it
+  // `disabled` would take the focus from the button that was just pressed
   $("undo").setAttribute("aria-disabled", walk.place === 0);
   $("redo").setAttribute("aria-disabled", walk.place === walk.trail.length);
   $("restart").setAttribute("aria-disabled", !walk.trail.length);
@@ -161,7 +160,7 @@ function showCoverage() {
   }
 }
 
-// ---------------------------------------------------------------------- why: of what is pointed at, or was taken last
+// ---------------------------------------------------------------------- why: for the row under the pointer, or the last one
 
 function explain(event, row = -1) {
   const answered = event >= 0 ? answer(walk.here, event) : null;

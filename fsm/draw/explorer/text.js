@@ -1,9 +1,9 @@
-// The walk as text, in and out: traces, links, snapshots, and a pytest case.  It does not know the screen.
+// The walk as text, in and out: traces, links, snapshots, and a pytest case.
 
 const traceOf = (events) => events.map((event) => data.events[event][0]).join(",");
 const addressOf = (events) => (events.length ? `#${events.map((event) => written[event]).join(",")}` : "");
 
-function readTrace(text) { // the events of `a,b,c`; or what is wrong with it
+function readTrace(text) { // the events of `a,b,c`, up to a problem
   const words = text.trim() === "" ? [] : text.trim().split(",");
   const events = [];
   for (const [place, word] of words.entries()) {
@@ -23,7 +23,7 @@ function quoted(word) {
   return `“${visible(text.length > 60 ? `${text.slice(0, 59)}…` : text)}”`;
 }
 
-function visible(text) { // what cannot be seen, or would turn the text around, is written out
+function visible(text) { // invisible characters and direction marks as escapes
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
 

@@ -1,6 +1,5 @@
 "use strict";
-// The walk: where it stands and how it came there.  All it does is look up what the engine answered; it decides
-// nothing.  It does not know the screen.
+// The walk: its configurations and events.  It looks up the answers of the engine and decides nothing.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const EVENTS = data.events.length, WIDTH = 1 + data.variables.length, INSIDE = data.configurations.length;
@@ -15,7 +14,7 @@ const ranks = data.patterns.map((codes) => {
 
 const configuration = (n) => data.configurations[n] ?? data.outside[n - INSIDE];
 
-function answer(n, event) { // what the engine said to this event in the n-th configuration
+function answer(n, event) { // the answer of the engine to this event in the n-th configuration
   const here = data.configurations[n], code = data.patterns[here[PATTERN]][event];
   if (code < REASONS) return { event, kind: "refused", row: -1, target: -1, reason: reason(here, data.reasons[code]) };
   const target = here[TARGETS + ranks[here[PATTERN]][event]];
@@ -36,7 +35,7 @@ function valueOf(here, variable) {
   return values === undefined ? String(value) : seen(values[value] === null ? "none" : String(values[value]));
 }
 
-function describe(n) { // the state, and every variable that is not as at the start
+function describe(n) { // the state, and every variable that has changed since the start
   const here = configuration(n), parts = [seen(data.states[here[0]][0])];
   data.variables.forEach((variable, v) => {
     if (here[1 + v] !== variable[2]) parts.push(`${nameOf(v)} ${valueOf(here, v)}`);
@@ -47,12 +46,12 @@ function describe(n) { // the state, and every variable that is not as at the st
 const outputs = (n) => data.words[data.configurations[n][WORD]][1];
 
 const written = data.events.map(([name], event) => {
-  try { return encodeURIComponent(name); } catch { return `@${event}`; } // a name that is no text can be in no address
+  try { return encodeURIComponent(name); } catch { return `@${event}`; } // half a surrogate pair cannot be part of an address
 });
 const known = new Map(written.map((text, event) => [text, event]));
 data.events.forEach(([name], event) => known.set(name, event));
 
-function eventNamed(word) { // the number of an event, however it is written; undefined when there is none
+function eventNamed(word) { // the number of an event, plain or percent-encoded; undefined for other words
   const text = word.trim();
   if (known.has(text)) return known.get(text);
   try { return known.get(decodeURIComponent(text).trim()); } catch { return undefined; }
@@ -73,7 +72,7 @@ const walk = {
   rowAt(place) { return answer(this.stands[place], this.trail[place]).row; },
   answers() { return data.events.map((_, event) => answer(this.here, event)); },
 
-  step(event) { // take a step, unless it is refused or leads out of the page; the answer says which
+  step(event) { // take a step, unless it is refused or leads beyond the page; return the answer
     const answered = answer(this.here, event);
     if (answered.kind === "accepted") {
       if (this.trail[this.place] !== event) {
@@ -90,7 +89,7 @@ const walk = {
     return answered;
   },
 
-  jump(place) { // to a place of the trail; what comes after it can be redone
+  jump(place) { // to a place of the trail; later steps can be redone
     const moved = place >= 0 && place < this.stands.length && place !== this.place;
     if (moved) this.place = place;
     return moved;
@@ -98,7 +97,7 @@ const walk = {
 
   restart() { this.trail = []; this.stands = [0]; this.place = 0; },
 
-  follow(events) { // from the start, up to the first event that is not accepted; that answer and its place, or null
+  follow(events) { // from the start; return the first answer that is not accepted with its place, or null
     this.restart();
     for (const [place, event] of events.entries()) {
       const answered = this.step(event);
@@ -107,7 +106,7 @@ const walk = {
     return null;
   },
 
-  finish() { // the end was entered: which path was it?
+  finish() { // an end was reached: note its path
     const path = pathOf.get(movesOf(this.events()).join());
     if (path !== undefined) this.done.add(path);
   },
@@ -115,7 +114,7 @@ const walk = {
   events() { return this.trail.slice(0, this.place); },
 };
 
-// the first way by which the engine found each configuration: it numbered them as it found them
+// the step by which each configuration was found first; they are numbered in that order
 const parents = [];
 function wayTo(n) {
   if (!parents.length) {
@@ -135,7 +134,7 @@ function wayTo(n) {
   return events;
 }
 
-function movesOf(events) { // the rows by which a trace changes the state
+function movesOf(events) { // the rows of a trace that change the state
   const moves = [];
   let n = 0;
   for (const event of events) {
@@ -149,7 +148,7 @@ const pathRows = data.paths.map(([, witnesses, rows]) => rows ?? movesOf(witness
 const pathOf = new Map(pathRows.map((rows, path) => [rows.join(), path]));
 
 let numbers = null;
-function numberOf(state, values) { // the configuration of these values, or undefined when the page has it not
+function numberOf(state, values) { // the configuration with these values; undefined when it is not on the page
   numbers ??= new Map(data.configurations.map((one, n) => [one.slice(0, WIDTH).join(), n]));
   return numbers.get([state, ...values].join());
 }
