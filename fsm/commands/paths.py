@@ -9,6 +9,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the paths, and return the exit status."""
     chart = chart_of(args)
+    if args.walks and args.format == "table":
+        _covering()
     lengths = _lengths(args.length)
     _known("state", args.state, [str(state) for state in chart.states])
     _known("row", args.row, [row.id for row in chart.rows])
@@ -171,7 +174,7 @@ def _rows(atlas: Atlas) -> None:
 
 
 def _walks(graph: Graph) -> None:
-    found = _cover(graph)
+    found = _covering()(graph)
     _print("")
     proof = "this is proved to be shortest" if found.shortest else f"no set of walks has fewer than {found.least}"
     _print(f"{len(found.walks)} walks with {found.events} events together take every row{_in(graph.bounds)}; {proof}:")
@@ -181,14 +184,15 @@ def _walks(graph: Graph) -> None:
         _print(f"  {','.join(walk.events)}")
 
 
-def _cover(graph: Graph) -> Cover:
+def _covering() -> Callable[[Graph], Cover]:
+    """Load the function that finds the walks.  CommandError without networkx."""
     try:
         from fsm.analysis.coverage import cover
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "networkx":
             raise
         raise CommandError(str(error)) from None
-    return cover(graph)
+    return cover
 
 
 def _ends(chart: Chart) -> str:

@@ -87,6 +87,17 @@ def test_walks_are_told_with_their_proof(capsys: pytest.CaptureFixture[str]) -> 
     assert all(moves(walk)[0].complete for walk in walks)
 
 
+def test_without_networkx_the_walks_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    monkeypatch.delitem(sys.modules, "fsm.analysis.coverage", raising=False)
+    assert main(["paths", "--walks"]) == 2
+    told = "fsm paths: walks that take every row need networkx: pip install 'fsm-logoff[paths]'\n"
+    assert capsys.readouterr() == ("", told)
+    assert main(["paths", "--length", "1"]) == 0
+
+
 # ---------------------------------------------------------------------------------------------- choosing
 
 
