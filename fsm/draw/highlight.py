@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm.analysis.trace import TraceError, parse_trace
 from fsm.condition import All, Compare, Condition
 from fsm.solver import possible
+from fsm.validation import reachable
 from fsm.variable import Choice, Sum
 
 if TYPE_CHECKING:
@@ -128,9 +129,8 @@ def _rows_of(chart: Chart, event: str) -> tuple[frozenset[str], tuple[str, ...]]
                 for target in _targets(chart, row, node, kept if setting else {}):
                     steps.append((row, node, target))
                     waiting.append(target)
-    home = {node for _, _, node in steps if chart.state(node.state).final}
-    while new := {source for _, source, target in steps if target in home} - home:
-        home |= new
+    ends = (node for _, _, node in steps if chart.state(node.state).final)
+    home = reachable(ends, ((target, source) for _, source, target in steps))
     final = {str(state) for state in chart.states if state.final}
     return frozenset(row.id for row, _, to in steps if to in home and row.source not in final), asked
 
