@@ -1,8 +1,8 @@
 """Walks that together take every row of a chart: as few events as can be found, with a proof of how few there could be.
 
 Theory of the walks.
-1. A walk starts at the start and ends in a final state (or where none can be reached any more; anywhere, in a chart
-   without one).  Each row that the graph has must be taken by some walk; the events of all walks are counted.
+1. A walk leads from the chart's start to a final state (or to where none can be reached any more; anywhere, in a chart
+   without one).  Each row of the graph must be taken by some walk; the events of all walks are counted.
 2. Name one edge of the graph for each row, its *deputy*.  A shortest set of walks that takes all deputies is a flow of
    least cost: one unit over each deputy, and as many units over other edges as it takes to join them.  A hub leads from
    the ends of the walks back to the start, at no cost.
@@ -88,7 +88,7 @@ class Cover(NamedTuple):
 
 
 def cover(graph: Graph) -> Cover:
-    """Return walks that take every row of the graph, with the proof from below.  Deterministic."""
+    """Return walks that take every row of the graph, and a proved lower bound of their events.  Deterministic."""
     search = _Search(graph)
     best = search.cover(CANDIDATES[0])
     for candidates in CANDIDATES[1:]:
