@@ -1,6 +1,6 @@
-"""Debian's Chromium, headless, driven by Playwright; and the pages the tests open in it.
+"""Headless Chromium, driven by Playwright, and the pages that the tests open in it.
 
-Whatever opens a page also watches it: every request, every word in the console and every error is kept.
+A watched page keeps every request, every console message and every error.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @cache
 def missing() -> str | None:
-    """What the browser tests lack here, or None when they can run."""
+    """Return what the browser tests lack on this machine, or None."""
     if lacking := [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]:
         return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[browser]')"
     if not program():
@@ -51,13 +51,13 @@ def missing() -> str | None:
 
 
 def program() -> str | None:
-    """Where Chromium is."""
+    """Return the path of Chromium, if it is installed."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 @contextmanager
 def launched(playwright: Playwright, names: tuple[str, ...] = fonts.USUAL) -> Iterator[Browser]:
-    """A running browser that has these fonts and no other."""
+    """Run a browser that has these fonts and no others."""
     with tempfile.TemporaryDirectory() as folder:
         environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts.configured(names, Path(folder)))}
         browser = playwright.chromium.launch(executable_path=program(), args=list(SWITCHES), env=environment)
@@ -69,7 +69,7 @@ def launched(playwright: Playwright, names: tuple[str, ...] = fonts.USUAL) -> It
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A running browser, with the usual fonts."""
+    """Run a browser with the usual fonts."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, launched(playwright) as browser:
@@ -77,7 +77,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and everything it asked for or complained of."""
+    """A page with all its requests, console messages and errors."""
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         options = {"viewport": {"width": 1280, "height": 800}} | options
@@ -102,24 +102,24 @@ class Watched:
 
 
 def logoff_bounds(i: int, m: int, p: int) -> tuple[str, ...]:
-    """At most i inbound, m outbound or queued, p peers."""
+    """Return the bounds: at most i inbound, m outbound or queued, p peers."""
     return f"inbound <= {i}", f"outbound + ready + deferred <= {m}", f"peers <= {p}"
 
 
 @cache
 def logoff_graph(i: int = 2, m: int = 2, p: int = 1) -> Graph:
-    """The store logoff within bounds."""
+    """Return the graph of the store logoff within bounds."""
     return Graph(LOGOFF, logoff_bounds(i, m, p))
 
 
 @cache
 def logoff_atlas(i: int = 2, m: int = 2, p: int = 1) -> Atlas:
-    """Its paths."""
+    """Return the paths of the store logoff within bounds."""
     return Atlas(LOGOFF, logoff_bounds(i, m, p))
 
 
 def logoff_page(i: int = 2, m: int = 2, p: int = 1, *, follows: str = "") -> str:
-    """The page of the store logoff within bounds, as the committed one is made."""
+    """Return the page of the store logoff within bounds, made like the committed one."""
     atlas = logoff_atlas(i, m, p)
     return page(
         logoff_graph(i, m, p), paths=atlas.paths, flag_name=atlas.flag_name, where="fsm.logoff:LOGOFF",
@@ -128,7 +128,7 @@ def logoff_page(i: int = 2, m: int = 2, p: int = 1, *, follows: str = "") -> str
 
 
 def page_of(chart: Chart, folder: Path, *bounds: str, **more: Any) -> Path:
-    """A page of any chart, in a file of that folder."""
+    """Write the page of a chart to that folder and return its path."""
     file = folder / "page.html"
     file.write_bytes(page(Graph(chart, bounds), renderer="embedded", **more).encode())
     return file

@@ -1,4 +1,4 @@
-"""The browser of these tests; without one they are skipped, which is written down, and is a failure where CI is set."""
+"""The browser of these tests.  Without one they are skipped, and fail where CI is set; `make test` reports it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Makes watched pages; afterwards none of them has complained, and none has asked for anything but its file."""
+    """Make watched pages; afterwards check that none reported an error or requested anything but its file."""
     made: list[Watched] = []
 
     def make(**options: Any) -> Watched:
@@ -56,7 +56,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 @pytest.fixture(scope="package")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the store logoff, made now: `tests/test_page.py` compares it with the committed one."""
+    """The page of the store logoff, made now; `tests/draw/test_page.py` compares it with the committed one."""
     file = tmp_path_factory.mktemp("page") / "explorer.html"
     file.write_bytes(logoff_page().encode())
     return file
@@ -64,7 +64,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def explorer(watched: Callable[..., Watched], fresh: Path) -> Callable[..., Page]:
-    """Opens that page, with a trace in its address."""
+    """Open that page with a trace in its address."""
 
     def open_it(trace: str = "", **options: Any) -> Page:
         return watched(**options).open(fresh, trace)

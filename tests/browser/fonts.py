@@ -1,4 +1,4 @@
-"""The fonts a reader may have, each family alone, and those the screenshots are taken with.
+"""The fonts a reader may have, each family alone, and the fonts of the screenshots.
 
 Fontconfig is pointed at a folder with these files and no other (`FONTCONFIG_FILE`), so that neither the tests nor the
 screenshots depend on what else is installed.
@@ -19,9 +19,9 @@ LIBERATION: Final = ("LiberationSans-Regular", "LiberationSans-Bold")
 SETS: Final = {
     "DejaVu": SANS, "Liberation": LIBERATION, "Noto": ("NotoSans-Regular", "NotoSans-Bold"), "monospace": MONO,
 }  # fmt: skip
-"""The fonts of readers."""
+"""The fonts of readers, by family."""
 USUAL: Final = (*LIBERATION, *SANS, *MONO)
-"""The fonts of the screenshots, and of all tests that say nothing of fonts."""
+"""The fonts of the screenshots, and of all tests that name no others."""
 
 
 @cache
@@ -30,17 +30,17 @@ def _files() -> dict[str, Path]:
 
 
 def missing() -> list[str]:
-    """Those of all these fonts that are not installed."""
+    """Return the names of those fonts that are not installed."""
     return [name for name in dict.fromkeys((*USUAL, *(name for one in SETS.values() for name in one))) if name not in _files()]
 
 
 def digest(names: tuple[str, ...]) -> str:
-    """A short hash of these fonts."""
+    """Return a short hash of these fonts."""
     return sha256(b"".join(_files()[name].read_bytes() for name in names)).hexdigest()[:12]
 
 
 def configured(names: tuple[str, ...], folder: Path) -> Path:
-    """A fontconfig file, made in that folder, that knows these fonts alone."""
+    """Write a fontconfig file with these fonts only to that folder and return its path."""
     fonts = folder / "fonts"
     fonts.mkdir()
     for name in names:

@@ -1,4 +1,4 @@
-"""What the browser finds wrong with texts: those of pictures, and those of the page around them."""
+"""Measure texts in the browser: those of pictures, and those of the page around them."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ return {texts: found.length, wrong};
 
 
 def pictures(page: Page) -> list[dict[str, Any]]:
-    """Of each picture on a page, how many texts it has, and what is wrong with them."""
+    """Return for each picture on a page the number of its texts, and the misplaced ones."""
     found: list[dict[str, Any]] = page.evaluate(PICTURES)
     return found
 
 
 def words(page: Page) -> dict[str, Any]:
-    """Of the page without its pictures, how many lines of text are in sight, and what is wrong with them."""
+    """Return for the page without its pictures the number of visible lines of text, and the misplaced ones."""
     found: dict[str, Any] = page.evaluate(WORDS)
     return found

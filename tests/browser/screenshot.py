@@ -2,8 +2,8 @@
 
     python -m tests.browser.screenshot
 
-Each carries the hash of the page and the name of what drew it: the version of Chromium and the hash of the fonts.
-Where these are the same, every pixel is the same; a test compares them.  Another Chromium may draw edges otherwise.
+Each contains the hash of the page, the version of Chromium and the hash of the fonts.  When these are the same, every
+pixel is the same, which a test checks.  Another version of Chromium may draw edges differently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZE: Final = 1280, 800
 
 
 def taken(browser: Browser, page: Path) -> dict[str, bytes]:
-    """A screenshot for each colour scheme, as PNG that says of which page it is and what drew it."""
+    """Take a screenshot for each colour scheme, as PNG with notes on the page and the browser."""
     found = {}
     for scheme in FILES:
         watched = Watched(browser, viewport=dict(zip(("width", "height"), SIZE, strict=True)), color_scheme=scheme)
@@ -38,17 +38,17 @@ def taken(browser: Browser, page: Path) -> dict[str, bytes]:
 
 
 def page_hash(page: Path) -> str:
-    """What a screenshot of this page says of it."""
+    """Return the note on the page."""
     return sha256(page.read_bytes()).hexdigest()
 
 
 def drawn_by(browser: Browser) -> str:
-    """What decides about the pixels of a page."""
+    """Return the note on the browser: everything that the pixels depend on."""
     return f"Chromium {browser.version}, fonts {fonts.digest(fonts.USUAL)}"
 
 
 def _noted(png: bytes, notes: dict[str, str]) -> bytes:
-    """The picture with a text chunk for each note after its header (33 bytes: signature and IHDR)."""
+    """Insert a text chunk for each note after the header (33 bytes: signature and IHDR)."""
     chunks = b""
     for name, text in notes.items():
         body = b"tEXt" + name.encode() + b"\0" + text.encode()
@@ -57,7 +57,7 @@ def _noted(png: bytes, notes: dict[str, str]) -> bytes:
 
 
 def notes_of(png: bytes) -> dict[str, str]:
-    """The text chunks of a picture, each of whose chunks must be whole."""
+    """Return the notes of a picture; check that all its chunks are whole."""
     found, place = {}, 8
     while place < len(png):
         (length,) = struct.unpack(">I", png[place : place + 4])
@@ -71,7 +71,7 @@ def notes_of(png: bytes) -> dict[str, str]:
 
 
 def main() -> int:
-    """Make both; the exit status."""
+    """Write both files; return the exit status."""
     if (lack := missing()) is not None:
         print(f"the screenshots were not made: {lack}", file=sys.stderr)
         return 1

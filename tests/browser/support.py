@@ -1,4 +1,4 @@
-"""What several tests of the page do with it and read off it."""
+"""Parts of the page that several tests use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def trail(page: Page) -> str:
 
 
 def stands_after(page: Page, place: int) -> None:
-    """Wait until the walk stands after that many events."""
+    """Wait until the walk is after that many events."""
     page.locator("#trail li").nth(place).locator("[aria-current]").wait_for()
 
 

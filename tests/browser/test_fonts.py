@@ -1,4 +1,4 @@
-"""Whatever fonts a reader has, every text is inside its box and the paper, off the lines, and none is over another."""
+"""With any fonts, every text is inside its box and the paper, off the lines, and no text covers another."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module", params=fonts.SETS)
 def reader(request: pytest.FixtureRequest, playwright: Playwright) -> Iterator[Browser]:
-    """A browser that has one family of fonts."""
+    """A browser with one family of fonts."""
     with launched(playwright, fonts.SETS[request.param]) as browser:
         yield browser
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Opens a text as a page, or a file with a trace."""
+    """Open a text as a page, or a file with a trace."""
     made: list[Watched] = []
 
     def open_it(browser: Browser, page: str | Path, trace: str = "", **options: Any) -> Page:

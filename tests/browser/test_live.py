@@ -1,4 +1,4 @@
-"""The served page follows a journal while it is written, and walks on its own when its reader does."""
+"""The served page follows a journal while it is written, until its reader takes a step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """A served page, the journal it follows, and a session that is recorded there."""
+    """A served page, its journal, and a session that is recorded there."""
 
     def __init__(self, page: Page, journal: Recorder, made: Any) -> None:
         self.page, self.journal, self.server = page, journal, made
@@ -34,7 +34,7 @@ class Live:
                 self.journal.fire(session, event)
 
     def shows(self, session: StoreSession) -> None:
-        """Wait until the page says where this session stands."""
+        """Wait until the page shows the configuration of this session."""
         described = LOGOFF.describe(session.configuration)
         self.page.locator("#trail [aria-current]").and_(self.page.locator(f'[title="{described}"]')).wait_for()
         assert self.page.evaluate("explorer.snapshotOf(explorer.walk.here)") == session.snapshot()

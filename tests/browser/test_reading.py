@@ -1,4 +1,4 @@
-"""Who reads it how: keyboard only, a screen reader, a phone, dark, on paper, without JavaScript.  And hostile names."""
+"""Readers with a keyboard only, a screen reader, a phone, a dark screen, paper, or no JavaScript.  Hostile names."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ CONTRAST = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("way", ["", WAY, "submit,submit,release"])
 def test_what_cannot_happen_and_the_picture_can_be_read(explorer: Callable[..., Page], way: str, scheme: str) -> None:
-    """Which axe leaves out: what is disabled, and what is drawn."""
+    """Contrast of disabled buttons and of pictures, which axe does not check."""
     assert min(explorer(way, color_scheme=scheme).evaluate(CONTRAST)) >= 4.5
 
 

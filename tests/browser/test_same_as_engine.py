@@ -1,4 +1,4 @@
-"""The page answers as the engine does: every cell of the graph, every step of a large corpus, every word that is shown.
+"""The page answers as the engine does: every cell of the graph, every step of a large corpus, every text on the screen.
 
 Invariant: for every configuration and event, what the page says is what a session says there.
 """
@@ -30,7 +30,7 @@ CELLS = """() => explorer.data.configurations.map((_, n) => [
 
 
 def cell(here: Configuration, event: str) -> list[object]:
-    """What the engine says, in the page's words."""
+    """The answer of the engine, in the words of the page."""
     session = StoreSession.at(here)
     verdict = session.may(event)
     if verdict.row is None:
@@ -74,7 +74,7 @@ REPLAY = """(traces) => traces.map((events) => {
 
 
 def corpus() -> list[list[str]]:
-    """Shortest ways to every configuration, every witness of every path, and random walks with many refused events."""
+    """Shortest traces to every configuration, every witness of every path, and random walks with many refused events."""
     graph, dice = logoff_graph(), random.Random(4)
     traces = [list(graph.trace(number)) for number in range(len(graph.configurations))]
     traces += [list(trace) for path in logoff_atlas().paths for trace in path.flags.values()]
@@ -85,7 +85,7 @@ def corpus() -> list[list[str]]:
 
 
 def replayed(events: list[str]) -> list[list[str]]:
-    """What becomes of a trace: a session that refuses, or would leave the bounds, stays where it is."""
+    """Replay a trace: a session that refuses an event, or would leave the bounds, stays where it is."""
     session, answers = StoreSession(), []
     for event in events:
         before = session.configuration

@@ -1,4 +1,4 @@
-"""What the tests of pictures need: charts that are hard to draw, and which rows a drawing shows."""
+"""Charts that are hard to draw, and the rows that a drawing shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 SMALL = 'digraph { a [label="one"] a -> b }'
 HEAVY = "digraph {" + "".join(f"n{i} -> n{(i * 7919 + j * 104729) % 300};" for i in range(300) for j in range(5)) + "}"
-"""Graphviz sources: one that is drawn at once, one that is not."""
+"""Graphviz sources: one that is drawn at once, one that takes long."""
 
 NASTY = (
     'quo"te', "back\\slash", "co:lon", "<b>bold</b>", "a|b{c}d", "line\nend", "tab\tbed", "&amp;", "<>", "n1 -> n2",
@@ -27,11 +27,11 @@ NASTY = (
     "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d\u0628\u0627", "\u65e5\u672c\u8a9e\u306e\u72b6\u614b", "\u202eabc",
     "e\u0301", "\U0001f600", "\ud800", "\x00", "\x1b[31m", "\ufeff", "\u2028", "x" * 200, "\xa0", "a\xa0", "\x7f",
 )  # fmt: skip
-"""Names nobody should choose, and somebody will."""
+"""Names that are hard to draw."""
 
 
 def nasty_chart(names: tuple[str, ...] = NASTY) -> Chart:
-    """A ring of states with these names, each of which stays on one event and moves on the same."""
+    """A row of states with these names, each with a row that stays and a row that moves on."""
     states = [State(name, doc=name, final=place == len(names) - 1) for place, name in enumerate(names)]
     steps = Counter("steps")
     rows = [
@@ -73,7 +73,7 @@ CHARTS = (LOGOFF, nasty_chart(), OPAQUE, LONELY, TWICE, small_charts.PLAIN, smal
 
 
 def in_svg(text: str) -> list[str]:
-    """The ids of the rows an SVG shows, one for each time, in order of the ids."""
+    """Return the ids of the rows in an SVG, sorted, once for each occurrence."""
     found: list[str] = []
     for group in ElementTree.fromstring(text).iter(f"{SVG}g"):
         if "row" not in group.get("class", "").split():
@@ -90,12 +90,12 @@ def in_svg(text: str) -> list[str]:
 
 
 def in_dot(text: str) -> list[str]:
-    """The ids of the rows a DOT text names, one for each time."""
+    """Return the ids of the rows in a DOT text, sorted, once for each occurrence."""
     return sorted(one for found in re.findall(r'\brows=("[^"]*"|[\w.]+)', text) for one in found.strip('"').split())
 
 
 def in_mermaid(text: str) -> list[str]:
-    """The ids of the rows a Mermaid text names, one for each time; each comment stands before one statement."""
+    """Return the ids of the rows in a Mermaid text, sorted, once for each occurrence; each comment precedes a statement."""
     lines = text.splitlines()
     found = []
     for place, line in enumerate(lines):
@@ -106,11 +106,11 @@ def in_mermaid(text: str) -> list[str]:
 
 
 def in_table(text: str) -> list[str]:
-    """The first cells of a Markdown table's rows, as they read, in order."""
+    """Return the text of the first cell of each row of a Markdown table."""
     cells = [line.split("|")[1][1:-1] for line in text.splitlines()[2:]]
     return [unescape(re.sub(r"</?\w+>", "", cell)) if cell.startswith("<code>") else cell.strip("`") for cell in cells]
 
 
 def wanted(chart: Chart) -> list[str]:
-    """The ids of every row of a chart, each once."""
+    """Return the ids of all rows of a chart, sorted."""
     return sorted(identifier(one.id) for one in chart.rows)

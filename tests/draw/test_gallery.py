@@ -1,4 +1,4 @@
-"""`diagrams/` is what the chart says now, byte for byte, and what people wrote beside it speaks of rows that are there."""
+"""`diagrams/` agrees with the chart byte for byte, and the texts of the gallery name rows of the chart."""
 
 from __future__ import annotations
 

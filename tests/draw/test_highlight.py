@@ -1,4 +1,4 @@
-"""What is picked out: flags against every way within bounds, counters, paths, traces and sessions."""
+"""Highlights: flags, compared with every path within bounds; counters, paths, traces and sessions."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def closure(begin: Iterable[int], links: dict[int, list[int]]) -> set[int]:
     return found
 
 
-def on_the_ways(event: str) -> set[str]:
-    """The rows on any walk from this event to the end on which the request keeps its value: found by walking."""
+def on_the_paths(event: str) -> set[str]:
+    """Return the rows on any walk from this event to the end on which the request keeps its value."""
     here = GRAPH.configurations
     sets = {row.id for row in LOGOFF.rows if any(effect.name == "request" for effect in row.effects)}
     begins = [s for s in GRAPH.edges if s.event == event and here[s.source][0] != "released"
@@ -56,7 +56,7 @@ def on_the_ways(event: str) -> set[str]:
 @pytest.mark.parametrize("event", [*FLAGS])
 def test_a_flag_picks_out_what_lies_on_its_ways_and_nothing_else(event: str) -> None:
     highlight = draw.flag(LOGOFF, event)
-    assert {row for row, mark in highlight.rows.items() if mark == "selected"} == on_the_ways(event)
+    assert {row for row, mark in highlight.rows.items() if mark == "selected"} == on_the_paths(event)
 
 
 def test_the_rows_that_only_ask_are_marked_apart() -> None:

@@ -1,7 +1,4 @@
-"""The data a page walks, decoded and compared with the engine: every configuration, every event.  And the page around it.
-
-Invariant: what is written for a configuration and an event is what a session says there.
-"""
+"""The data of the page, decoded and compared with the engine for every configuration and event; and the page around it."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ CHARTS = [small.PLAIN, small.LADDER, small.TOKENS, small.LURE, small.DISTANT, sm
 
 
 class Decoded:
-    """The data of a page, read in the plainest way."""
+    """The data of a page, decoded."""
 
     def __init__(self, text: str) -> None:
         found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
@@ -49,7 +46,7 @@ class Decoded:
         return (self.data["states"][one[0]][0], *values)
 
     def cells(self, chart: Chart, number: int) -> list[tuple[str | None, Configuration | None, str | None]]:
-        """For every event: the row and where it leads, or why not."""
+        """Return for every event the row and its target, or the reason."""
         one, reasons = self.data["configurations"][number], self.data["reasons"]
         targets = iter(one[self.width + 2 :])
         found: list[tuple[str | None, Configuration | None, str | None]] = []

@@ -1,4 +1,4 @@
-"""Where things are placed: sizes are kept, and an answer that is no layout is an error."""
+"""Layouts keep the sizes they are given; an answer that is no layout is an error."""
 
 from __future__ import annotations
 
@@ -43,10 +43,3 @@ def test_an_answer_that_is_no_layout_is_an_error(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(draw.DrawingError, match="no layout") as caught:
         draw.svg(TWICE, renderer="dot")
     assert caught.value.dot == draw.graph(TWICE).source
-
-
-@pytest.mark.parametrize(("text", "width"), [
-    ("", 0), ("submit", 33), ("é", 6), ("e\u0301", 6), ("\u202e", 0), ("日本", 23), ("\u05d0", 7), ("→", 11),
-])  # fmt: skip
-def test_every_character_has_a_width(text: str, width: int) -> None:
-    assert text_width(text) == width

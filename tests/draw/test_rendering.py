@@ -1,4 +1,4 @@
-"""Renderers: which is chosen, what happens when one is missing, fails, hangs or is overwhelmed, and who gets the source."""
+"""Renderers: the choice, and the error when one is missing, fails or hangs, with the source."""
 
 from __future__ import annotations
 

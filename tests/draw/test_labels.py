@@ -1,4 +1,4 @@
-"""Names are shown, never interpreted: not by Graphviz, XML, Mermaid or Markdown, and not by the reader's browser."""
+"""Names are displayed, never interpreted: not by Graphviz, XML, Mermaid or Markdown, and not by the browser."""
 
 from __future__ import annotations
 

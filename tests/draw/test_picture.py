@@ -1,4 +1,4 @@
-"""Every row of a chart is in every picture of it, exactly once, and the two renderers agree about which is which."""
+"""Every row of a chart is in every picture of it exactly once, and both renderers give the same elements."""
 
 from __future__ import annotations
 
