@@ -1,7 +1,7 @@
-"""How long a step in the explorer page takes, in a real browser: for `make bench`.
+"""The duration of a step in the explorer page, in a real browser.
 
-The page is that of the store logoff at bounds 5,5,1 (4,662 configurations).  A step is taken as a key press takes it,
-from the press until the page has been laid out again; the frames of the screen are not waited for.
+The page is that of the store logoff at bounds 5,5,1 (4,662 configurations).  A step lasts from a key press until the
+page has been laid out again, without waiting for a frame of the screen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEPS = """(events) => events.map((event) => {
 
 
 class PageStep(NamedTuple):
-    """Milliseconds of a step, of how many steps, and the page they were taken in."""
+    """The milliseconds of a step, the number of steps, the bytes of the page and the milliseconds to open it."""
 
     median: float
     slowest: float
@@ -33,12 +33,12 @@ class PageStep(NamedTuple):
 
 
 def page_step() -> PageStep | str:
-    """A step in the page at bounds 5,5,1; or, in words, what is missing to measure it."""
+    """Measure steps in the page at bounds 5,5,1; return what is missing when that is not possible."""
     from tests.browser.chromium import Watched, chromium, logoff_atlas, logoff_page, missing
 
     if (lack := missing()) is not None:
         return lack
-    ways = [path.witness or () for path in logoff_atlas(5, 5, 1).paths[::9]]
+    traces = [path.witness or () for path in logoff_atlas(5, 5, 1).paths[::9]]
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         file = Path(folder) / "page.html"
         file.write_bytes(logoff_page(5, 5, 1).encode())
@@ -46,9 +46,9 @@ def page_step() -> PageStep | str:
         page = watched.open(file)
         opened = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
         spent: list[float] = []
-        for way in ways:
+        for trace in traces:
             page.evaluate("explorer.walk.restart()")
-            spent += page.evaluate(STEPS, list(way))
+            spent += page.evaluate(STEPS, list(trace))
         watched.close()
         spent.sort()
         return PageStep(spent[len(spent) // 2], spent[-1], len(spent), file.stat().st_size, opened)

@@ -1,4 +1,4 @@
-"""Paths and pictures, raced against stock transitions and `dot`."""
+"""Paths and pictures, compared with stock transitions and `dot`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIVE = ("INBOUND <= 5", "OUTBOUND + READY + DEFERRED <= 5", "PEERS <= 1")
 
 
 def paths(trigger: float) -> list[Result]:
-    """The graph and all paths; `trigger` is what stock transitions needs for one trigger, in seconds."""
+    """Measure the graph and all paths; `trigger` is the time of a trigger of stock transitions, in seconds."""
     graph, every = best(3, timed(lambda: Graph(LOGOFF, FIVE)), timed(lambda: Atlas(LOGOFF, BOUNDS)))
     size, found = Graph(LOGOFF, FIVE), Atlas(LOGOFF, BOUNDS)
     stock = trigger * 10_000
@@ -37,7 +37,7 @@ def paths(trigger: float) -> list[Result]:
 
 
 def pictures() -> list[Result]:
-    """The gallery against one run of `dot -O`, and a recoloured picture against a layout."""
+    """Compare the gallery with one run of `dot -O`, and a recoloured picture with a layout."""
     run = svgs(LOGOFF, GALLERY, atlas())
     run()  # warms the compile cache
     highlight, count = trace(LOGOFF, "submit,outbound_begin,logoff_orderly"), len(run())

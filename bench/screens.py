@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def first_frame() -> float:
-    """Seconds from starting `fsm step` on an 80x24 terminal to the frame that shows the trail."""
+    """Return the seconds from the start of `fsm step` on an 80x24 terminal to the frame with the trail."""
     start = time.perf_counter()
     pid, terminal = pty.fork()
     if pid == 0:

@@ -40,7 +40,7 @@ __all__ = ["page"]
 SCRIPTS: Final = ("walk.js", "text.js", "picture.js", "show.js", "act.js")
 LIVE: Final = "live.js"
 SVG: Final = "{http://www.w3.org/2000/svg}"
-AIR: Final = 8
+MARGIN: Final = 8
 """The margin of a drawing, in its units."""
 
 
@@ -152,7 +152,7 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
             element.attrib.pop("id", None)
     for element in root.iter():
         element.tag = element.tag.removeprefix(SVG)
-    inner.set("transform", f"translate({AIR} {AIR})")
-    width, height = round(layout.width + 2 * AIR), round(layout.height + 2 * AIR)
+    inner.set("transform", f"translate({MARGIN} {MARGIN})")
+    width, height = round(layout.width + 2 * MARGIN), round(layout.height + 2 * MARGIN)
     text = ElementTree.tostring(inner, encoding="unicode").replace(" />", "/>")
     return f'<svg class="fsm" viewBox="0 0 {width} {height}" width="{width}" height="{height}">{text}</svg>'
