@@ -1,4 +1,4 @@
-"""What the contract of storages runs over: memory, a SQLite file, and a real PostgreSQL server of its own."""
+"""The storages of the tests: memory, a SQLite file, and a private PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture(params=["sqlite", "sqlite, all read", "postgresql"])
 def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Also one that keeps nothing in memory: for what is asked of messages."""
+    """Also a database without a cache: for tests of messages."""
     place = place_of(request.param, request, tmp_path)
     yield place
     place.end()
@@ -164,7 +164,7 @@ def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[P
 
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of the test's own, with a path short enough for sockets."""
+    """The runtime folder, for this test alone, with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="fsm-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         yield Path(folder, "fsm")

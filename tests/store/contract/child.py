@@ -1,4 +1,4 @@
-"""Another process with a store open, which does what it is asked to, one JSON line each; it can be killed at any moment.
+"""Another process with a store open: it executes commands, one JSON line each, and can be killed at any moment.
 
     child = Child(where, host="b", lease=0.5)
     child.ask("open");  child.ask("submit", count=3);  child.kill()
@@ -108,7 +108,7 @@ def main() -> None:
                 peers = [peer.id for peer in tx.peers()]
                 tx.leave()
             return peers
-        if do == "inside":  # begin, change everything, and never come to the end
+        if do == "inside":  # change everything, and never commit
             with storage.transaction() as tx:
                 tx.claim(tx.share().ready)
                 submit(tx, 3)

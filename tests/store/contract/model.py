@@ -1,4 +1,4 @@
-"""What a storage must do, as plainly as it can be said: dictionaries, several holders, no databases.
+"""A model of the storage port: dictionaries, several holders, no database.
 
 `do(me, method, *args)` gives the answer that the storage's method must give, and changes the model as it must change.
 """

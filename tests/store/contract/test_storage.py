@@ -43,7 +43,7 @@ def submitted(storage: Storage, count: int = 1) -> list[str]:
     return [one.id for one in made]
 
 
-def test_a_new_store_is_empty_and_one_is_alone(place: Place) -> None:
+def test_a_new_store_is_empty_and_has_no_peers(place: Place) -> None:
     storage = place.new()
     opening = storage.open()
     assert (opening.share, opening.peers, opening.lapsed) == (Share((), ()), (), ())
@@ -87,7 +87,7 @@ def test_content_of_any_size_comes_back(place: Place, size: int) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sender=st.text(st.characters()), to=st.lists(st.text(st.characters()), max_size=3), content=st.binary(), due=st.floats(0, 1e12))
-def test_whatever_a_message_says_comes_back(place: Place, sender: str, to: list[str], content: bytes, due: float) -> None:
+def test_any_sender_recipients_and_content_come_back(place: Place, sender: str, to: list[str], content: bytes, due: float) -> None:
     if not place.made:  # one for all examples
         place.new().open()
     storage = place.made[0]
@@ -172,7 +172,7 @@ def test_thousands_at_once(place: Place) -> None:
 
 
 def test_everything_to_one_message_in_one_transaction(place: Place) -> None:
-    """What was collected for it is written before the next thing happens to it."""
+    """A collected change is written before the next change of the same message."""
     storage = place.new()
     storage.open()
     with storage.transaction() as tx:
@@ -227,7 +227,7 @@ def test_a_storage_that_is_not_open_says_so(place: Place, use: Any) -> None:
     storage.notify_peers()
 
 
-def test_messages_and_ring_are_for_any_thread(place: Place) -> None:
+def test_messages_and_notify_peers_are_for_any_thread(place: Place) -> None:
     storage = place.new()
     storage.open()
     wrong: list[BaseException] = []
@@ -268,7 +268,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
 
 
 class Holders:
-    """Two or three holders of one new store, beside the model."""
+    """Two or three holders of one new store, and the model of it."""
 
     def __init__(self, place: Place, names: str, policy: str = "resend") -> None:
         self.place, self.options = place, {"store": uuid4().hex, "policy": policy}
@@ -286,7 +286,7 @@ class Holders:
         self.model.close(name)
 
     def do(self, name: str, *steps: tuple[str, tuple[Any, ...], dict[str, Any]], fails: bool = False) -> None:
-        """A transaction of these steps, there and in the model, and the same answers."""
+        """Do these steps in a transaction and in the model, and compare the results."""
         model = self.model.copy()
         try:
             with self.storages[name].transaction() as tx:
@@ -315,10 +315,10 @@ class Holders:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_on_a_message_in_each_place(every_database: Place, method: str) -> None:
-    """A method that finds a message not as it must be leaves it alone: the whole product."""
+    """Every method on a message in every state, owned by every holder: the whole product."""
     arguments, more = METHODS[method]
     with Holders(every_database, "mt") as both:
-        for at in PLACES:  # what was there before stays, and the model knows what becomes of that as well
+        for at in PLACES:  # the messages of earlier rounds stay, and are compared as well
             one = replace(A, id=new_id())
             state, _, whose = at.partition(" ")
             owner = "t" if whose in ("theirs", "nobody's") else "m"

@@ -10,11 +10,11 @@ from tests.store.contract.child import PATIENCE
 from tests.store.contract.test_storage import do
 
 NEVER = 3600.0
-"""A lease so long that only a notification or a death can be the reason of a call."""
+"""A lease so long that only a notification or a death can be the reason of a call, in seconds."""
 
 
 class Callback:
-    """Counts as called until `wait()` has returned, which waits for the next call."""
+    """`wait()` waits until it has been called since the last `wait()`."""
 
     def __init__(self) -> None:
         self.event = threading.Event()

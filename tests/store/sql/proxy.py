@@ -1,4 +1,4 @@
-"""A wire to a PostgreSQL server that can be cut at the worst moment: at a COMMIT, before it or before its answer."""
+"""A proxy for a PostgreSQL server that cuts its connections at the worst moment: before a COMMIT, or before its answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Proxy:
                     _Pair(self, client)
 
     def at_commit(self) -> When | None:
-        """Another COMMIT: whether it is the one, and what is to be done."""
+        """Count a COMMIT; return when to cut the connection, if this is the one."""
         with self._lock:
             self.commits += 1
             if self.commits != self._at:

@@ -43,7 +43,7 @@ def test_what_a_peer_put_aside_is_claimed_as_it_is_now(every_database: Place, en
     assert do(one, "claim", [A.id]) == [replace(later, recipients=("q@z",)) if end == "failed" else replace(later, uncertain=1)]
 
 
-def test_what_peers_took_makes_room_for_others(file: Place) -> None:
+def test_messages_that_peers_took_free_their_space(file: Place) -> None:
     one, two = file.new(), file.new()
     one.open()
     two.open()
@@ -57,7 +57,7 @@ def test_what_peers_took_makes_room_for_others(file: Place) -> None:
     assert one._opened.cache.free == CACHE_SIZE
 
 
-def test_what_has_no_room_is_read(file: Place) -> None:
+def test_a_message_without_space_is_read(file: Place) -> None:
     storage = file.new(cache_size=5000)
     storage.open()
     made = [Message(new_id(), b"x" * size) for size in (3000, 3000, 10)]
@@ -68,7 +68,7 @@ def test_what_has_no_room_is_read(file: Place) -> None:
     assert [one.content for one in do(storage, "claim", [one.id for one in made])] == [one.content for one in made]
 
 
-def test_what_was_changed_without_it_is_not_claimed_as_it_was(database: Place) -> None:
+def test_a_row_that_was_changed_by_others_is_not_claimed_from_the_cache(database: Place) -> None:
     storage = database.new()
     storage.open()
     do(storage, "submit", A)

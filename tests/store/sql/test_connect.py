@@ -34,7 +34,7 @@ def refused(where: str | Path, **options: Any) -> StorageError:
     storage = Database(where, patience=0.1, **options)
     with pytest.raises(StorageError) as caught:
         storage.open()
-    storage.close()  # nothing to do, and no error
+    storage.close()  # does nothing, without an error
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -75,27 +75,27 @@ def test_no_folder(tmp_path: Path) -> None:
     ("content", "means"),
     [(b"From: someone\n" * 100, "is not a SQLite database"), (b"SQLite format 3\0" + b"\xa5" * 5000, "is ")],
 )
-def test_no_database(tmp_path: Path, content: bytes, means: str) -> None:
+def test_a_file_that_is_no_database(tmp_path: Path, content: bytes, means: str) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(content)
     assert means in str(refused(path))
     assert path.read_bytes() == content
 
 
-def test_somebody_elses_database(tmp_path: Path) -> None:
+def test_a_database_of_another_program(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         connection.execute("create table songs (name)")
     assert "is a database of another program (it has a table 'songs')" in str(refused(tmp_path / "store.db"))
 
 
-def test_an_empty_file_becomes_one(tmp_path: Path) -> None:
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     (tmp_path / "store.db").touch()
     storage = Database(tmp_path / "store.db")
     storage.open()
     storage.close()
 
 
-def test_a_newer_one(database: Place) -> None:
+def test_a_newer_database(database: Place) -> None:
     storage = database.new()
     storage.open()
     with storage._opened.engine.begin() as connection:
@@ -107,7 +107,7 @@ def test_a_newer_one(database: Place) -> None:
         list(read_journal(database.where))
 
 
-def test_a_damaged_one(file: Place) -> None:
+def test_a_damaged_database(file: Place) -> None:
     storage = file.new()
     storage.open()
     submitted(storage, 500)
@@ -119,7 +119,7 @@ def test_a_damaged_one(file: Place) -> None:
     assert not error.busy
 
 
-def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
+def test_a_locked_database_is_busy_and_can_be_used_later(file: Place) -> None:
     storage = file.new(patience=0.1)
     storage.open()
     ids = submitted(storage)
@@ -137,7 +137,7 @@ def test_a_locked_one_is_busy_and_can_be_used_later(file: Place) -> None:
 
 @pytest.mark.parametrize("moment", ["begin", "commit", "rollback"])
 def test_whatever_fails_in_the_middle_the_next_transaction_begins_anew(database: Place, moment: str) -> None:
-    """Also when the driver is left in the middle of its transaction, of which SQLAlchemy knows nothing."""
+    """Also when the driver is still in a transaction that SQLAlchemy does not know of."""
     storage, left = database.new(), [1]
     storage.open()
     ids = submitted(storage)
@@ -175,7 +175,7 @@ def test_a_locked_row_is_busy_and_can_be_used_later(remote: Place) -> None:
 
 
 def test_of_two_that_wait_for_each_other_one_fails_and_the_other_goes_on(remote: Place) -> None:
-    """PostgreSQL finds a deadlock: that is busy, and nothing of the transaction happened."""
+    """PostgreSQL detects a deadlock: the StorageError is `busy`, and the transaction is rolled back."""
     storage, other = remote.new(), remote.new()
     storage.open()
     other.open()
@@ -183,7 +183,7 @@ def test_of_two_that_wait_for_each_other_one_fails_and_the_other_goes_on(remote:
     with storage.transaction() as tx:
         tx.withdraw(a)
         with other.transaction() as tx2:
-            assert [one.id for one in tx2.take(5)] == [b], "what another is about is passed over"
+            assert [one.id for one in tx2.take(5)] == [b], "a row that another transaction has locked is skipped"
         tx.share()
     assert [one.id for one in storage.messages()] == [b]
 
@@ -193,7 +193,7 @@ WAITS = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lo
 
 
 def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server, remote: Place) -> None:
-    """PostgreSQL says yes to the commit of a transaction that an error has ended, and keeps nothing of it."""
+    """PostgreSQL confirms the commit of a transaction after an error, and has rolled it back."""
     storage = remote.new()
     server.execute(f"ALTER DATABASE {storage.url.database} SET deadlock_timeout = '10ms'")
     store = Store(storage)
@@ -205,7 +205,7 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
     together, locking = Event(), list[Future[Any]]()
 
     def wait_for_each_other(_: PendingStep) -> None:
-        if not locking:  # tried again by itself, it waits for nobody
+        if not locking:  # when it is tried again alone, nothing is locked
             locking.append(pool.submit(other.execute, LOCK, [failed]))
             with psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as third:
                 while not third.execute(WAITS, [other.info.backend_pid]).fetchone():
@@ -215,7 +215,7 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
         other.execute("SET deadlock_timeout = '60s'")  # it is not this one that fails
         other.execute(LOCK, [ready])
         core = store._core
-        core.commit.schedule(lambda _: together.wait(60))  # what is asked until it ends is one batch
+        core.commit.schedule(lambda _: together.wait(60))  # what is scheduled before it ends is one batch
         first = core.outbox.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
         core.commit.schedule(wait_for_each_other)
         second = core.outbox.withdraw(ready)
@@ -290,7 +290,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 
 @pytest.fixture
 def as_nobody() -> Iterator[Callable[..., Child]]:
-    """Another process that file permissions hold for; root is held by none."""
+    """Another process, to which file permissions apply; they do not apply to root."""
     children: list[Child] = []
 
     def start(where: Path) -> Child:
@@ -344,7 +344,7 @@ def test_a_database_that_is_not_there(server: Server) -> None:
     assert 'database "nowhere" does not exist' in str(error)
 
 
-def test_a_user_that_may_not(server: Server, remote: Place) -> None:
+def test_a_user_without_permission(server: Server, remote: Place) -> None:
     remote.new().open()
     server.execute("DROP ROLE IF EXISTS guest")
     server.execute("CREATE ROLE guest LOGIN")
@@ -353,7 +353,7 @@ def test_a_user_that_may_not(server: Server, remote: Place) -> None:
     assert not error.busy
 
 
-def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> None:
+def test_a_server_with_no_free_connection(server: Server, remote: Place) -> None:
     storage = remote.new()
     storage.open()
     taken = []
@@ -362,7 +362,7 @@ def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> 
             while True:
                 taken.append(psycopg.connect(host=str(server.folder), user="store", dbname="postgres"))
         assert refused(remote.where).busy
-        submitted(storage)  # who has one goes on
+        submitted(storage)  # an open connection remains usable
     finally:
         for connection in taken:
             connection.close()
@@ -375,7 +375,7 @@ def test_a_server_with_no_connection_to_spare(server: Server, remote: Place) -> 
         ("", "is not the path of a file"), ("a\0b", "is not the path of a file"), ("sqlite://", "a store cannot be kept in sqlite"),
     ],
 )  # fmt: skip
-def test_a_place_that_is_none(where: str, means: str) -> None:
+def test_a_place_that_is_not_one(where: str, means: str) -> None:
     with pytest.raises(StorageError, match=means):
         Database(where)
 
@@ -386,8 +386,8 @@ def test_a_url_may_name_a_file_and_a_driver_may_be_left_out(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
-def test_a_file_that_is_taken_away_while_it_is_open(file: Place, replaced: bool) -> None:
-    """What is written there nobody will ever read, so it is not said to be kept."""
+def test_a_file_that_is_removed_while_it_is_open(file: Place, replaced: bool) -> None:
+    """Nobody could ever read what is written there, so a transaction fails."""
     storage = file.new()
     storage.open()
     submitted(storage)
@@ -403,7 +403,7 @@ def test_a_file_that_is_taken_away_while_it_is_open(file: Place, replaced: bool)
 
 
 def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
-    """What was refused meanwhile is not there afterwards, and not twice."""
+    """A submission that was refused meanwhile is not there afterwards."""
     (tmp_path / "here").mkdir()
     store = Store(Database(tmp_path / "here" / "store.db"))
     first = store.submit(b"first")

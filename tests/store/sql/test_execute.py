@@ -1,4 +1,4 @@
-"""What is executed with SQLite's driver is what SQLAlchemy would execute: each thing that this rests on has a test."""
+"""SQLite's driver executes what SQLAlchemy would execute; each part of SQLAlchemy that this depends on has a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATEMENTS = {
     if isinstance(statement, (sa.Insert, sa.Update, sa.Delete, sa.Select))
 }
 DIRECT = sorted(set(STATEMENTS) - {"messages.LIST_SOME"})
-"""All but one that is executed through SQLAlchemy alone."""
+"""The statements that are executed with the driver."""
 
 
 def keys_of(name: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def rows(connection: sa.Connection) -> list[tuple[object, ...]]:
     return [tuple(row) for row in connection.execute(sa.select(TABLE).order_by(TABLE.c.id))]
 
 
-def test_the_statement_count_of_messages_is_not_zero() -> None:
+def test_the_statements_are_found() -> None:
     assert {"messages.SUBMIT", "messages.CLAIM", "messages.SENT", "journal.RECORD"} <= set(STATEMENTS)
 
 
@@ -104,7 +104,7 @@ def test_several_changes_of_one_kind_are_counted_together(connection: sa.Connect
 
 
 def test_it_is_the_transaction_of_the_connection(tmp_path: Path) -> None:
-    """Also when the driver itself is used, so that nothing is kept of what is rolled back."""
+    """A rollback of the connection undoes what the driver has executed."""
     engine = engine_for(url_for(tmp_path / "store.db"), 5.0)
     with engine.begin() as connection:
         TABLE.metadata.create_all(connection)

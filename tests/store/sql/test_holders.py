@@ -1,4 +1,4 @@
-"""Who has a store open, and that all of a transaction happens or nothing."""
+"""The holders of a store as others see them; and transactions of holders that are killed or lose their server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.store.sql.callback import peers, watching
 pytestmark = pytest.mark.usefixtures("sockets")
 
 
-# ------------------------------------------------------------------------------------------------ who is there
+# ------------------------------------------------------------------------------------------------------- peers
 
 
 def test_peers_are_those_of_the_same_store_and_profile(database: Place) -> None:
@@ -43,7 +43,7 @@ def test_peers_are_those_of_the_same_store_and_profile(database: Place) -> None:
     assert peers(a) == [third.holder]
 
 
-def test_what_is_counted_by_a_peer_is_left_to_it_until_it_goes(database: Place) -> None:
+def test_messages_of_a_peer_stay_its_own_until_it_closes(database: Place) -> None:
     a, b = database.new(), database.new()
     a.open()
     b.open()
@@ -58,7 +58,7 @@ def test_what_is_counted_by_a_peer_is_left_to_it_until_it_goes(database: Place) 
     assert [one.uncertain for one in b.messages()] == [0, 1, 0]
 
 
-def test_leaving_gives_away_what_waits_and_shields_what_is_being_sent(database: Place) -> None:
+def test_leaving_gives_up_queued_messages_and_keeps_claims(database: Place) -> None:
     a, b = database.new(), database.new()
     a.open()
     b.open()
@@ -68,13 +68,13 @@ def test_leaving_gives_away_what_waits_and_shields_what_is_being_sent(database: 
         assert len(tx.peers()) == 1
         tx.leave()
         assert tx.share() == Share((), ())
-    assert peers(b) == [], "who has left is nobody's peer"
+    assert peers(b) == [], "a holder that has left is no peer"
     assert do(b, "adopt").ready == (three, four)
     assert [m.id for m in b.messages("claimed")] == [one, two]
     assert len(peers(a)) == 1
     do(a, "sent", one)
     do(a, "deferred", two, 5.0, "later")
-    assert do(b, "adopt") == Share((), ((two, 5.0),)), "and what it puts back is nobody's"
+    assert do(b, "adopt") == Share((), ((two, 5.0),)), "and a message that it defers is unowned"
 
 
 @pytest.mark.parametrize("rounds", [5])
@@ -102,7 +102,7 @@ def test_several_processes_may_make_the_database_together(database: Place) -> No
 # ---------------------------------------------------------------------------------------------- all or nothing
 
 
-def test_who_reads_while_it_closes_reads_to_the_end_and_leaves_no_connection_behind(database: Place) -> None:
+def test_a_reader_reads_to_the_end_while_it_closes_and_leaves_no_connection_open(database: Place) -> None:
     storage = database.new()
     storage.open()
     submitted(storage)

@@ -1,4 +1,4 @@
-"""The journal in the database: the lines of `fsm/journal.py`, in the transaction of what they tell of."""
+"""The journal in the database: written in the transactions that it records, and read as the lines of a journal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WALK = ("submit", "outbound_begin", "outbound_sent", "inbound_begin", "inbound_r
 
 
 class RecordedSession:
-    """A session that is recorded, as a store does it."""
+    """A session that is recorded as a store records its own."""
 
     def __init__(self, name: str) -> None:
         self.name, self.session, self.seq = name, StoreSession(), 0
@@ -96,7 +96,7 @@ def test_reading_makes_no_file_and_no_holder(database: Place, tmp_path: Path) ->
         RecordedSession(opening.holder).begin(tx)
     with storage.transaction() as tx:
         tx.record(opening.holder, json.dumps({"session": opening.holder, "event": "submit"}))
-        assert len(list(read_journal(database.where))) == 2, "what is committed, while another writes"
+        assert len(list(read_journal(database.where))) == 2, "only what is committed, while another transaction writes"
         assert tx.peers() == ()
 
 
@@ -174,7 +174,7 @@ def test_following_gives_what_came_since_and_nothing_twice(database: Place) -> N
 
 
 def test_following_misses_nothing_that_was_committed_in_another_order(remote: Place) -> None:
-    """On a server a number is given before the transaction ends."""
+    """A server gives out numbers before transactions end."""
     a, b = remote.new(), remote.new()
     a.open()
     b.open()

@@ -44,7 +44,7 @@ def opened(remote: Place, proxy: Proxy) -> Iterator[Callable[..., Store]]:
 
 
 def life(store: Store) -> list[bytes]:
-    """Submitted, sent and released; what was sent."""
+    """Submit, send and close; return what was sent."""
     sent = []
     store.submit(b"one")
     for item in store.outgoing():
@@ -76,7 +76,7 @@ def test_at_whichever_commit_it_is_lost_each_message_is_sent_once(opened: Callab
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_batch_that_was_kept_is_not_decided_again(opened: Callable[..., Store], proxy: Proxy, when: When) -> None:
+def test_a_batch_that_was_committed_is_not_decided_again(opened: Callable[..., Store], proxy: Proxy, when: When) -> None:
     store = opened()
     proxy.cut(1, when)
     futures = [store._core.outbox.submit(b"%d" % n, "", ()) for n in range(5)]
@@ -86,7 +86,7 @@ def test_a_batch_that_was_kept_is_not_decided_again(opened: Callable[..., Store]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_when_it_stays_away_it_is_said_that_nobody_knows(opened: Callable[..., Store], remote: Place, proxy: Proxy, when: When) -> None:
+def test_while_it_stays_away_the_outcome_is_uncertain(opened: Callable[..., Store], remote: Place, proxy: Proxy, when: When) -> None:
     store = opened(patience=0.3)
     proxy.cut(1, when, away=True)
     with pytest.raises(StorageError, match="is not back: the change may have been made") as caught:
@@ -99,11 +99,11 @@ def test_when_it_stays_away_it_is_said_that_nobody_knows(opened: Callable[..., S
     assert opened().session.ready == (1 if when == "after" else 0), "it is found again when the store is opened"
 
 
-# ------------------------------------------------------------------- when nobody can tell, and life goes on all the same
+# ------------------------------------------------------------------- work that goes on after an uncertain commit
 
 
 def unsure(store: Store, proxy: Proxy, when: When, content: bytes = b"one") -> None:
-    """A submission of which nobody can tell whether it was kept; then the server is there again."""
+    """Submit with an uncertain outcome; then the server is back."""
     proxy.cut(1, when, away=True)
     with pytest.raises(StorageError) as caught:
         store.submit(content)
@@ -112,7 +112,7 @@ def unsure(store: Store, proxy: Proxy, when: When, content: bytes = b"one") -> N
 
 
 def drained(store: Store) -> list[bytes]:
-    """All that is sent until the store is released, by itself or at the logoff."""
+    """Send until the store is released; return what was sent."""
     sent = []
     store.logoff(Logoff.NO_WAIT)
     for item in store.outgoing():
@@ -144,7 +144,7 @@ def test_what_may_have_been_kept_is_counted_and_sent_once_it_is_found(
     assert drained(store) == [b"one"] * (when == "after")
     assert store.messages() == []
     store.let_go()
-    assert replay(LOGOFF, io.BytesIO(b"".join(read_journal(remote.where)))) is None, "also where an entry tells of a step that was not taken"
+    assert replay(LOGOFF, io.BytesIO(b"".join(read_journal(remote.where)))) is None, "also if an entry records a step that was not taken"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -173,7 +173,7 @@ def test_what_may_have_been_claimed_is_claimed_again(opened: Callable[..., Store
 
 
 def test_a_second_lost_commit_is_not_taken_for_the_first(opened: Callable[..., Store], proxy: Proxy) -> None:
-    """Both end with the same words, of the same message; the second never reached the server."""
+    """Both commits end with the same entry, of the same message; the second never reached the server."""
     store = opened(patience=0.3)
     store.submit(b"X")
     items = store.outgoing()

@@ -1,4 +1,4 @@
-"""What becomes of what the dead were doing, and who is taken for dead."""
+"""Which holders count as dead, how soon that is noticed, and what happens to their messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(data
     until_peers = peers(storage)
     assert len(until_peers) == 1
     assert do(storage, "withdraw", waiting[0]) == "theirs"
-    child.kill(reap=False)  # nobody has waited for it yet: it is a zombie, and counts as dead
+    child.kill(reap=False)  # it is a zombie now, which counts as dead
     until_alone(storage, callback)
     state = "ready" if policy == "resend" else "held"
     assert [(m.id, m.state, m.uncertain, m.attempts) for m in storage.messages()] == [
@@ -39,7 +39,7 @@ def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(data
     child.kill()
 
 
-def test_who_opens_after_a_crash_finds_what_had_lapsed(database: Place) -> None:
+def test_opening_after_a_crash_returns_the_lapsed_claims(database: Place) -> None:
     child = database.child(lease=NEVER)
     child.ask("open")
     sending = child.ask("submit", count=2)
@@ -64,7 +64,7 @@ def test_a_message_of_a_dead_peer_that_nobody_swept_can_be_withdrawn(database: P
 
 
 def until_its_lease_is_over(storage: Any, callback: Callback) -> None:
-    """Wait until the one peer counts no more, which must not be earlier than its lease says: it may well live."""
+    """Wait until the only peer counts as dead, which must not be before its lease ends: it may be alive."""
     with storage._opened.engine.connect() as connection:
         until = connection.scalar(sa.select(sa.func.min(HOLDERS.c.lease_until)))  # ours runs longer
     until_alone(storage, callback)
@@ -72,8 +72,8 @@ def until_its_lease_is_over(storage: Any, callback: Callback) -> None:
         assert Holders(connection, storage._opened.me).now() >= until
 
 
-def test_another_host_is_taken_for_dead_when_its_lease_ends(database: Place) -> None:
-    """A real process under another host's name, killed: its lease is what is waited for."""
+def test_a_holder_on_another_host_counts_as_dead_when_its_lease_ends(database: Place) -> None:
+    """A killed process with the name of another host: only its lease tells."""
     storage, callback = watching(database)
     child = database.child(host="elsewhere", lease=1.0)
     child.ask("open")
@@ -86,7 +86,7 @@ def test_another_host_is_taken_for_dead_when_its_lease_ends(database: Place) -> 
 
 
 def test_a_lease_is_waited_for_also_when_the_process_has_our_number(database: Place) -> None:
-    """In containers many a process is number 1."""
+    """In containers many processes are number 1."""
     storage, callback = watching(database)
     other = database.new(host="elsewhere", lease=1.0)
     other.open()
@@ -102,7 +102,7 @@ def test_without_process_descriptors_the_lease_decides(database: Place, monkeypa
     until_its_lease_is_over(storage, callback)
 
 
-def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) -> None:
+def test_a_holder_that_has_left_and_counts_as_dead_does_not_register_again(database: Place) -> None:
     time = 1000.0
 
     def clock() -> float:
@@ -123,7 +123,7 @@ def test_who_has_left_and_is_taken_for_dead_does_not_come_back(database: Place) 
     assert peers(a) == []
 
 
-def test_leases_are_renewed_and_one_that_ended_is_begun_again(database: Place) -> None:
+def test_leases_are_renewed_and_a_holder_whose_lease_ended_registers_again(database: Place) -> None:
     time = 1000.0
 
     def clock() -> float:
@@ -149,12 +149,12 @@ def test_leases_are_renewed_and_one_that_ended_is_begun_again(database: Place) -
     time = 1100.0
     assert peers(a) == []
     assert [(m.state, m.uncertain) for m in a.messages()] == [("ready", 2)]
-    callback = Callback()  # what the last watch said does not count
+    callback = Callback()  # calls of the last watcher do not count
     b.watch(callback)
     callback.wait()
-    assert peers(a) == [opening.holder], "it is a holder again, under its own name"
+    assert peers(a) == [opening.holder], "it is a holder again, with the same id"
     do(b, "sent", id)
-    assert len(a.messages()) == 1, "but what it was sending is no longer its own"
+    assert len(a.messages()) == 1, "but it has lost its claim"
 
 
 def test_a_number_used_again_is_another_process(database: Place) -> None:
