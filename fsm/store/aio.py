@@ -112,19 +112,11 @@ class AsyncStore(BaseStore):
         return self.prepare_item(item)
 
     def inbound(self, *, peer: str = "", what: str = "") -> AsyncInFlight:
-        """Return a message that comes in.  Entering its block begins it: StoreClosing if the store takes no new work.
-
-        If the block is left normally, the message is received: store it safely before.  If it is left by an exception,
-        the message has failed, and its source keeps it.
-        """
+        """Return a message that comes in; see `Store.inbound`."""
         return self._new_item("inbound", peer=peer, note=what)
 
     async def outgoing(self, *, provider: str = "", peer: str = "") -> AsyncIterator[AsyncInFlight]:
-        """Yield messages to send, each claimed for whoever takes it here; wait for the next; end with the release.
-
-        Several tasks may each have an iterator.  If the loop is left before the last item's block was entered, the item
-        goes back into the queue.
-        """
+        """Yield messages to send; see `Store.outgoing`.  Several tasks may each have an iterator."""
 
         def new() -> AsyncInFlight:
             return self._new_item("outbound", peer=peer, provider=provider)
@@ -141,23 +133,19 @@ class AsyncStore(BaseStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
     ) -> str:
-        """Put a message into the queue and return its id.  With a durable storage the message is durable then.
+        """Put a message into the queue and return its id; see `Store.submit`.
 
-        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
         If the task is cancelled meanwhile, it cannot know whether the message is in the queue; with `shielded` the
         message is submitted all the same.
         """
         return await self._wait(self._core.outbox.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
-        """Take a message back.
-
-        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not in the queue.
-        """
+        """Take a message back; see `Store.withdraw`."""
         await self._wait(self._core.outbox.withdraw(id))
 
     async def resume(self, id: str) -> None:
-        """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if there is none; StoreClosing."""
+        """Put a held or failed message back into the queue; see `Store.resume`."""
         await self._wait(self._core.outbox.resume(id))
 
     async def messages(self, *states: str) -> list[Message]:
@@ -177,11 +165,7 @@ class AsyncStore(BaseStore):
         return await self._wait(self._core.logoff("release"))
 
     async def close(self, plan: Plan | str | None = None) -> Outcome:
-        """Close the store by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for it.
-
-        Join a closing under way.  Return once the store is released and nothing is in flight here, or when the plan's
-        time is over; the outcome says which, and what is in the way.  Cancelling the wait does not undo the closing.
-        """
+        """Close the store by a plan; see `Store.close`.  Cancelling the wait does not undo the closing."""
         return await self._wait(self.begin_closing(plan))
 
     async def progress(self) -> AsyncIterator[Progress]:

@@ -22,10 +22,7 @@ class Outbox:
         self._last_id = max([*state.queue.ready, *state.queue.deferred], default="")
 
     def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
-        """Put a message into the queue.  The result is its id, once the message is durable.
-
-        StoreClosing if the store takes no new work; TypeError, raised here, for a content that is not bytes.
-        """
+        """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
         if not isinstance(content, bytes):
             raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
         if isinstance(recipients, str):
@@ -45,10 +42,7 @@ class Outbox:
         return future
 
     def withdraw(self, id: str) -> Future[None]:
-        """Take a message back.
-
-        MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not in the queue.
-        """
+        """Take a message back.  MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not there."""
 
         def decide(step: PendingStep) -> None:
             found = step.tx.withdraw(id)
@@ -65,10 +59,7 @@ class Outbox:
         return self._commit.schedule(decide)
 
     def resume(self, id: str) -> Future[None]:
-        """Put a held or failed message back into the queue.
-
-        StoreClosing if the store takes no new work; MapiError NOT_IN_QUEUE if no such message is held or failed.
-        """
+        """Put a held or failed message back into the queue.  StoreClosing, or MapiError NOT_IN_QUEUE."""
 
         def decide(step: PendingStep) -> None:
             step.admit("submit", message=id)
