@@ -31,7 +31,6 @@ RECIPIENT_OK: Final = "250 2.1.5 OK"
 TOO_MANY_MESSAGES: Final = "450 4.7.1 too many messages from you, try again in a minute"
 TOO_MANY_RECIPIENTS: Final = "452 4.5.3 too many recipients, send to the rest in another message"
 NOT_OURS: Final = "550 5.1.1 this is not a mailbox here"
-NULL_RECIPIENT: Final = "553 5.1.3 nobody"
 MALFORMED_ADDRESS: Final = "553 5.1.3 malformed address"
 ADDRESS_NEEDS_SMTPUTF8: Final = "553 5.6.7 an address beyond ASCII needs SMTPUTF8"
 

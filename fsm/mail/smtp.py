@@ -123,8 +123,6 @@ class Port:
             return replies.TOO_MANY_RECIPIENTS
         if refusal := wrong_address(address, smtputf8=envelope.smtp_utf8):
             return refusal
-        if address == "<>":
-            return replies.NULL_RECIPIENT
         if self.inbound and config.owners and not _owned(address, config.owners):
             return replies.NOT_OURS
         envelope.rcpt_tos.append(address)

@@ -26,7 +26,6 @@ TABLE = {
     "TOO_MANY_MESSAGES": "450 4.7.1 too many messages from you, try again in a minute",
     "TOO_MANY_RECIPIENTS": "452 4.5.3 too many recipients, send to the rest in another message",
     "NOT_OURS": "550 5.1.1 this is not a mailbox here",
-    "NULL_RECIPIENT": "553 5.1.3 nobody",
     "MALFORMED_ADDRESS": "553 5.1.3 malformed address",
     "ADDRESS_NEEDS_SMTPUTF8": "553 5.6.7 an address beyond ASCII needs SMTPUTF8",
     "SEND_CONTENT": "354 End data with <CR><LF>.<CR><LF>",
