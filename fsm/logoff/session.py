@@ -7,11 +7,14 @@ Source: IMAPISupport::StoreLogoffTransports, as described by `spec.md`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
+from fsm.chart import Configuration
 from fsm.logoff.chart import LOGOFF, RELEASED
 from fsm.logoff.flags import ALL_INPUT, Logoff, LogoffStatus, MapiError, Result
 from fsm.session import Session, trigger
+from fsm.verdict import judge
 
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
@@ -90,7 +93,7 @@ class StoreSession(Session, chart=LOGOFF):
     @property
     def accepting(self) -> bool:
         """Whether new work is taken in: `submit` and `inbound_begin` are legal."""
-        return self.may("submit").accepted
+        return _accepting(self.configuration)
 
     # ---------------------------------------------------------------------------------------- requests to log off
 
@@ -213,6 +216,12 @@ class GuardedStoreSession(StoreSession, guarded=True):
     """
 
     __slots__ = ()
+
+
+@lru_cache(maxsize=4096)
+def _accepting(configuration: Configuration) -> bool:
+    """Return the verdict, which a mail server asks for at every command of every client."""
+    return judge(LOGOFF, configuration, "submit").accepted
 
 
 def _flag(word: int) -> Logoff:
