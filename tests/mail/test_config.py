@@ -1,4 +1,4 @@
-"""Settings: what is wrong is one sentence before anything is opened; the users."""
+"""Settings: an error is one sentence before anything is opened.  Users and their passwords."""
 
 from __future__ import annotations
 

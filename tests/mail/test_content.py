@@ -1,4 +1,4 @@
-"""The content of a message: the same whatever pieces it comes in; only CR LF . CR LF ends it; its limits hold."""
+"""The content of a message: the same whatever pieces it arrives in; only CR LF . CR LF ends it; its limits hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking a running store: over a socket that only this user reaches, and one sentence for whoever asks amiss."""
+"""The control socket: only this user reaches it, and a malformed request is answered by one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: what they say, and that nothing from elsewhere can add a line to them."""
+"""Delivery status notifications: their form, and that nothing from elsewhere can add a line to them."""
 
 from __future__ import annotations
 

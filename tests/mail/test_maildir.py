@@ -1,4 +1,4 @@
-"""The inbox: each message wholly there or not at all, once under one name, and trouble as one sentence."""
+"""The Maildir: each message is there wholly or not at all, once under one name; an error is one sentence."""
 
 from __future__ import annotations
 

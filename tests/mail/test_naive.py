@@ -1,4 +1,4 @@
-"""What the ready-made parts lose when they are closed the obvious way, each beside the same scene here, which loses nothing.
+"""What the libraries lose when they are closed in the obvious way, each beside the same scene here, which loses nothing.
 
 The naive half asserts the loss: should a later version of a library no longer lose it, these tests say so.
 """

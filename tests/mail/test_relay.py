@@ -1,4 +1,4 @@
-"""Delivery to a smarthost: whatever it does at any stage, each message is sent, deferred, failed and reported, or uncertain."""
+"""Delivery to a smarthost: whatever it does at any stage, each message is sent, deferred, uncertain, or failed and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server: opening or one sentence, going on after a restart, TLS and logging in, and leaving with nothing cut."""
+"""The server: it opens or says why not in one sentence, continues after a restart, and closes without cutting anything; TLS and logins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ports: what is answered to good clients, and that 250 means durable.  Bad ones are in `test_mail_abuse.py`."""
+"""The two ports: the replies to good clients, and that 250 means durable.  Bad clients are in `test_abuse.py`."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_an_inbox_in_trouble_keeps_the_message_with_its_source(full: bool, reply
     async def work() -> None:
         async with serving(tmp_path) as server, await Client.at(server.addresses["inbound"]) as client:
             if full:
-                def store(content: bytes, *, name: str | None = None) -> str:  # the real one: test_mail_inbox
+                def store(content: bytes, *, name: str | None = None) -> str:  # the real one is in test_maildir.py
                     raise MaildirError("no room", full=True)
 
                 server.inbox.store = store  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What may stand in a line: whatever goes in, one line comes out; and what is refused."""
+"""Text in one line: whatever goes in, one line comes out.  Addresses that are refused."""
 
 from __future__ import annotations
 
