@@ -16,11 +16,11 @@ Drawing reads a session and never runs it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from fsm.analysis.trace import TraceError
-from fsm.chart import Chart
+from fsm.chart import Chart, Configuration
 from fsm.draw.dot import digraph
 from fsm.draw.errors import DrawingError
 from fsm.draw.highlight import Highlight, counter, flag, path, position, rows, trace, whole
@@ -33,15 +33,27 @@ from fsm.draw.svg_layout import Layout
 if TYPE_CHECKING:
     import graphviz
 
-    from fsm.session import Session
-
 __all__ = [
     "FORMATS", "RENDERERS", "TIMEOUT", "DrawingError", "Highlight", "Layout", "Subject", "TraceError", "counter",
     "flag", "forget", "graph", "image", "layout", "mermaid", "mimebundle", "path", "position", "rows", "svg", "table",
     "trace", "whole",
 ]  # fmt: skip
 
-Subject: TypeAlias = "Chart | Session | type[Session]"
+class SessionClass(Protocol):
+    """What is drawn of a session class: its chart."""
+
+    @property
+    def chart(self) -> Chart: ...
+
+
+class Positioned(SessionClass, Protocol):
+    """What is drawn of a session: its chart, and where it stands."""
+
+    @property
+    def configuration(self) -> Configuration: ...
+
+
+Subject: TypeAlias = "Chart | Positioned | SessionClass"
 """What can be drawn: a chart, a session in its present configuration, or the chart of a session class."""
 
 
@@ -119,7 +131,7 @@ def forget(chart: Chart) -> None:
     _layouts.pop(chart, None)
 
 
-def mimebundle(session: Session) -> dict[str, str]:
+def mimebundle(session: Positioned) -> dict[str, str]:
     """Return what a notebook shows of a session: its `repr`, and its picture or, without a renderer, the DOT source."""
     words = repr(session)
     name = identifier("-".join(map(str, (session.chart.name, *session.configuration))))
@@ -138,4 +150,5 @@ def _resolved(subject: Subject, highlight: Highlight | None, came: str | Sequenc
         return subject, highlight or whole(subject)
     if isinstance(subject, type):
         return subject.chart, highlight or whole(subject.chart)
-    return subject.chart, highlight or position(subject.chart, subject.configuration, came, subject=subject)
+    here = cast("Positioned", subject).configuration
+    return subject.chart, highlight or position(subject.chart, here, came, subject=subject)
