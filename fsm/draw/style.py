@@ -51,9 +51,9 @@ def _rules(c: dict[str, str]) -> str:
 
 
 STYLE: Final = (
-    f".fsm text{{font-family:Arial,Helvetica,'Liberation Sans',Arimo,'Nimbus Sans',Roboto,'Noto Sans',sans-serif;"
-    f"font-size:{SIZE:g}px;font-size-adjust:{ASPECT};white-space:pre;"
-    "paint-order:stroke;stroke-width:3px;stroke-linejoin:round}"
+    ".fsm text{font-family:Arial,Helvetica,'Liberation Sans',Arimo,'Nimbus Sans',Roboto,'Noto Sans',"
+    f"'DejaVu Sans Condensed',sans-serif;font-size:{SIZE:g}px;font-size-adjust:{ASPECT};white-space:pre;"
+    "text-rendering:geometricPrecision;paint-order:stroke;stroke-width:3px;stroke-linejoin:round}"
     ".fsm .state text{stroke:none!important}.fsm .heading{font-size:16px}.fsm .line{fill:none!important}"
     ".fsm .selected>.box,.fsm .selected>.line,.fsm .taken>.box,.fsm .taken>.line{stroke-width:2}"
     ".fsm .enabled>.line{stroke-width:2;stroke-dasharray:7 3}.fsm .current>.box,.fsm .current>.line{stroke-width:3}"
