@@ -18,11 +18,11 @@ No session runs.  A callable guard gets a session in the configuration it is ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fsm.analysis.reachability import Graph, cut_text
-from fsm.condition import ALWAYS, label
+from fsm.condition import ALWAYS, Condition, label
 from fsm.draw.labels import Sums, display_name, display_text, guard_text
 from fsm.session import Session
 from fsm.snapshot import VERSION, jsonable
@@ -130,10 +130,8 @@ class _Tables:
         return self._places[there]
 
     def _values(self, configuration: Configuration) -> list[int]:
-        numbers = [self.chart.states.index(str(configuration[0]))]
-        for variable, value in zip(self.chart.variables, configuration[1:], strict=True):
-            numbers.append(_place(variable, value))
-        return numbers
+        state, *values = configuration
+        return [self.chart.states.index(str(state)), *map(_place, self.chart.variables, values)]
 
     def _reason(self, verdict: Verdict) -> tuple[str, tuple[int, ...]]:
         reason = verdict.reason or ""
@@ -162,10 +160,7 @@ def _by_bit(chart: Chart) -> list[Output]:
     return sorted(chart.outputs, key=lambda output: output.bit)
 
 
-def _guard(guard: object, sums: Sums) -> str:
-    from fsm.condition import Condition
-
-    assert isinstance(guard, Condition)
+def _guard(guard: Condition, sums: Sums) -> str:
     return "" if guard == ALWAYS else guard_text(guard, sums)
 
 
@@ -189,8 +184,5 @@ def _path(chart: Chart, path: Path, flags: Sequence[str]) -> list[object]:
         rows = {row.id: number for number, row in enumerate(chart.rows)}
         return [path.id, display_text(path.infeasible or ""), [rows[row] for row in path.rows]]
     witnesses = path.flags or {"": path.witness}
-    return [path.id, [[flags.index(flag), _numbers(chart.events, trace)] for flag, trace in witnesses.items()]]
-
-
-def _numbers(names: Sequence[str], words: Iterable[str]) -> list[int]:
-    return [names.index(word) for word in words]
+    events = chart.events
+    return [path.id, [[flags.index(flag), [events.index(one) for one in trace]] for flag, trace in witnesses.items()]]
