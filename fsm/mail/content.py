@@ -1,23 +1,23 @@
-"""The content of a message as it travels after DATA: read up to its final dot and checked, or written with one.
+"""The content of a message as it arrives after DATA: read up to its final dot, and checked.
 
 Theory.
 1. Only CR LF . CR LF ends the content; what follows belongs to the next command.
 2. It is taken in the pieces in which it arrives, not line by line.  Once it is too long it is no longer kept, but still
    read to its end, because only there can it be answered (RFC 5321 4.2.5).
-3. The sender puts a dot before each line that begins with one (RFC 5321 4.5.2), and the receiver removes it.
+3. The sender puts a dot before each line that begins with one (RFC 5321 4.5.2); it is removed here.
 4. A bare CR or LF is what SMTP smuggling is made of: one server takes `LF . CR LF` for the end of a message, the next
    does not.  Such content is refused rather than corrected.  So is NUL, which RFC 5322 forbids.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fsm.mail import replies
 from fsm.mail.received import is_loop
+from fsm.mail.syntax import has_bare_line_end
 
-__all__ = ["MAX_LINE", "Content", "dot_stuffed", "improper"]
+__all__ = ["MAX_LINE", "Content", "improper"]
 
 MAX_LINE: Final = 999
 """Octets of a line without its end, with the dot put before it (RFC 5321 4.5.3.1.6)."""
@@ -77,19 +77,4 @@ def improper(content: bytes) -> str | None:
     """Return the reply that refuses content with NUL or a bare CR or LF, or None."""
     if b"\0" in content:
         return replies.NUL
-    return replies.BARE_LINE_END if _has_bare_line_end(content) else None
-
-
-def dot_stuffed(content: bytes) -> bytes:
-    """Return the content as it is sent: CR LF at each line end, dots before those that begin a line, the final dot."""
-    if _has_bare_line_end(content):
-        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-    if content.startswith(b"."):
-        content = b"." + content
-    end = b".\r\n" if content.endswith(b"\r\n") or not content else b"\r\n.\r\n"
-    return content.replace(b"\r\n.", b"\r\n..") + end
-
-
-def _has_bare_line_end(content: bytes) -> bool:
-    pairs = content.count(b"\r\n")
-    return content.count(b"\n") != pairs or content.count(b"\r") != pairs
+    return replies.BARE_LINE_END if has_bare_line_end(content) else None

@@ -13,17 +13,22 @@ Errors are aiosmtplib's: SMTPServerDisconnected, SMTPReadTimeoutError, SMTPRespo
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from aiosmtplib import SMTPException, SMTPReadTimeoutError, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 
-__all__ = ["Pipeline"]
+from fsm.mail.syntax import has_bare_line_end
+
+__all__ = ["Pipeline", "dot_stuffed"]
 
 MAX_REPLY: Final = 64 * 1024
 """Octets of a reply."""
 NO_CODE: Final = -1
+PIECE: Final = 256 * 1024
+"""Octets that are written at a time."""
 
 
 class Pipeline(asyncio.Protocol):
@@ -67,6 +72,24 @@ class Pipeline(asyncio.Protocol):
         """Drop the commands that are not sent yet.  False when others were sent and are still to be answered."""
         self._unsent.clear()
         return not (self._unanswered or self._replies)
+
+    async def send_content(
+        self, content: bytes, moved: Callable[[], object], before_last: Callable[[], object]
+    ) -> None:
+        """Send a message, dot-stuffed, in pieces, and its final dot.  SMTPException.
+
+        `moved` is called before each piece but the last, `before_last` before that one.
+        """
+        stuffed = dot_stuffed(content)
+        last = (len(stuffed) - 1) // PIECE * PIECE
+        self.begin_content()
+        for start in range(0, last, PIECE):
+            moved()
+            await self.send_piece(stuffed[start : start + PIECE])
+        if self.closed:
+            raise SMTPServerDisconnected("Connection lost")
+        before_last()
+        self.send_last(stuffed[last:])
 
     def begin_content(self) -> None:
         """A message follows: pieces, and one reply, which may be a refusal that does not wait for its end."""
@@ -182,3 +205,13 @@ class Pipeline(asyncio.Protocol):
     def resume_writing(self) -> None:
         """All that was written has left."""
         self._wake()
+
+
+def dot_stuffed(content: bytes) -> bytes:
+    """Return the content as it is sent: CR LF at each line end, dots before those that begin a line, the final dot."""
+    if has_bare_line_end(content):
+        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+    if content.startswith(b"."):
+        content = b"." + content
+    end = b".\r\n" if content.endswith(b"\r\n") or not content else b"\r\n.\r\n"
+    return content.replace(b"\r\n.", b"\r\n..") + end

@@ -29,7 +29,6 @@ import aiosmtplib
 
 from fsm.mail import replies
 from fsm.mail.config import Config, Smarthost
-from fsm.mail.content import dot_stuffed
 from fsm.mail.dsn import Failure
 from fsm.mail.errors import LinkLost
 from fsm.mail.pipeline import Pipeline
@@ -43,8 +42,6 @@ from fsm.store.message import Message
 __all__ = ["Connection", "Notify", "Relay", "mail_command"]
 
 log: Final = logging.getLogger("fsm.mail")
-PIECE: Final = 256 * 1024
-"""Octets written at a time."""
 DOT_FACTOR: Final = 10
 """The reply after the final dot may take this many times the timeout (RFC 5321 4.5.3.2: ten minutes there)."""
 CLAIMS_PER_CONNECTION: Final = 3
@@ -255,7 +252,7 @@ class Connection:
             item.progress("DATA")
         reply = await pipeline.reply()
         if reply.code == 354:
-            reply = await self._content(pipeline, item, dot_stuffed(message.content), results)
+            reply = await self._content(pipeline, item, message.content, results)
             if 200 <= reply.code < 300:
                 return
         code = reply.code if 400 <= reply.code < 600 else 451
@@ -267,16 +264,12 @@ class Connection:
         self, pipeline: Pipeline, item: Item, content: bytes, results: _Results
     ) -> aiosmtplib.SMTPResponse:
         """Send the content with its final dot, and return the reply.  The item is past no return at its last piece."""
-        pipeline.begin_content()
-        last = (len(content) - 1) // PIECE * PIECE
-        for start in range(0, last, PIECE):
-            item.progress("sending the message")
-            await pipeline.send_piece(content[start : start + PIECE])
-        if pipeline.closed:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        results.uncertain = True
-        item.past_no_return()
-        pipeline.send_last(content[last:])
+
+        def past_no_return() -> None:
+            results.uncertain = True
+            item.past_no_return()
+
+        await pipeline.send_content(content, lambda: item.progress("sending the message"), past_no_return)
         return await pipeline.reply(patience=DOT_FACTOR)
 
     async def _abandon(self, pipeline: Pipeline, recipients: int) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from fsm.mail import replies
 
-__all__ = ["USUAL_PATH", "ascii_line", "line", "wrong_address"]
+__all__ = ["USUAL_PATH", "ascii_line", "has_bare_line_end", "line", "wrong_address"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _ATOMS: Final = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*"
@@ -47,3 +47,9 @@ def wrong_address(address: str, *, smtputf8: bool) -> str | None:
     if re.search(r'[\s<>"(),:;\\]', re.sub(r"@\[[0-9A-Za-z.:-]+\]$", "@literal", bare)):
         return replies.MALFORMED_ADDRESS
     return None if smtputf8 or address.isascii() else replies.ADDRESS_NEEDS_SMTPUTF8
+
+
+def has_bare_line_end(content: bytes) -> bool:
+    """Return True if a CR or LF stands alone."""
+    pairs = content.count(b"\r\n")
+    return content.count(b"\n") != pairs or content.count(b"\r") != pairs
