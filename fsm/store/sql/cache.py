@@ -28,12 +28,6 @@ class SubmittedCache:
         self.free = size
         self._messages: dict[str, Message] = {}
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __contains__(self, id: str) -> bool:
-        return id in self._messages
-
     def add(self, messages: Iterable[Message]) -> None:
         """Cache these ready messages, but for those without space and those that have been tried before."""
         for message in messages:

@@ -20,14 +20,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    NoSuchModuleError,
-    SQLAlchemyError,
-    TimeoutError as PoolTimeout,
-)
 
 from fsm.store.errors import StorageError
 from fsm.store.sql.schema import ABOUT, METADATA, VERSION
@@ -74,9 +66,9 @@ def url_for(where: str | Path) -> sa.URL:
             raise StorageError(f"{text!r} is not the path of a file")
         return sa.URL.create("sqlite", database=str(Path(text).absolute()))
     try:
-        url = make_url(text)
+        url = sa.make_url(text)
         kind = url.get_backend_name()
-    except (ArgumentError, ValueError):
+    except (sa.exc.ArgumentError, ValueError):
         raise StorageError("not the URL of a database; an example is postgresql+psycopg://user@host/name") from None
     if kind == "sqlite" and url.database:
         return sa.URL.create("sqlite", database=str(Path(url.database).absolute()))
@@ -101,7 +93,7 @@ def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Eng
         return _sqlite(url, patience, reading)
     try:
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(patience))})
-    except (ModuleNotFoundError, ImportError, NoSuchModuleError):
+    except (ModuleNotFoundError, ImportError, sa.exc.NoSuchModuleError):
         raise StorageError("PostgreSQL needs psycopg: pip install 'fsm-logoff[postgresql]'") from None
 
     @sa.event.listens_for(engine, "connect")
@@ -215,14 +207,14 @@ def storage_errors(url: sa.URL) -> Iterator[None]:
     """Raise errors of the database in this block as StorageError."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter from `execute.py`
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter from `execute.py`
         raise _as_storage_error(url, error) from error
 
 
 def _as_storage_error(url: sa.URL, error: Exception) -> StorageError:
     place, original = display_name(url), getattr(error, "orig", None) or error
     text = " ".join(str(original).split())
-    if isinstance(error, PoolTimeout):
+    if isinstance(error, sa.exc.TimeoutError):
         return StorageError(f"{place} has no free connection; try again later", busy=True)
     if is_sqlite(url):
         code = getattr(original, "sqlite_errorname", "") or ""
@@ -234,5 +226,5 @@ def _as_storage_error(url: sa.URL, error: Exception) -> StorageError:
     for begins, means, busy in POSTGRESQL:
         if code.startswith(begins):
             return StorageError(f"{place} {means}: {text}", busy=busy)
-    lost = isinstance(error, DBAPIError) and (error.connection_invalidated or not code)
+    lost = isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or not code)
     return StorageError(f"{place} cannot be reached: {text}" if lost else f"{place}: {text}", busy=lost)

@@ -6,10 +6,10 @@ Theory.
 2. Several new rows are one statement: between two statements another thread may take the GIL, and keep it for
    milliseconds.
 3. A list of values is one parameter (for SQLite a JSON array), so the text is the same for a list of any length.
-4. It is the same connection and the same transaction; errors are the driver's own, which `storage_errors` knows.
+4. The connection and the transaction are SQLAlchemy's; errors are the driver's own, which `storage_errors` knows.
 
-Nothing here is private to SQLAlchemy.  The order of the parameters is not asked for (`SQLCompiler.positiontup` is not
-documented): a statement is compiled with named parameters, `%(name)s`, and Python's `%` puts a `?` for each of them.
+Only documented parts of SQLAlchemy are used.  Its order of the parameters, `SQLCompiler.positiontup`, is not one of
+them: so a statement is compiled with named parameters, `%(name)s`, and Python's `%` replaces each with a `?`, in order.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from fsm.store.sql.schema import HOLDERS, STORES
 from fsm.store.storage import Peer
@@ -131,7 +130,7 @@ def lock_store(connection: sa.Connection, store: str, profile: str) -> int:
     wanted = {"store": store, "profile": profile}
     number = connection.scalar(NUMBER, wanted)
     if number is None:
-        with suppress(IntegrityError), connection.begin_nested():  # another process may have added it just now
+        with suppress(sa.exc.IntegrityError), connection.begin_nested():  # another process may have added it just now
             connection.execute(sa.insert(STORES), wanted)
         number = connection.scalar(NUMBER, wanted)
         assert number is not None

@@ -95,7 +95,6 @@ LAPSE: Final = (
     .returning(MESSAGES.c.id)
 )  # fmt: skip
 LIST: Final = sa.select(*COLUMNS).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
-LIST_SOME: Final = LIST.where(MESSAGES.c.state.in_(sa.bindparam("states", expanding=True)))
 WHOLE: Final = (
     sa.select(*COLUMNS, CONTENTS.c.content).join(CONTENTS, CONTENTS.c.id == MESSAGES.c.id)
     .where(MESSAGES.c.store == STORE, ONE)
@@ -297,10 +296,8 @@ class Messages:
 
 def list_messages(connection: sa.Connection, store: int, states: Sequence[str]) -> list[Message]:
     """Return the messages of a store in these states (all if there are none), oldest first, without their content."""
-    bound: dict[str, object] = {"number": store}
-    if states:
-        bound["states"] = list(states)
-    return [_to_message(row, b"") for row in connection.execute(LIST_SOME if states else LIST, bound)]
+    statement = LIST.where(_state_in(*states)) if states else LIST
+    return [_to_message(row, b"") for row in connection.execute(statement, {"number": store})]
 
 
 def read_message(connection: sa.Connection, store: int, id: str) -> Message | None:

@@ -64,7 +64,7 @@ def test_a_message_without_space_is_read(file: Place) -> None:
     with storage.transaction() as tx:
         for message in made:
             tx.submit(message)
-    assert len(storage._opened.cache) == 1
+    assert len(storage._opened.cache._messages) == 1
     assert [one.content for one in do(storage, "claim", [one.id for one in made])] == [one.content for one in made]
 
 

@@ -20,8 +20,6 @@ STATEMENTS = {
     for name, statement in vars(module).items()
     if isinstance(statement, (sa.Insert, sa.Update, sa.Delete, sa.Select))
 }
-DIRECT = sorted(set(STATEMENTS) - {"messages.LIST_SOME"})
-"""The statements that are executed with the driver."""
 
 
 def keys_of(name: str) -> tuple[str, ...]:
@@ -52,7 +50,7 @@ def test_the_statements_are_found() -> None:
     assert {"messages.SUBMIT", "messages.CLAIM", "messages.SENT", "journal.RECORD"} <= set(STATEMENTS)
 
 
-@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("name", STATEMENTS)
 def test_the_text_of_a_statement_is_complete_when_it_is_compiled(name: str) -> None:
     """`in_` with plain strings or an expanding parameter is completed by `Connection.execute` only."""
     text, _ = _compiled(STATEMENTS[name], keys_of(name))
@@ -60,7 +58,7 @@ def test_the_text_of_a_statement_is_complete_when_it_is_compiled(name: str) -> N
     assert "%" not in text
 
 
-@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("name", STATEMENTS)
 def test_the_text_of_a_statement_is_the_one_of_sqlalchemy(name: str) -> None:
     statement, keys = STATEMENTS[name], keys_of(name)
     text, values = _compiled(statement, keys)
