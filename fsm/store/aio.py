@@ -186,13 +186,9 @@ class AsyncStore(BaseStore):
         return self._core.endings.end(item, item.ending(error))
 
     async def _wait(
-        self,
-        future: Future[T],
-        undo: Callable[[T], object] | None = None,
-        *,
-        shielded: bool = False,
-        turn: bool = False,
-    ) -> T:
+        self, future: Future[T], undo: Callable[[T], object] | None = None, *,
+        shielded: bool = False, turn: bool = False,
+    ) -> T:  # fmt: skip
         """Wait for the result.  If the task is cancelled, nothing happens, or it is undone, or (`shielded`) it goes on.
 
         With `turn` tasks that were answered before go on first, even if this result is there already.

@@ -36,27 +36,17 @@ class BaseStore:
     """
 
     def __init__(
-        self,
-        storage: Storage | None = None,
-        *,
-        name: str = "store",
-        default_inbox: bool = True,
-        uncertain: Policy = "resend",
-        retry: Retry | None = None,
-        clock: Clock | None = None,
-    ) -> None:
+        self, storage: Storage | None = None, *, name: str = "store", default_inbox: bool = True,
+        uncertain: Policy = "resend", retry: Retry | None = None, clock: Clock | None = None,
+    ) -> None:  # fmt: skip
         if storage is not None and not callable(getattr(storage, "transaction", None)):
             raise TypeError(f"a store is kept in a storage such as Database('store.db'), not in {storage!r}")
         if retry is not None and not isinstance(retry, Retry):
             raise TypeError(f"retry is a Retry, such as Retry(first=60, factor=2, longest=3600), not {retry!r}")
         self._core = StoreCore(
-            storage if storage is not None else MemoryStorage(),
-            clock if clock is not None else self._default_clock(),
-            name=name,
-            default_inbox=default_inbox,
-            uncertain=uncertain,
-            retry=retry or Retry(),
-        )
+            storage if storage is not None else MemoryStorage(), clock if clock is not None else self._default_clock(),
+            name=name, default_inbox=default_inbox, uncertain=uncertain, retry=retry or Retry(),
+        )  # fmt: skip
         self._state = self._core.state
         self._shutdown = Shutdown(self._core)
 

@@ -42,15 +42,7 @@ class StoreCore:
     """An open store, without a way to wait.  All methods may be called from any thread."""
 
     def __init__(
-        self,
-        storage: Storage,
-        clock: Clock,
-        *,
-        name: str,
-        default_inbox: bool,
-        uncertain: Policy,
-        retry: Retry,
-        thread: bool | None = None,
+        self, storage: Storage, clock: Clock, *, name: str, default_inbox: bool, uncertain: Policy, retry: Retry
     ) -> None:
         if uncertain not in ("resend", "hold"):
             raise ValueError(f"what is uncertain is dealt with by 'resend' or 'hold', not by {uncertain!r}")
@@ -61,10 +53,10 @@ class StoreCore:
                 storage, clock, opening, name=name, default_inbox=default_inbox, uncertain=uncertain
             )
             self._note_lapsed(opening)
+            session, lock = self.state.session, self.state.lock
             self.commit = GroupCommit(
-                self.state.session, storage, opening.holder, lock=self.state.lock, clock=clock,
-                thread=storage.durable if thread is None else thread,
-            )  # fmt: skip
+                session, storage, opening.holder, lock=lock, clock=clock, thread=storage.durable
+            )
             self.outbox = Outbox(self.state, self.commit)
             self.endings = Endings(self.state, self.commit, retry)
             self.claims = Claims(self.state, self.commit, lambda item: self.endings.end(item, UNCLAIMED))

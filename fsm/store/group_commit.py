@@ -51,6 +51,10 @@ REFUSALS: Final = (Refused, StoreClosing, MapiError)
 """What a task raises before it has changed anything.  After any other error the transaction is rolled back."""
 
 
+def _nothing(_: object) -> None:
+    """Decide nothing."""
+
+
 class PendingStep:
     """What a task decides on: a copy of the session as it will be, and the transaction.
 
@@ -112,9 +116,6 @@ class GroupCommit:
     ) -> None:
         self._session, self._storage, self._name = session, storage, name
         self._lock, self._clock = lock, clock
-        self._at_end: Callable[[PendingStep], object] = _nothing
-        self._after_batch: Callable[[], object]
-        self._on_failure: Callable[[BaseException], object] = _nothing
         self._journal_name, self._journals = name, 1
         self._encoder = Encoder(LOGOFF, name)
         self._seq = 0
@@ -127,19 +128,16 @@ class GroupCommit:
         self._thread = Thread(target=self._serve, name="fsm store", daemon=True) if thread else None
 
     def start(
-        self,
-        after_batch: Callable[[], object],
-        *,
-        at_end: Callable[[PendingStep], object] | None = None,
-        on_failure: Callable[[BaseException], object] | None = None,
-    ) -> None:
+        self, after_batch: Callable[[], object], *, at_end: Callable[[PendingStep], object] = _nothing,
+        on_failure: Callable[[BaseException], object] = _nothing,
+    ) -> None:  # fmt: skip
         """Write the start of the journal, and run what is scheduled from now on.
 
         `after_batch` is called after each batch, with the lock held; `at_end` is rule 3.  `on_failure` is called with
         the error if what `at_end` decided was not committed, or if nobody can tell whether a transaction was.
         """
         self._after_batch = after_batch
-        self._at_end, self._on_failure = at_end or _nothing, on_failure or _nothing
+        self._at_end, self._on_failure = at_end, on_failure
         if self._thread is not None:
             self._thread.start()
         self.schedule(_nothing)
@@ -298,10 +296,6 @@ class GroupCommit:
                 task.future.set_exception(task.error)
             else:
                 task.future.set_result(task.value)
-
-
-def _nothing(_: object) -> None:
-    """Decide nothing."""
 
 
 def _as_storage_error(error: Exception) -> Exception:

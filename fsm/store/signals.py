@@ -67,11 +67,9 @@ def on_signals(
     store: AsyncStore, plan: Plan | str = ..., signals: Sequence[signal.Signals] = ..., say: Say = ...
 ) -> AsyncLadder: ...
 def on_signals(
-    store: Store | AsyncStore,
-    plan: Plan | str = DEFAULT,
-    signals: Sequence[signal.Signals] = USUAL,
+    store: Store | AsyncStore, plan: Plan | str = DEFAULT, signals: Sequence[signal.Signals] = USUAL,
     say: Say | None = None,
-) -> Ladder | AsyncLadder:
+) -> Ladder | AsyncLadder:  # fmt: skip
     """Return a context manager; while its block runs, these signals close the store by this plan.
 
     `say` is called with each line of text (default: write it to standard error).  When the block is left, the handlers
