@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from select import select
 from typing import BinaryIO, Final, cast
@@ -130,12 +131,22 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
     sessions: dict[str, Session] = {}
     counts: dict[str, int] = {}
     events = {event: (quoted(event), trigger) for event, trigger in new.compiled().triggers.items()}
-    tails = _Tails(chart)
     heads = {
         (accepted, state): f'"accepted": {json.dumps(accepted)}, "from": {quoted(state)}, '
         for state in map(str, chart.states)
         for accepted in (True, False)
     }
+
+    @lru_cache(maxsize=4096)
+    def tail(configuration: Configuration) -> str:
+        """Return the part of an answer that depends on the configuration alone, up to the value of `reason`."""
+        flags = chart.flags(configuration)
+        values = {name: jsonable(value) for name, value in chart.values(configuration).items()}
+        part = {"state": configuration[0], **values, "flags": flags, "flag_names": chart.flag_names(flags)}
+        try:
+            return json.dumps(part)[1:-1] + ', "reason": '
+        except ValueError as error:
+            raise CommandError("a count has more digits than Python writes") from error
 
     def answer(line: bytes, number: int) -> tuple[str, bool]:
         entry = _parsed(line, number)
@@ -168,32 +179,9 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
             raise CommandError(f"{event} failed: {type(error).__name__}: {error}") from error
         accepted = reason == "null"
         asked = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
-        return f"{asked}{heads[accepted, before]}{tails.of(session.configuration)}{reason}}}\n", accepted
+        return f"{asked}{heads[accepted, before]}{tail(session.configuration)}{reason}}}\n", accepted
 
     return answer
-
-
-class _Tails:
-    """The part of an answer that depends on the configuration alone, cached."""
-
-    def __init__(self, chart: Chart) -> None:
-        self.chart = chart
-        self.known: dict[Configuration, str] = {}
-
-    def of(self, configuration: Configuration) -> str:
-        """`"state": …, each variable, "flags": …, "flag_names": …, "reason": `."""
-        text = self.known.get(configuration)
-        if text is None:
-            if len(self.known) > 4096:
-                self.known.clear()
-            flags = self.chart.flags(configuration)
-            values = {name: jsonable(value) for name, value in self.chart.values(configuration).items()}
-            answer = {"state": configuration[0], **values, "flags": flags, "flag_names": self.chart.flag_names(flags)}
-            try:
-                text = self.known[configuration] = json.dumps(answer)[1:-1] + ', "reason": '
-            except ValueError as error:
-                raise CommandError("a count has more digits than Python writes") from error
-        return text
 
 
 def _parsed(line: bytes, number: int) -> dict[str, object]:
