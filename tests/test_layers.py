@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import fsm
-import fsm.analysis
 import fsm.journal
 import fsm.logoff
 import fsm.stepper
@@ -208,12 +207,20 @@ def test_loading_the_machine_loads_little() -> None:
     assert "transitions" in loaded
 
 
-@pytest.mark.parametrize("module", [fsm, fsm.analysis, fsm.journal, fsm.logoff, fsm.stepper, fsm.store], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [fsm, fsm.journal, fsm.logoff, fsm.stepper, fsm.store], ids=lambda m: m.__name__)
 def test_a_door_opens_on_what_it_promises(module: object) -> None:
     for name in getattr(module, "__all__", ()):
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'Nope'"):  # type: ignore[attr-defined]
         _ = module.Nope  # type: ignore[attr-defined]
+
+
+SHOWN = [line for file in FILES for line in (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines() if line.startswith(("    from fsm", "    import fsm"))]
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_the_imports_that_a_docstring_shows_work(line: str) -> None:
+    exec(line.strip(), {})
 
 
 def test_the_package_is_typed() -> None:
