@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=10)
 settings.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--quick"):
         settings.load_profile("quick")
+        config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")  # a socket whose binding was stopped
         config.pluginmanager.register(Quick())
 
 
