@@ -28,7 +28,7 @@ def theirs() -> Path:
         fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", f"transitions=={VERSION}"]
         subprocess.run([*fetch, "--dest", str(KEPT)], check=True)
         with tarfile.open(KEPT / f"transitions-{VERSION}.tar.gz") as archive:
-            archive.extractall(KEPT, filter="data")
+            archive.extractall(KEPT, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # since 3.11.4
     return folder
 
 

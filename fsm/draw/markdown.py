@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["code", "mermaid", "prose", "table"]
 
-CLASSES: Final = {
+CLASS: Final = {"current": "here", "taken": "way", "selected": "on", "dimmed": "dim"}
+"""The class of a mark in Mermaid: short, since every diagram names them.  An enabled state is not coloured."""
+STYLES: Final = {
     "current": f"fill:{LIGHT['glow']},stroke:{LIGHT['current']},stroke-width:3px,color:{LIGHT['ink']}",
     "taken": f"fill:{LIGHT['tint']},stroke:{LIGHT['taken']},stroke-width:2px,color:{LIGHT['ink']}",
     "selected": f"fill:{LIGHT['tint']},stroke:{LIGHT['selected']},stroke-width:2px,color:{LIGHT['ink']}",
@@ -43,7 +45,7 @@ def mermaid(picture: Picture, highlight: Highlight) -> str:
     """Return the picture as a Mermaid state diagram, ending with a newline."""
     chart = picture.chart
     lines = ["stateDiagram-v2", f"  accTitle: {_text(display_name(highlight.title))}", "  direction TB"]
-    lines += [f"  classDef {mark} {style}" for mark, style in CLASSES.items()]
+    lines += [f"  classDef {CLASS[mark]} {style}" for mark, style in STYLES.items()]
     for box in picture.boxes:
         lines.append(f'  state "{_text(display_name(box.state))}" as {_id(box.state)}')
         lines += [f"  {_id(box.state)} : {_text(box.note)}"] if box.note else []
@@ -58,8 +60,8 @@ def mermaid(picture: Picture, highlight: Highlight) -> str:
     lines += [f"  {_id(state)} --> [*]" for state in chart.states if state.final]
     for state in chart.states:
         mark = highlight.states.get(state, highlight.rest)
-        if mark in CLASSES:
-            lines.append(f"  class {_id(state)} {mark}")
+        if mark in CLASS:
+            lines.append(f"  class {_id(state)} {CLASS[mark]}")
     return "\n".join(lines) + "\n"
 
 
