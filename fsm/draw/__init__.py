@@ -39,6 +39,7 @@ __all__ = [
     "trace", "whole",
 ]  # fmt: skip
 
+
 class SessionClass(Protocol):
     """What is drawn of a session class: its chart."""
 

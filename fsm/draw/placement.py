@@ -24,7 +24,10 @@ from fsm.draw.rendering import TIMEOUT, chosen, render
 if TYPE_CHECKING:
     from fsm.draw.picture import Arc, Box, Line, Picture
 
-__all__ = ["GAP", "LINE", "PAD", "START", "Placement", "Route", "heading_of", "place"]
+__all__ = [
+    "GAP", "LINE", "OUTER", "PAD", "START", "Placement", "Point", "Route", "box_size", "heading_of", "label_size",
+    "place",
+]
 
 START: Final = "n-"
 """The id of the dot at the start.  No state has it, since every state has a name."""
