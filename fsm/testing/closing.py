@@ -40,7 +40,7 @@ from fsm.store.plan import DEFAULT, Plan
 from fsm.testing.clock import SimulatedClock
 from fsm.testing.ledger import Ledger, Sink
 from fsm.testing.loop import SimulatedLoop, run
-from fsm.testing.trace_check import wrong
+from fsm.testing.trace_check import trace_problems
 
 __all__ = ["Checked", "LostMail", "loses_nothing"]
 
@@ -212,7 +212,7 @@ class _Run:
         if error is not None:
             yield f"the program failed: {type(error).__name__}: {error}"
         yield from self.ledger.missing()
-        yield from wrong(LOGOFF, PROPERTIES, self._start, self.trace)
+        yield from trace_problems(LOGOFF, PROPERTIES, self._start, self.trace)
 
 
 async def _awaited(program: object) -> object:

@@ -1,19 +1,16 @@
-"""Sequences of events for any chart, as a Hypothesis strategy.
+"""A Hypothesis strategy for the events of any chart.
 
     @given(events(LOGOFF, max_size=30))
     def test_mine(trace):                     # ["submit", "outbound_begin", "logoff_orderly", ...]
         for event in trace: session.fire(event)
 
 Theory.
-1. What is drawn is a list of wishes, each for an event; walking through the chart grants those that are accepted where
-   they come and drops the others.  So a trace shrinks as a list does, and what is left of it keeps its meaning.
-2. A wish that would lead into a final state is granted one time in sixteen, for otherwise nearly every trace would be
-   over before it had begun.
-3. Where hardly any event is accepted, or the trace would become too short, a wish that is refused is not dropped:
-   another event is taken instead.  (If that were done everywhere, traces would not shrink to the shortest.)
-4. With `legal=False` a part of the wishes is taken at its word: refused events are in the trace, and change nothing.
-
-This file does not know what is tested.
+1. Hypothesis draws a list of candidate events.  A walk through the chart takes those that are accepted where they come,
+   and drops the others.  So a trace shrinks like a list, and the rest of it stays legal.
+2. A candidate that leads into a final state is taken one time in sixteen; otherwise nearly every trace would end soon.
+3. Where hardly any event is accepted, or the trace would become too short, a refused candidate is replaced by another
+   event instead of dropped.  (If that were done everywhere, traces would not shrink to the shortest.)
+4. With `legal=False` some candidates are taken literally: refused events are in the trace, and change nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +21,8 @@ from typing import Final, TypeAlias
 try:
     from hypothesis import strategies as st
 except ModuleNotFoundError as missing:
-    told = "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"
-    raise ModuleNotFoundError(told, name=missing.name) from None
+    problem = "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"
+    raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.chart import Chart
 from fsm.condition import Value
@@ -36,9 +33,9 @@ __all__ = ["events"]
 
 LUCK: Final = 15
 FEW: Final = 8
-"""Less than one event in so many is hardly any."""
+"""If fewer than one event in so many is accepted, rule 3 applies."""
 
-Wish: TypeAlias = "tuple[bool, int, str]"  # whether it is taken at its word, its luck (0 may end), and the event
+Candidate: TypeAlias = "tuple[bool, int, str]"  # taken literally?, luck (0 may end the trace), event
 
 
 def events(
@@ -49,21 +46,22 @@ def events(
     legal: bool = True,
     start: Mapping[str, Value] | None = None,
 ) -> st.SearchStrategy[list[str]]:
-    """Traces of this chart, of at most `max_size` events, each accepted where it comes; the simplest is empty.
+    """Return a strategy for traces of this chart: at most `max_size` events, each accepted where it comes.
 
-    `legal=False` mixes refused events in.  `start` gives variables other values than the usual ones (as `Session` does;
-    ValueError when they are not the chart's).  At least `min_size` events, unless a trace comes to an end before.
+    The simplest trace is empty.  `legal=False` mixes in refused events.  `start` gives initial values to variables, as
+    `Session` does (ValueError if they are not the chart's).  A trace has at least `min_size` events unless it ends
+    before.
     """
     cls, values = Session.of(chart), dict(start or {})
     cls(**values)
     names = [str(event) for event in chart.events]
-    word = st.just(False) if legal else st.booleans()
-    wish = st.tuples(word, st.integers(0, LUCK), st.sampled_from(names))
+    literal_or_not = st.just(False) if legal else st.booleans()
+    candidate = st.tuples(literal_or_not, st.integers(0, LUCK), st.sampled_from(names))
     final = frozenset(state.name for state in chart.states if state.final)
 
-    def walked(wished: list[Wish]) -> list[str]:
+    def walk(candidates: list[Candidate]) -> list[str]:
         session, trace = cls(**values), list[str]()
-        for left, (literal, luck, event) in zip(range(len(wished), 0, -1), wished, strict=True):
+        for left, (literal, luck, event) in zip(range(len(candidates), 0, -1), candidates, strict=True):
             if len(trace) == max_size:
                 break
             if _accepts(session, event, final if luck and not literal else ()) or literal:
@@ -72,11 +70,11 @@ def events(
                 trace += _instead(session, names, event, final)
         return trace
 
-    return st.lists(wish, min_size=min_size, max_size=4 * max_size).map(walked)
+    return st.lists(candidate, min_size=min_size, max_size=4 * max_size).map(walk)
 
 
 def _accepts(session: Session, event: str, avoid: Container[str] = ()) -> bool:
-    """Whether the session took the step; it does not when that leads from elsewhere into a state to avoid."""
+    """Take the step if it is legal and does not lead into a state to avoid; return True if it was taken."""
     verdict = session.may(event)
     if not verdict or (verdict.target in avoid and session.state not in avoid):
         return False
@@ -87,7 +85,7 @@ def _accepts(session: Session, event: str, avoid: Container[str] = ()) -> bool:
 
 
 def _instead(session: Session, names: list[str], event: str, final: Container[str]) -> list[str]:
-    """The step taken instead of a refused event: the next one that goes on, or else the next; none at a dead end."""
+    """Take the next event that goes on, or else any; return it in a list, which is empty at a dead end."""
     first = names.index(event)
     others = names[first:] + names[:first]
     return next(([name] for avoid in (final, ()) for name in others if _accepts(session, name, avoid)), [])

@@ -1,7 +1,4 @@
-"""Whether a trace is legal and keeps what must hold: a walk through a chart, examined step by step.
-
-This file does not know where the trace is from.
-"""
+"""Check a trace against a chart and its properties, step by step."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from fsm.chart import Chart, Configuration
 from fsm.session import Session
 from fsm.verdict import judge
 
-__all__ = ["wrong"]
+__all__ = ["trace_problems"]
 
 
-def wrong(
+def trace_problems(
     chart: Chart, properties: Iterable[Property], start: Configuration, trace: Sequence[tuple[str, Configuration]]
 ) -> Iterator[str]:
-    """What is wrong with a trace, in words: its events, each with where it is said to have led.
+    """Yield what is wrong with a trace, a sentence each.  A trace is its events, each with where it claims to lead.
 
-    The first event that is not accepted, or leads elsewhere, ends the walk.
+    The check ends at the first event that is not accepted, or leads elsewhere.
     """
     properties, session = tuple(properties), Session.of(chart).at(start)
     before = _situation(session)

@@ -12,7 +12,7 @@ from fsm.logoff import LOGOFF, StoreSession
 from fsm.logoff.chart import INBOUND
 from fsm.logoff.properties import PROPERTIES
 from fsm.testing.strategies import events
-from fsm.testing.trace_check import wrong
+from fsm.testing.trace_check import trace_problems
 
 
 def walked(trace: str) -> tuple[Configuration, list[tuple[str, Configuration]]]:
@@ -29,17 +29,17 @@ def test_a_trace_that_is_legal_has_nothing_wrong() -> None:
     @given(events(LOGOFF, max_size=25))
     def holds(trace: list[str]) -> None:
         if trace:
-            assert [*wrong(LOGOFF, PROPERTIES, *walked(",".join(trace)))] == []
+            assert [*trace_problems(LOGOFF, PROPERTIES, *walked(",".join(trace)))] == []
 
     holds()
 
 
 def test_a_trace_that_is_illegal_or_leads_elsewhere_is_told() -> None:
     start, steps = walked("submit,outbound_begin,logoff_orderly,outbound_sent")
-    assert [*wrong(LOGOFF, PROPERTIES, start, steps)] == []
-    [illegal] = wrong(LOGOFF, PROPERTIES, start, [steps[0], steps[3]])
+    assert [*trace_problems(LOGOFF, PROPERTIES, start, steps)] == []
+    [illegal] = trace_problems(LOGOFF, PROPERTIES, start, [steps[0], steps[3]])
     assert illegal == "outbound_sent is not legal in open, ready 1"
-    [elsewhere] = wrong(LOGOFF, PROPERTIES, start, [steps[0], (steps[1][0], steps[0][1])])
+    [elsewhere] = trace_problems(LOGOFF, PROPERTIES, start, [steps[0], (steps[1][0], steps[0][1])])
     assert elsewhere == "outbound_begin leads to open, outbound 1, not to open, ready 1"
 
 
@@ -54,4 +54,4 @@ BROKEN: list[tuple[Property, str]] = [
 
 @pytest.mark.parametrize(("broken", "told"), BROKEN, ids=lambda one: getattr(one, "sentence", ""))
 def test_a_property_that_does_not_hold_is_told(broken: Property, told: str) -> None:
-    assert told in [*wrong(LOGOFF, [broken], *walked("submit,outbound_begin,logoff_orderly,outbound_sent"))]
+    assert told in [*trace_problems(LOGOFF, [broken], *walked("submit,outbound_begin,logoff_orderly,outbound_sent"))]
