@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench
-BESIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+BESIDE := --numprocesses 4 --dist worksteal
 
 .PHONY: tour test quick lint types tests soak versions bench diagrams readme examples lock clean
 
@@ -23,7 +23,7 @@ test: .venv/ready
 
 quick: .venv/ready  # for every few minutes; a test ends when it would start a process or a server, and counts as skipped
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest $(BESIDE) --quick -rN
+	$(BIN)/pytest $(BESIDE) --numprocesses 3 --quick -rN
 
 lint: .venv/ready
 	$(BIN)/ruff check
