@@ -56,10 +56,15 @@ def room_of(name: str) -> str:
 
 
 @cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
 def imports(file: Path, *, loading: bool = False, typing: bool = True) -> frozenset[str]:
     """The modules a file imports: while it is loaded, or anywhere; with or without those for type checkers alone."""
     found: set[str] = set()
-    todo: list[ast.AST] = [ast.parse(file.read_text())]
+    todo: list[ast.AST] = [tree(file)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing:
@@ -117,7 +122,7 @@ DOCUMENTED = {"_asdict", "_replace"}
 def defined(file: Path) -> frozenset[str]:
     """The names that a file defines: functions, classes, variables, attributes and slots."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree(file)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -132,7 +137,7 @@ def defined(file: Path) -> frozenset[str]:
 def private_uses(file: Path) -> set[str]:
     """The names with an underscore that a file uses of something other than itself."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.ImportFrom):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
@@ -186,15 +191,14 @@ def test_the_engine_has_no_clock_thread_file_or_socket(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_says_what_it_is_about(name: str) -> None:
-    text = NAMES[name].read_text()
-    assert ast.get_docstring(ast.parse(text)) or name == "fsm._version"
+    assert ast.get_docstring(tree(NAMES[name])) or name == "fsm._version"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_compares_states_outside_the_table(name: str) -> None:
     """`state ==` belongs to the compiled code; elsewhere a chart is asked."""
     named = {str(state) for state in fsm.logoff.LOGOFF.states}
-    for node in ast.walk(ast.parse(NAMES[name].read_text())):
+    for node in ast.walk(tree(NAMES[name])):
         if isinstance(node, ast.Compare) and name != "fsm.logoff.chart":
             constants = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
             assert not constants & named, f"{name}:{node.lineno}"
@@ -215,7 +219,7 @@ def test_a_door_opens_on_what_it_promises(module: object) -> None:
         _ = module.Nope  # type: ignore[attr-defined]
 
 
-SHOWN = [line for file in FILES for line in (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines() if line.startswith(("    from fsm", "    import fsm"))]
+SHOWN = [line for file in FILES for line in (ast.get_docstring(tree(file)) or "").splitlines() if line.startswith(("    from fsm", "    import fsm"))]
 
 
 @pytest.mark.parametrize("line", SHOWN)
