@@ -5,6 +5,9 @@
 #
 # Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
 
+# the tests start hundreds of Pythons, each of which would compile every module again
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench
@@ -23,7 +26,7 @@ test: .venv/ready
 
 quick: .venv/ready  # for every few minutes; a test ends when it would start a process or a server, and counts as skipped
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest $(BESIDE) --numprocesses 3 --quick -rN
+	$(BIN)/pytest $(BESIDE) --quick -rN
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -9,6 +9,7 @@ the browser and of crashes are left out; so everything runs that starts no proce
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Generator
@@ -37,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("quick")
         config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")  # a socket whose binding was stopped
         config.pluginmanager.register(Quick())
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests that stay to the end need not be searched for garbage again and again
 
 
 class Quick:
