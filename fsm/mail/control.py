@@ -40,6 +40,7 @@ __all__ = ["Control", "ask", "folder", "running"]
 
 log: Final = logging.getLogger("fsm.mail")
 LONGEST: Final = 64 * 1024
+STATUS: Final = b'{"do": "status"}'
 WATCH: Final = b'{"do": "watch"}'
 PATIENCE: Final = 5.0
 """Seconds that a running store may take to answer."""
@@ -94,7 +95,7 @@ class Control:
             while line := await reader.readline():
                 if line.strip() == WATCH:
                     async for _ in self._store.progress():
-                        writer.write(json.dumps(await self._status()).encode() + b"\n")
+                        writer.write(json.dumps(await self._answer(STATUS)).encode() + b"\n")
                         await writer.drain()
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
@@ -127,11 +128,11 @@ class Control:
             elif act not in ("status", "watch"):
                 acts = "status, watch, logoff, release, close, next, resume or withdraw"
                 return {"error": f"a store can be asked for {acts}, not {act!r}"}
+            return await self._status()
         except (ValueError, AttributeError, RecursionError):
             return {"error": 'a request is a line of JSON, such as {"do": "status"}'}
         except (Refused, StoreClosing, MapiError, StorageError) as error:
             return {"error": str(error)}
-        return await self._status()
 
     async def _status(self) -> dict[str, object]:
         aside = await self._store.messages("held", "failed")

@@ -114,6 +114,18 @@ def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_store_whose_storage_fails_answers_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with serving(tmp_path) as server:
+            path = await asyncio.to_thread(own, server)
+            await asyncio.to_thread(server.store.let_go)  # its database is closed, as when it is lost
+            with pytest.raises(ControlError, match=r"outbox\.db is not open"):
+                await asyncio.to_thread(ask, path, do="status")
+
+    run(work())
+    assert "Traceback" not in caplog.text
+
+
 def test_the_socket_of_a_killed_store_is_removed_by_whoever_finds_it(here: Path) -> None:
     left = folder() / "1-dead.store"
     with socket.socket(socket.AF_UNIX) as link:
