@@ -65,9 +65,8 @@ class Relay:
             Connection(smarthost, context, hostname=config.hostname, notify=notify, give_up=config.give_up)
             for _ in range(config.connections)
         ]
-        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
-        for connection in self._connections:
-            self._free.put_nowait(connection)
+        self._free = [*self._connections]
+        self._turns = asyncio.Semaphore(config.connections)  # unlike a queue's, its waiters go in the order they came
         # With "hold", a message that is claimed and not yet sent would be held as uncertain after a crash.
         claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
         self._workers = [asyncio.create_task(self._work()) for _ in range(config.connections * claims)]
@@ -86,13 +85,14 @@ class Relay:
         async for item in self._store.outgoing(provider=self._provider):
             try:
                 async with item:
-                    if self._free.empty():
+                    if self._turns.locked():
                         item.progress("waiting for a connection")
-                    connection = await self._free.get()
-                    try:
-                        await connection.deliver(item)
-                    finally:
-                        self._free.put_nowait(connection)
+                    async with self._turns:
+                        connection = self._free.pop()
+                        try:
+                            await connection.deliver(item)
+                        finally:
+                            self._free.append(connection)
             except (LinkLost, Stopped, StorageError) as error:
                 log.warning("message %s was not delivered: %s", item.id, error)
             except Exception:

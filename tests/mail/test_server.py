@@ -119,15 +119,15 @@ def test_every_way_to_write_the_loopback_works(host: str, tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------------------------------- going on
 
 
-def test_a_restart_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+def test_a_restart_goes_on_where_the_last_one_ended_and_in_the_same_order(tmp_path: Path) -> None:
     async def work() -> None:
-        samples = list(fresh(30))
+        samples = list(fresh(100))
         async with serving(tmp_path) as server, await Client.at(server.addresses["submission"]) as client:
             for sample in samples:
                 assert (await client.send(sample)).startswith("250")
         assert server.store.state == "released"
         async with SmtpSink() as sink, serving(tmp_path, sink=sink) as server:
-            await until(server, counted(sent=30))
+            await until(server, counted(sent=100))
             assert sink.message_ids == [sample.message_id for sample in samples]
 
     run(work())
