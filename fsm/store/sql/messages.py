@@ -190,7 +190,7 @@ class Messages:
         if unread := [id for id in written if id not in cached]:
             claimed |= {one.id: one for one in self._with_contents(self._fetch_all(CLAIM, unread))}
         if cached:
-            claimed |= self._claim_cached(cached)
+            claimed |= {id: cached[id] for id in self._claim_cached(list(cached))}
         self.claimed += claimed
         return [claimed[id] for id in dict.fromkeys(ids) if id in claimed]
 
@@ -201,12 +201,12 @@ class Messages:
         row |= {"state": message.state, "owner": self._holders.me.id, "attempts": message.attempts}
         return message
 
-    def _claim_cached(self, cached: dict[str, Message]) -> dict[str, Message]:
-        """Claim messages without reading them."""
+    def _claim_cached(self, ids: list[str]) -> list[str]:
+        """Claim messages without reading them, and return the ids of those that were ready."""
         self.flush()
-        if self._execute_all(CLAIM_CACHED, list(cached)) == len(cached):
-            return cached
-        return {id: cached[id] for (id,) in self._fetch_all(CLAIMED, list(cached))}
+        if self._execute_all(CLAIM_CACHED, ids) == len(ids):
+            return ids
+        return [id for (id,) in self._fetch_all(CLAIMED, ids)]
 
     def unclaim(self, ids: Sequence[str]) -> None:
         """Undo the claims of this holder on these messages, if there are any."""
