@@ -41,7 +41,6 @@ __all__ = ["Control", "ask", "folder", "running"]
 log: Final = logging.getLogger("fsm.mail")
 LONGEST: Final = 64 * 1024
 STATUS: Final = b'{"do": "status"}'
-WATCH: Final = b'{"do": "watch"}'
 PATIENCE: Final = 5.0
 """Seconds that a running store may take to answer."""
 
@@ -93,7 +92,7 @@ class Control:
         self._asking[writer] = None
         try:
             while line := await reader.readline():
-                if line.strip() == WATCH:
+                if _asks_to_watch(line):
                     async for _ in self._store.progress():
                         writer.write(json.dumps(await self._answer(STATUS)).encode() + b"\n")
                         await writer.drain()
@@ -159,6 +158,13 @@ class Control:
             "next_step": str(now.next_step) if now.next_step is not None else None,
             "time_left": now.time_left,
         }
+
+
+def _asks_to_watch(line: bytes) -> bool:
+    with suppress(ValueError, RecursionError):
+        request = json.loads(line)
+        return isinstance(request, dict) and request.get("do") == "watch"
+    return False
 
 
 # -------------------------------------------------------------------------------------------------------- asking

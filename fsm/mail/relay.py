@@ -97,6 +97,8 @@ class Relay:
                 log.warning("message %s was not delivered: %s", item.id, error)
             except Exception:
                 log.exception("message %s was not delivered", item.id)  # the error decides its outcome
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return  # storing a report cannot be stopped, so it has withheld the cancellation
 
 
 @dataclass(slots=True)

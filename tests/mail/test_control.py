@@ -96,6 +96,28 @@ def test_a_malformed_request_is_answered_by_one_sentence_and_the_store_serves_on
     run(work())
 
 
+@pytest.mark.parametrize("request_line", [b'{"do":"watch"}', b'{"do": "watch"}', b' { "how": [], "do" : "w\\u0061tch" } '])
+def test_watching_is_answered_until_the_release_however_the_json_is_spelled(request_line: bytes, tmp_path: Path) -> None:
+    def talk(path: Path) -> list[str]:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(str(path))
+            with link.makefile("rwb") as lines:
+                lines.write(request_line + b"\n")
+                lines.flush()
+                seen = [json.loads(lines.readline())["state"]]
+                ask(path, do="logoff", flag="ORDERLY")
+                while seen[-1] != "released":
+                    seen.append(json.loads(lines.readline())["state"])
+                return seen
+
+    async def work() -> None:
+        async with serving(tmp_path) as server:
+            states = await asyncio.to_thread(talk, await asyncio.to_thread(own, server))
+            assert states[0] == "open"
+
+    run(work())
+
+
 def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
     def talk(path: Path) -> bytes:
         with socket.socket(socket.AF_UNIX) as link:

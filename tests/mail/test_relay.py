@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -263,6 +266,33 @@ def test_the_cancel_step_ends_what_stalls_and_knows_whether_that_is_certain(stag
             assert outcome
             assert [message.id for message in outcome.left] == [id]
             assert [message.id for message in outcome.uncertain] == [id] * uncertain
+
+    run(work())
+
+
+def test_a_worker_that_is_cancelled_while_a_report_is_written_sends_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is slow cannot be stopped: the report is finished, and then the worker ends."""
+    writing, goes_on, sync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        writing.set()
+        goes_on.wait()
+        sync(descriptor)
+
+    async def work() -> None:
+        async with Faulty({"rcpt": NEVER}) as sink, serving(tmp_path, sink=sink) as server:
+            relay = server._relay
+            assert relay is not None
+            monkeypatch.setattr(os, "fsync", slow)
+            id = await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            await asyncio.to_thread(writing.wait)
+            sink.script.clear()
+            relay.cancel()
+            goes_on.set()
+            await asyncio.gather(*relay._workers, return_exceptions=True)
+            another = await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            assert [(one.id, one.state) for one in await server.store.messages()] == [(another, "ready")]
+            assert [id.encode() in report for report in texts(server)] == [True]
 
     run(work())
 
