@@ -20,7 +20,7 @@ A session without listeners and without a lock has no dispatcher; looking for on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from operator import attrgetter
@@ -36,6 +36,7 @@ from fsm.verdict import Refused, Verdict, judge, refusal
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
     from fsm.compiler import Compiled
     from fsm.machine import ClassMachine
+    from fsm.snapshot import Migrates
 
 __all__ = ["Receipt", "Session", "Step", "trigger"]
 
@@ -266,11 +267,15 @@ class Session:
         return encode(self.chart, self.configuration)
 
     @classmethod
-    def restore(cls, snapshot: object) -> Self:
-        """Return a session in the configuration of a snapshot.  SnapshotError if it is damaged, or another chart's."""
+    def restore(cls, snapshot: object, migrations: Iterable[Migrates] = ()) -> Self:
+        """Return a session in the configuration of a snapshot.  SnapshotError if it is damaged, or another chart's.
+
+        A snapshot of an older chart is moved to this one by those of the `migrations` (`fsm.migration`) that lead here,
+        one after the other.
+        """
         from fsm.snapshot import decode
 
-        return cls.at(decode(cls.chart, snapshot))
+        return cls.at(decode(cls.chart, snapshot, migrations))
 
     def __getstate__(self) -> tuple[str, Configuration, dict[str, object]]:
         with self.lock:

@@ -3,20 +3,21 @@
     {"snapshot": 1, "chart": "store-logoff", "fingerprint": "…", "state": "open", "values": {"request": null, …}}
 
 Enumerated values are written by name, None as null.  A snapshot of a chart that behaves differently is refused, since
-this chart might never reach its configuration.
+this chart might never reach its configuration, unless migrations lead from that chart to this one (`fsm.migration`).
+A snapshot may say how many seconds were spent in the state, as `"elapsed"`; a session does not need it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from fsm.chart import Chart, Configuration
 from fsm.condition import Value, label
 from fsm.errors import SnapshotError
 from fsm.variable import Choice
 
-__all__ = ["VERSION", "decode", "encode", "jsonable"]
+__all__ = ["VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated"]
 
 VERSION: Final = 1
 
@@ -35,11 +36,28 @@ def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
     }
 
 
-def decode(chart: Chart, snapshot: object) -> Configuration:
-    """Return the configuration of a snapshot.
+class Migrates(Protocol):
+    """What leads from the snapshots of one behaviour to those of another, each given by its fingerprint."""
+
+    @property
+    def old(self) -> str:
+        """The fingerprint from which it leads."""
+
+    @property
+    def new(self) -> str:
+        """The fingerprint to which it leads."""
+
+    def migrated(self, snapshot: Mapping[str, object]) -> dict[str, object]:
+        """Return the snapshot in the new table.  SnapshotError if that is not possible."""
+
+
+def decode(chart: Chart, snapshot: object, migrations: Iterable[Migrates] = ()) -> Configuration:
+    """Return the configuration of a snapshot, moved to this chart by those of the migrations that lead here.
 
     SnapshotError if it is no snapshot, is of another chart, or describes a configuration that is impossible.
     """
+    if isinstance(snapshot, Mapping):
+        snapshot = migrated(chart, snapshot, migrations)
 
     def wrong(problem: str, found: object = None) -> SnapshotError:
         return SnapshotError(chart.name, problem, chart.fingerprint, found)
@@ -48,6 +66,7 @@ def decode(chart: Chart, snapshot: object) -> Configuration:
         raise wrong(f"it is {type(snapshot).__name__}, not an object")
     if type(snapshot.get("snapshot")) is not int or snapshot["snapshot"] != VERSION:
         raise wrong(f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
+    elapsed(chart, snapshot)
     found = snapshot.get("fingerprint")
     if found != chart.fingerprint:
         whose = "the same name but another behaviour" if snapshot.get("chart") == chart.name else "another chart"
@@ -65,6 +84,43 @@ def decode(chart: Chart, snapshot: object) -> Configuration:
     if complaint := chart.complaint(configuration):
         raise wrong(complaint, found)
     return configuration
+
+
+def elapsed(chart: Chart, snapshot: Mapping[str, object]) -> float:
+    """Return the seconds for which the session had been in its state; 0 where the snapshot does not say.
+
+    SnapshotError if that is not a finite number, 0 or more.
+    """
+    seconds = snapshot.get("elapsed", 0)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+        problem = f"its elapsed seconds are {seconds!r}, not a number, 0 or more"
+        raise SnapshotError(chart.name, problem, chart.fingerprint, snapshot.get("fingerprint"))
+    return float(seconds)
+
+
+def migrated(chart: Chart, snapshot: Mapping[str, object], migrations: Iterable[Migrates]) -> Mapping[str, object]:
+    """Return the snapshot after as few migrations as lead to this chart.  It stays as it is if none begins there.
+
+    SnapshotError if they lead elsewhere, or cannot be applied.
+    """
+    known = tuple(migrations)
+    found = snapshot.get("fingerprint")
+    if not isinstance(found, str):
+        return snapshot
+    ways: dict[str, tuple[Migrates, ...]] = {found: ()}
+    waiting = [found]
+    while waiting and chart.fingerprint not in ways:
+        here = waiting.pop(0)
+        for one in known:
+            if one.old == here and one.new not in ways:
+                ways[one.new] = (*ways[here], one)
+                waiting.append(one.new)
+    if len(ways) > 1 and chart.fingerprint not in ways:
+        problem = f"its fingerprint is {found!r}, and the migrations from there lead to {', '.join(list(ways)[1:])}"
+        raise SnapshotError(chart.name, f"{problem}, not to {chart.fingerprint!r}", chart.fingerprint, found)
+    for one in ways.get(chart.fingerprint, ()):
+        snapshot = one.migrated(snapshot)
+    return snapshot
 
 
 def _value(chart: Chart, name: str, value: object) -> Value:

@@ -23,6 +23,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 MAY_IMPORT = {
     "fsm": {"fsm.draw"},  # a session in a notebook is drawn when it is shown
     "fsm.analysis": {"fsm"},
+    "fsm.migration": {"fsm", "fsm.analysis"},
     "fsm.journal": {"fsm"},
     "fsm.stepper": {"fsm", "fsm.analysis", "fsm.journal"},
     "fsm.draw": {"fsm", "fsm.analysis"},

@@ -1,0 +1,193 @@
+"""Does every configuration that the old table can reach arrive in a legal one of the new?
+
+Theory.
+1. What can be wrong with a move is a condition on the old values: that no move of the state holds, or two do; that a
+   counter would be negative; that the invariant of the new state would be broken (`values.before`).  If the condition
+   contradicts the invariant of the old state, or no row leads there (`analysis/unreachable.py`), that is proved for all
+   counts.
+2. Otherwise the old table is searched for a configuration where the condition holds.  If one can be reached, the
+   migration is wrong, with a trace that anyone can replay.  If the search was complete, there is none.  If it was not,
+   the answer is not known beyond the bounds.
+3. The migration is also applied to every configuration within the bounds, so that the proof and the program check each
+   other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from typing import Final, NamedTuple
+
+from fsm.analysis.bounds import bounds_of
+from fsm.analysis.divergence import greatest_number
+from fsm.analysis.reachability import LIMIT, ExploreError, Explorer
+from fsm.analysis.report import Finding
+from fsm.analysis.unreachable import proves_unreachable
+from fsm.chart import Chart, Configuration
+from fsm.condition import ALWAYS, All, Compare, Condition, Value, label
+from fsm.errors import SnapshotError
+from fsm.migration.moves import Moves
+from fsm.migration.shape import shape_problems
+from fsm.migration.values import before, in_table
+from fsm.snapshot import encode
+from fsm.solver import possible
+from fsm.table import State
+from fsm.variable import Counter, Sum
+
+__all__ = ["examine", "problems"]
+
+PLACE: Final = "every state and variable of the old table has its place in the new"
+ONE: Final = "in every configuration exactly one move of its state holds"
+COUNTS: Final = "no counter arrives negative"
+KEPT: Final = "every invariant of the new table holds on arrival"
+APPLIED: Final = "applied to each configuration, the migration gives one of the new table"
+SEARCHED: Final = 20_000
+"""The configurations that are searched for a counterexample when a migration is declared."""
+
+
+def problems(moves: Moves, old: Chart, new: Chart) -> Iterator[str]:
+    """Yield where configurations of the old chart would be lost or illegal in the new one, each with a trace.
+
+    What is neither proved nor found within a short search is no mistake; `examine` tells of it.
+    The names and kinds have been checked (`shape.py`).
+    """
+    for question in _questions(moves, old, new):
+        values = _suspect(question, old)
+        if values is not None:
+            reached = _Reached(old, _near(old, values), SEARCHED)
+            if (trace := reached.trace_to(question)) is not None:
+                yield f"{question.detail} (after {','.join(trace) or 'the start'})"
+
+
+def examine(moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] = ()) -> tuple[Finding, ...]:
+    """Return what is true of a migration between these charts, looked at within the bounds.  BoundError."""
+    shape = list(shape_problems(moves, old, new))
+    place = Finding(PLACE, "fails" if shape else "holds", "read off the tables", "; ".join(shape))
+    if shape:
+        return (place,)
+    reached = _Reached(old, bounds_of(old, bounds), LIMIT)
+    answers = [(question, _suspect(question, old)) for question in _questions(moves, old, new)]
+    findings = [_finding(sentence, [one for one in answers if one[0].sentence == sentence], reached, old)
+                for sentence in (ONE, COUNTS, KEPT)]
+    return (place, *findings, _applied(moves, reached, old))
+
+
+# -------------------------------------------------------------------------------------------- what may be wrong
+
+
+class _Question(NamedTuple):
+    """Something is wrong, as `detail` says, in configurations of `state` where `wrong` holds of the old values."""
+
+    sentence: str
+    state: State
+    wrong: Condition
+    detail: str
+
+
+def _questions(moves: Moves, old: Chart, new: Chart) -> Iterator[_Question]:
+    for state in old.states:
+        pairs = [(one, in_table(guard, old)) for one, guard in moves.moves_from(str(state))]
+        if len(pairs) > 1 or pairs[0][1] != ALWAYS:
+            none = All(*(~guard for _, guard in pairs))
+            yield _Question(ONE, state, none, f"in {state} a configuration is lost: none of its moves holds")
+        for (one, guard), (other, further) in combinations(pairs, 2):
+            yield _Question(ONE, state, All(guard, further), f"moves {one} and {other} can hold together")
+        for one, guard in pairs:
+            values = moves.values_of(one, old.names, new.names)
+            for name, value in values.items():
+                if isinstance(value, Sum) and (value.constant < 0 or any(factor < 0 for _, factor in value.terms)):
+                    negative = Compare(value.terms, "<", -value.constant)
+                    yield _Question(COUNTS, state, All(guard, negative), f"move {one} makes {name} ({value}) negative")
+            promise = new.state(one.target).invariant
+            if promise != ALWAYS:
+                broken = All(guard, ~before(promise, values, old))
+                yield _Question(KEPT, state, broken, f"move {one} breaks the invariant of {one.target!r} ({promise})")
+
+
+def _suspect(question: _Question, old: Chart) -> Mapping[str, Value] | None:
+    """Return values where something would be wrong, if they can occur; None if it is proved that they cannot."""
+    values = possible(All(question.state.invariant, question.wrong), old)
+    return None if values is None or proves_unreachable(old, str(question.state), question.wrong) else values
+
+
+def _near(old: Chart, values: Mapping[str, Value]) -> tuple[Condition, ...]:
+    """Bounds that end the search for a configuration with about these counts."""
+    counters = [variable for variable in old.variables if isinstance(variable, Counter)]
+    most = max([greatest_number(old), *(one for one in values.values() if isinstance(one, int))])
+    return tuple(one <= most + one.initial + 1 for one in counters)
+
+
+class _Reached:
+    """The configurations that the old table can reach within bounds, found as far as they are needed."""
+
+    def __init__(self, old: Chart, bounds: tuple[Condition, ...], limit: int) -> None:
+        self.old, self.bounds, self.limit = old, bounds, limit
+        self.stopped: str | None = None
+        """Why not all of them were found; None while that is not known."""
+        try:
+            self.explorer: Explorer | None = Explorer(old, bounds, limit=limit)
+        except ExploreError as error:
+            self.explorer, self.stopped = None, str(error)
+
+    def __iter__(self) -> Iterator[tuple[int, Configuration]]:
+        explorer, number = self.explorer, 0
+        while explorer is not None and number < len(explorer.configurations):
+            yield number, explorer.configurations[number]
+            try:
+                if self.stopped is None:
+                    explorer.edges(number)
+            except ExploreError as error:
+                self.stopped = str(error)
+            number += 1
+        if explorer is not None and explorer.cut.steps:
+            self.stopped = self.stopped or f"beyond {' and '.join(map(str, self.bounds))} it was not looked"
+
+    def __len__(self) -> int:
+        return len(self.explorer.configurations) if self.explorer is not None else 0
+
+    def trace_to(self, question: _Question) -> tuple[str, ...] | None:
+        """Return a trace to a configuration where something is wrong, if one is found."""
+        for number, here in self:
+            if here[0] == question.state and question.wrong.holds(self.old.values(here)):
+                return self.trace(number)
+        return None
+
+    def trace(self, number: int) -> tuple[str, ...]:
+        """Return a shortest trace to the n-th configuration."""
+        return self.explorer.trace(number) if self.explorer is not None else ()
+
+
+# --------------------------------------------------------------------------------------------------- the findings
+
+
+def _finding(
+    sentence: str, answers: list[tuple[_Question, Mapping[str, Value] | None]], reached: _Reached, old: Chart
+) -> Finding:
+    open_, found, trace = list[str](), list[str](), None
+    for question, values in answers:
+        if values is None:
+            continue
+        way = reached.trace_to(question)
+        if way is not None:
+            found.append(question.detail)
+            trace = way if trace is None else trace
+        elif reached.stopped is not None:
+            such = ", ".join(f"{name} {label(value)}" for name, value in values.items())
+            open_.append(f"{question.detail}, if it can be reached with {such}; {reached.stopped}")
+    looked = f"looked at in {len(reached):,} configurations"
+    if found:
+        return Finding(sentence, "fails", looked, "; ".join(found), trace)
+    if open_:
+        return Finding(sentence, "unknown", looked, "; ".join(open_))
+    return Finding(sentence, "holds", "proved for all counts" if all(v is None for _, v in answers) else looked)
+
+
+def _applied(moves: Moves, reached: _Reached, old: Chart) -> Finding:
+    for number, here in reached:
+        try:
+            moves.migrated(encode(old, here))
+        except SnapshotError as error:
+            looked = f"looked at in {number + 1:,} configurations"
+            return Finding(APPLIED, "fails", looked, error.problem, reached.trace(number))
+    looked = f"looked at in {len(reached):,} configurations"
+    return Finding(APPLIED, "holds" if len(reached) else "unknown", looked, reached.stopped or "")
