@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 from fsm._version import __version__
 from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
 from fsm.condition import Condition
-from fsm.errors import DefinitionError, SnapshotError, StepInProgress, UnknownEvent
+from fsm.data import Field, Number
+from fsm.errors import DataError, DefinitionError, SnapshotError, StepInProgress, UnknownEvent
 from fsm.session import Receipt, Session, Step, trigger
-from fsm.variable import Choice, Counter
+from fsm.variable import Boolean, Choice, Counter
 from fsm.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
     from fsm.machine import Machine
 
 __all__ = [
-    "Chart", "Choice", "Condition", "Configuration", "Counter", "DefinitionError", "Event", "Machine", "Output",
-    "Receipt", "Refused", "Row", "Session", "SnapshotError", "State", "Step", "StepInProgress", "UnknownEvent",
-    "Verdict", "__version__", "row", "trigger",
+    "Boolean", "Chart", "Choice", "Condition", "Configuration", "Counter", "DataError", "DefinitionError", "Event",
+    "Field", "Machine", "Number", "Output", "Receipt", "Refused", "Row", "Session", "SnapshotError", "State", "Step",
+    "StepInProgress", "UnknownEvent", "Verdict", "__version__", "row", "trigger",
 ]
 
 

@@ -3,7 +3,8 @@
 Theory.
 1. A *configuration* is a state and a value for every variable.  It alone decides what may happen next.
 2. A *row* says: in `source`, on `event`, if `guard` holds, all `effects` happen together and the state is `target`.
-   A row whose target is its source stays: no state is left or entered.
+   A row whose target is its source stays: no state is left or entered, unless it says that it does (`reenter`).
+   An event may bring data with it, which belong to the step and are no part of the configuration.
 3. An event that no row allows is refused, and a refusal changes nothing.
 4. In every configuration at most one row of an event is enabled.  The order of the rows has no meaning.
 5. A state may have an *invariant*.  It is proved for every row into the state and for all counts, and can be relied on.
@@ -14,18 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fsm.condition import label, value_key
+from fsm.condition import Datum, label, value_key
+from fsm.data import NO_DATA, DataDeclaration, Number
 from fsm.errors import DefinitionError
-from fsm.table import TOO_DEEP, Configuration, Event, Output, Row, State, Table, row
+from fsm.table import TOO_DEEP, Configuration, Event, Name, Output, Row, State, Table, row
 from fsm.variable import Choice, Sum, Variable
 
-__all__ = ["Chart", "Configuration", "Event", "Output", "Row", "State", "row"]
+__all__ = ["Chart", "Configuration", "Event", "Name", "Output", "Row", "State", "row"]
 
 
 class Chart(Table):
     """A table that has been checked; DefinitionError names every mistake (see `validation.py` for the checks).
 
     `sums` gives names to sums of counters, for the readers of pictures: `{"in flight": INBOUND + OUTBOUND}`.
+    `bounds` are the greatest values of counters, and of numbers that events bring, up to which tools explore the chart.
     `proved` is the fingerprint under which all checks have succeeded; with it they are not repeated at every import.
     It is compared with the chart's own when that is first needed, for a session or a snapshot.  If the two differ,
     the chart is checked then.
@@ -35,19 +38,20 @@ class Chart(Table):
         self,
         name: str,
         *,
-        states: Iterable[State | str],
-        events: Iterable[Event | str],
-        rows: Iterable[Row],
+        states: Iterable[State | Name],
+        events: Iterable[Event | Name],
+        rows: Iterable[Row | tuple[Row, ...]],
         variables: Iterable[Variable] = (),
         outputs: Iterable[Output] = (),
         sums: Mapping[str, Sum] | None = None,
-        initial: str | None = None,
+        initial: Name | None = None,
         doc: str = "",
+        bounds: Mapping[str, int] | None = None,
         proved: str | None = None,
     ) -> None:
         super().__init__(
             name, states=states, events=events, rows=rows, variables=variables, outputs=outputs, sums=sums,
-            initial=initial, doc=doc,
+            initial=initial, doc=doc, bounds=bounds,
         )  # fmt: skip
         self._fingerprint: str | None = None
         self._proved = proved
@@ -70,23 +74,38 @@ class Chart(Table):
 
     # -------------------------------------------------------------------------------------- configurations
 
-    def after(self, configuration: Configuration, row: Row) -> Configuration:
-        """The configuration to which a row leads from this one.  The guard is not evaluated."""
-        return (row.target, *row.apply(self.values(configuration)).values())
+    def after(self, configuration: Configuration, row: Row, data: Mapping[str, Datum] = NO_DATA) -> Configuration:
+        """The configuration to which a row leads from this one, with these data.  The guard is not evaluated."""
+        return (row.target, *row.apply(self.values(configuration), data).values())
+
+    def checked(self, configuration: Configuration) -> Configuration:
+        """Return the configuration with the chart's own values: whole numbers as int, members and strings by value.
+
+        ValueError, with a sentence, if it is no configuration of the chart.
+        """
+        if not self.has_state(configuration[0]):
+            raise ValueError(f"{configuration[0]!r} is not a state of {self.name} (it has {', '.join(self.states)})")
+        state = self.state(configuration[0])  # type: ignore[arg-type]  # it is the name of one
+        given = zip(self.variables, configuration[1:], strict=True)
+        found = (state.name, *(variable.own(value) for variable, value in given))
+        if not state.invariant.holds(self.values(found)):
+            raise ValueError(f"in {state} it always holds that {state.invariant}; here it is {self.describe(found)}")
+        return found
+
+    def configuration(self, state: Name | None = None, values: Mapping[str, object] | None = None) -> Configuration:
+        """Return the configuration in a state (the initial one, if None) with these values instead of the initial ones.
+
+        ValueError, with a sentence, if it is no configuration of the chart.
+        """
+        start = self.start(values)  # type: ignore[arg-type]  # the values are checked next
+        return self.checked((start[0] if state is None else state, *start[1:]))
 
     def complaint(self, configuration: Configuration) -> str | None:
         """Why this is no configuration of the chart, as a sentence; None if it is one."""
-        if configuration[0] not in self.states:
-            return f"{configuration[0]!r} is not a state of {self.name} (it has {', '.join(self.states)})"
-        for variable, value in zip(self.variables, configuration[1:], strict=True):
-            if isinstance(variable, Choice):
-                if not any(value is one for one in variable.values):
-                    return f"{value!r} is not a value of {variable.name}"
-            elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                return f"{variable.name} must be a whole number, 0 or more, not {value!r}"
-        state = self.state(str(configuration[0]))
-        if not state.invariant.holds(self.values(configuration)):
-            return f"in {state} it always holds that {state.invariant}; here it is {self.describe(configuration)}"
+        try:
+            self.checked(configuration)
+        except ValueError as error:
+            return str(error)
         return None
 
     def flags(self, configuration: Configuration) -> int:
@@ -130,13 +149,25 @@ class Chart(Table):
     def _behaviour(self) -> tuple[str, ...]:
         """The behaviour as lines of text, without the prose and without the ids and the order of the rows."""
         lines: list[tuple[object, ...]] = [("chart", self.name, self.initial)]
-        lines += [("state", s.name, s.final, s.invariant.key()) for s in self.states]
-        lines += [("event", e.name) for e in self.events]
+        for s in self.states:
+            more = (*(("absorbing",) if s.absorbing else ()), *((tuple(s.after.items()),) if s.after else ()))
+            lines.append(("state", s.name, s.final, s.invariant.key(), *more))
+        lines += [("event", e.name, *(_data_key(one) for one in e.data)) for e in self.events]
         for v in self.variables:
             values = tuple(map(value_key, v.values)) if isinstance(v, Choice) else ()
             lines.append(("variable", v.name, values, value_key(v.initial)))
-        rows = [("row", r.source, r.event, r.guard.key(), [e.key() for e in r.effects], r.target) for r in self.rows]
+        rows = [
+            ("row", r.source, r.event, r.guard.key(), [e.key() for e in r.effects], r.target,
+             *(("reenter",) if r.reenter else ()))
+            for r in self.rows
+        ]
         lines += sorted(rows, key=repr)
         for o in self.outputs:
             lines.append(("output", o.name, int(o.bit), o.states and tuple(map(str, o.states)), o.guard.key()))
         return tuple(map(repr, lines))
+
+
+def _data_key(one: DataDeclaration) -> tuple[object, ...]:
+    """A datum of an event as plain data; the default only if it has one."""
+    kind = "number" if isinstance(one, Number) else one.annotation
+    return (one.name, kind) if one.required else (one.name, kind, one.default)

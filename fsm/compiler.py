@@ -16,7 +16,20 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import ALWAYS, All, Among, Compare, Condition, Opaque, Value, is_opaque, negated
+from fsm.condition import (
+    ALWAYS,
+    All,
+    Among,
+    Compare,
+    Condition,
+    Opaque,
+    Terms,
+    Value,
+    is_opaque,
+    negated,
+    sides,
+    sum_text,
+)
 from fsm.errors import DefinitionError
 from fsm.variable import Assignment, Sum
 
@@ -94,7 +107,8 @@ def _write(chart: Chart, names: dict[str, object], *, asking: bool) -> str:
 def _flags(chart: Chart, names: dict[str, object]) -> str:
     texts, bits = _Expressions(frozenset(), names), []
     for output in chart.outputs:
-        tests = [] if output.states is None else [f"({_state_test(chart, list(output.states), 'self._state')})"]
+        states = None if output.states is None else [str(state) for state in output.states]
+        tests = [] if states is None else [f"({_state_test(chart, states, 'self._state')})"]
         tests += [texts.condition(output.guard, nested=True)] if output.guard != ALWAYS else []
         bits.append(f"({int(output.bit)} if {' and '.join(tests) or 'True'} else 0)")
     return " | ".join(bits) or "0"
@@ -156,9 +170,8 @@ class _Expressions:
 
     def condition(self, guard: Condition, nested: bool = False) -> str:
         if isinstance(guard, Compare):
-            words = (self.use(name) if factor == 1 else f"{factor} * {self.use(name)}" for name, factor in guard.terms)
-            total = " + ".join(words) or "0"
-            return f"{total} {guard.op} {guard.bound}"
+            left, right = sides(guard.terms)
+            return f"{self.total(left, 0)} {guard.op} {self.total(right, guard.bound)}"
         if isinstance(guard, Among):
             return self._among(guard)
         if isinstance(guard, Opaque):
@@ -170,6 +183,8 @@ class _Expressions:
         return f"({text})" if nested and len(guard.parts()) > 1 else text
 
     def _among(self, guard: Among) -> str:
+        if guard.values == (True,):
+            return f"not {self.use(guard.name)}" if guard.negated else self.use(guard.name)
         same, word = ("is not", " and ") if guard.negated else ("is", " or ")
         plain = {"is": "==", "is not": "!="}[same]
         tests = [
@@ -178,10 +193,12 @@ class _Expressions:
         ]
         return tests[0] if len(tests) == 1 else f"({word.join(tests)})"
 
+    def total(self, terms: Terms, constant: int) -> str:
+        """The source of a sum, each of whose variables counts as used."""
+        return sum_text(tuple((self.use(name), factor) for name, factor in terms), constant)
+
     def sum(self, value: Sum) -> str:
-        words = [self.read(name) if factor == 1 else f"{factor} * {self.read(name)}" for name, factor in value.terms]
-        text = " + ".join([*words, *([str(value.constant)] if value.constant > 0 or not words else [])])
-        return f"{text} - {-value.constant}" if value.constant < 0 and words else text
+        return sum_text(tuple((self.read(name), factor) for name, factor in value.terms), value.constant)
 
 
 def _decide(cases: list[_Case], pad: str, texts: _Expressions) -> Iterator[str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DefinitionError", "SnapshotError", "StepInProgress", "UnknownEvent"]
+__all__ = ["DataError", "DefinitionError", "SnapshotError", "StepInProgress", "UnknownEvent"]
 
 
 class DefinitionError(ValueError):
@@ -20,6 +20,20 @@ class DefinitionError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.subject}: " + "; ".join(self.problems)
+
+
+class DataError(ValueError):
+    """An event was given without its data, or with wrong ones.  Nothing has changed.
+
+    Attributes: `event` (its name), and `problems`, a sentence for each mistake.
+    """
+
+    def __init__(self, event: str, problems: tuple[str, ...]) -> None:
+        self.event, self.problems = event, problems
+        super().__init__(event, problems)
+
+    def __str__(self) -> str:
+        return f"cannot {self.event} with these data: {'; '.join(self.problems)}"
 
 
 class UnknownEvent(ValueError):

@@ -124,8 +124,11 @@ class Session:
         if strange:
             raise ValueError(f"{chart.name} has no variable {strange[0]!r} (it has {', '.join(chart.names)})")
         configuration = chart.start(values)
-        if values and (complaint := chart.complaint(configuration)):
-            raise ValueError(f"a session cannot start like this: {complaint}")
+        if values:
+            try:
+                configuration = chart.checked(configuration)
+            except ValueError as error:
+                raise ValueError(f"a session cannot start like this: {error}") from None
         _begin(self, configuration)
 
     @classmethod
@@ -286,8 +289,10 @@ class Session:
         chart = self.chart
         if found != chart.fingerprint:
             raise SnapshotError(chart.name, "it was pickled by another behaviour", chart.fingerprint, found)
-        if complaint := chart.complaint(configuration):
-            raise SnapshotError(chart.name, complaint, chart.fingerprint, found)
+        try:
+            configuration = chart.checked(configuration)
+        except ValueError as error:
+            raise SnapshotError(chart.name, str(error), chart.fingerprint, found) from None
         _begin(self, configuration)
         for name, value in own.items():
             setattr(self, name, value)

@@ -24,7 +24,7 @@ VERSION: Final = 1
 
 def jsonable(value: Value) -> str | int | None:
     """Return a variable's value for JSON: a number, a name, or None."""
-    return value if value is None or type(value) is int else label(value)
+    return value if value is None or type(value) in (int, bool) else label(value)  # type: ignore[return-value]
 
 
 def encode(chart: Chart, configuration: Configuration) -> dict[str, object]:
@@ -80,10 +80,10 @@ def decode(chart: Chart, snapshot: object, migrations: Iterable[Migrates] = ()) 
         found_values = [_value(chart, name, values[name]) for name in chart.names]
     except ValueError as error:
         raise wrong(str(error), found) from None
-    configuration = (str(snapshot.get("state")), *found_values)
-    if complaint := chart.complaint(configuration):
-        raise wrong(complaint, found)
-    return configuration
+    try:
+        return chart.checked((str(snapshot.get("state")), *found_values))
+    except ValueError as error:
+        raise wrong(str(error), found) from None
 
 
 def elapsed(chart: Chart, snapshot: Mapping[str, object]) -> float:
@@ -126,7 +126,5 @@ def migrated(chart: Chart, snapshot: Mapping[str, object], migrations: Iterable[
 def _value(chart: Chart, name: str, value: object) -> Value:
     variable = chart.variable(name)
     if isinstance(variable, Choice):
-        if value is not None and not isinstance(value, str):
-            raise ValueError(f"{name} is {value!r}, not a name or null")
         return variable.value_named(value)
-    return value  # type: ignore[return-value]  # chart.complaint checks counts
+    return value  # type: ignore[return-value]  # chart.checked looks at counts

@@ -50,7 +50,9 @@ def possible(guard: Condition, table: Table) -> dict[str, Value] | None:
 
 def _first(atoms: tuple[Condition, ...], table: Table) -> Region:
     region = Region({}, {})
-    greatest = max((atom.bound for atom in atoms if isinstance(atom, Compare)), default=0)
+    compared = [atom for atom in atoms if isinstance(atom, Compare)]
+    mixed = any(factor < 0 for atom in compared for _, factor in atom.terms)
+    greatest = max((abs(atom.bound) + 8 * mixed for atom in compared), default=0)
     for atom in atoms:
         if isinstance(atom, Opaque):
             region.answers[atom.function] = (False, True)
@@ -60,7 +62,10 @@ def _first(atoms: tuple[Condition, ...], table: Table) -> Region:
         elif isinstance(atom, Compare):
             most = max(greatest, 0) + 1
             region.ranges.update((((name, 1),), (0, most)) for name, _ in atom.terms)
-            region.ranges.setdefault(atom.terms, (0, sum(factor for _, factor in atom.terms) * most))
+            region.ranges.setdefault(atom.terms, (
+                sum(factor for _, factor in atom.terms if factor < 0) * most,
+                sum(factor for _, factor in atom.terms if factor > 0) * most,
+            ))
     return region
 
 
@@ -136,15 +141,19 @@ def _tightened(ranges: dict[Terms, tuple[int, int]], sums: Terms) -> bool:
     """Narrow the range of a sum by those of its counters, and each of these by the sum and the others."""
     low, high = ranges[sums]
     single = {name: ranges[((name, 1),)] for name, _ in sums}
-    least = sum(factor * single[name][0] for name, factor in sums)
-    most = sum(factor * single[name][1] for name, factor in sums)
+    least = sum(factor * single[name][factor < 0] for name, factor in sums)
+    most = sum(factor * single[name][factor > 0] for name, factor in sums)
     low, high = ranges[sums] = max(low, least), min(high, most)
     if low > high:
         return False
     for name, factor in sums:
         floor, ceiling = single[name]
-        floor = max(floor, -((most - factor * ceiling - low) // factor))
-        ceiling = min(ceiling, (high - least + factor * single[name][0]) // factor)
+        if factor < 0:
+            floor = max(floor, -((high - least + factor * ceiling) // -factor))
+            ceiling = min(ceiling, (most - factor * single[name][0] - low) // -factor)
+        else:
+            floor = max(floor, -((most - factor * ceiling - low) // factor))
+            ceiling = min(ceiling, (high - least + factor * single[name][0]) // factor)
         if floor > ceiling:
             return False
         ranges[((name, 1),)] = floor, ceiling

@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from fsm.condition import ALWAYS, All, Among, Compare, Condition, Value, is_opaque, label, negated, value_key
+from fsm.condition import (
+    ALWAYS,
+    All,
+    Among,
+    Compare,
+    Condition,
+    Value,
+    is_opaque,
+    label,
+    negated,
+    opaque_parts,
+    value_key,
+)
 from fsm.solver import possible, weakest_precondition
-from fsm.table import Row, Table
+from fsm.table import Event, Row, State, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
 __all__ = ["problems", "proof_problems", "reachable", "shape_problems"]
@@ -27,17 +39,53 @@ def problems(table: Table) -> list[str]:
 
 def shape_problems(table: Table) -> list[str]:
     """Return the mistakes that can be seen without deciding a guard: names, initial and final states."""
-    found = [*_doubles(table), *_name_problems(table)]
-    if table.initial not in table.states:
+    found = [*_doubles(table), *_name_problems(table), *_data_problems(table), *_bound_problems(table)]
+    if not table.has_state(table.initial):
         found.append(f"the initial state {table.initial!r} is not one of its states")
-    for event in table.events:
-        if not any(row.event == event for row in table.rows):
-            found.append(f"event {event!r} is used by no row")
-    final = {str(state) for state in table.states if state.final}
+    used = {row.event for row in table.rows}
+    found += [f"event {event!r} is used by no row" for event in table.events if event.name not in used]
+    final = {state.name for state in table.states if state.final}
     for row in table.rows:
-        if row.source in final and row.moves:
+        if row.source in final and row.leaves:
             found.append(f"row {row.id!r} leaves the final state {row.source!r}")
+    for state in table.states:
+        found += _time_problems(table, state)
     return found
+
+
+def _time_problems(table: Table, state: State) -> Iterator[str]:
+    """What is wrong with the events that a state sends itself after some time."""
+    for when, name in state.after.items():
+        due = f"state {state.name!r} sends itself {name!r} after {when} s"
+        if not table.has_event(name):
+            yield f"{due}, which is no event"
+            continue
+        if needed := table.event(name).required:
+            yield f"{due}, which needs data that time cannot give: {', '.join(needed)}"
+        if not table.rows_for(state, name):
+            yield f"{due}, and no row takes it there"
+
+
+def _data_problems(table: Table) -> Iterator[str]:
+    for event in table.events:
+        for one in event.data:
+            if one.name in table.names:
+                yield f"event {event.name!r} brings {one.name!r}, which is the name of a variable"
+    for row in table.rows:
+        known = {one.name for one in table.event(row.event).data} if table.has_event(row.event) else set()
+        for opaque in opaque_parts(row.guard):
+            for name, needed in opaque.parameters().items():
+                if needed and name not in known:
+                    yield f"row {row.id!r} calls {opaque.name}, whose parameter {name!r} is no datum of {row.event!r}"
+
+
+def _bound_problems(table: Table) -> Iterator[str]:
+    counters = {one.name: one for one in table.variables if isinstance(one, Counter)}
+    for name, most in table.bounds.items():
+        if name in counters and counters[name].initial > most:
+            yield f"the bound of {name!r} is {most}, and it starts at {counters[name].initial}"
+        elif name not in counters and name not in table.numbers:
+            yield f"the bound of {name!r} speaks of no counter, and of no number that an event brings"
 
 
 def _doubles(table: Table) -> Iterator[str]:
@@ -46,11 +94,11 @@ def _doubles(table: Table) -> Iterator[str]:
         "output": [o.name for o in table.outputs], "output bit": [o.bit for o in table.outputs],
     }
     for kind, names in kinds.items():
-        seen: list[object] = []
-        for name in names:
+        seen: set[object] = set()
+        for name in map(str, names):
             if name in seen:
-                yield f"{kind} {name!r} is there twice"
-            seen.append(name)
+                yield f"{kind} {name if kind == 'output bit' else repr(name)} is there twice"
+            seen.add(name)
 
 
 def _name_problems(table: Table) -> Iterator[str]:
@@ -73,7 +121,7 @@ def _name_problems(table: Table) -> Iterator[str]:
         if not isinstance(output.bit, int) or output.bit <= 0 or output.bit & (output.bit - 1):
             yield f"output {output.name!r} needs a single bit, not {output.bit!r}"
         yield from (f"output {output.name!r} names the unknown state {s!r}" for s in output.states or ()
-                    if s not in table.states)
+                    if not table.has_state(s))
         for name in sorted(output.guard.names() - known):
             yield f"output {output.name!r} speaks of the unknown variable {name!r}"
     for row in table.rows:
@@ -84,21 +132,34 @@ def _name_problems(table: Table) -> Iterator[str]:
 
 
 def _unknown(table: Table, row: Row) -> Iterator[str]:
-    if row.source not in table.states:
+    if not table.has_state(row.source):
         yield f"row {row.id!r} starts from the unknown state {row.source!r}"
-    if row.target not in table.states:
+    if not table.has_state(row.target):
         yield f"row {row.id!r} leads to the unknown state {row.target!r}"
-    if row.event not in table.events:
+    if not table.has_event(row.event):
         yield f"row {row.id!r} waits for the unknown event {row.event!r}"
-    promises = [table.state(name).invariant for name in (row.source, row.target) if name in table.states]
-    spoken = row.guard.names().union(*(effect.names() for effect in row.effects))
-    for name in sorted(spoken - set(table.names)):
-        yield f"row {row.id!r} speaks of the unknown variable {name!r}"
+    promises = [table.state(name).invariant for name in (row.source, row.target) if table.has_state(name)]
+    event = table.event(row.event) if table.has_event(row.event) else Event(row.event)
+    known = {*table.names, *(number.name for number in event.numbers)}
+    changed = {effect.name for effect in row.effects}
+    spoken = row.guard.names().union(changed, *(effect.names() for effect in row.effects))
+    for name in sorted(spoken - known):
+        yield f"row {row.id!r} speaks of the unknown variable {name!r}{_elsewhere(table, event, name)}"
+    for name in sorted(changed & known - set(table.names)):
+        yield f"row {row.id!r} changes {name!r}, which its event brings with it"
     yield from (f"row {row.id!r} {problem}" for problem in _misfits(table, row.guard))
     for effect in row.effects:
         yield from (f"row {row.id!r} {problem}" for problem in _misfit(table, effect))
     if any(promise.names() - set(table.names) or any(_misfits(table, promise)) for promise in promises):
         yield f"row {row.id!r} cannot be judged: the invariant of its source or target is wrong"
+
+
+def _elsewhere(table: Table, event: Event, name: str) -> str:
+    if any(one.name == name for one in event.data):
+        return f", a field of {event.name!r}: only numbers stand in guards and effects"
+    if name in table.numbers:
+        return f", which {event.name!r} does not bring with it"
+    return ""
 
 
 def _misfits(table: Table, guard: Condition) -> Iterator[str]:
@@ -111,6 +172,8 @@ def _misfits(table: Table, guard: Condition) -> Iterator[str]:
             yield f"counts {name!r}, which is an enumerated variable here"
         elif isinstance(guard, Among):
             yield from _foreign(variable, guard.values)
+    if isinstance(guard, Among) and guard.name in table.numbers and guard.name not in table.names:
+        yield f"gives {guard.name!r} a value, which is a number here"
 
 
 def _misfit(table: Table, effect: Assignment) -> Iterator[str]:
@@ -136,17 +199,20 @@ def _foreign(variable: Variable, values: tuple[Value, ...]) -> Iterator[str]:
 
 def _reach_problems(table: Table, rows: Iterable[Row]) -> list[str]:
     moves = [(row.source, row.target) for row in rows if row.moves]
+    left = {source for source, _ in moves}
     forward = reachable({table.initial}, moves)
-    final = [str(state) for state in table.states if state.final]
-    home = reachable(final, ((target, source) for source, target in moves))
+    final = [state.name for state in table.states if state.final]
+    ends = {state.name for state in table.states if state.final or state.absorbing}
+    home = reachable(ends, ((target, source) for source, target in moves))
     found = []
     for state in table.states:
-        if state not in forward:
-            found.append(f"state {str(state)!r} cannot be reached from {table.initial!r}")
-        elif not state.final and all(source != state for source, _ in moves) and len(table.states) > 1:
-            found.append(f"state {str(state)!r} is a dead end: it is not final, and no row leaves it")
-        elif final and state not in home:
-            found.append(f"state {str(state)!r} is a trap: no final state can be reached from it")
+        name = state.name
+        if name not in forward:
+            found.append(f"state {name!r} cannot be reached from {table.initial!r}")
+        elif name not in ends and name not in left and len(table.states) > 1:
+            found.append(f"state {name!r} is a dead end: it is not final, and no row leaves it")
+        elif final and name not in home:
+            found.append(f"state {name!r} is a trap: no final state can be reached from it")
     return found
 
 
@@ -184,7 +250,7 @@ def proof_problems(table: Table) -> list[str]:
         alive.append(row)
         found += _step_problems(table, row, enabled)
     found += _overlaps(table, alive)
-    if table.initial not in table.states:
+    if not table.has_state(table.initial):
         return found
     start = table.state(table.initial).invariant
     known = start.names() <= set(table.names) and not is_opaque(start) and not any(_misfits(table, start))
@@ -195,7 +261,7 @@ def proof_problems(table: Table) -> list[str]:
 
 def _step_problems(table: Table, row: Row, enabled: Condition) -> Iterator[str]:
     for effect in row.effects:
-        if isinstance(effect.value, Sum) and effect.value.constant < 0:
+        if isinstance(effect.value, Sum) and (effect.value.constant < 0 or any(f < 0 for _, f in effect.value.terms)):
             short = All(enabled, Compare(effect.value.terms, "<", -effect.value.constant))
             if (values := possible(short, table)) is not None:
                 yield f"row {row.id!r} could make {effect.name} negative{_when(values)}"
@@ -207,9 +273,12 @@ def _step_problems(table: Table, row: Row, enabled: Condition) -> Iterator[str]:
 
 
 def _overlaps(table: Table, rows: list[Row]) -> Iterator[str]:
-    for place, one in enumerate(rows):
-        for other in rows[place + 1 :]:
-            if (one.source, one.event) == (other.source, other.event):
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row.source, row.event), []).append(row)
+    for cell in cells.values():
+        for place, one in enumerate(cell):
+            for other in cell[place + 1 :]:
                 values = possible(All(table.state(one.source).invariant, one.guard, other.guard), table)
                 if values is not None:
                     yield f"rows {one.id!r} and {other.id!r} can be enabled together{_when(values)}"

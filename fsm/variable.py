@@ -1,86 +1,138 @@
 """Variables: what a machine counts and remembers, and the effects that change them.
 
-Both are written with Python's operators: `INBOUND + OUTBOUND == 1` is a condition, `READY.becomes(READY - 1)` an
-effect.  All effects of a row happen together: each new value is computed from the values before the step.
+All are written with Python's operators: `INBOUND + OUTBOUND == 1` and `A - 2 * B >= 3` are conditions,
+`READY.becomes(READY - 1)` is an effect.
+All effects of a row happen together: each new value is computed from the values before the step.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from keyword import iskeyword
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias, TypeGuard
 
-from fsm.condition import Among, Compare, Condition, Value, Values, add, label, sum_text, value_key
+from fsm.condition import (
+    ALWAYS,
+    All,
+    Among,
+    AnyOf,
+    Compare,
+    Condition,
+    Conditional,
+    Facts,
+    Terms,
+    Value,
+    add,
+    label,
+    sum_text,
+    value_key,
+)
 from fsm.errors import DefinitionError
 
-__all__ = ["Assignment", "Choice", "Counter", "Sum", "Variable", "as_sum"]
+__all__ = [
+    "Assignment", "Boolean", "Choice", "Counted", "Counter", "Named", "Sum", "Variable", "as_sum", "is_whole", "key",
+]
 
 
-class Sum:
-    """`inbound + outbound`, `ready - 1`: counters with factors, and a constant.  Comparing it builds a condition."""
+class _Arithmetic:
+    """What sums, counters and numbers have in common: adding, multiplying by a whole number, comparing."""
+
+    __slots__ = ()
+
+    def as_sum(self) -> Sum:
+        """Return it as a sum."""
+        raise NotImplementedError
+
+    def __add__(self, other: Summand) -> Sum:
+        left, right = self.as_sum(), as_sum(other)
+        terms = dict(left.terms)
+        for name, factor in right.terms:
+            terms[name] = terms.get(name, 0) + factor
+        return Sum(tuple((n, f) for n, f in terms.items() if f), left.constant + right.constant)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Sum:
+        return self * -1
+
+    def __sub__(self, other: Summand) -> Sum:
+        return self + as_sum(other) * -1
+
+    def __rsub__(self, other: Summand) -> Sum:
+        return as_sum(other) + self * -1
+
+    def __mul__(self, factor: int) -> Sum:
+        mine = self.as_sum()
+        if not is_whole(factor):
+            problem = "a sum is multiplied by a whole number only, so that it can be decided for all counts"
+            raise DefinitionError(f"{mine} * {factor}", (problem,))
+        factor = int(factor)
+        return Sum(tuple((n, f * factor) for n, f in mine.terms if factor), mine.constant * factor)
+
+    __rmul__ = __mul__
+
+    def compare(self, op: str, other: object) -> Condition:
+        """Return the condition that compares this with a sum or a whole number: `==`, `!=`, `<`, `<=`, `>` or `>=`."""
+        mine = self.as_sum()
+        if not is_whole(other) and not isinstance(other, _Arithmetic):
+            problem = "a guard compares sums of counters and whole numbers, so that it can be decided for all counts"
+            raise DefinitionError(f"guard {mine} {op} {other}", (problem,))
+        left = mine - other
+        if left.terms and all(factor < 0 for _, factor in left.terms):
+            left, op = -left, TURNED.get(op, op)
+        return Compare(left.terms, op, -left.constant)
+
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        return self.compare("==", other)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return self.compare("!=", other)
+
+    def __lt__(self, other: Summand) -> Condition:
+        return self.compare("<", other)
+
+    def __le__(self, other: Summand) -> Condition:
+        return self.compare("<=", other)
+
+    def __gt__(self, other: Summand) -> Condition:
+        return self.compare(">", other)
+
+    def __ge__(self, other: Summand) -> Condition:
+        return self.compare(">=", other)
+
+
+TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+"""The comparison with its sides exchanged, where that is another one."""
+
+
+class Sum(_Arithmetic):
+    """`inbound + outbound`, `2 * ready - 1`: counters with factors, and a constant.  Comparing builds a condition."""
 
     __slots__ = ("constant", "terms")
-    __hash__ = None  # type: ignore[assignment]  # `==` builds a condition, so it cannot be a key
 
-    def __init__(self, terms: tuple[tuple[str, int], ...], constant: int) -> None:
+    def __init__(self, terms: Terms, constant: int) -> None:
         self.terms, self.constant = terms, constant
 
     def __str__(self) -> str:
-        if not self.terms or not self.constant:
-            return sum_text(self.terms) if self.terms else str(self.constant)
-        return f"{sum_text(self.terms)} {'+' if self.constant > 0 else '-'} {abs(self.constant)}"
+        return sum_text(self.terms, self.constant)
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
-    def __add__(self, other: Sum | Counter | int) -> Sum:
-        right = as_sum(other)
-        terms = dict(self.terms)
-        for name, factor in right.terms:
-            terms[name] = terms.get(name, 0) + factor
-        return Sum(tuple(terms.items()), self.constant + right.constant)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: int) -> Sum:
-        if not _is_whole(other):
-            raise DefinitionError(f"{self} - {other}", ("only a whole number can be taken from a sum of counters",))
-        return self + -other
-
-    def _compare(self, op: str, other: object) -> Condition:
-        if not _is_whole(other):
-            raise DefinitionError(
-                f"guard {self} {op} {other}",
-                ("a guard compares a sum of counters with a whole number, so that it can be decided for all counts",),
-            )
-        assert isinstance(other, int)
-        return Compare(self.terms, op, other - self.constant)
-
-    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return self._compare("!=", other)
-
-    def __lt__(self, other: int) -> Condition:
-        return self._compare("<", other)
-
-    def __le__(self, other: int) -> Condition:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: int) -> Condition:
-        return self._compare(">", other)
-
-    def __ge__(self, other: int) -> Condition:
-        return self._compare(">=", other)
+    def as_sum(self) -> Sum:
+        """Return itself."""
+        return self
 
 
-class _Named:
-    """What counters and enumerated variables have in common: a name, a description and an initial value."""
+class Named:
+    """What variables and the data of events have in common: a name and a description."""
 
-    __slots__ = ("doc", "initial", "name")
+    __slots__ = ("doc", "name")
     name: str
     doc: str
+
+    def __str__(self) -> str:
+        return self.name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -89,56 +141,45 @@ class _Named:
         return hash(self.name)
 
 
-class Counter(_Named):
-    """A whole number, 0 or more, without upper limit."""
+class Counted(Named, _Arithmetic):
+    """What stands in a sum by its name: a counter, or a number that an event brings with it."""
 
     __slots__ = ()
+    __hash__ = Named.__hash__
+
+    def as_sum(self) -> Sum:
+        """Return the sum that is this alone."""
+        return Sum(((self.name, 1),), 0)
+
+
+class Counter(Counted):
+    """A whole number, 0 or more, without upper limit."""
+
+    __slots__ = ("initial",)
 
     def __init__(self, name: str, doc: str = "", initial: int = 0) -> None:
-        if not _is_whole(initial) or initial < 0:
+        if not is_whole(initial) or initial < 0:
             raise DefinitionError(f"counter {name}", (f"it starts at a whole number, 0 or more, not {initial!r}",))
-        self.name, self.doc, self.initial = _key(name), doc, initial
+        self.name, self.doc, self.initial = key(name), doc, int(initial)
 
-    def __str__(self) -> str:
-        return self.name
-
-    def becomes(self, value: Sum | Counter | int) -> Assignment:
+    def becomes(self, value: Summand) -> Assignment:
         """Return the effect that gives this counter a new value, computed from the values before the step."""
         return Assignment(self.name, as_sum(value))
 
-    def __add__(self, other: Sum | Counter | int) -> Sum:
-        return as_sum(self) + other
-
-    __radd__ = __add__
-
-    def __sub__(self, other: int) -> Sum:
-        return as_sum(self) - other
-
-    __hash__ = _Named.__hash__
-
-    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
-        return as_sum(self)._compare("==", other)
-
-    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return as_sum(self)._compare("!=", other)
-
-    def __lt__(self, other: int) -> Condition:
-        return as_sum(self) < other
-
-    def __le__(self, other: int) -> Condition:
-        return as_sum(self) <= other
-
-    def __gt__(self, other: int) -> Condition:
-        return as_sum(self) > other
-
-    def __ge__(self, other: int) -> Condition:
-        return as_sum(self) >= other
+    def own(self, value: object) -> int:
+        """Return a value that is given to this counter as a plain whole number.  ValueError if it is none."""
+        if not is_whole(value) or value < 0:
+            raise ValueError(f"{self.name} must be a whole number, 0 or more, not {value!r}")
+        return int(value)
 
 
-class Choice(_Named):
-    """An enumerated variable: one of `values`, which are members of an Enum, strings, or None."""
+class Choice(Named):
+    """An enumerated variable: one of `values`, which are members of an Enum, strings, or None.
 
-    __slots__ = ("values",)
+    Strings are compared by value, and so are the members of an Enum whose members are strings.
+    """
+
+    __slots__ = ("initial", "values")
 
     def __init__(self, name: str, values: tuple[Value, ...], doc: str = "", initial: Value = None) -> None:
         strange = [value for value in values if not (value is None or isinstance(value, (str, Enum)))]
@@ -147,26 +188,37 @@ class Choice(_Named):
             raise DefinitionError(f"variable {name}", tuple(problems))
         labels = [label(value) for value in values]
         twice = sorted({text for text in labels if labels.count(text) > 1})
-        if twice:
-            raise DefinitionError(f"variable {name}", tuple(f"two values are called {text}" for text in twice))
-        self.name, self.doc, self.values, self.initial = _key(name), doc, values, initial
-        self._known((initial,))
-
-    def __str__(self) -> str:
-        return self.name
+        equal = [
+            f"{label(one)} and {label(other)} are equal"
+            for place, one in enumerate(values) for other in values[:place] if one == other and label(one) not in twice
+        ]
+        if twice or equal:
+            raise DefinitionError(f"variable {name}", (*(f"two values are called {text}" for text in twice), *equal))
+        self.name, self.doc, self.values, self.initial = key(name), doc, tuple(values), initial
+        (self.initial,) = self._known((initial,))
 
     def _known(self, values: tuple[object, ...]) -> tuple[Value, ...]:
-        found = [own for value in values for own in self.values if own is value or _same_text(own, value)]
-        if len(found) < len(values):
-            strange = [v for v in values if not any(own is v or _same_text(own, v) for own in self.values)]
-            known = ", ".join(map(label, self.values))
-            raise DefinitionError(
-                f"variable {self.name}", tuple(f"{label(v)} is not one of its values ({known})" for v in strange)
-            )
+        known, found, strange = ", ".join(map(label, self.values)), list[Value](), list[str]()
+        for value in values:
+            try:
+                found.append(self.own(value))
+            except ValueError:
+                strange.append(f"{label(value)} is not one of its values ({known})")
+        if strange:
+            raise DefinitionError(f"variable {self.name}", tuple(strange))
         return tuple(found)
 
-    def value_named(self, text: str | None) -> Value:
-        """Return the value of that name; None stands for the value None.  ValueError for an unknown name."""
+    def own(self, value: object) -> Value:
+        """Return the value of this variable that equals the one given.  ValueError if there is none."""
+        for one in self.values:
+            if one is value or (isinstance(one, str) and isinstance(value, str) and one == value):
+                return one
+        raise ValueError(f"{value!r} is not a value of {self.name}")
+
+    def value_named(self, text: object) -> Value:
+        """Return the value that stands so in a snapshot: its name, or null.  ValueError for any other."""
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"{self.name} is {text!r}, not a name or null")
         for value in self.values:
             if value is None if text is None else label(value) == text and value is not None:
                 return value
@@ -181,16 +233,62 @@ class Choice(_Named):
         """Return the condition that the variable has one of these values."""
         return Among(self.name, self._known(values))
 
-    __hash__ = _Named.__hash__
+    __hash__ = Named.__hash__
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
-        return Among(self.name, self._known((other,)))
+        return self.among(other)  # type: ignore[arg-type]  # checked there
 
     def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return Among(self.name, self._known((other,)), negated=True)
+        return ~self.among(other)  # type: ignore[arg-type]
+
+
+class Boolean(Choice, Conditional):
+    """A true/false variable.  It is a condition by itself: `guard=PAID`, `~PAID`, `PAID & (N > 0)`."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, doc: str = "", initial: bool = False) -> None:
+        if not isinstance(initial, bool):
+            raise DefinitionError(f"variable {name}", (f"it starts as True or False, not {initial!r}",))
+        self.name, self.doc, self.values, self.initial = key(name), doc, (False, True), initial
+
+    def own(self, value: object) -> bool:
+        """Return the value, which is True or False.  ValueError if it is something else."""
+        if not isinstance(value, bool):
+            raise ValueError(f"{self.name} is True or False, not {value!r}")
+        return value
+
+    def value_named(self, text: object) -> bool:
+        """Return the value that stands so in a snapshot: true or false.  ValueError for any other."""
+        return self.own(text)
+
+    def as_condition(self) -> Condition:
+        """Return the condition that it is true."""
+        return Among(self.name, (True,))
+
+    def among(self, *values: Value) -> Condition:
+        """Return the condition that the variable has one of these values."""
+        found = set(self._known(values))
+        return ALWAYS if len(found) == 2 else Among(self.name, (True,), negated=True not in found) if found else AnyOf()
+
+    def __invert__(self) -> Condition:
+        return ~self.as_condition()
+
+    def __and__(self, other: Condition | Conditional) -> Condition:
+        return All(self, other)
+
+    def __or__(self, other: Condition | Conditional) -> Condition:
+        return AnyOf(self, other)
+
+    def __bool__(self) -> NoReturn:
+        bool(self.as_condition())  # raises
+        raise AssertionError
+
+    __hash__ = Named.__hash__
 
 
 Variable: TypeAlias = Counter | Choice
+Summand: TypeAlias = "Sum | Counted | int"
 
 
 class Assignment:
@@ -201,7 +299,7 @@ class Assignment:
     def __init__(self, name: str, value: Sum | tuple[Value, ...]) -> None:
         self.name, self.value = name, value
 
-    def new(self, values: Values) -> Value:
+    def new(self, values: Facts) -> Value:
         """Return the value after the step, given the values before it."""
         value = self.value
         return add(value.terms, values) + value.constant if isinstance(value, Sum) else value[0]
@@ -211,12 +309,12 @@ class Assignment:
         if not isinstance(value, Sum):
             return f"{self.name} = {label(value[0])}"
         rest = dict(value.terms)
-        if rest.get(self.name) == 1:
-            del rest[self.name]
-            if rest:
-                return f"{self.name} += {Sum(tuple(rest.items()), value.constant)}"
-            return f"{self.name} {'-' if value.constant < 0 else '+'}= {abs(value.constant)}"
-        return f"{self.name} = {value}"
+        if rest.get(self.name) != 1:
+            return f"{self.name} = {value}"
+        del rest[self.name]
+        change = Sum(tuple(rest.items()), value.constant)
+        taken = all(factor < 0 for factor in rest.values()) and value.constant <= 0 and (rest or value.constant)
+        return f"{self.name} -= {-change}" if taken else f"{self.name} += {change}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -238,22 +336,17 @@ class Assignment:
         return frozenset((self.name, *read))
 
 
-def as_sum(value: Sum | Counter | int) -> Sum:
-    """Return a counter or a whole number as a sum."""
-    if isinstance(value, Sum):
-        return value
-    if isinstance(value, Counter):
-        return Sum(((value.name, 1),), 0)
-    if not _is_whole(value):
+def as_sum(value: Summand) -> Sum:
+    """Return a counter, a number or a whole number as a sum."""
+    if isinstance(value, _Arithmetic):
+        return value.as_sum()
+    if not is_whole(value):
         raise DefinitionError(f"{value!r}", ("a sum is made of counters and whole numbers",))
-    return Sum((), value)
+    return Sum((), int(value))
 
 
-def _same_text(one: object, other: object) -> bool:
-    return type(one) is type(other) is str and one == other
-
-
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number: an int, or a member of an IntEnum, and not True or False."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -270,9 +363,10 @@ RESERVED: Final = frozenset((
 """Names that sessions and compiled triggers use themselves."""
 
 
-def _key(name: str) -> str:
+def key(name: str, kind: str = "variable") -> str:
+    """Return the name of a variable or datum.  DefinitionError if it cannot be one."""
     plain = isinstance(name, str) and name.isidentifier() and (name.isascii() or _is_normal(name))
     if not plain or iskeyword(name) or name.startswith("_") or name in RESERVED:
         problem = f"its name must be a Python identifier without leading _, and none of {', '.join(sorted(RESERVED))}"
-        raise DefinitionError(f"variable {name!r}", (problem,))
+        raise DefinitionError(f"{kind} {name!r}", (problem,))
     return name

@@ -11,12 +11,14 @@ from hypothesis import (
 )
 
 from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Opaque, condition, label, negated
+from fsm.data import Number
 from fsm.errors import DefinitionError
-from fsm.variable import Choice, Counter
+from fsm.variable import Boolean, Choice, Counter
 
 Colour = Enum("Colour", "RED GREEN")
 A, B = Counter("a"), Counter("b")
 C = Choice("c", (None, *Colour))
+N, PAID = Number("n"), Boolean("paid")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,22 @@ C = Choice("c", (None, *Colour))
         (~((A > 2) & (B == 0)), "a <= 2 or b > 0"),
         (~(A > 0), "a == 0"),
         (~(A == 0), "a > 0"),
+        (A > B, "a > b"),
+        (A - 2 * B >= 3, "a >= 2 * b + 3"),
+        (A - 2 * B >= -3, "a >= 2 * b - 3"),
+        (2 * A + B == N, "2 * a + b == n"),
+        (5 > A - B, "a < b + 5"),
+        (-A - B >= -3, "a + b <= 3"),
+        (B - A != 0, "b != a"),
+        (~(A > B), "a <= b"),
+        (~(A == B), "a != b"),
+        (A - A >= 1, "0 >= 1"),
+        (PAID & (N > 0), "paid and n > 0"),
+        (~PAID | (N > 0), "not paid or n > 0"),
+        (PAID == True, "paid"),  # noqa: E712 - builds data
+        (PAID != True, "not paid"),  # noqa: E712 - builds data
+        (PAID == False, "not paid"),  # noqa: E712 - builds data
+        (PAID.among(True, False), "always"),
         (ALWAYS, "always"),
         (AnyOf(), "never"),
         (negated(ALWAYS), "never"),
@@ -54,11 +72,12 @@ def test_equal_words_are_equal_and_others_are_not() -> None:
 
 
 VALUES = st.fixed_dictionaries({
-    "a": st.integers(0, 4), "b": st.integers(0, 4), "c": st.sampled_from([None, *Colour]),
+    "a": st.integers(0, 4), "b": st.integers(0, 4), "c": st.sampled_from([None, *Colour]), "paid": st.booleans(),
 })  # fmt: skip
 ATOMS = st.one_of(
+    st.sampled_from([PAID.as_condition(), ~PAID, A > B, A - B >= 1, 2 * A - 3 * B == 1, B <= 2 * A - 3]),
     st.tuples(st.sampled_from([A, B, A + B, A + A]), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
-              st.integers(0, 4)).map(lambda t: (t[0] + 0)._compare(t[1], t[2])),
+              st.integers(0, 4)).map(lambda t: (t[0] + 0).compare(t[1], t[2])),
     st.sets(st.sampled_from([None, *Colour]), min_size=1).map(lambda v: C.among(*sorted(v, key=label))),
 )  # fmt: skip
 GUARDS = st.recursive(

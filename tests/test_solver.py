@@ -14,23 +14,25 @@ from fsm.chart import Chart, row
 from fsm.condition import Condition
 from fsm.solver import possible, weakest_precondition
 from fsm.variable import Counter
-from tests.test_condition import GUARDS, VALUES, A, B, C, Colour
+from tests.test_condition import GUARDS, PAID, VALUES, A, B, C, Colour
 
-CHART = Chart("c", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, C])
+CHART = Chart("c", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, C, PAID])
 
 
 @settings(max_examples=300)
 @given(GUARDS)
 def test_possible_agrees_with_trying_everything_up_to_the_small_model(guard: Condition) -> None:
-    every = ({"a": a, "b": b, "c": c} for a, b, c in product(range(7), range(7), (None, *Colour)))
+    every = (
+        {"a": a, "b": b, "c": c, "paid": p} for a, b, c, p in product(range(11), range(11), (None, *Colour), (0, 1))
+    )
     found = possible(guard, CHART)
     assert (found is not None) is any(guard.holds(values) for values in every)
     if found is not None:
-        assert guard.holds({"a": 0, "b": 0, "c": None} | found)
+        assert guard.holds({"a": 0, "b": 0, "c": None, "paid": False} | found)
 
 
 @given(GUARDS, VALUES, st.sampled_from([
-    (A.becomes(A + 1),), (A.becomes(A + B), B.becomes(0)), (C.becomes(Colour.RED), B.becomes(B + A + 2)), (),
+    (A.becomes(A + 1),), (A.becomes(A + B - 2), B.becomes(2 * B - A), PAID.becomes(True)), (A.becomes(A + B), B.becomes(0)), (C.becomes(Colour.RED), B.becomes(B + A + 2)), (),
 ]))  # fmt: skip
 def test_what_must_hold_before_is_what_holds_after(guard: Condition, values: dict, effects: tuple) -> None:  # type: ignore[type-arg]
     after = values | {effect.name: effect.new(values) for effect in effects}

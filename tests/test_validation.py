@@ -7,13 +7,14 @@ from functools import cache
 import pytest
 
 from fsm import validation
-from fsm.chart import Chart, Output, State, row
+from fsm.chart import Chart, Event, Output, State, row
 from fsm.condition import ALWAYS, Condition
+from fsm.data import Field, Number
 from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF
 from fsm.session import Session
 from fsm.solver import possible
-from fsm.variable import Choice, Counter
+from fsm.variable import Boolean, Choice, Counter
 from tests.test_condition import A, B, C, Colour
 
 
@@ -98,6 +99,49 @@ WRONG = {
     "output twice": ({"outputs": [Output("X", 1), Output("Y", 1)]}, ["output bit 1 is there twice"]),
     "output state": ({"outputs": [Output("X", 1, states=("up",))]}, ["output 'X' names the unknown state 'up'"]),
     "output variable": ({"outputs": [Output("X", 1, guard=Counter("z") > 0)]}, ["the unknown variable 'z'"]),
+    "data and variable of one name": ({"events": [Event("go", data=[Number("a")]), "end"]},
+                                      ["event 'go' brings 'a', which is the name of a variable"]),
+    "a number that the event lacks": (
+        {"events": [Event("go", data=[Number("n")]), "end"], **rows(row("x", "off", "end", guard=Number("n") > 0))},
+        ["row 'x' speaks of the unknown variable 'n', which 'end' does not bring with it"]),
+    "a field in a guard": (
+        {"events": [Event("go", data=[Field("n", int)]), "end"], **rows(row("x", "off", "go", guard=Number("n") > 0))},
+        ["unknown variable 'n', a field of 'go': only numbers stand in guards and effects"]),
+    "data changed": (
+        {"events": [Event("go", data=[Number("n")]), "end"], **rows(row("x", "off", "go", effects=[Counter("n").becomes(0)]))},
+        ["row 'x' changes 'n', which its event brings with it"]),
+    "a number in an invariant": (
+        {"events": [Event("go", data=[Number("n")]), "end"], "states": [State("on", invariant=A >= 0), State("off", final=True, invariant=Number("n") > 0)]},
+        ["the invariant of 'off' speaks of the unknown variable 'n'"]),
+    "a number for a variable": ({"variables": [A, B, C, Number("n")]}, ["<Number n> is no variable but data of an event"]),
+    "a guard with a parameter": (rows(row("x", "off", "go", guard=lambda session, amount: True)),
+                                 ["whose parameter 'amount' is no datum of 'go'"]),
+    "overdraft": (
+        {"events": [Event("go", data=[Number("n")]), "end"],
+         "rows": [row("go", "on", "go", effects=[A.becomes(A - Number("n"))]), row("end", "on", "end", target="off")]},
+        ["row 'go' could make a negative (when a 0, n 1)"]),
+    "overlap by data": (
+        {"events": [Event("go", data=[Number("n")]), "end"],
+         "rows": [row("x", "on", "go", guard=Number("n") > A), row("y", "on", "go", guard=Number("n") <= A + 1),
+                  row("end", "on", "end", target="off")]},
+        ["rows 'x' and 'y' can be enabled together (when n 1, a 0)"]),
+    "bound of nothing": ({"bounds": {"z": 1}}, ["the bound of 'z' speaks of no counter"]),
+    "bound of a choice": ({"bounds": {"c": 1}}, ["the bound of 'c' speaks of no counter"]),
+    "bound below the start": ({"variables": [Counter("a", initial=3), B, C], "bounds": {"a": 1}},
+                              ["the bound of 'a' is 1, and it starts at 3"]),
+    "bound that is none": ({"bounds": {"a": -1, "b": True}}, ["the bound 'a': -1 is none", "the bound 'b': True is none"]),
+    "time without event": ({"states": [State("on", after={5: "late"}), State("off", final=True)]},
+                           ["state 'on' sends itself 'late' after 5 s, which is no event"]),
+    "time without row": ({"states": [State("on"), State("off", final=True, after={5: "go"})]},
+                         ["state 'off' sends itself 'go' after 5 s, and no row takes it there"]),
+    "time without data": ({"states": [State("on", after={5: "go"}), State("off", final=True)],
+                           "events": [Event("go", data=[Field("x", str)]), "end"]},
+                          ["state 'on' sends itself 'go' after 5 s, which needs data that time cannot give: x"]),
+    "final left and entered": (rows(row("x", "off", "go", reenter=True)), ["row 'x' leaves the final state 'off'"]),
+    "several sources, one unknown": (rows(row("x", ("off", "of"), "go", guard=A > 3)), ["row 'x-of' starts from the unknown state 'of'"]),
+    "several sources, one twice": (rows(row("x", ("off", "off"), "go", guard=A > 3)), ["row id 'x-off' is there twice"]),
+    "if and else that overlap": ({"rows": [row("x", "on", "go", guard=callable), row("y", "on", "go", unless=~chart_guard()),
+                                           row("end", "on", "end", target="off")]}, ["can be enabled together"]),
     "many at once": ({"initial": "up", "events": ["go", "end", "never"],
                       **rows(row("go", "on", "end", target="of"), row("less", "on", "end", effects=[A.becomes(A - 1)]))},
                      ["row id 'go'", "'of'", "'up'", "'never'", "'less' could make a negative", "rows 'end' and 'less'"]),
@@ -124,6 +168,32 @@ def test_the_same_callable_and_its_opposite_do_not_overlap() -> None:
     one, other = row("x", "on", "go", guard=callable), row("y", "on", "go", guard=~chart_guard())
     assert str(one.guard) == "callable()"
     assert chart(rows=[one, other, row("end", "on", "end", target="off", guard=guard)]).opaque == (one, other)
+
+
+def test_if_and_else_of_a_callable_are_two_words() -> None:
+    paid = Boolean("paid")
+    rows = [
+        row("x", "on", "go", guard=callable, target="off"), row("y", "on", "go", unless=callable),
+        row("p", "on", "end", guard=paid, target="off"), row("q", "on", "end", unless=paid),
+    ]
+    assert [str(one.guard) for one in chart(rows=rows, variables=[paid]).rows] == ["callable()", "not callable()", "paid", "not paid"]
+    assert str(row("z", "on", "go", guard=A > 0, unless=B > 0).guard) == "a > 0 and b == 0"
+
+
+def test_an_absorbing_state_needs_no_way_out() -> None:
+    broken = {"states": ["on", State("off", final=True), State("broken", absorbing=True), "failing"], **rows(
+        row("x", "on", "go", guard=A > 5, target="failing"), row("y", "failing", "go", target="broken"))}
+    with pytest.raises(DefinitionError, match="can be enabled together"):
+        chart(**broken)
+    broken["rows"] = [row("go", "on", "go", guard=A <= 5, effects=[A.becomes(A + 1)]), *broken["rows"][1:]]
+    assert chart(**broken).state("broken").absorbing
+
+
+def test_a_large_chart_is_checked_in_linear_time() -> None:
+    """A ring of states: each look-up is one of a dictionary."""
+    ring = [f"s{n}" for n in range(3000)]
+    rows = [row(f"r{n}", s, "go", target=ring[(n + 1) % len(ring)]) for n, s in enumerate(ring)]
+    assert len(Chart("ring", states=ring, events=["go"], rows=rows).states) == 3000
 
 
 def test_the_store_logoff_table_passes_every_check_afresh() -> None:

@@ -7,7 +7,7 @@ from enum import Enum, IntEnum, StrEnum
 import pytest
 
 from fsm.errors import DefinitionError
-from fsm.variable import RESERVED, Assignment, Choice, Counter
+from fsm.variable import RESERVED, Assignment, Boolean, Choice, Counter
 
 Colour = Enum("Colour", "RED GREEN")
 Level = IntEnum("Level", "LOW HIGH")
@@ -17,6 +17,8 @@ class Text(StrEnum):
     A = "a"
 
 
+Other = IntEnum("Other", "ONE")
+PAID = Boolean("paid", "whether it is paid")
 A, B = Counter("a"), Counter("b", "the bees", initial=2)
 C = Choice("c", (None, *Colour))
 
@@ -32,6 +34,15 @@ C = Choice("c", (None, *Colour))
         (A.becomes(B - 2), "a = b - 2", 3),
         (A.becomes(0), "a = 0", 0),
         (A.becomes(1 + A), "a += 1", 4),
+        (A.becomes(A - B), "a -= b", -2),
+        (A.becomes(A - B - 1), "a -= b + 1", -3),
+        (A.becomes(A - B + 1), "a += -b + 1", -1),
+        (A.becomes(2 * B - A), "a = 2 * b - a", 7),
+        (A.becomes(9 - A), "a = -a + 9", 6),
+        (A.becomes(A + 0), "a += 0", 3),
+        (A.becomes(A - A), "a = 0", 0),
+        (A.becomes(Level.HIGH), "a = 2", 2),
+        (PAID.becomes(True), "paid = true", True),
         (C.becomes(Colour.RED), "c = RED", Colour.RED),
         (C.becomes(None), "c = none", None),
     ],
@@ -58,16 +69,22 @@ WRONG = [
     (lambda: Choice("k", (1, 2), initial=1), "1 is no value; values are strings, members of an Enum, or None"),
     (lambda: Choice("k", (True,), initial=True), "True is no value"),
     (lambda: Choice("k", (*Level,), initial=Level.LOW).becomes(1), "1 is not one of its values"),
-    (lambda: Choice("k", (Text.A,), initial=Text.A) == "a", "a is not one of its values"),
+    (lambda: Choice("k", (Text.A, "a"), initial="a"), "a and A are equal"),
+    (lambda: Choice("k", (Level.LOW, Other.ONE), initial=Level.LOW), "ONE and LOW are equal"),
+    (lambda: Boolean("p", initial=1), "starts as True or False, not 1"),
+    (lambda: Boolean("p") == 1, "1 is not one of its values"),
+    (lambda: Boolean("p").becomes("true"), "true is not one of its values"),
     (lambda: Counter(3), "its name must be"),
     (lambda: Counter("ﬁ"), "its name must be"),
     (lambda: C == "RED", r"RED is not one of its values"),
     (lambda: C.among(Colour.RED, "BLUE"), "BLUE is not one of its values"),
     (lambda: C.becomes("BLUE"), "BLUE is not one of its values"),
-    (lambda: B > A, "compares a sum of counters with a whole number"),
-    (lambda: A == 1.5, "compares a sum of counters with a whole number"),
-    (lambda: A < True, "compares a sum of counters with a whole number"),
-    (lambda: A - B, "only a whole number can be taken from a sum"),
+    (lambda: A == 1.5, "compares sums of counters and whole numbers"),
+    (lambda: A < True, "compares sums of counters and whole numbers"),
+    (lambda: A > C, "compares sums of counters and whole numbers"),
+    (lambda: A * B, "a sum is multiplied by a whole number only"),
+    (lambda: A * 0.5, "a sum is multiplied by a whole number only"),
+    (lambda: A - "1", "a sum is made of counters and whole numbers"),
     (lambda: A + "1", "a sum is made of counters and whole numbers"),
     (lambda: A.becomes("1"), "a sum is made of counters and whole numbers"),
 ]
@@ -89,3 +106,20 @@ def test_values_are_found_by_name() -> None:
 def test_an_effect_knows_what_it_changes_and_reads() -> None:
     assert A.becomes(B + 1).names() == {"a", "b"}
     assert C.becomes(None).names() == {"c"}
+
+
+def test_strings_and_members_that_are_strings_are_values_by_value() -> None:
+    plain, members = Choice("k", ("a", "b"), initial="a"), Choice("k", (Text.A,), initial=Text.A)
+    assert plain.own("".join(["", "b"])) == "b"
+    assert type(plain.own(Text.A)) is str
+    assert members.own("a") is Text.A
+    assert str(members == "a") == "k == A"
+    with pytest.raises(ValueError, match="1 is not a value of k"):
+        Choice("k", (*Level,), initial=Level.LOW).own(1)
+
+
+def test_a_member_of_an_int_enum_is_a_plain_whole_number() -> None:
+    for number in (Counter("n", initial=Level.HIGH).initial, A.becomes(Level.HIGH).new({}), A.own(Level.HIGH)):
+        assert (number, type(number)) == (2, int)
+    assert str(A > Level.HIGH) == "a > 2"
+    assert str(Level.HIGH * A == Level.LOW) == "2 * a == 1"
