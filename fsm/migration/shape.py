@@ -112,7 +112,7 @@ def _misfits(value: NewValue, variable: Variable, old: Chart) -> Iterator[str]:
     else:
         for one in _range(value, old):
             try:
-                variable.value_named(one)  # type: ignore[arg-type]  # it refuses what is no name
+                variable.value_named(one)  # it refuses what is no name
             except ValueError as error:
                 yield f"would get a value that it does not have: {error}"
 

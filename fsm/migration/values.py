@@ -91,7 +91,7 @@ def in_table(guard: Condition, table: Table) -> Condition:
     if isinstance(guard, Among):
         variable = table.variable(guard.name)
         assert isinstance(variable, Choice)
-        return Among(guard.name, tuple(variable.value_named(value) for value in guard.values), guard.negated)  # type: ignore[arg-type]
+        return Among(guard.name, tuple(variable.value_named(value) for value in guard.values), guard.negated)
     return type(guard)(*(in_table(part, table) for part in guard.parts())) if isinstance(guard, (All, AnyOf)) else guard
 
 
