@@ -10,14 +10,14 @@ A snapshot may say how many seconds were spent in the state, as `"elapsed"`; a s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from fsm.chart import Chart, Configuration
 from fsm.condition import Value, label
 from fsm.errors import SnapshotError
 from fsm.variable import Choice
 
-__all__ = ["VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated"]
+__all__ = ["VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated", "route"]
 
 VERSION: Final = 1
 
@@ -98,27 +98,35 @@ def elapsed(chart: Chart, snapshot: Mapping[str, object]) -> float:
     return float(seconds)
 
 
+M = TypeVar("M", bound=Migrates)
+
+
+def route(chart: Chart, fingerprint: object, migrations: Iterable[M]) -> tuple[M, ...]:
+    """Return as few migrations as lead from a fingerprint to this chart; none if none begins there, or none is needed.
+
+    SnapshotError if those that begin there lead elsewhere.
+    """
+    known = tuple(migrations)
+    ways: dict[str, tuple[M, ...]] = {}
+    waiting: list[tuple[object, tuple[M, ...]]] = [(fingerprint, ())]
+    while waiting and fingerprint != chart.fingerprint:
+        here, way = waiting.pop(0)
+        for one in known:
+            if one.old == here and one.new not in ways:
+                ways[one.new] = (*way, one)
+                waiting.append((one.new, ways[one.new]))
+    if ways and chart.fingerprint not in ways:
+        problem = f"its fingerprint is {fingerprint!r}, and the migrations from there lead to {', '.join(ways)}"
+        raise SnapshotError(chart.name, f"{problem}, not to {chart.fingerprint!r}", chart.fingerprint, fingerprint)
+    return ways.get(chart.fingerprint, ())
+
+
 def migrated(chart: Chart, snapshot: Mapping[str, object], migrations: Iterable[Migrates]) -> Mapping[str, object]:
-    """Return the snapshot after as few migrations as lead to this chart.  It stays as it is if none begins there.
+    """Return the snapshot after the migrations that lead to this chart; the same if none begins there.
 
     SnapshotError if they lead elsewhere, or cannot be applied.
     """
-    known = tuple(migrations)
-    found = snapshot.get("fingerprint")
-    if not isinstance(found, str):
-        return snapshot
-    ways: dict[str, tuple[Migrates, ...]] = {found: ()}
-    waiting = [found]
-    while waiting and chart.fingerprint not in ways:
-        here = waiting.pop(0)
-        for one in known:
-            if one.old == here and one.new not in ways:
-                ways[one.new] = (*ways[here], one)
-                waiting.append(one.new)
-    if len(ways) > 1 and chart.fingerprint not in ways:
-        problem = f"its fingerprint is {found!r}, and the migrations from there lead to {', '.join(list(ways)[1:])}"
-        raise SnapshotError(chart.name, f"{problem}, not to {chart.fingerprint!r}", chart.fingerprint, found)
-    for one in ways.get(chart.fingerprint, ()):
+    for one in route(chart, snapshot.get("fingerprint"), migrations):
         snapshot = one.migrated(snapshot)
     return snapshot
 

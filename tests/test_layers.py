@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "fsm.mail.demo": {"fsm.mail", "fsm.store", "fsm.store.sql"},
     "fsm.testing": {"fsm", "fsm.analysis", "fsm.logoff", "fsm.store"},
     "fsm.commands": {
-        "fsm", "fsm.analysis", "fsm.draw", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo", "fsm.stepper",
-        "fsm.store", "fsm.store.sql",
+        "fsm", "fsm.analysis", "fsm.draw", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo", "fsm.migration",
+        "fsm.stepper", "fsm.store", "fsm.store.sql",
     },
 }  # fmt: skip
 

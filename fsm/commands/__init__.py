@@ -5,7 +5,7 @@ A command raises `CommandError` for anything wrong: one sentence, no traceback, 
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "find_chart", "number", "whole", "write_output"]
+__all__ = ["CommandError", "find_chart", "find_object", "number", "whole", "write_output"]
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -46,18 +46,27 @@ def _read(kind: Callable[[str], T], word: str, named: str) -> T:
 
 def find_chart(where: str) -> Chart:
     """Return the chart at `module:NAME`.  CommandError when there is none."""
+    from fsm.chart import Chart
+
+    found = find_object(where, "a chart")
+    if not isinstance(found, Chart):
+        raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
+    return found
+
+
+def find_object(where: str, what: str) -> object:
+    """Return `what` stands at `module:NAME`.  CommandError when there is nothing, or importing it fails."""
     import sys
     from importlib import import_module
 
-    from fsm.chart import Chart
     from fsm.errors import DefinitionError
 
     module, colon, name = where.partition(":")
     if not colon or not module or not name:
-        raise CommandError(f"a chart is given as module:NAME, such as {DEFAULT_CHART}, not {where!r}")
-    sys.path.insert(0, "")  # as `python -m` does, so that a chart in the present folder is found
+        raise CommandError(f"{what} is given as module:NAME, such as {DEFAULT_CHART}, not {where!r}")
+    sys.path.insert(0, "")  # as `python -m` does, so that a module in the present folder is found
     try:
-        found = getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except DefinitionError as error:
         raise CommandError(f"{where} is wrong: {error}") from error
     except (Exception, SystemExit) as error:
@@ -66,9 +75,6 @@ def find_chart(where: str) -> Chart:
         raise CommandError(f"cannot import {module!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")
-    if not isinstance(found, Chart):
-        raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
-    return found
 
 
 def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None = None) -> None:

@@ -13,7 +13,7 @@ from fsm.analysis.report import Finding, Report, check
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of, properties
 from fsm.stepper.text import printable
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "finding_lines", "run"]
 
 MARKS = {"holds": "holds", "fails": "FAILS", "unknown": "?    "}
 
@@ -35,14 +35,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"no PROPERTIES beside {args.chart}: only what must hold of every chart is examined")
     print()
     for finding in report.findings:
-        for line in _lines(finding):
+        for line in finding_lines(finding):
             print(printable(line))
     print()
     print(_summary(report))
     return 1 if report.failed else 0
 
 
-def _lines(finding: Finding) -> list[str]:
+def finding_lines(finding: Finding) -> list[str]:
+    """Return the text of a finding: the sentence, how it is known, and what is wrong, with its trace."""
     lines = [f"{MARKS[finding.status]}  {finding.sentence}", f"       {finding.known}"]
     if finding.detail:
         lines.append(f"       {finding.detail}")

@@ -10,7 +10,10 @@ Theory.
    that gives its number.
 2. A *start* record is a snapshot of a session when its recording begins, or begins again.  An *entry* is an event that
    was accepted or refused, with the same keys as the answers of `fsm replay`; `seq` counts from the start record.
-3. Replay runs the entries on new sessions and compares each entry with what happens now, up to the first divergence.
+3. A journal goes on when the chart has changed, with a second header.  What an older chart has written is read where
+   migrations (`fsm.migration`) lead from there to the present one: its snapshots are moved, and an entry counts as a
+   start in the configuration after it, moved, since the event may mean something else today.
+4. Replay runs the entries on new sessions and compares each entry with what happens now, up to the first divergence.
    Keys that an entry lacks are not compared, and neither is the wording of a reason.
 """
 
@@ -18,18 +21,26 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
 from fsm.chart import Chart, Configuration
 from fsm.errors import SnapshotError
 from fsm.session import Session
-from fsm.snapshot import decode, encode, jsonable
+from fsm.snapshot import (
+    VERSION as SNAPSHOT_VERSION,
+    Migrates,
+    decode,
+    encode,
+    jsonable,
+    migrated,
+    route,
+)
 from fsm.verdict import Refused
 
 __all__ = [
-    "LONGEST", "VERSION", "Divergence", "JournalError", "Record", "Replayed", "TornLine",
+    "HEAD", "LONGEST", "VERSION", "Divergence", "JournalError", "Record", "Replayed", "Sections", "TornLine",
     "check_header", "entry", "header", "is_torn", "parsed", "records", "replay", "replayed", "start",
 ]
 
@@ -98,6 +109,53 @@ def entry(
     return {**head, "state": str(after[0]), **values, **tail}
 
 
+class Sections:
+    """The lines of a journal in terms of the present chart, line by line (theory, 3)."""
+
+    def __init__(self, chart: Chart, migrations: Iterable[Migrates]) -> None:
+        self.chart, self._migrations = chart, tuple(migrations)
+        self._head: Mapping[str, object] = {}
+        self._way: tuple[Migrates, ...] = ()
+
+    @property
+    def older(self) -> bool:
+        """Whether an older chart has written what is read now."""
+        return bool(self._way)
+
+    def begins_with(self, line: Mapping[str, object]) -> bool:
+        """Whether this line, which is not the first, is the header of a section that another chart has written."""
+        is_header = "journal" in line and "event" not in line
+        return is_header and (self.older or line.get("fingerprint") != self.chart.fingerprint)
+
+    def begin(self, head: Mapping[str, object]) -> dict[str, object]:
+        """Return the present header for one that is read.  JournalError if it is of another chart."""
+        try:
+            self._way = route(self.chart, head.get("fingerprint"), self._migrations)
+        except SnapshotError as error:
+            raise JournalError(error.problem) from None
+        self._head = head
+        check_header(self.chart, {**head, "fingerprint": self.chart.fingerprint} if self._way else head)
+        return header(self.chart)
+
+    def present(self, line: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the record for one that is read.  JournalError if it cannot be moved to the present chart."""
+        if not self.older:
+            return line
+        session = line.get("session", "default")
+        try:
+            if "event" not in line:
+                old = line.get("start")
+                return {**line, "start": migrated(self.chart, old, self._way)} if isinstance(old, Mapping) else line
+            if "state" not in line:
+                raise JournalError("this entry of an older chart does not say where it led, so it cannot be moved")
+            values = {name: value for name, value in line.items() if name not in WORDS}
+            words = {"chart": self._head.get("chart"), "fingerprint": self._head.get("fingerprint")}
+            old = {"snapshot": SNAPSHOT_VERSION, **words, "state": line["state"], "values": values}
+            return {"session": session, "start": migrated(self.chart, old, self._way)}
+        except SnapshotError as error:
+            raise JournalError(error.problem) from None
+
+
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
@@ -114,12 +172,13 @@ class Record(NamedTuple):
     data: Mapping[str, object]
 
 
-def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
+def records(chart: Chart, source: BinaryIO, migrations: Iterable[Migrates] = ()) -> Iterator[Record]:
     """Read the records of a journal.  A torn last line is dropped with a TornLine warning.
 
+    What an older chart has written is moved by the migrations (theory, 3).
     JournalError, with the number of the line, if it is corrupt or of another chart; the records before it are valid.
     """
-    number = 0
+    number, sections = 0, Sections(chart, migrations)
     while line := source.readline(LONGEST + 1):
         number += 1
         data = parsed(line, number)
@@ -127,12 +186,12 @@ def records(chart: Chart, source: BinaryIO) -> Iterator[Record]:
             warnings.warn(TornLine(number), stacklevel=2)
             return
         try:
-            if number > 1:
-                yield _record(chart, data, number)
-            elif "journal" not in data:
+            if number == 1 and "journal" not in data:
                 raise JournalError(f"a journal begins with a header like {json.dumps(header(chart))}")
+            if number == 1 or sections.begins_with(data):
+                sections.begin(data)
             else:
-                check_header(chart, data)
+                yield _record(chart, sections.present(data), number)
         except JournalError as error:
             raise error if error.line else JournalError(str(error), number) from None
     if not number:
@@ -215,14 +274,16 @@ class Replayed(NamedTuple):
     divergence: Divergence | None
 
 
-def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
+def replayed(chart: Chart, source: BinaryIO, migrations: Iterable[Migrates] = ()) -> Iterator[Replayed]:
     """Replay a journal on new sessions, record by record, up to the first divergence.
+
+    What an older chart has written is moved by the migrations, and not run.
 
     A session without a start record starts in the chart's initial configuration.  Errors and warnings as in `records`.
     """
     new = Session.of(chart)
     sessions: dict[str, tuple[Session, int]] = {}
-    for record in records(chart, source):
+    for record in records(chart, source, migrations):
         if record.start is not None:
             sessions[record.session] = new.at(record.start), 0
             yield Replayed(record, record.start, {}, None)
@@ -243,9 +304,9 @@ def replayed(chart: Chart, source: BinaryIO) -> Iterator[Replayed]:
             return
 
 
-def replay(chart: Chart, source: BinaryIO) -> Divergence | None:
+def replay(chart: Chart, source: BinaryIO, migrations: Iterable[Migrates] = ()) -> Divergence | None:
     """Replay a journal on new sessions and return the first divergence, or None.  Errors as in `records`."""
-    return next((one.divergence for one in replayed(chart, source) if one.divergence), None)
+    return next((one.divergence for one in replayed(chart, source, migrations) if one.divergence), None)
 
 
 def _same(then: object, now: object) -> bool:

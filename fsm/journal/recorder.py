@@ -16,15 +16,17 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 from weakref import WeakKeyDictionary
 
 from fsm.chart import Chart, Configuration
-from fsm.journal.reader import LONGEST, JournalError, TornLine, check_header, entry, header, parsed, start
+from fsm.journal.reader import HEAD, LONGEST, JournalError, Sections, TornLine, entry, header, parsed, start
 from fsm.session import Session, Step
+from fsm.snapshot import Migrates
 from fsm.verdict import Refused
 
 __all__ = ["Recorder"]
@@ -62,31 +64,30 @@ class Recorder:
     One process writes a journal at a time; sessions of several threads may share it.
     An existing journal is continued: a torn last line is removed with a TornLine warning.  JournalError if it is no
     journal of this chart or is being written by another process, and OSError if the system refuses; then the file is
-    unchanged.
+    unchanged.  A journal of an older chart goes on behind a second header if `migrations` lead from there to this one.
     """
 
-    def __init__(self, chart: Chart, path: str | Path, *, sync: bool = False) -> None:
+    def __init__(
+        self, chart: Chart, path: str | Path, *, sync: bool = False, migrations: Iterable[Migrates] = ()
+    ) -> None:
         header(chart)  # not every chart can have a journal: find out before the file is created
         self.chart, self.path, self.sync = chart, Path(path), sync
         self._lock = RLock()
         self._recordings: WeakKeyDictionary[Session, _Recording] = WeakKeyDictionary()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            self._continue()
+            self._continue(Sections(chart, migrations))
         except BaseException:
             self.close()
             raise
 
-    def _continue(self) -> None:
+    def _continue(self, sections: Sections) -> None:
         _claim(self._file)
         with Path(self.path).open("rb") as source:
             first = source.readline(LONGEST + 1)
             head = parsed(first, 1) if first else None
             if head is not None:
-                try:
-                    check_header(self.chart, head)
-                except JournalError as error:
-                    raise JournalError(str(error), 1) from None
+                self._last_header(sections, head, source)
             size = source.seek(0, os.SEEK_END)
             source.seek(max(0, size - LONGEST - 1))
             tail = source.read().rpartition(b"\n")[2]
@@ -98,8 +99,20 @@ class Recorder:
                     os.ftruncate(self._file, size - len(tail))
                 else:
                     os.write(self._file, b"\n")  # the line is complete but for its end
-        if head is None:
+        if head is None or sections.older:
             self._write(header(self.chart))
+
+    def _last_header(self, sections: Sections, head: Mapping[str, object], source: BinaryIO) -> None:
+        """Read on to the header that is valid at the end of the file."""
+        number = 1
+        try:
+            sections.begin(head)
+            while sections.older and (line := source.readline(LONGEST + 1)):
+                number += 1
+                if line.startswith(HEAD) and (head := parsed(line, number) or {}):
+                    sections.begin(head)
+        except JournalError as error:
+            raise error if error.line else JournalError(str(error), number) from None
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ from fsm.analysis.reachability import LIMIT, ExploreError, Explorer
 from fsm.analysis.report import Finding
 from fsm.analysis.unreachable import proves_unreachable
 from fsm.chart import Chart, Configuration
-from fsm.condition import ALWAYS, All, Compare, Condition, Value, label
+from fsm.condition import ALWAYS, All, Condition, Value, label
 from fsm.errors import SnapshotError
 from fsm.migration.moves import Moves
 from fsm.migration.shape import shape_problems
@@ -59,13 +59,18 @@ def problems(moves: Moves, old: Chart, new: Chart) -> Iterator[str]:
                 yield f"{question.detail} (after {','.join(trace) or 'the start'})"
 
 
-def examine(moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] = ()) -> tuple[Finding, ...]:
-    """Return what is true of a migration between these charts, looked at within the bounds.  BoundError."""
+def examine(
+    moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] | None = None
+) -> tuple[Finding, ...]:
+    """Return what is true of a migration between these charts, looked at within the bounds, or those of the old chart.
+
+    BoundError for a bound that does not fit the old chart.
+    """
     shape = list(shape_problems(moves, old, new))
     place = Finding(PLACE, "fails" if shape else "holds", "read off the tables", "; ".join(shape))
     if shape:
         return (place,)
-    reached = _Reached(old, bounds_of(old, bounds), LIMIT)
+    reached = _Reached(old, own_bounds(old) if bounds is None else bounds_of(old, bounds), LIMIT)
     answers = [(question, _suspect(question, old)) for question in _questions(moves, old, new)]
     findings = [_finding(sentence, [one for one in answers if one[0].sentence == sentence], reached, old)
                 for sentence in (ONE, COUNTS, KEPT)]
@@ -96,8 +101,7 @@ def _questions(moves: Moves, old: Chart, new: Chart) -> Iterator[_Question]:
             values = moves.values_of(one, old.names, new.names)
             for name, value in values.items():
                 if isinstance(value, Sum) and (value.constant < 0 or any(factor < 0 for _, factor in value.terms)):
-                    negative = Compare(value.terms, "<", -value.constant)
-                    yield _Question(COUNTS, state, All(guard, negative), f"move {one} makes {name} ({value}) negative")
+                    yield _Question(COUNTS, state, All(guard, value < 0), f"move {one} makes {name} ({value}) negative")
             promise = new.state(one.target).invariant
             if promise != ALWAYS:
                 broken = All(guard, ~before(promise, values, old))
@@ -108,6 +112,12 @@ def _suspect(question: _Question, old: Chart) -> Mapping[str, Value] | None:
     """Return values where something would be wrong, if they can occur; None if it is proved that they cannot."""
     values = possible(All(question.state.invariant, question.wrong), old)
     return None if values is None or proves_unreachable(old, str(question.state), question.wrong) else values
+
+
+def own_bounds(chart: Chart) -> tuple[Condition, ...]:
+    """The bounds that a chart brings with it, for its counters."""
+    counters = [v for v in chart.variables if isinstance(v, Counter)]
+    return tuple(v <= chart.bounds[v.name] for v in counters if v.name in chart.bounds)
 
 
 def _near(old: Chart, values: Mapping[str, Value]) -> tuple[Condition, ...]:

@@ -19,10 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from fsm.chart import Chart
-from fsm.condition import ALWAYS, Condition, condition
+from fsm.condition import ALWAYS, Condition, Conditional, condition, name_of
 from fsm.errors import DefinitionError, SnapshotError
 from fsm.migration.values import Copy, Json, NewValue, Written, computed, holds, in_json, read
 from fsm.snapshot import VERSION, decode
+from fsm.table import Name
 from fsm.variable import Sum
 
 __all__ = ["Move", "Moves", "move"]
@@ -43,11 +44,15 @@ class Move(NamedTuple):
 
 
 def move(
-    source: str, target: str | None = None, *, guard: Condition = ALWAYS, values: Mapping[str, Written] | None = None
+    source: Name,
+    target: Name | None = None,
+    *,
+    guard: Condition | Conditional = ALWAYS,
+    values: Mapping[str, Written] | None = None,
 ) -> Move:
     """Return a Move.  Without `target` the state keeps its name; `values` are for these configurations alone."""
     to = source if target is None else target
-    return Move(str(source), str(to), condition(guard), dict(values or {}))
+    return Move(name_of(source), name_of(to), condition(guard), dict(values or {}))
 
 
 class Moves:

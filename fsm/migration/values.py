@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
-from fsm.condition import ALWAYS, OPERATORS, All, Among, AnyOf, Compare, Condition, Value, add, is_opaque
+from fsm.condition import ALWAYS, All, Among, AnyOf, Compare, Condition, Value, add, is_opaque
 from fsm.errors import DefinitionError
 from fsm.snapshot import jsonable
 from fsm.table import Table
-from fsm.variable import Choice, Counter, Sum
+from fsm.variable import Choice, Counter, Sum, as_sum
 
 __all__ = [
     "Constant", "Copy", "Json", "NewValue", "Written", "before", "computed", "holds", "in_json", "in_table", "read",
@@ -149,12 +149,9 @@ def _same(one: Json, other: Json) -> bool:
 def before(guard: Condition, values: Mapping[str, NewValue], old: Table) -> Condition:
     """Return the condition on the old values that holds exactly if `guard` holds of these new ones."""
     if isinstance(guard, Compare):
-        total = Sum((), 0)
-        for name, factor in guard.terms:
-            total = _sum((total, 1), (as_sum(values[name]), factor))
-        if total.terms:
-            return Compare(total.terms, guard.op, guard.bound - total.constant)
-        return ALWAYS if OPERATORS[guard.op](total.constant, guard.bound) else AnyOf()
+        total = sum((factor * _as_sum(values[name]) for name, factor in guard.terms), start=as_sum(0))
+        found = total.compare(guard.op, guard.bound)
+        return found if found.names() else ALWAYS if found.holds({}) else AnyOf()
     if isinstance(guard, Among):
         return _among_before(guard, values[guard.name], old)
     if isinstance(guard, (All, AnyOf)):
@@ -162,24 +159,12 @@ def before(guard: Condition, values: Mapping[str, NewValue], old: Table) -> Cond
     return guard
 
 
-def as_sum(value: NewValue) -> Sum:
+def _as_sum(value: NewValue) -> Sum:
     """Return the value of a counter as a sum of old ones."""
     if isinstance(value, Copy):
         return Sum(((value.name, 1),), 0)
-    if isinstance(value, Constant):
-        assert isinstance(value.value, int)
-        return Sum((), value.value)
-    assert isinstance(value, Sum)
-    return value
-
-
-def _sum(*parts: tuple[Sum, int]) -> Sum:
-    terms: dict[str, int] = {}
-    for part, times in parts:
-        for name, factor in part.terms:
-            terms[name] = terms.get(name, 0) + times * factor
-    constant = sum(times * part.constant for part, times in parts)
-    return Sum(tuple((name, factor) for name, factor in terms.items() if factor), constant)
+    assert isinstance(value, (Sum, Constant))
+    return value if isinstance(value, Sum) else as_sum(value.value)  # type: ignore[arg-type]  # it is a number
 
 
 def _among_before(guard: Among, value: NewValue, old: Table) -> Condition:
