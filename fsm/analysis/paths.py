@@ -1,31 +1,36 @@
-"""Every legal path from the start to a final state: found and executed, or shown to be impossible.
+"""Every legal path from the start to an end: found and executed, or shown to be impossible.
 
 Theory.
-1. An *elementary path* is a sequence of state-changing rows from the initial state to a final one that visits no state
-   twice.  The table has finitely many, whatever the counts; `elementary` lists them all.
-2. A *witness* of a path is a sequence of events, executed by the engine from `chart.start()`, that ends as the machine
+1. A path ends in a final state, or in an absorbing one.  Where a chart has neither, its paths are the *rounds*:
+   they end where they began, in the initial state.
+2. An *elementary path* is a sequence of state-changing rows from the initial state to an end that visits no state
+   twice (but for the beginning of a round).  The table has finitely many, whatever the counts; `elementary` lists them.
+3. A *witness* of a path is a sequence of events, executed by the engine from `chart.start()`, that ends as the machine
    enters the final state and whose state-changing rows are exactly the path's.  Rows that stay may come in between.
    The search goes through pairs (how far along which path, configuration), all paths at once and breadth first, so
    the first witness found is a shortest one within the bounds.  Paths that begin alike share their search.
-3. A path without a witness is *infeasible*.  That is proved: the graph is complete and was searched to the end, or
+4. A path without a witness is *infeasible*.  That is proved: the graph is complete and was searched to the end, or
    `infeasibility.py` proves it for all counts.  Where neither works, the path is only *not found within the bounds*.
-4. Where the chart has an enumerated variable, a path has a *flag*: the variable's value on entering the final state.
+   It says nothing about its states and rows: a longer way, which visits a state twice, may take them all.  `reached`
+   has a shortest trace to each end, and `taken` one for each row, whatever way they go.
+5. Where the chart has an enumerated variable, a path has a *flag*: the variable's value on entering the final state.
    A path may be walked with several flags; each has its own shortest witness.
-5. A row that stays is *on* a path when an executed trace of that path takes it.
+6. A row that stays is *on* a path when an executed trace of that path takes it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Final, TypeAlias
 
 from fsm.analysis.infeasibility import Abstraction, contradiction
-from fsm.analysis.reachability import LIMIT, Cut, Explorer
+from fsm.analysis.reachability import LIMIT, Cut, Edge, Explorer, Graph
 from fsm.analysis.trace import found_by
-from fsm.chart import Chart, Configuration, Row
+from fsm.chart import Chart, Configuration, Row, State
 from fsm.condition import Condition, label
 from fsm.session import Session
 from fsm.validation import reachable
@@ -38,7 +43,7 @@ MOST_PATHS: Final = 100_000
 
 
 class PathsError(ValueError):
-    """A chart whose paths cannot be listed: it has no final state, or there are too many paths."""
+    """A chart whose paths cannot be listed: it has none, or there are too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +79,76 @@ class Use:
     reason: str | None = None
 
 
-def elementary(chart: Chart) -> Iterator[tuple[Row, ...]]:
+def ends_of(chart: Chart) -> tuple[str, ...]:
+    """Return the states where a path ends: the final and absorbing ones, or the initial state if there are none."""
+    return tuple(str(state) for state in chart.states if is_end(state)) or (chart.initial,)
+
+
+def is_end(state: State) -> bool:
+    """Whether a path ends in this state: it is final, or absorbing."""
+    return state.final or getattr(state, "absorbing", False)
+
+
+def elementary(chart: Chart, longest: int | None = None) -> Iterator[tuple[Row, ...]]:
     """Yield the elementary paths as sequences of rows, in the order of the table, whatever the guards say.
 
-    They are found one by one, so that the first of very many can be had.
+    They are found one by one, so that the first of very many can be had.  `longest` is the most rows of a path.
     """
     moves: dict[str, list[Row]] = {}
     for row in chart.rows:
         if row.moves:
             moves.setdefault(row.source, []).append(row)
-    final = {str(state) for state in chart.states if state.final}
+    neighbours = {source: dict.fromkeys(row.target for row in leaving) for source, leaving in moves.items()}
+    ends = set(ends_of(chart))
+    far = _distances(ends, neighbours)
+    around = not any(map(is_end, chart.states))  # a round comes back to the initial state
 
     def walk(state: str, visited: tuple[str, ...], rows: tuple[Row, ...]) -> Iterator[tuple[Row, ...]]:
-        if state in final:
+        if state in ends and (rows or not around):
             yield rows
             return
-        onward = (row for source, leaving in moves.items() if source not in visited for row in leaving)
-        home = reachable(final, ((row.target, row.source) for row in onward))  # every search finds a path
+        if longest is None:  # a search begins only where it finds a path
+            onward = ((to, source) for source, targets in neighbours.items() if source not in visited for to in targets)
+            home: Collection[str] = reachable(ends, onward)
+        else:  # the same with distances, which are quicker where there are very many paths
+            home = [to for to in neighbours.get(state, ()) if far.get(to, longest) < longest - len(rows)]
         for row in moves.get(state, ()):
-            if row.target in home:
+            if row.target in home and (row.target in ends or row.target not in visited):
                 yield from walk(row.target, (*visited, row.target), (*rows, row))
 
     yield from walk(chart.initial, (chart.initial,), ())
 
 
-def listed(chart: Chart, most: int = MOST_PATHS) -> list[tuple[Row, ...]]:
-    """Return the elementary paths by length, then states, then rows, in the table's order.  PathsError above `most`."""
-    found = []
-    for rows in elementary(chart):
-        found.append(rows)
-        if len(found) > most:
-            remedy = "elementary(chart) finds them one by one"
-            raise PathsError(f"{chart.name} has more than {most:,} elementary paths; {remedy}")
-    return _in_order(chart, found)
+def _distances(ends: Iterable[str], neighbours: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """The fewest moves from each state to an end, where there is a way."""
+    back: dict[str, list[str]] = {}
+    for source, targets in neighbours.items():
+        for target in targets:
+            back.setdefault(target, []).append(source)
+    far = dict.fromkeys(ends, 0)
+    waiting = deque(far)
+    while waiting:
+        here = waiting.popleft()
+        for source in back.get(here, ()):
+            if source not in far:
+                far[source] = far[here] + 1
+                waiting.append(source)
+    return far
+
+
+def listed(chart: Chart, most: int = MOST_PATHS, *, partial: bool = False) -> tuple[list[tuple[Row, ...]], bool]:
+    """Return the elementary paths by length, then states, then rows, in the table's order; and whether there are more.
+
+    PathsError above `most`, unless a part of them is enough.
+    """
+    found = list(islice(elementary(chart), most + 1))
+    if len(found) <= most:
+        return _in_order(chart, found), False
+    if not partial:
+        remedy = "elementary(chart) finds them one by one"
+        raise PathsError(f"{chart.name} has more than {most:,} elementary paths; {remedy}")
+    by_length = (rows for n in range(len(chart.states) + 1) for rows in elementary(chart, n) if len(rows) == n)
+    return _in_order(chart, list(islice(by_length, most))), True
 
 
 def _in_order(chart: Chart, found: list[tuple[Row, ...]]) -> list[tuple[Row, ...]]:
@@ -137,24 +179,26 @@ class Atlas:
     """All elementary paths of a chart within bounds, each with its witness or the reason why it has none.
 
     `paths` is ordered by length, then states, then rows, in the order of the table; `cut` is what the bounds cut off;
-    `examined` is how many configurations were looked at.  PathsError when there is no final state, or more than
-    `most` paths; ExploreError when the graph has no end without a (further) bound.
+    `examined` is how many configurations were looked at.  PathsError when there are more than `most` paths, unless
+    `partial`: then `paths` are the shortest, and `more` is true.  ExploreError when the graph has no end
+    without a (further) bound.
     """
 
     def __init__(
-        self, chart: Chart, bounds: Iterable[str | Condition] = (), *, most: int = MOST_PATHS, limit: int = LIMIT
+        self, chart: Chart, bounds: Iterable[str | Condition] = (), *, most: int = MOST_PATHS, partial: bool = False,
+        limit: int = LIMIT,
     ) -> None:
-        if not any(state.final for state in chart.states):
-            remedy = "mark one State(..., final=True)"
-            raise PathsError(f"{chart.name} has no final state, so no path leads to one; {remedy}")
-        self.chart, self._explorer = chart, Explorer(chart, bounds, limit=limit)
+        self.chart, self._explorer, self._limit = chart, Explorer(chart, bounds, limit=limit), limit
+        self.ends = ends_of(chart)
+        self.rounds = not any(map(is_end, chart.states))
+        """Whether the paths are rounds: the chart has no end, so they lead back to the initial state."""
         self._session_class = Session.of(chart)
         self.bounds = self._explorer.bounds
         choices = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Choice)]
         self._choice: int | None = choices[0] if choices else None
         self.flag_name: str | None = chart.names[choices[0] - 1] if choices else None
         """The enumerated variable that flags are values of: the first of the chart; None when it has none."""
-        self._listed = listed(chart, most)
+        self._listed, self.more = listed(chart, most, partial=partial)
         self._root = self._trie()
         self._ends: list[dict[object, tuple[_Node, int]]] = [{} for _ in self._listed]
         self._search()
@@ -173,6 +217,41 @@ class Atlas:
     def examined(self) -> int:
         """How many configurations were looked at."""
         return len(self._explorer.configurations)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The whole graph within the bounds."""
+        return Graph(self.chart, self.bounds, limit=self._limit)
+
+    @cached_property
+    def reached(self) -> dict[str, tuple[str, ...] | None]:
+        """For every end a shortest trace that leads there on any way; None when there is none within the bounds.
+
+        For rounds these are all states but the initial one, and a shortest trace that leaves it and comes back.
+        """
+        names = [str(s) for s in self.chart.states if s != self.chart.initial] if self.rounds else self.ends
+        first: dict[str, tuple[str, ...]] = {}
+        for number, here in enumerate(self.graph.configurations):
+            if str(here[0]) not in first:
+                first[str(here[0])] = self.graph.trace(number)
+        found = {name: first.get(name) for name in names}
+        if self.rounds:
+            back = (edge for edge in self.graph.edges if self._comes_back(edge))
+            found[self.chart.initial] = min((self.graph.trace_of(edge) for edge in back), key=len, default=None)
+        return found
+
+    def _comes_back(self, edge: Edge) -> bool:
+        source, target = (self.graph.configurations[number][0] for number in (edge.source, edge.target))
+        return target == self.chart.initial != source
+
+    @cached_property
+    def taken(self) -> dict[str, tuple[str, ...]]:
+        """For every row that any trace within the bounds takes, a shortest such trace."""
+        found: dict[str, tuple[str, ...]] = {}
+        for edge in self.graph.edges:  # in the order of a search breadth first
+            if edge.row not in found:
+                found[edge.row] = self.graph.trace_of(edge)
+        return found
 
     @cached_property
     def families(self) -> dict[tuple[str, ...], tuple[Path, ...]]:
@@ -318,12 +397,14 @@ class Atlas:
     def _without(self, row: Row) -> Use:
         """Say why no elementary path takes a row that changes the state."""
         if all(row not in rows for rows in self._listed):
-            if row.target == self.chart.initial:
+            if self.more:
+                return Use(row.id, reason="not on the paths that are listed")
+            if row.target == self.chart.initial and not self.rounds:
                 return Use(row.id, reason=f"leads back to {row.target}, where every path begins")
-            return Use(row.id, reason=f"no way by it from {row.source} to a final state visits each state once")
-        with_it = [path for path in self.paths if row.id in path.rows]
-        lost = "infeasible" if all(path.proved for path in with_it) else "without a witness"
-        return Use(row.id, reason=f"every path with it is {lost}: {with_it[0].infeasible}")
+            end = f"back to {self.chart.initial}" if self.rounds else f"to {' or '.join(self.ends)}"
+            return Use(row.id, reason=f"no way by it from {row.source} {end} visits each state once")
+        with_it = next(path for path in self.paths if row.id in path.rows)
+        return Use(row.id, reason=f"no elementary path with it has a witness: {with_it.infeasible}")
 
     def _staying(self, row: Row) -> Use:
         """Find a shortest executed trace of any path that takes a row which stays."""
@@ -331,9 +412,7 @@ class Atlas:
         for number, traces in enumerate(found):
             for trace in traces.values():
                 return Use(row.id, self.paths[number].id, trace)
-        if self.cut.steps:
-            return Use(row.id, reason=f"no path takes it within {', '.join(map(str, self.bounds))}")
-        return Use(row.id, reason="no executed trace of any path takes it; the graph is complete")
+        return Use(row.id, reason="no executed trace of any path takes it")
 
     def _taking(self, row: str, *, first: bool) -> list[dict[object, tuple[str, ...]]]:
         """Find for each path, by the value at its end, a shortest trace that takes this row; or only the first one."""

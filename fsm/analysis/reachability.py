@@ -269,6 +269,10 @@ class Graph:
         """Return a shortest sequence of events from the start to this configuration."""
         return self._explorer.trace(number)
 
+    def trace_of(self, edge: Edge) -> tuple[str, ...]:
+        """Return a shortest sequence of events from the start that ends with this edge."""
+        return (*self.trace(edge.source), edge.event)
+
 
 def cut_text(chart: Chart, bounds: tuple[Condition, ...], cut: Cut) -> str:
     """Describe the bounds and what they cut off, in a sentence."""

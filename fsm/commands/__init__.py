@@ -5,7 +5,7 @@ A command raises `CommandError` for anything wrong: one sentence, no traceback, 
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "find_chart", "find_object", "number", "whole", "write_output"]
+__all__ = ["CommandError", "find_chart", "find_object", "number", "positive", "whole", "write_output"]
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -35,6 +35,12 @@ def whole(word: str) -> int:
 def number(word: str) -> float:
     """Read a number, as the value of an option."""
     return _read(float, word, "a number")
+
+
+def positive(option: str, value: float, unit: str) -> None:
+    """Refuse the value of an option that is not above 0, or not finite, by a CommandError."""
+    if not 0 < value < float("inf"):
+        raise CommandError(f"{option} is a number of {unit} above 0, not {value:g}")
 
 
 def _read(kind: Callable[[str], T], word: str, named: str) -> T:

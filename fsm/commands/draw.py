@@ -10,8 +10,9 @@ from typing import Final
 from fsm import draw
 from fsm.analysis.paths import Atlas
 from fsm.chart import Chart
-from fsm.commands import CommandError, number, write_output
+from fsm.commands import CommandError, number, positive, write_output
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
+from fsm.commands.paths import MOST
 from fsm.condition import label
 from fsm.errors import DefinitionError
 from fsm.variable import Choice, Sum
@@ -43,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     format = _format(args)
     if args.renderer not in draw.RENDERERS:
         raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
-    if not 0 < args.timeout < float("inf"):
-        raise CommandError(f"--timeout is a number of seconds above 0, not {args.timeout:g}")
+    positive("--timeout", args.timeout, "seconds")
     highlight = _highlight(chart, args)
     try:
         data = _drawn(chart, highlight, format, args)
@@ -101,7 +101,7 @@ def _event(chart: Chart, name: str) -> str:
 
 def _path(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
     with analysis_errors():
-        paths = Atlas(chart, bounds(args, chart)).paths
+        paths = Atlas(chart, bounds(args, chart), most=MOST, partial=True).paths
     for one in paths:
         if one.id == args.path:
             return draw.path(chart, one.rows, name=one.id, witness=one.witness or ())

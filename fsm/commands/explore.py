@@ -14,16 +14,16 @@ from typing import Any
 from fsm import draw
 from fsm.analysis.paths import Atlas, PathsError
 from fsm.analysis.reachability import Graph
-from fsm.commands import CommandError, whole, write_output
+from fsm.commands import CommandError, number, positive, whole, write_output
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, beside, bounds, chart_of
 from fsm.draw.page import page
 
 __all__ = ["add_arguments", "make_page", "run"]
 
 MOST_PATHS = 5_000
-"""The most paths that a page lists; a chart with more gets a page without them."""
+"""The most paths that a page lists; of a chart with more it has the shortest."""
 LARGEST = 100_000
-"""The most configurations of a page; no browser would open a larger one."""
+"""The most configurations of a page, unless `--limit` allows more; few browsers would open a larger one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_chart_arguments(parser)
     parser.add_argument("-o", dest="file", metavar="FILE", help="write the page there instead of to standard output")
     parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
+    parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
+    parser.add_argument(
+        "--limit", type=whole, default=LARGEST, metavar="N", help="the most configurations of a page (%(default)s)"
+    )
     parser.add_argument("--serve", action="store_true", help="serve it on this machine alone, and open the browser")
     parser.add_argument("--journal", metavar="FILE", help="with --serve: follow this journal while it is written")
     parser.add_argument("--port", type=whole, default=0, metavar="N", help="with --serve: the port (default: any)")
@@ -41,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Write or serve the page, and return the exit status."""
     if args.renderer not in draw.RENDERERS:
         raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
+    positive("--timeout", args.timeout, "seconds")
+    positive("--limit", args.limit, "configurations")
     if not args.serve:
         for given, option in ((args.journal, "--journal FILE"), (args.port, "--port N"), (args.no_open, "--no-open")):
             if given:
@@ -66,16 +72,17 @@ def make_page(args: argparse.Namespace, follows: str = "") -> str:
     within = bounds(args, chart)
     paths: dict[str, Any] = {}
     with analysis_errors():
-        graph = Graph(chart, within, limit=LARGEST)
+        graph = Graph(chart, within, limit=args.limit)
         try:
-            atlas = Atlas(chart, within, most=MOST_PATHS, limit=LARGEST)
-            paths = {"paths": atlas.paths, "flag_name": atlas.flag_name}
+            atlas = Atlas(chart, within, most=MOST_PATHS, partial=True, limit=args.limit)
+            paths = {"paths": atlas.paths, "flag_name": atlas.flag_name, "more": atlas.more}
         except PathsError as error:
             paths = {"without": str(error)}
     try:
         return page(
             graph, where=args.chart, sentences=_mapping(args.chart, "citations", "SENTENCES"),
-            sums=_mapping(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer, **paths,
+            sums=_mapping(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer,
+            timeout=args.timeout, **paths,
         )  # fmt: skip
     except draw.DrawingError as error:
         raise CommandError(f"the page needs a picture: {error}", 1) from None

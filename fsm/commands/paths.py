@@ -1,5 +1,6 @@
-"""`fsm paths`: every elementary path to a final state, each with its shortest witness or the reason why it has none.
+"""`fsm paths`: whether and how the end can be reached, then every elementary path to it with its shortest witness.
 
+A chart without a final or absorbing state has no end: its paths are the ways around, back to the initial state.
 `--length` is in events: of the witness of a path, and of the legal sequences that are counted.
 """
 
@@ -9,15 +10,14 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from fsm.analysis.paths import Atlas, Path
 from fsm.analysis.reachability import Graph, cut_text
 from fsm.analysis.sequences import count_sequences
-from fsm.chart import Chart
-from fsm.commands import CommandError
+from fsm.commands import CommandError, positive, whole
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
 from fsm.condition import Condition
 from fsm.stepper.text import printable
@@ -29,6 +29,8 @@ __all__ = ["add_arguments", "run"]
 
 USUAL_LENGTHS: Final = (1, 10)
 LONGEST: Final = 1_000
+MOST: Final = 10_000
+"""The most paths that are listed when `--most` does not say."""
 COLUMNS: Final = ("id", "states", "rows", "flag", "witness", "infeasible")
 
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="NAME", help="only paths through this state")
     parser.add_argument("--row", metavar="ID", help="only paths this row is on, with a witness that takes it")
     parser.add_argument("--length", metavar="N|MIN-MAX", help="only witnesses, and counts, of so many events")
+    parser.add_argument("--most", type=whole, default=MOST, metavar="N", help="so many paths at most (%(default)s)")
     parser.add_argument("--walks", action="store_true", help="also few and short walks that take every row (table)")
 
 
@@ -49,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if args.walks and args.format == "table":
         _covering()
     lengths = _lengths(args.length)
+    positive("--most", args.most, "paths")
     _known("state", args.state, [str(state) for state in chart.states])
     _known("row", args.row, [row.id for row in chart.rows])
     within = bounds(args, chart)
     with analysis_errors():
-        atlas = Atlas(chart, within)
+        atlas = Atlas(chart, within, most=args.most, partial=True)
         if args.flag is not None:
             args.flag = _cased(args.flag, list(atlas.by_flag))
             _known("flag", args.flag, list(atlas.by_flag), chart.name)
@@ -61,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "csv":
             _csv(paths)
             return 0
-        graph = Graph(chart, within)
+        graph = atlas.graph
     first, last = lengths or USUAL_LENGTHS
     counts = {length: n for length, n in enumerate(count_sequences(graph, last)) if length >= first}
     if args.format == "json":
-        print(json.dumps({"paths": [_record(path) for path in paths], "counts": _counts(graph, counts)}, indent=1))
+        told = {"reached": _reached(atlas), "paths": list(map(_record, paths)), "counts": _counts(graph, counts)}
+        print(json.dumps({**told, **({"more": True} if atlas.more else {})}, indent=1))
     else:
         _table(atlas, paths, graph, counts, args)
     return 0
@@ -111,6 +116,10 @@ def _chosen(atlas: Atlas, args: argparse.Namespace, lengths: tuple[int, int] | N
     return paths
 
 
+def _reached(atlas: Atlas) -> dict[str, str | None]:
+    return {end: None if trace is None else ",".join(trace) for end, trace in atlas.reached.items()}
+
+
 def _record(path: Path) -> dict[str, object]:
     return {
         "id": path.id, "states": path.states, "rows": path.rows, "flag": path.flag,
@@ -136,8 +145,9 @@ def _csv(paths: list[Path]) -> None:
 
 def _table(atlas: Atlas, paths: list[Path], graph: Graph, counts: dict[int, int], args: argparse.Namespace) -> None:
     chart = atlas.chart
-    lost = sum(path.witness is None for path in paths)
-    _print(f"{chart.name}: {len(paths)} of {len(atlas.paths)} elementary paths, {lost} without a witness")
+    for line in _ends(atlas):
+        _print(f"{chart.name}: {line}")
+    _print(_how_many(atlas, paths))
     _print(cut_text(chart, graph.bounds, graph.cut))
     families = dict.fromkeys(path.states for path in paths)
     for states in families:
@@ -149,7 +159,8 @@ def _table(atlas: Atlas, paths: list[Path], graph: Graph, counts: dict[int, int]
     _print("")
     if len(paths) == len(atlas.paths):
         _rows(atlas)
-    _print(f"legal sequences of events to {_ends(chart)}, by length{_in(graph.bounds)}:")
+    to = "" if atlas.rounds else f" to {' or '.join(atlas.ends)}"
+    _print(f"legal sequences of events{to}, by length{_in(graph.bounds)}:")
     for length, number in counts.items():
         _print(f"  {length:3}  {number:,}")
     if args.walks:
@@ -159,17 +170,56 @@ def _table(atlas: Atlas, paths: list[Path], graph: Graph, counts: dict[int, int]
 def _line(path: Path, flag_name: str | None) -> str:
     flag = f" {path.flag or 'none':9}" if flag_name is not None else ""
     also = ", ".join(name for name in path.flags if name != path.flag)
-    trace = f"infeasible: {path.infeasible}"
+    trace = (path.infeasible or "") if not path.proved else f"no witness: {path.infeasible}"
     if path.witness is not None:
-        trace = (",".join(path.witness) or "(the start is final)") + (f"   (also with {also})" if also else "")
+        trace = (",".join(path.witness) or "(the start is the end)") + (f"   (also with {also})" if also else "")
     return f"  {path.id}{flag} {' > '.join(path.rows)}\n      {trace}"
+
+
+def _ends(atlas: Atlas) -> Iterator[str]:
+    """Say of each end whether it can be reached, and how; of a chart without an end that it never ends."""
+    if atlas.rounds:
+        lost = [name for name, trace in atlas.reached.items() if trace is None and name != atlas.chart.initial]
+        yield f"it has no final state and never ends; {_all_but(lost, atlas.graph)}"
+    for name, trace in atlas.reached.items():
+        if atlas.rounds and name != atlas.chart.initial:
+            continue
+        what = f"it can come back to {name}" if atlas.rounds else f"{name} can be reached"
+        if trace is not None:
+            yield f"{what}; the shortest trace is {','.join(trace)}" if trace else f"{what}; it starts there"
+        else:
+            yield f"{what.replace(' can ', ' cannot ', 1)}{_as_far_as(atlas.graph)}"
+
+
+def _all_but(lost: list[str], graph: Graph) -> str:
+    if not lost:
+        return "every state can be reached"
+    return f"{', '.join(lost)} cannot be reached{_as_far_as(graph)}"
+
+
+def _as_far_as(graph: Graph) -> str:
+    """Say how far something was looked for that was not found."""
+    if graph.cut.steps:
+        return f"{_in(graph.bounds)[1:]}; beyond them it was not looked for (--bound)"
+    return f": all {len(graph.configurations):,} configurations were looked at"
+
+
+def _how_many(atlas: Atlas, paths: list[Path]) -> str:
+    kind = "elementary rounds" if atlas.rounds else "elementary paths"
+    all = f"the {len(atlas.paths):,} shortest" if atlas.more else f"{len(atlas.paths):,}"
+    lost = sum(path.witness is None for path in paths)
+    longer = "; a longer way, which visits a state twice, may take the same rows" if lost else ""
+    more = " (there are more; list them with --most N)" if atlas.more else ""
+    return f"{len(paths):,} of {all} {kind}, {lost:,} without a witness{longer}{more}"
 
 
 def _rows(atlas: Atlas) -> None:
     off = [use for use in atlas.uses.values() if use.path is None]
     _print(f"{len(atlas.uses) - len(off)} of {len(atlas.uses)} rows are on a path{'; these are not:' if off else ''}")
     for use in off:
-        _print(f"  {use.row}: {use.reason}")
+        trace = atlas.taken.get(use.row)
+        taken = f"never taken{_as_far_as(atlas.graph)}" if trace is None else f"taken by {','.join(trace)}"
+        _print(f"  {use.row}: {use.reason}; {taken}")
     _print("")
 
 
@@ -193,10 +243,6 @@ def _covering() -> Callable[[Graph], Cover]:
             raise
         raise CommandError(str(error)) from None
     return cover
-
-
-def _ends(chart: Chart) -> str:
-    return " or ".join(str(state) for state in chart.states if state.final)
 
 
 def _in(bounds: tuple[Condition, ...]) -> str:

@@ -19,7 +19,7 @@ import graphviz
 
 from fsm.draw.labels import display_name, display_text, identifier, wrap_text
 from fsm.draw.picture import beginnings, row_ids
-from fsm.draw.placement import START
+from fsm.draw.placement import START, hurried
 from fsm.draw.style import HUES, LIGHT
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def digraph(picture: Picture, highlight: Highlight) -> graphviz.Digraph:
     chart = picture.chart
     graph = graphviz.Digraph(
         identifier(chart.name),
-        graph_attr={"rankdir": "TB", "nodesep": "0.2", "ranksep": "0.45", "margin": "0", "pad": "0.05", **FONT},
+        graph_attr={"rankdir": "TB", "nodesep": "0.2", "ranksep": "0.45", "margin": "0", "pad": "0.05",
+                    **hurried(picture), **FONT},
         node_attr={"shape": "Mrecord", "margin": "0.15,0.06", **FONT},
         edge_attr={"arrowsize": "0.8", **FONT},
     )

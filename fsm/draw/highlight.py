@@ -199,11 +199,11 @@ def follow(chart: Chart, events: str | Sequence[str], start: Configuration | Non
     now = chart.start() if start is None else start
     found = []
     for place, event in enumerate(parse_trace(chart, events), 1):
-        values = chart.values(now)
-        row = next((row for row in chart.rows_for(str(now[0]), event) if row.guard.holds(values)), None)
+        values = {**chart.values(now), **event.data}
+        row = next((row for row in chart.rows_for(str(now[0]), event.event) if row.guard.holds(values)), None)
         if row is None:
             raise TraceError(f"{event} is not legal in: {chart.describe(now)}", place)
-        now = chart.after(now, row)
+        now = chart.after(now, row, event.data)
         found.append((row, now))
     return tuple(found)
 

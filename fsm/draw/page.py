@@ -49,25 +49,29 @@ def page(
     *,
     paths: Sequence[Path] = (),
     flag_name: str | None = None,
+    more: bool = False,
     without: str = "",
     where: str = "",
     sentences: Mapping[str, str] | None = None,
     sums: Sums | None = None,
     follows: str = "",
     renderer: str = "auto",
+    timeout: float = draw.TIMEOUT,
 ) -> str:
     """Return the page of a graph.
 
-    `paths` and `flag_name` are those of an `Atlas` within the same bounds; `without` is the reason when there are none.
+    `paths`, `flag_name` and `more` are those of an `Atlas` within the same bounds; `without` is the reason when there
+    are none.
     `where` is the `module:NAME` of the chart, for the tests that the page writes.  `sentences` are the texts that rows
-    cite.  `follows` is the name of a journal, whose events the page gets from its server at `events`.
+    cite.  `follows` is the name of a journal, whose events the page gets from its server at `events`.  `timeout` limits
+    a `dot` process, in seconds.
 
     Raise DrawingError when no renderer is installed or it fails; ValueError for an unknown renderer.
     """
     chart = graph.chart
     named = sums_of(chart) if sums is None else sums
     data = page_data(graph, paths, flag_name, sentences or {}, named)
-    data |= {"where": where, "without": display_text(without), "follows": display_text(follows)}
+    data |= {"where": where, "without": display_text(without), "more": more, "follows": display_text(follows)}
     script = "".join(_file(name) for name in (*SCRIPTS, *([LIVE] if follows else [])))
     style = f"{_colours()}{_pictures_style()}\n{_file('page.css')}"
     parts = {
@@ -76,8 +80,8 @@ def page(
         "style": style,
         "script": script,
         "data": _in_script(data),
-        "brief": _drawing(chart, draw.layout(chart, brief=True, renderer=renderer), "brief-"),
-        "full": _drawing(chart, draw.layout(chart, sums=named, renderer=renderer), ""),
+        "brief": _drawing(chart, draw.layout(chart, brief=True, renderer=renderer, timeout=timeout), "brief-"),
+        "full": _drawing(chart, draw.layout(chart, sums=named, renderer=renderer, timeout=timeout), ""),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
 

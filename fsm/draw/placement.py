@@ -7,6 +7,8 @@ Theory.
    renderer has no HTML parser, and fixed metrics instead of fonts: it gets lines of small Courier letters, 0.6 of their
    size wide and 1.2 high.
 3. In Graphviz y counts upwards; here it counts downwards, as in SVG.
+4. Graphviz takes minutes over hundreds of arcs to cross few of them, which nobody could follow in the end.  Where there
+   are many, the arrows are straight and the search for few crossings is short.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from fsm.draw.picture import Arc, Box, Line, Picture
 
 __all__ = [
-    "GAP", "LINE", "OUTER", "PAD", "START", "Placement", "Point", "Route", "box_size", "heading_of", "label_size",
-    "place",
+    "GAP", "LINE", "OUTER", "PAD", "START", "Placement", "Point", "Route", "box_size", "heading_of", "hurried",
+    "label_size", "place",
 ]
 
 START: Final = "n-"
@@ -41,6 +43,11 @@ OUTER: Final = 4.0
 """The space between the two outlines of a final state."""
 LETTER: Final = LINE / 6
 """The size of the letters that fill a label for the embedded renderer: five of their lines are as high as LINE."""
+
+MANY: Final = 150
+"""Arcs above which a picture is laid out in haste."""
+HASTE: Final = {"splines": "line", "nslimit": "1", "nslimit1": "1", "mclimit": "0.1"}
+"""Graphviz's options for a picture with many arcs."""
 
 Point = tuple[float, float]
 
@@ -85,6 +92,11 @@ def label_size(lines: Iterable[Line]) -> Point:
     return max(widths) + GAP, len(widths) * LINE
 
 
+def hurried(picture: Picture) -> dict[str, str]:
+    """Return the further options of Graphviz for this picture: none, unless it has many arcs."""
+    return HASTE if len(picture.arcs) > MANY else {}
+
+
 def place(picture: Picture, renderer: str = "auto", timeout: float = TIMEOUT) -> Placement:
     """Lay out a picture.  Errors as of `render`."""
     renderer = chosen(renderer)
@@ -97,8 +109,10 @@ def place(picture: Picture, renderer: str = "auto", timeout: float = TIMEOUT) ->
 
 
 def _source(picture: Picture, renderer: str) -> str:
+    haste = "".join(f"{name}={value} " for name, value in hurried(picture).items())
     lines = [
-        'digraph { rankdir=TB nodesep=0.2 ranksep=0.45 node [shape=box fixedsize=true label=""] edge [arrowsize=0.8]',
+        (f"digraph {{ rankdir=TB nodesep=0.2 ranksep=0.45 {haste}"
+        'node [shape=box fixedsize=true label=""] edge [arrowsize=0.8]'),
         f'"{START}" [id="{START}" shape=circle width=0.16 height=0.16]',
     ]
     for box in picture.boxes:

@@ -73,8 +73,8 @@ def _by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
     try:
         output, errors = process.communicate(source.encode(), timeout)
     except subprocess.TimeoutExpired:
-        problem = f"`dot` did not answer within {timeout:g} s and was stopped; give it more time, or draw svg"
-        raise DrawingError(f"{problem} with the embedded renderer ({INSTALL_EMBEDDED})", source) from None
+        problem = f"`dot` did not answer within {timeout:g} s and was stopped; give it more time (--timeout)"
+        raise DrawingError(f"{problem}, or draw svg with the embedded renderer ({INSTALL_EMBEDDED})", source) from None
     finally:
         _stop(process)
     if process.returncode:

@@ -65,7 +65,26 @@ def test_networkx_lists_the_same_paths_of_any_table(moves: list[tuple[int, int]]
     rows = [row(f"r{n}", states[a], f"e{n}", target=states[b]) for n, (a, b) in enumerate(moves) if a < 4]
     chart = Chart.__new__(Chart)  # a table only: most of these would be refused for states that cannot be reached
     chart.states, chart.rows, chart.initial = tuple(states), tuple(rows), "s0"
-    assert sorted(tuple(r.id for r in path) for path in elementary(chart)) == sorted(simple_paths(chart))
+    found = [tuple(r.id for r in path) for path in elementary(chart)]
+    assert sorted(found) == sorted(simple_paths(chart))
+    for longest in range(7):
+        some = [tuple(r.id for r in path) for path in elementary(chart, longest)]
+        assert some == [path for path in found if len(path) <= longest]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
+def test_networkx_lists_the_same_rounds_of_any_table(moves: list[tuple[int, int]]) -> None:
+    rows = [row(f"r{n}", f"s{a}", f"e{n}", target=f"s{b}") for n, (a, b) in enumerate(moves)]
+    chart = Chart.__new__(Chart)
+    chart.states, chart.rows, chart.initial = tuple(State(f"s{n}") for n in range(5)), tuple(rows), "s0"
+    split = nx.MultiDiGraph()  # a round is a simple path to a second node for the state where it begins
+    split.add_nodes_from(["s0", "again"])
+    split.add_edges_from((r.source, "again" if r.target == "s0" else r.target, r.id) for r in rows if r.moves)
+    found = [tuple(r.id for r in path) for path in elementary(chart)]
+    assert sorted(found) == sorted(
+        tuple(key for _, _, key in path) for path in nx.all_simple_edge_paths(split, "s0", "again")
+    )
+    assert [tuple(r.id for r in path) for path in elementary(chart, 3)] == [one for one in found if len(one) <= 3]
 
 
 def test_the_paths_of_the_store_logoff_come_in_four_families() -> None:
@@ -86,9 +105,24 @@ def test_paths_are_listed_lazily_and_too_many_are_refused() -> None:
         Atlas(chart, most=500)
 
 
-def test_a_chart_without_an_end_has_no_paths_and_one_that_starts_at_its_end_has_one() -> None:
-    with pytest.raises(PathsError, match="lamp has no final state"):
-        Atlas(small.chart("lamp", [row("on", "a", "on", target="b"), row("off", "b", "off", target="a")], ("a", "b")))
+def test_too_many_paths_can_be_listed_in_part_the_shortest_first() -> None:
+    whole, part = Atlas(small.PLAIN), Atlas(small.PLAIN, most=2, partial=True)
+    assert (len(whole.paths), whole.more, part.more) == (3, False, True)
+    assert [path.rows for path in part.paths] == [path.rows for path in whole.paths[:2]]
+    assert Atlas(small.PLAIN, most=3, partial=True).more is False
+
+
+def test_a_chart_without_an_end_has_rounds_and_one_that_starts_at_its_end_has_one_path() -> None:
+    lamp = Atlas(small.chart("lamp", [
+        row("on", "a", "on", target="b"), row("dim", "b", "dim", target="c"), row("dark", "c", "off", target="a"),
+        row("off", "b", "off", target="a"), row("bright", "c", "on", target="b"),
+    ], ("a", "b", "c")))
+    assert lamp.rounds
+    assert [path.states for path in lamp.paths] == [("a", "b", "a"), ("a", "b", "c", "a")]
+    assert [path.witness for path in lamp.paths] == [("on", "off"), ("on", "dim", "off")]
+    assert lamp.reached == {"b": ("on",), "c": ("on", "dim"), "a": ("on", "off")}
+    assert lamp.uses["bright"].reason == "no way by it from c back to a visits each state once"
+    assert lamp.taken["bright"] == ("on", "dim", "on")
     there = Atlas(Chart("there", states=[small.DONE], events=["ask"], rows=[row("ask", "done", "ask")]))
     assert [(path.states, path.rows, path.witness) for path in there.paths] == [(("done",), (), ())]
 
@@ -171,18 +205,52 @@ def rows_of(trace: tuple[str, ...]) -> list[str]:
 
 def test_the_rows_that_are_on_no_path_say_why() -> None:
     lure, far = Atlas(small.LURE), Atlas(small.DISTANT, ["n <= 2"])
-    assert lure.uses["never"].reason == f"every path with it is infeasible: {lure.paths[1].infeasible}"
+    assert lure.uses["never"].reason == f"no elementary path with it has a witness: {lure.paths[1].infeasible}"
     assert far.uses["far"].reason == (
-        "every path with it is without a witness: no witness within n <= 2; greater counts are not excluded"
+        "no elementary path with it has a witness: no witness within n <= 2; greater counts are not excluded"
     )
     dead_end = small.chart("side", [
         row("in", "a", "in", target="b"), row("out", "b", "out", target="a"), row("end", "a", "end", target="done"),
         row("more", "b", "more"),
     ])
     uses = Atlas(dead_end).uses
-    assert uses["in"].reason == "no way by it from a to a final state visits each state once"
+    assert uses["in"].reason == "no way by it from a to done visits each state once"
     assert uses["out"].reason == "leads back to a, where every path begins"
-    assert uses["more"].reason == "no executed trace of any path takes it; the graph is complete"
+    assert uses["more"].reason == "no executed trace of any path takes it"
+
+
+def test_an_end_that_only_a_longer_way_reaches_is_reached() -> None:
+    """The turnstile may be retired with coins in it only: no elementary path has a witness, and the end is near."""
+    coins = small.N
+    turnstile = Atlas(small.chart("turnstile", [
+        row("pay", "locked", "coin", effects=[small.up(coins)], target="unlocked"),  # type: ignore[list-item]
+        row("pass", "unlocked", "push", target="locked"),
+        row("retire", "locked", "retire", guard=coins > 0, target="done"),
+    ], ("locked", "unlocked", small.DONE), variables=(coins,)), ["n <= 3"])
+    assert turnstile.reached == {"done": ("coin", "push", "retire")}
+    assert [path.witness for path in turnstile.paths] == [None]
+    assert turnstile.taken == {"pay": ("coin",), "pass": ("coin", "push"), "retire": ("coin", "push", "retire")}
+    assert Atlas(small.DISTANT, ["n == 0"]).reached == {"done": None}
+
+
+@NAMED
+def test_the_trace_to_an_end_and_to_each_row_is_legal_and_no_witness_is_shorter(
+    chart: Chart, bounds: tuple[str, ...]
+) -> None:
+    atlas = Atlas(chart, bounds)
+    for end, trace in atlas.reached.items():
+        if trace is not None:
+            assert replay(chart, trace)[0].state == end
+            assert len(trace) <= min((len(p.witness or ()) for p in atlas.paths if p.witness is not None), default=99)
+        else:
+            assert all(path.witness is None for path in atlas.paths if path.states[-1] == end)
+    for name, trace in atlas.taken.items():
+        session = new(chart)()
+        for event in trace[:-1]:
+            session.fire(event)
+        verdict = session.may(trace[-1])
+        assert verdict.row is not None
+        assert verdict.row.id == name
 
 
 def test_a_callable_guard_that_answers_differently_each_time_is_found_out() -> None:

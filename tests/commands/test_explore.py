@@ -43,11 +43,26 @@ def test_without_a_file_it_is_written_to_standard_output(capfdbinary: Any) -> No
     assert err == b""
 
 
-def test_a_chart_without_an_end_has_a_page_without_paths(capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chart_without_an_end_has_a_page_with_its_rounds(capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = small.chart("circle", [small.row("r", "a", "go", target="b"), small.row("s", "b", "go", target="a")], states=("a", "b"))  # type: ignore[arg-type]
     monkeypatch.setattr(small, "CIRCLE", endless, raising=False)
     assert main(["explore", "--chart", "tests.small_charts:CIRCLE"]) == 0
-    assert b"circle has no final state" in capfdbinary.readouterr().out
+    assert b'"paths":[["p1",[[0,[0,0]]]]]' in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize("renderer", ["dot", "embedded"])
+def test_a_very_dense_chart_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renderer: str) -> None:
+    """Every state leads to every other: 380 arrows, and more paths than can be listed.  Graphviz used to take minutes."""
+    states = [*(f"s{n}" for n in range(20)), small.DONE]
+    moves = [(a, b) for a in range(20) for b in range(20) if a != b]
+    rows = [small.row(f"{a}-{b}", f"s{a}", f"to{b}", target=f"s{b}") for a, b in moves]
+    mesh = small.chart("mesh", [*rows, small.row("end", "s19", "end", target="done")], tuple(states))
+    monkeypatch.setattr(small, "MESH", mesh, raising=False)
+    file = tmp_path / "page.html"
+    words = ["explore", "--chart", "tests.small_charts:MESH", "--renderer", renderer, "--timeout", "600", "-o", str(file)]
+    assert main(words) == 0
+    assert all(f'id="t-{a}-{b}"' in file.read_text() for a, b in moves)
+    assert '"more":true' in file.read_text()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +71,9 @@ def test_a_chart_without_an_end_has_a_page_without_paths(capfdbinary: Any, monke
         (["--chart", "nowhere"], 2, "a chart is given as module:NAME"),
         (["--chart", "tests.small_charts:ENDLESS"], 2, "endless has configurations without end: n can grow for ever"),
         (["--bound", "inbound <"], 2, "bound 'inbound <'"),
+        (["--timeout", "0"], 2, "--timeout is a number of seconds above 0, not 0"),
+        (["--limit", "-1"], 2, "--limit is a number of configurations above 0, not -1"),
+        (["--limit", "2"], 2, "plain has more than 2 configurations"),
         (["--bound", "nonsense <= 1"], 2, "nonsense"),
         (["--renderer", "crayon"], 2, "there is no renderer 'crayon'; choose one of auto, dot, embedded"),
         (["--journal", "x"], 2, "--journal FILE goes with --serve"),

@@ -35,7 +35,8 @@ def moves(trace: str) -> tuple[StoreSession, list[str]]:
 def test_the_json_has_every_path_and_the_counts_with_their_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paths", "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert list(told) == ["paths", "counts"]
+    assert list(told) == ["reached", "paths", "counts"]
+    assert told["reached"] == {"released": "logoff_quiet"}
     assert len(told["paths"]) == 225
     for path in told["paths"]:
         assert list(path) == ["id", "states", "rows", "flag", "witness", "infeasible"]
@@ -66,7 +67,10 @@ def test_the_csv_is_the_same_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_names_families_rows_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paths"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("store-logoff: 225 of 225 elementary paths, 0 without a witness\nwithin inbound <= 1, ")
+    assert out.startswith(
+        "store-logoff: released can be reached; the shortest trace is logoff_quiet\n"
+        "225 of 225 elementary paths, 0 without a witness\nwithin inbound <= 1, "
+    )
     assert "241 steps are cut off, the first is inbound_begin in open, inbound 1 (to open, inbound 2)" in out
     for family in ("open > released  (12)", "open > draining > released  (42)", "open > blocked > released  (45)",
                    "open > blocked > draining > released  (126)"):
@@ -153,6 +157,22 @@ LURE = Chart("lure", states=("a", "b", END), events=("more", "go", "end", "never
     row("go", "a", "go", target="b", effects=[MODE.becomes("fast")]), row("end", "b", "end", target=END),
     row("far", "b", "more", guard=N > 5, target=END),
     row("never", "b", "never", guard=MODE == "slow", target=END)])
+GATE = Chart("gate", states=("locked", "unlocked", State("retired", final=True)), events=("coin", "push", "retire"),
+             variables=(N,), rows=[row("pay", "locked", "coin", effects=[N.becomes(N + 1)], target="unlocked"),
+    row("pass", "unlocked", "push", target="locked"), row("retire", "locked", "retire", guard=N > 0, target="retired")])
+NEVER = Chart("never", states=("a", "b", END), events=("go", "back", "end"), variables=(N,), rows=[
+    row("go", "a", "go", target="b"), row("back", "b", "back", target="a"), row("end", "b", "end", guard=N > 0, target=END)])
+FAR = Chart("far", states=("a", END), events=("more", "end"), variables=(N,), rows=[
+    row("more", "a", "more", effects=[N.becomes(N + 1)]), row("end", "a", "end", guard=N > 5, target=END)])
+THERE = Chart("there", states=(END,), events=("ask",), rows=[row("ask", END, "ask")])
+LOST = Chart("lost", states=("a", "b"), events=("go", "back"), variables=(N,), rows=[
+    row("go", "a", "go", guard=N > 0, target="b"), row("back", "b", "back", target="a")])
+ONCE = Chart("once", states=("a", "b"), events=("go", "back"), variables=(N,), rows=[
+    row("go", "a", "go", target="b"), row("back", "b", "back", guard=N > 0, target="a")])
+MESH = Chart("mesh", states=[*(f"s{n}" for n in range(12)), State("end", final=True)],
+             events=[*(f"to{n}" for n in range(12)), "end"], rows=[
+    *(row(f"{a}-{b}", f"s{a}", f"to{b}", target=f"s{b}") for a in range(12) for b in range(12) if a != b),
+    *(row(f"end{a}", f"s{a}", "end", target="end") for a in range(12))])
 LAMP = Chart("lamp", states=("on", "off"), events=("flip",), rows=[
     row("up", "off", "flip", target="on"), row("down", "on", "flip", target="off")])
 ODD = Chart("odd\\x1b[2J", states=(State('<b>"a"\\n\\u202e'), State("終", final=True)), events=("e: f",),
@@ -182,8 +202,42 @@ def test_another_chart_with_what_cannot_be_and_what_is_not_known(capsys: pytest.
     assert main(["paths", "--chart", "charts_of_paths:LURE", "--bound", "n <= 2"]) == 0
     out = capsys.readouterr().out
     assert "3 of 3 elementary paths, 2 without a witness" in out
-    assert "infeasible: after go, in b" in out
-    assert "\n  p2 none      go > far\n      infeasible: no witness within" in out
+    assert "no witness: after go, in b" in out
+    assert "\n  p2 none      go > far\n      no witness within n <= 2; greater counts are not excluded" in out
+
+
+def test_it_says_first_whether_the_end_can_be_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, first in [
+        (["GATE", "--bound", "n <= 2"], ["gate: retired can be reached; the shortest trace is coin,push,retire",
+                                         ("1 of 1 elementary paths, 1 without a witness; a longer way, which visits a "
+                                          "state twice, may take the same rows")]),
+        (["LURE", "--bound", "n <= 2"], ["lure: done can be reached; the shortest trace is go,end"]),
+        (["NEVER"], ["never: done cannot be reached: all 2 configurations were looked at"]),
+        (["FAR", "--bound", "n <= 2"], ["far: done cannot be reached within n <= 2; beyond them it was not looked for (--bound)"]),
+        (["THERE"], ["there: done can be reached; it starts there"]),
+        (["LAMP"], ["lamp: it has no final state and never ends; every state can be reached",
+                    "lamp: it can come back to on; the shortest trace is flip,flip",
+                    "1 of 1 elementary rounds, 0 without a witness"]),
+        (["LOST"], ["lost: it has no final state and never ends; b cannot be reached: all 1 configurations were looked at"]),
+        (["ONCE"], ["once: it has no final state and never ends; every state can be reached",
+                    "once: it cannot come back to a: all 2 configurations were looked at"]),
+    ]:
+        assert main(["paths", "--chart", f"charts_of_paths:{words[0]}", *words[1:]]) == 0
+        out = capsys.readouterr().out
+        assert out.splitlines()[: len(first)] == first
+        assert "infeasible" not in out
+
+
+def test_very_many_paths_are_listed_in_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["paths", "--chart", "charts_of_paths:MESH", "--most", "50"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "mesh: end can be reached; the shortest trace is end\n"
+        "50 of the 50 shortest elementary paths, 0 without a witness (there are more; list them with --most N)\n"
+    )
+    assert main(["paths", "--chart", "charts_of_paths:MESH", "--most", "5", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["more"], len(told["paths"]), told["paths"][0]["witness"]) == (True, 5, "end")
 
 
 def test_names_that_bite_reach_json_whole_and_the_terminal_harmless(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +252,7 @@ def test_names_that_bite_reach_json_whole_and_the_terminal_harmless(capsys: pyte
 
 @pytest.mark.parametrize(("words", "told"), [
     (["--chart", "charts_of_paths:LURE"], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound)"),
-    (["--chart", "charts_of_paths:LAMP"], "lamp has no final state, so no path leads to one"),
+    (["--most", "0"], "--most is a number of paths above 0, not 0"),
     (["--chart", "charts_of_paths:WRONG"], "charts_of_paths:WRONG is int, not a Chart"),
     (["--bound", "inbound < outbound"], "compared with a whole number"), (["--bound", "inbound >= 1"], "starts outside the bound"),
     (["--bound", "inbound <= 1"], "ready can grow for ever"), (["--flag", "ORDERLYY"], "no flag 'ORDERLYY' at the end"),

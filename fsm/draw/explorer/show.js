@@ -54,7 +54,7 @@ const pathItems = data.paths.map(([id, witnesses], path) => {
   states[0] = configuration(0)[0];
   const item = make("li", {}, make("span", { class: "id" }, id), " ", states.map(stateName).join(" → "));
   let words = [id, ...states.map(stateName), ...rows.map((row) => data.rows[row][0])];
-  if (typeof witnesses === "string") item.append(make("span", { class: "detail" }, ` infeasible: ${witnesses}`));
+  if (typeof witnesses === "string") item.append(make("span", { class: "detail" }, ` no witness: ${witnesses}`));
   else {
     for (const [number, events] of witnesses) {
       const flag = data.flags[number];
@@ -74,7 +74,8 @@ const pathItems = data.paths.map(([id, witnesses], path) => {
 
 $("doc").textContent = data.doc;
 $("table").querySelector("summary").textContent = `The picture as a table: ${data.rows.length} rows`;
-$("paths-note").textContent = data.without || `Each is a trace the engine executed. ▶ plays it; the trace itself is a link.${data.flag && ` In bold: ${seen(data.flag)} at the end.`}`;
+if (rounds) $("paths-title").textContent = "Ways around";
+$("paths-note").textContent = data.without || `${data.more ? "These are the shortest of very many. " : ""}Each is a trace the engine executed. ▶ plays it; the trace itself is a link.${data.flag && ` In bold: ${seen(data.flag)} at the end.`}`;
 $("filtering").hidden = $("path-list").hidden = !data.paths.length;
 $("edge").textContent = `This page holds ${INSIDE.toLocaleString("en")} configurations, ${data.cut}.`;
 $("foot").textContent = `${seen(data.chart)}, fingerprint ${data.fingerprint}. ` +

@@ -12,6 +12,8 @@ const ranks = data.patterns.map((codes) => {
   return codes.map((code) => (code < REASONS ? -1 : rank++));
 });
 
+const rounds = !data.states.some(([, , end]) => end); // the paths lead back to the initial state
+
 const configuration = (n) => data.configurations[n] ?? data.outside[n - INSIDE];
 
 function answer(n, event) { // the answer of the engine to this event in the n-th configuration
@@ -84,7 +86,8 @@ const walk = {
       this.place += 1;
       this.taken.add(answered.row);
       this.met.add(answered.target);
-      if (data.states[configuration(answered.target)[0]][2]) this.finish();
+      const [, source, , target] = data.rows[answered.row];
+      if (data.states[target][2] || rounds && target !== source && target === configuration(0)[0]) this.finish();
     }
     return answered;
   },
