@@ -51,6 +51,7 @@ class SimulatedClock:
         self._number = itertools.count()
         self._resting: list[threading.Thread] = []
         self._activity = ThreadActivity()
+        self._boundary: tuple[float, Callable[[], object]] | None = None
         self.when_idle: Callable[[], bool] | None = None
         """Called when nothing is left (rule 3); returns True if it found something to do."""
 
@@ -90,6 +91,19 @@ class SimulatedClock:
             self._changed.notify_all()
         return call
 
+    def call_before(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call this once before a wait goes beyond so many seconds from now.
+
+        Unlike `call_later` it keeps nothing going.  It takes the place of an earlier one.
+        """
+        self._boundary = self._now + seconds, callback
+
+    def scheduled(self) -> list[str]:
+        """Return the names of the functions that are to be called, in the order of their time."""
+        with self._changed:
+            calls = [call.callback for _, _, call in sorted(self._calls) if call.callback is not None]
+        return [getattr(callback, "__qualname__", repr(callback)) for callback in calls]
+
     def pause(self) -> None:
         """Stop the clock, except for `advance`, until `resume` was called as often: something takes real time."""
         self._activity.pause()
@@ -124,7 +138,7 @@ class SimulatedClock:
     def _pass_time(self, me: threading.Thread, future: Future[T]) -> None:
         """Make the next call, unless a thread works."""
         with self._changed:
-            call = None if self._activity.busy(self._resting, self._patience) else self._take()
+            call = None if self._activity.busy(self._resting, self._patience) else self._next()
             if call is None and self._activity.busy(self._resting, self._patience * FINAL_FACTOR):
                 self._changed.wait(POLL_SECONDS)
                 return
@@ -142,6 +156,16 @@ class SimulatedClock:
             self._activity.touch()
             if not future.done():
                 self._set_resting(me, True)
+
+    def _next(self) -> ScheduledCall | None:
+        """Return the next call, or that of the boundary if the next one is beyond it."""
+        if self._boundary is None:
+            return self._take()
+        moment, callback = self._boundary
+        if (call := self._take(until=moment)) is None and self._calls:
+            self._boundary = None
+            return ScheduledCall(callback)
+        return call
 
     def _take(self, until: float | None = None) -> ScheduledCall | None:
         """Return the next call (due by `until`, if given), and set the clock to its time."""

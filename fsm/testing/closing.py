@@ -3,16 +3,17 @@
     def program(store):                        # or async def; a second parameter gets the Sink where mail arrives
         ...
     loses_nothing(program, "NO_WAIT 20s -> cancel 3s")
+    await loses_nothing.in_loop(program, "…")      # the same inside an async test
 
 Theory.
-1. The program runs once undisturbed, to count the steps of its store's session; it is closed when it is over, or when
-   it waits for something that can no longer happen, as servers do.
+1. The program runs once undisturbed, to count the steps of its store's session; it is closed when it is over, when it
+   waits for something that can no longer happen, as servers do, or after an hour of simulated time, if it never rests.
 2. Then it runs again and again with a new store, closed by the plan before the first step, after the first, and so on,
    up to the last.  A closing begins in the middle of whatever the program does with the store, as a signal would.
 3. Each time the messages that must not be lost are looked for (`ledger.py`), and the session's trace is checked against
    the chart and everything that must always hold (section 5 of `spec.md`).
-4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled.  StoreClosing,
-   Stopped and NotReleased may leave it.
+4. After the closing a program has a simulated minute to end by itself; then its tasks are cancelled, and have an
+   hour.  StoreClosing, Stopped and NotReleased may leave it.
 
 A program with threads of its own is not the same in every run, so one run may find what another does not.
 """
@@ -21,9 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 from fsm.chart import Configuration
@@ -42,11 +44,12 @@ from fsm.testing.ledger import Ledger, Sink
 from fsm.testing.loop import SimulatedLoop, run
 from fsm.testing.trace_check import trace_problems
 
-__all__ = ["Checked", "LostMail", "loses_nothing"]
+__all__ = ["Checked", "LostMail", "NeverEnds", "loses_nothing"]
 
 F = TypeVar("F", bound=Item)
 LIMIT: Final = 200
 MINUTE: Final = 60.0
+HOUR: Final = 3600.0
 EXPECTED: Final = (StoreClosing, Stopped, NotReleased)
 
 Program: TypeAlias = "Callable[..., object]"
@@ -67,43 +70,99 @@ class LostMail(AssertionError):
         super().__init__(f"closed by {plan} {when}, the program loses mail:{listed}\n  trace: {','.join(trace)}")
 
 
+class NeverEnds(AssertionError):
+    """A program goes on although it was closed and cancelled; `tasks` are those that do, each with its place."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tuple(tasks)
+        super().__init__(f"closed and then cancelled, the program does not end; still running: {', '.join(tasks)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A program that lost nothing: the number of steps of its session undisturbed, and how often it was closed."""
+    """A program that lost nothing: the number of steps of its session undisturbed, and how often it was closed.
+
+    `kept_going` says what kept it from coming to rest for so long that it was closed; empty if it ended or rested.
+    """
 
     steps: int
     closings: int
+    kept_going: tuple[str, ...] = ()
 
 
-def loses_nothing(program: Program, plan: Plan | str = DEFAULT, *, limit: int = LIMIT, **options: object) -> Checked:
-    """Close this program at every step, and raise LostMail if something is lost or left open.
+class _LosesNothing:
+    """The check, as a function and as a coroutine."""
 
-    `options` are the store's (`uncertain`, `retry`, `default_inbox`).  A program that never comes to rest is closed
-    after `limit` steps.  An exception that the undisturbed program raises is passed on.
-    """
-    chosen = Plan.parse(plan) if isinstance(plan, str) else plan
-    steps = _check(program, chosen, None, limit, options)
-    for step in range(steps + 1):
-        _check(program, chosen, step, limit, options)
-    return Checked(steps, steps + 2)
+    def __call__(
+        self,
+        program: Program,
+        plan: Plan | str = DEFAULT,
+        *,
+        limit: int = LIMIT,
+        seconds: float = HOUR,
+        **options: object,
+    ) -> Checked:
+        """Close this program at every step, and raise LostMail if something is lost or left open.
+
+        `options` are the store's (`uncertain`, `retry`, `default_inbox`).  A program that never comes to rest is closed
+        after `limit` steps, or after so many simulated seconds, whichever comes first.  NeverEnds if it goes on after
+        that although it is cancelled.  An exception that the undisturbed program raises is passed on.
+        """
+        if inspect.iscoroutinefunction(program) and _in_loop():
+            raise RuntimeError(
+                "loses_nothing runs the program in an event loop of its own, and here one is running: "
+                "write `await loses_nothing.in_loop(program, …)`, or make the test a plain function"
+            )
+        chosen = Plan.parse(plan) if isinstance(plan, str) else plan
+        undisturbed = _check(program, chosen, None, limit, seconds, options)
+        steps = undisturbed.began
+        for step in range(steps + 1):
+            _check(program, chosen, step, limit, seconds, options)
+        return Checked(steps, steps + 2, undisturbed.kept_going)
+
+    async def in_loop(
+        self,
+        program: Program,
+        plan: Plan | str = DEFAULT,
+        *,
+        limit: int = LIMIT,
+        seconds: float = HOUR,
+        **options: object,
+    ) -> Checked:
+        """Do the same inside a running event loop, which goes on meanwhile: the program gets a thread and a loop."""
+        return await asyncio.to_thread(self, program, plan, limit=limit, seconds=seconds, **options)
 
 
-def _check(program: Program, plan: Plan, step: int | None, limit: int, options: dict[str, object]) -> int:
-    """Run once, closed after this step (None: when it comes to rest); return the number of steps before the closing."""
-    now = _Run(program, plan, limit if step is None else step, options)
+loses_nothing: Final = _LosesNothing()
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _check(
+    program: Program, plan: Plan, step: int | None, limit: int, seconds: float, options: dict[str, object]
+) -> _Run:
+    """Run once, closed after this step (None: when it comes to rest)."""
+    now = _Run(program, plan, limit if step is None else step, seconds, options)
     error = now.asynchronous() if inspect.iscoroutinefunction(program) else now.synchronous()
     if error is not None and step is None:
         raise error
     if problems := [*now.problems(error)]:
         raise LostMail(plan, now.began, [event for event, _ in now.trace], problems) from error
-    return now.began
+    return now
 
 
 class _Run:
     """One run of a program with one store."""
 
-    def __init__(self, program: Program, plan: Plan, at: int, options: dict[str, object]) -> None:
-        self._program, self._plan, self._at, self._options = program, plan, at, options
+    def __init__(self, program: Program, plan: Plan, at: int, seconds: float, options: dict[str, object]) -> None:
+        self._program, self._plan, self._at, self._seconds, self._options = program, plan, at, seconds, options
+        self.kept_going: tuple[str, ...] = ()
         self._storage = MemoryStorage()
         sink = Sink() if len(inspect.signature(program).parameters) > 1 else None
         self._given = (sink,) if sink is not None else ()
@@ -121,6 +180,7 @@ class _Run:
         clock = SimulatedClock()
         store = _ThreadsStore(self.ledger, self._storage, clock, self._options)
         clock.when_idle = self._begin_when_idle
+        clock.call_before(self._seconds, lambda: self._begin_late(clock.scheduled()))
         self._watch(store)
         try:
             try:
@@ -140,12 +200,19 @@ class _Run:
 
     async def _in_loop(self) -> BaseException | None:
         loop = asyncio.get_running_loop()
+        main = asyncio.current_task()
         assert isinstance(loop, SimulatedLoop)
         store = _AsyncioStore(self.ledger, self._storage, loop.clock, self._options)
         self._watch(store)
-        task = asyncio.ensure_future(_awaited(self._program(store, *self._given)))
+        task = asyncio.ensure_future(_coroutine(self._program(store, *self._given)))
         loop.when_idle = lambda: self._begin_when_idle() or (not task.done() and task.cancel())
-        self._when_over(lambda: loop.call_soon_threadsafe(lambda: loop.call_later(MINUTE, task.cancel)))
+        loop.call_before(self._seconds, lambda: self._begin_late(map(_place, _others(main))))
+
+        def over() -> None:
+            loop.call_later(MINUTE, task.cancel)
+            loop.call_before(HOUR, lambda: _give_up(loop, main))
+
+        self._when_over(lambda: loop.call_soon_threadsafe(over))
         try:
             await asyncio.wait({task})
             if task.cancelled():
@@ -158,7 +225,7 @@ class _Run:
                 self.ledger.keeps(task.result())
             await asyncio.wrap_future(self._begin())
         finally:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
+            others = _others(main)
             for one in others:
                 one.cancel()
             await asyncio.gather(*others, return_exceptions=True)
@@ -190,6 +257,11 @@ class _Run:
     def _begin_when_idle(self) -> bool:
         return self._over is None and bool(self._begin())
 
+    def _begin_late(self, kept_going: Iterable[str]) -> None:
+        if self._over is None:
+            self.kept_going = tuple(kept_going)
+            self._begin()
+
     def _begin(self) -> Future[Outcome | None]:
         """Begin the closing, unless it has begun; the future is done when it is over."""
         if self._over is None:
@@ -215,9 +287,27 @@ class _Run:
         yield from trace_problems(LOGOFF, PROPERTIES, self._start, self.trace)
 
 
-async def _awaited(program: object) -> object:
-    assert isinstance(program, Awaitable)
-    return await program
+def _coroutine(program: object) -> Coroutine[object, object, object]:
+    assert isinstance(program, Coroutine)
+    return program
+
+
+def _others(main: asyncio.Task[object] | None) -> list[asyncio.Task[object]]:
+    """The tasks of the program, in the order of their names."""
+    tasks = asyncio.all_tasks(main.get_loop() if main is not None else None)
+    return sorted((task for task in tasks if task is not main), key=asyncio.Task.get_name)
+
+
+def _place(task: asyncio.Task[object]) -> str:
+    """The function of a task, and the line where it waits."""
+    name = getattr(task.get_coro(), "__qualname__", task.get_name())
+    frames = task.get_stack(limit=1)
+    return f"{name} ({Path(frames[0].f_code.co_filename).name}:{frames[0].f_lineno})" if frames else name
+
+
+def _give_up(loop: SimulatedLoop, main: asyncio.Task[object] | None) -> None:
+    loop.call_before(MINUTE, lambda: _give_up(loop, main))  # when the loop is closed, what is left is cancelled again
+    raise NeverEnds([_place(task) for task in _others(main)])
 
 
 def _expected(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ Theory.
 2. Real time is taken by jobs in executors and by what a durable store writes, for as long as they last; by sockets and
    other threads for some patience (`threads.py`), since nobody can tell whether an open socket will receive anything.
 3. If nothing is scheduled and nothing takes real time, the program waits for ever: that is an error.
+   For one that looks again and again without waiting (`sleep(0)`) a minute passes every thousand looks.
 4. A store uses the loop's time; with `clock=loop.clock` also its wall clock, which may jump.
 
 `clock.py` is the same for threads.
@@ -32,6 +33,8 @@ __all__ = ["SimulatedLoop", "WallClock", "run"]
 
 T = TypeVar("T")
 NANO: Final = 1e-9
+LOOKS: Final = 1_000
+"""Rounds of the loop in which no time passes, before a minute does."""
 Ts = TypeVarTuple("Ts")
 
 
@@ -50,7 +53,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, patience: float = PATIENCE) -> None:
         self._now, self._patience = 0.0, patience
-        self._jobs, self._idle = 0, set[threading.Thread]()
+        self._jobs, self._idle, self._looks = 0, set[threading.Thread](), 0
+        self._boundary: tuple[float, Callable[[], object]] | None = None
         self._activity = ThreadActivity()
         self.when_idle: Callable[[], bool] | None = None
         """Called when nothing is left (rule 3); returns True if it found something to do."""
@@ -60,6 +64,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the simulated seconds since this loop was created."""
         return self._now
+
+    def call_before(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call this once before time goes beyond so many seconds from now.  Unlike `call_later` it keeps nothing going.
+
+        It takes the place of an earlier one.
+        """
+        self._boundary = self._now + seconds, callback
 
     def pause(self) -> None:
         """Stop the clock until `resume` was called as often: something takes real time.  For any thread."""
@@ -95,7 +106,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._jobs -= 1
 
     def _jump(self, seconds: float) -> None:
+        """Let time pass, unless it would go beyond the boundary: then that is called first, and no time passes."""
         then = self._now + seconds
+        if self._boundary is not None and then > self._boundary[0]:
+            (_, callback), self._boundary = self._boundary, None
+            callback()
+            return
         if then + NANO == then:  # a loop takes what is due within a nanosecond, which is nothing so late
             then = math.nextafter(then, math.inf)
         self._now = then
@@ -133,7 +149,8 @@ class _Selector(selectors.DefaultSelector):
         loop = self._loop
         loop._activity.touch()
         if (found := super().select(0)) or (timeout is not None and timeout <= 0):
-            loop._jump(0.0)
+            loop._looks += 1
+            loop._jump(0.0 if loop._looks % LOOKS else 60.0)
             return found
         sockets = len(self.get_map()) > 1  # the first is the loop's own, by which other threads wake it
         patience = loop._patience if timeout is not None else loop._patience * FINAL_FACTOR
@@ -143,6 +160,7 @@ class _Selector(selectors.DefaultSelector):
         if found := super().select(0):  # it arrived while the activity was checked
             return found
         if timeout is not None:
+            loop._looks = 0
             loop._jump(timeout)
         elif loop.when_idle is None or not loop.when_idle():
             raise NothingLeft("this program waits for something that can no longer happen: no call is scheduled")

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from fsm.store import Stopped, StoreClosing, aio, sync
-from fsm.testing.closing import Checked, LostMail, loses_nothing
+from fsm.testing.closing import Checked, LostMail, NeverEnds, loses_nothing
 from fsm.testing.ledger import Sink
 
 PLANS = [
@@ -280,3 +280,73 @@ def test_a_polite_refusal_keeps_the_message_with_its_source() -> None:
     with pytest.raises(LostMail, match=r"the program failed: ConnectionAbortedError: 421 4\.3\.2") as caught:
         loses_nothing(refuses_politely)
     assert caught.value.problems == (f"the program failed: ConnectionAbortedError: {StoreClosing.smtp}",)
+
+
+# ------------------------------------------------------------------------------------------- programs that never rest
+
+
+async def beats(store: aio.AsyncStore) -> None:
+    """A server with a heartbeat, which takes no step of the store's session."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(1)
+
+    heart = asyncio.create_task(beat())
+    with suppress(StoreClosing):
+        async with store.inbound():
+            await store.submit(b"x")
+    await heart
+
+
+async def polls(store: aio.AsyncStore) -> None:
+    """It looks again and again, and never waits."""
+    await store.submit(b"x")
+    while True:
+        await asyncio.sleep(0)
+
+
+def rings(store: sync.Store) -> None:
+    clock = store.clock
+
+    def ring() -> None:
+        clock.call_later(5, ring)
+
+    ring()
+    with suppress(StoreClosing):
+        for item in store.outgoing():
+            with item:
+                pass
+
+
+RESTLESS = [(beats, 3, "beats.<locals>.beat (test_closing.py:"), (polls, 1, "polls (test_closing.py:"), (rings, 0, "rings.<locals>.ring")]
+
+
+@pytest.mark.parametrize(("program", "steps", "kept_going"), RESTLESS, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_program_that_never_rests_is_closed_after_some_time(program: Callable[..., object], steps: int, kept_going: str) -> None:
+    checked = loses_nothing(program, "ORDERLY 5s -> cancel 3s", seconds=600)
+    assert checked.steps == steps
+    assert any(one.startswith(kept_going) for one in checked.kept_going), checked
+
+
+async def clings(store: aio.AsyncStore) -> None:
+    await store.submit(b"x")
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+
+def test_a_program_that_cannot_be_ended_is_an_error_that_names_it() -> None:
+    with pytest.raises(NeverEnds, match=r"still running: clings \(test_closing\.py:\d+\)$"):
+        loses_nothing(clings, seconds=600)
+
+
+def test_inside_a_running_loop_the_check_has_a_thread() -> None:
+    async def test() -> Checked:
+        with pytest.raises(RuntimeError, match=r"write `await loses_nothing\.in_loop\(program, …\)`"):
+            loses_nothing(serves)
+        with pytest.raises(LostMail):
+            await loses_nothing.in_loop(forgets_in_a_task, PLANS[0])
+        return await loses_nothing.in_loop(serves, PLANS[0], limit=5)
+
+    assert asyncio.run(test()).steps > 0
