@@ -13,7 +13,7 @@ from fsm._version import __version__
 from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
 from fsm.condition import Condition
 from fsm.data import Field, Number
-from fsm.errors import DataError, DefinitionError, SnapshotError, StepInProgress, UnknownEvent
+from fsm.errors import DataError, DefinitionError, SnapshotError, StepInProgress, TooSlow, UnknownEvent
 from fsm.session import Receipt, Session, Step, trigger
 from fsm.variable import Boolean, Choice, Counter
 from fsm.verdict import Refused, Verdict
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Boolean", "Chart", "Choice", "Condition", "Configuration", "Counter", "DataError", "DefinitionError", "Event",
     "Field", "Machine", "Number", "Output", "Receipt", "Refused", "Row", "Session", "SnapshotError", "State", "Step",
-    "StepInProgress", "UnknownEvent", "Verdict", "__version__", "row", "trigger",
+    "StepInProgress", "TooSlow", "UnknownEvent", "Verdict", "__version__", "row", "trigger",
 ]
 
 

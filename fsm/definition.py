@@ -58,7 +58,7 @@ def problems(cls: type, chart: Chart, taken: frozenset[str], *, any_event: bool)
 
 def listener_names(cls: type, chart: Chart) -> tuple[str, ...]:
     """Return the names of a class's listener methods.  DefinitionError for one that belongs to no state or event."""
-    names = ["before", "after", "on_transition"]
+    names = ["before", "after", "on_step", "on_transition"]
     names += [f"{moment}_{event}" for event in chart.events for moment in ("before", "after")]
     names += [f"{moment}_{state}" for state in chart.states for moment in ("on_exit", "on_enter")]
     alike = [name for name in dir(cls) if name.startswith(("before", "after", "on_")) and name not in chart.events]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError", "DefinitionError", "SnapshotError", "StepInProgress", "UnknownEvent"]
+__all__ = ["DataError", "DefinitionError", "SnapshotError", "StepInProgress", "TooSlow", "UnknownEvent"]
 
 
 class DefinitionError(ValueError):
@@ -70,6 +70,24 @@ class StepInProgress(RuntimeError):
             f"cannot {self.event} in the middle of {self.during}: "
             "a listener may not fire a trigger of its own session; "
             f"session.post({self.event!r}) runs it after this step"
+        )
+
+
+class TooSlow(RuntimeError):
+    """The reader of `session.steps()` let too many steps wait, and the stream has missed those after them.
+
+    The session is not affected: `session.configuration` is where it stands, and a new stream follows it from now on.
+    Attribute: `most`, the steps that may wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(most)
+
+    def __str__(self) -> str:
+        return (
+            f"more than {self.most:,} steps waited to be read, and the rest was missed: read faster, or let more wait "
+            "with steps(most=...); session.configuration tells where the session stands"
         )
 
 

@@ -5,8 +5,9 @@ Theory.
    docstring is its documentation.  Mistakes are errors when the class is defined (`definition.py`).
 2. A trigger returns True or raises Refused.  A refusal changes nothing.
 3. Listeners are methods of a session class, or of any object given to `session.listen`.  Each gets the Step, in this
-   order: guards; `before_<event>`, `before`, `on_exit_<state>`; effects and state together; `on_enter_<state>`,
-   `after_<event>`, `after`, `on_transition`.  A row that stays leaves and enters nothing.
+   order: guards; `before_<event>`, `before`, `on_exit_<state>`; effects and state together; `on_step`;
+   `on_enter_<state>`, `after_<event>`, `after`, `on_transition`.  A row that stays leaves and enters nothing.
+   `on_step` is for listeners that may miss no step: it is called before any other listener can raise.
 4. A listener that raises before the effects cancels the step, and nothing has changed.  One that raises after them does
    not undo it; the error reaches the caller of the trigger.
 5. A listener may not fire a trigger of its own session.  What it posts runs after the step, in order, and each receipt
@@ -20,7 +21,7 @@ A session without listeners and without a lock has no dispatcher; looking for on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from operator import attrgetter
@@ -36,6 +37,7 @@ from fsm.verdict import Refused, Verdict, judge, refusal
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
     from fsm.compiler import Compiled
     from fsm.machine import ClassMachine
+    from fsm.runtime.stream import Stream
     from fsm.snapshot import Migrates
 
 __all__ = ["Receipt", "Session", "Step", "trigger"]
@@ -183,6 +185,11 @@ class Session:
             return self.compiled().read(self)
 
     @property
+    def due(self) -> Mapping[float, str]:
+        """After how many seconds in the present state which event is due (`State.after`); `fsm.runtime` fires it."""
+        return self.chart.state(self.state).after
+
+    @property
     def flags(self) -> int:
         """The output word: the bits of all outputs that are set."""
         if self._dispatcher is None:
@@ -260,6 +267,24 @@ class Session:
             if self._dispatcher is not None:
                 self._dispatcher.listeners.pop(id(listener), None)
                 self._dispatcher.retire(self)
+
+    def steps(self, most: int = 1_000) -> Stream[Step]:
+        """Return the steps of this session from now on as a stream, for asyncio: `async for step in session.steps():`.
+
+        Up to `most` steps wait for the reader; if there are more, it gets those that wait, and then TooSlow.  The
+        stream ends after the step into a final state; `async with session.steps() as steps:` closes it before.
+        RuntimeError outside of a running loop.
+        """
+        from fsm.runtime.stream import Stream
+
+        chart = self.chart
+        stream = Stream[Step](most, lambda step: chart.state(step.target).final, self.forget)
+        with self.lock:
+            if chart.state(self.state).final:
+                stream.close()
+            else:
+                self.listen(stream.tap)
+        return stream
 
     # --------------------------------------------------------------------------------------- copies, snapshots
 
@@ -471,12 +496,12 @@ class _Dispatcher:
         row = verdict.row
         step = Step(session, event, row, verdict.configuration, session.chart.after(verdict.configuration, row))
         listeners = tuple(self.listeners.values())  # adding or removing one takes effect with the next step
-        left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.moves else ((), ())
+        left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.leaves else ((), ())
         self.during, self.applied = event, False
         try:
             _call(listeners, step, (f"before_{event}", "before", *left))
             self._apply(session, step)
-            _call(listeners, step, (*entered, f"after_{event}", "after", "on_transition"))
+            _call(listeners, step, ("on_step", *entered, f"after_{event}", "after", "on_transition"))
         finally:
             self.during = None
             self.drain(session)
