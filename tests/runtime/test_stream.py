@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,12 +16,18 @@ from hypothesis import (
 )
 
 from fsm import Session, Step, TooSlow
+from fsm.runtime import Stream
 from fsm.testing.loop import run
 from tests.runtime.bell import Bell, GuardedBell
 
 
 def told(steps: list[Step]) -> list[str]:
     return [step.event for step in steps]
+
+
+async def read_counts(steps: Stream[Step], counts: list[Any]) -> None:
+    async for step in steps:
+        counts.append(step.after[1])
 
 
 def test_every_step_comes_once_and_in_order_and_the_final_state_ends_it() -> None:
@@ -34,8 +41,8 @@ def test_every_step_comes_once_and_in_order_and_the_final_state_ends_it() -> Non
 
     steps = run(main())
     assert told(steps) == ["push", "again", "answer", "push", "smash"]
-    assert [(step.before, step.after) for step in steps][0] == (("ringing", 1, 0), ("ringing", 2, 0))
-    assert all(one.after == other.before for one, other in zip(steps, steps[1:], strict=False))
+    assert (steps[0].before, steps[0].after) == (("ringing", 1, 0), ("ringing", 2, 0))
+    assert all(one.after == other.before for one, other in pairwise(steps))
 
 
 def test_the_reader_waits_for_the_next_step() -> None:
@@ -100,14 +107,13 @@ def test_a_listener_that_raises_costs_the_stream_no_step() -> None:
 def test_who_is_too_slow_gets_what_waits_and_then_a_clear_error() -> None:
     async def main() -> None:
         session = Bell()
-        steps, seen = session.steps(most=3), []
+        steps, seen = session.steps(most=3), list[Any]()
         session.fire("push")
         for _ in range(10):
             session.fire("push")
         assert not session.has_listeners, "memory stays bounded"
         with pytest.raises(TooSlow) as caught:
-            async for step in steps:
-                seen.append(step.after[1])
+            await read_counts(steps, seen)
         assert seen == [1, 2, 3]
         assert caught.value.most == 3
         assert str(caught.value).startswith("more than 3 steps waited to be read, and the rest was missed: ")
@@ -294,10 +300,9 @@ def test_at_random_nothing_is_lost_doubled_or_reordered(acts: list[int], most: i
                 read += 1
                 assert step.after[1] == read
             if overrun:
-                rest = []
+                rest: list[Any] = []
                 with pytest.raises(TooSlow):
-                    async for step in steps:
-                        rest.append(step.after[1])
+                    await read_counts(steps, rest)
                 assert rest == list(range(read + 1, read + most + 1))
                 return
 
