@@ -50,6 +50,7 @@ diagrams: .venv/ready
 	$(BIN)/python -m fsm.logoff.gallery
 	$(BIN)/fsm explore --bound 'inbound <= 2' --bound 'outbound + ready + deferred <= 2' --bound 'peers <= 1' --renderer embedded -o diagrams/explorer.html
 	$(BIN)/python -m tests.browser.screenshot
+	$(BIN)/python -m tests.mail.test_charts
 
 readme: .venv/ready  # `python -m tests.readme tour` runs the tour anew, too
 	$(BIN)/python -m tests.readme

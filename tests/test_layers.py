@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
-    "fsm.mail": {"fsm", "fsm.logoff", "fsm.store", "fsm.store.sql"},
+    "fsm.mail": {"fsm", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
+    "fsm.mail.smtp": {"fsm", "fsm.analysis", "fsm.mail"},
     "fsm.mail.demo": {"fsm.mail", "fsm.store", "fsm.store.sql"},
     "fsm.testing": {"fsm", "fsm.analysis", "fsm.logoff", "fsm.store"},
     "fsm.commands": {
@@ -172,7 +173,7 @@ HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
-    "aiosmtpd": {"fsm.mail.smtp", "fsm.mail._aiosmtpd"}, "aiosmtplib": {"fsm.mail.relay", "fsm.mail.pipeline"},
+    "aiosmtpd": {"fsm.mail.port", "fsm.mail._aiosmtpd"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip

@@ -70,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way_out.add_argument("--smarthost-user", metavar="NAME", help="log in there")
     way_out.add_argument("--smarthost-password", metavar="FILE", help="a file with the password")
     way_out.add_argument("--smarthost-timeout", type=number, metavar="SECONDS", help="for an answer (default 60)")
+    way_out.add_argument("--smarthost-lmtp", action="store_true", help="speak LMTP to it, not SMTP")
+    way_out.add_argument("--smarthost-as-it-is", action="store_true",
+                         help="send it 8-bit and UTF-8 mail unchanged, also when it does not offer that")  # fmt: skip
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice: the SMTP commands, too")
 
 
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve, and return the exit status."""
     if args.new_user is not None:
         return _new_user(args.new_user)
-    for library in ("aiosmtpd", "aiosmtplib", "sqlalchemy"):
+    for library in ("aiosmtpd", "sqlalchemy"):
         if find_spec(library) is None:
             raise CommandError(f"serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'")
     from fsm.mail.errors import ConfigError
@@ -134,10 +137,10 @@ def _config(args: argparse.Namespace) -> Config:
         text = getattr(args, option)
         return None if text is None else Address.parse(text, f"--{option}", listening=listening)
 
-    way_out = [name for name in ("tls", "ca", "user", "password", "timeout")
-               if getattr(args, f"smarthost_{name}") is not None]  # fmt: skip
+    way_out = [name for name in ("tls", "ca", "user", "password", "timeout", "lmtp", "as_it_is")
+               if getattr(args, f"smarthost_{name}") not in (None, False)]  # fmt: skip
     if way_out and args.smarthost is None:
-        raise ConfigError(f"--smarthost-{way_out[0]} needs --smarthost HOST:PORT")
+        raise ConfigError(f"--smarthost-{way_out[0].replace('_', '-')} needs --smarthost HOST:PORT")
     if args.inbound is None and (args.lmtp or args.owner):
         raise ConfigError(f"--{'lmtp' if args.lmtp else 'owner'} needs --inbound HOST:PORT")
     limits = {name: value for name in ("size", "sessions", "recipients", "rate", "errors", "idle")
@@ -148,7 +151,10 @@ def _config(args: argparse.Namespace) -> Config:
         password = _password(args.smarthost_password)
         ca = _path(args.smarthost_ca)
         timeout = {} if args.smarthost_timeout is None else {"timeout": args.smarthost_timeout}
-        smarthost = Smarthost(there, security, args.smarthost_user, password, ca, **timeout)
+        smarthost = Smarthost(
+            there, security, args.smarthost_user, password, ca, **timeout, lmtp=args.smarthost_lmtp,
+            as_it_is=args.smarthost_as_it_is,
+        )  # fmt: skip
     return Config(
         folder=Path(args.store),
         inbound=address("inbound"),

@@ -27,6 +27,8 @@ WAITING: Final = (Logoff.NO_WAIT, Logoff.PURGE)
 
 Security = Literal["none", "starttls", "tls"]
 
+_HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+
 FEWEST_BYTES: Final = 64 * 1024
 """The message size that every server must accept (RFC 5321 4.5.3.1.7)."""
 FEWEST_RECIPIENTS: Final = 100
@@ -35,7 +37,10 @@ FEWEST_RECIPIENTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address to listen at or to connect to: `host` as it was written, and `ip`, to which it was resolved."""
+    """An address to listen at or to connect to: `host` as it was written, and `ip`, to which it was resolved.
+
+    `ip` is empty for a host to connect to that could not be resolved; it is asked for anew at each connection.
+    """
 
     host: str
     port: int
@@ -58,6 +63,8 @@ class Address:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
+            if not listening and isinstance(error, socket.gaierror) and _HOST.fullmatch(host):
+                return cls(host, port, "")
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"{what}: cannot find the host {host!r} ({reason}); give {example}") from None
         found.sort(key=lambda one: one[0] != socket.AF_INET)  # IPv4 first, where a name has both
@@ -66,7 +73,7 @@ class Address:
     @property
     def loopback(self) -> bool:
         """Whether the address is reached from this computer only."""
-        return ip_address(self.ip.partition("%")[0]).is_loopback
+        return bool(self.ip) and ip_address(self.ip.partition("%")[0]).is_loopback
 
     def __str__(self) -> str:
         host = self.ip if self.port == 0 or self.host == self.ip else self.host
@@ -101,7 +108,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Smarthost:
-    """The server that takes outgoing mail.  `timeout` is in seconds; the reply to the final dot may take tenfold."""
+    """The server that takes outgoing mail.  `timeout` is in seconds; the reply to the final dot may take tenfold.
+
+    `lmtp` speaks LMTP to it.  `as_it_is` sends messages unchanged, also those that need an extension it does not offer;
+    otherwise they are converted.
+    """
 
     address: Address
     security: Security = "none"
@@ -109,6 +120,8 @@ class Smarthost:
     password: str = field(default="", repr=False)
     ca: Path | None = None
     timeout: float = 60.0
+    lmtp: bool = False
+    as_it_is: bool = False
 
     def __post_init__(self) -> None:
         if self.user is not None and self.security == "none" and not self.address.loopback:

@@ -11,17 +11,19 @@ Theory.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from fsm.mail import replies
 from fsm.mail.received import is_loop
-from fsm.mail.syntax import has_bare_line_end
+from fsm.mail.syntax import MAX_LINE, has_bare_line_end
 
-__all__ = ["MAX_LINE", "Content", "improper"]
+__all__ = ["Content", "dot_stuffed", "improper", "pieces"]
 
-MAX_LINE: Final = 999
-"""Octets of a line without its end, with the dot put before it (RFC 5321 4.5.3.1.6)."""
 END: Final = b"\r\n.\r\n"
+PIECE: Final = 256 * 1024
+"""Octets that are written at a time."""
 
 
 class Content:
@@ -78,3 +80,27 @@ def improper(content: bytes) -> str | None:
     if b"\0" in content:
         return replies.NUL
     return replies.BARE_LINE_END if has_bare_line_end(content) else None
+
+
+def dot_stuffed(content: bytes) -> bytes:
+    """Return the content as it is sent: CR LF at each line end, dots before those that begin a line, the final dot."""
+    return b"".join(pieces(content))
+
+
+def pieces(content: bytes) -> Iterator[bytes | memoryview]:
+    """Yield the same in pieces, of which the last holds the final dot.  Nothing is copied where no dot is added."""
+    if has_bare_line_end(content):
+        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+    view, start, length = memoryview(content), 0, len(content)
+    end = b".\r\n" if content.endswith(b"\r\n") or not content else b"\r\n.\r\n"
+    while True:
+        stop = length if length - start <= PIECE else content.rfind(b"\n", start, start + PIECE) + 1 or start + PIECE
+        piece: bytes | memoryview = view[start:stop]
+        dotted = content.startswith(b".", start) and (start == 0 or content.startswith(b"\n", start - 1))
+        if dotted or content.find(b"\n.", start, stop) >= 0:
+            piece = b"." * dotted + bytes(piece).replace(b"\n.", b"\n..")
+        if stop == length:
+            yield b"".join((piece, end))
+            return
+        yield piece
+        start = stop

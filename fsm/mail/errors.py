@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fsm.mail import replies
+
+if TYPE_CHECKING:
+    from fsm.mail.smtp.client import Answer
 
 __all__ = ["CannotServe", "ConfigError", "ControlError", "LinkLost", "MaildirError", "UsersError"]
 
@@ -24,7 +29,14 @@ class ControlError(Exception):
 
 
 class LinkLost(Exception):
-    """The connection to the smarthost was lost, or it did not reply in time."""
+    """The connection to the smarthost was refused or lost, or it did not reply in time.
+
+    `refusal` is the reply by which it ended, if it was one.
+    """
+
+    def __init__(self, problem: str, refusal: Answer | None = None) -> None:
+        self.refusal = refusal
+        super().__init__(problem)
 
 
 class MaildirError(Exception):

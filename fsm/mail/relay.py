@@ -1,54 +1,60 @@
 """Delivery to the smarthost: workers take messages from the store and send them over a few connections that are kept.
 
 Theory.
-1. A transaction is MAIL, RCPT for each recipient, DATA, the message, the final dot, the reply.  A reply of 4xx or 5xx
-   is an answer whenever it comes: the outcome is certain.  4xx means later, 5xx never; recipients may differ.
-2. Until the last piece of the message is written, which holds the final dot, nothing has been delivered, so after a
-   lost connection the message is deferred.  Every piece before it has left this process when the last one is written.
-   From then on only the reply tells what happened: without it (lost connection, silence, stopped) it is uncertain.
-3. A kept connection may have been closed for idleness.  When its first command shows that, or is answered 421, that was
-   no attempt: the transaction begins again on a new connection, once.
-4. After anything but a reply the state of the conversation is unknown, so the connection is closed.
-5. A failure is first reported to the sender and then recorded.  If it cannot be reported now, it is deferred.
-6. A message that needs an extension the smarthost lacks cannot be sent there.  It is not converted, because that would
-   break its signatures.
+1. Each recipient has an answer or none (`smtp/client.py`).  4yz means later, 5yz never, and recipients may differ.
+   Without an answer nothing was delivered, unless the final dot was written: then it is uncertain.
+2. Some refusals speak of something else than the message.  552 to RCPT may mean too many recipients (RFC 5321
+   4.5.3.1.10), and the rest is sent in another transaction.  530 and its kin ask for a login or TLS that is not
+   configured: the operator's business, so the message waits.
+3. A kept connection may have been closed for idleness, or may have had as many messages as the server takes.  When its
+   next envelope shows that, it was no attempt: the transaction begins again on a new connection, once.
+4. A failure is first reported to the sender and then recorded.  If it cannot be reported now, it is deferred.
+5. `give_up` ends whatever goes on too long, also a message that may have arrived each time: its sender is told so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
-
-import aiosmtplib
 
 from fsm.mail import replies
 from fsm.mail.config import Config, Smarthost
 from fsm.mail.dsn import Failure
+from fsm.mail.envelope import envelope_of
 from fsm.mail.errors import LinkLost
-from fsm.mail.pipeline import Pipeline
-from fsm.mail.received import header_of
-from fsm.mail.syntax import line, wrong_address
+from fsm.mail.link import Link
+from fsm.mail.smtp.client import Answer, Transaction
+from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StorageError
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
 
-__all__ = ["Connection", "Notify", "Relay", "mail_command"]
+__all__ = ["Connection", "Notify", "Relay"]
 
 log: Final = logging.getLogger("fsm.mail")
-DOT_FACTOR: Final = 10
-"""The reply after the final dot may take this many times the timeout (RFC 5321 4.5.3.2: ten minutes there)."""
 CLAIMS_PER_CONNECTION: Final = 3
 """Messages claimed at a time for each connection: one waits, one is sent, and the outcome of one is recorded."""
 
 Notify = Callable[[Message, Sequence[Failure]], Awaitable[bool]]
 """Reports failures to the sender of a message; returns False when it has none."""
+
+NOT_CONFIGURED: Final = frozenset({530, 534, 535, 538})
+"""The smarthost wants a login, another login, or TLS (RFC 3207 4, RFC 4954 6)."""
+TOO_MANY: Final = re.compile(r"(?:452|552)[ -][45]\.5\.3\b")
+"""Too many recipients for one transaction (RFC 3463 3.6)."""
+_STATUS: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
+STAGES: Final = {
+    "greeting": "connected", "ehlo": "EHLO", "helo": "HELO", "starttls": "STARTTLS", "handshake": "TLS", "auth": "AUTH",
+    "mail": "MAIL FROM", "data": "DATA", "content": "sending the message", "dot": "waiting for the answer",
+}  # fmt: skip
+"""What is shown of a message that waits for the smarthost, by the state of the dialogue."""
 
 
 class Relay:
@@ -62,7 +68,7 @@ class Relay:
     ) -> None:
         self._store, self._provider = store, f"smtp:{smarthost.address}"
         self._connections = [
-            Connection(smarthost, context, hostname=config.hostname, notify=notify, give_up=config.give_up)
+            Connection(smarthost, context, config, notify)
             for _ in range(config.connections)
         ]
         self._free = [*self._connections]
@@ -103,16 +109,36 @@ class Relay:
 
 @dataclass(slots=True)
 class _Results:
-    """What became of each recipient, in the order of the envelope."""
+    """What became of the recipients.  `committed` is whether the final dot may have been sent to those unknown."""
 
-    accepted: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     deferred: list[Failure] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    uncertain: bool = False
-    """Whether the final dot may have been sent."""
+    unknown: list[str] = field(default_factory=list)
+    committed: bool = False
+    problem: str = ""
 
-    def refuse(self, recipients: Sequence[str], code: int, reason: str) -> None:
-        (self.failed if code >= 500 else self.deferred).extend(Failure(one, reason) for one in recipients)
+    def add(self, recipients: Sequence[str], transaction: Transaction) -> None:
+        """Sort the recipients by their answers."""
+        self.committed = transaction.committed
+        anybody = any(answer is None or answer.to != "rcpt" for answer in transaction.answers)
+        for recipient, answer in zip(recipients, transaction.answers, strict=True):
+            if answer is None:
+                self.unknown.append(recipient)
+            elif answer.code < 400:
+                self.sent.append(recipient)
+            elif answer.code < 500 or _is_for_later(answer, anybody=anybody):
+                self.deferred.append(Failure(recipient, str(answer)))
+            else:
+                self.failed.append(Failure(recipient, str(answer)))
+
+
+def _is_for_later(answer: Answer, *, anybody: bool) -> bool:
+    """Whether a 5yz speaks of something else than this message; `anybody` is whether another recipient was accepted."""
+    if answer.code in NOT_CONFIGURED:
+        return True
+    many = answer.code == 552 and answer.to == "rcpt"
+    return many and (TOO_MANY.match(str(answer)) is not None or (anybody and not _STATUS.match(answer.text)))
 
 
 class Connection:
@@ -122,21 +148,10 @@ class Connection:
     """
 
     def __init__(
-        self, smarthost: Smarthost, context: ssl.SSLContext | None, *, hostname: str, notify: Notify, give_up: float
+        self, smarthost: Smarthost, context: ssl.SSLContext | None, config: Config, notify: Notify
     ) -> None:
-        self.smarthost, self._notify, self._give_up = smarthost, notify, give_up
-        self._client = aiosmtplib.SMTP(
-            hostname=smarthost.address.host,
-            port=smarthost.address.port,
-            username=smarthost.user,
-            password=smarthost.password if smarthost.user is not None else None,
-            local_hostname=hostname,
-            timeout=smarthost.timeout,
-            use_tls=smarthost.security == "tls",
-            start_tls=smarthost.security == "starttls",
-            tls_context=context,
-        )
-        self._pipeline: Pipeline | None = None
+        self.smarthost, self._context, self._config, self._notify = smarthost, context, config, notify
+        self._link: Link | None = None
         self._item: Item | None = None
 
     async def deliver(self, item: Item) -> None:
@@ -150,167 +165,86 @@ class Connection:
             item.fail(replies.NO_RECIPIENTS)
             return
         self._item = item
-        item.on_cancel(lambda reason: self.abort() if self._item is item else None)
+        item.on_cancel(lambda reason: self.abort(reason) if self._item is item else None)
         results = _Results()
         try:
             await self._transact(item, message, results)
-        except aiosmtplib.SMTPResponseException as refusal:  # of the greeting, TLS or the login: not of the message
-            self.abort()
-            if results.uncertain:  # the reply after the final dot was malformed
-                raise LinkLost(_text(refusal)) from refusal
-            results.deferred = [Failure(one, _reply(refusal.code, refusal.message)) for one in message.recipients]
-        except (aiosmtplib.SMTPException, OSError) as error:
-            self.abort()
-            if results.uncertain or not self._expired(message):
-                raise LinkLost(_text(error)) from error
-            results.deferred = [Failure(one, _text(error)) for one in message.recipients]
+        except LinkLost as error:
+            if error.refusal is None and not self._expired(message):
+                raise
+            results.deferred = [Failure(one, str(error)) for one in message.recipients]
         except BaseException:
-            self.abort()
+            self.abort("sending was stopped")
             raise
+        if results.unknown and not results.sent:
+            held = results.committed and self._config.uncertain == "hold"
+            if held or not self._expired(message):
+                raise LinkLost(results.problem)
+        results.deferred += [Failure(one, results.problem) for one in results.unknown]
         await self._conclude(item, message, results)
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "it is not needed any more") -> None:
         """Close the connection now, without QUIT.  Nothing happens when it is closed."""
-        if self._pipeline is not None:
-            self._pipeline.abort()
-            self._pipeline = None
-        self._client.close()
+        if self._link is not None:
+            self._link.abort(reason)
+            self._link = None
 
     async def quit(self) -> None:
         """Close the connection with QUIT, in two seconds at most."""
-        if self._pipeline is not None and not self._pipeline.closed:
-            with suppress(aiosmtplib.SMTPException, TimeoutError):
-                async with asyncio.timeout(2.0):
-                    self._pipeline.send(b"QUIT")
-                    await self._pipeline.reply()
-        self.abort()
+        if self._link is not None:
+            await self._link.quit()
+            self._link = None
 
     # ---------------------------------------------------------------------------------------------- conversation
 
     async def _transact(self, item: Item, message: Message, results: _Results) -> None:
-        for kept in (True, False):
-            if self._pipeline is None or self._pipeline.closed:
-                kept = False
-                self.abort()
-                item.progress(f"connecting to {self.smarthost.address}")
-                self._pipeline = await self._connect()
-            pipeline = self._pipeline
-            mail, encoding, problem = mail_command(message, self._client.supports_extension)
-            if problem is not None:
-                results.refuse(message.recipients, 550, problem)
+        """Send the message, and note what became of the recipients.  LinkLost if there is no connection."""
+        while True:
+            link = await self._opened(item)
+            kept = link.begun > 0
+            envelope = envelope_of(message, link.dialogue.offers, as_it_is=self.smarthost.as_it_is)
+            if envelope.problem is not None:
+                results.failed = [Failure(one, envelope.problem) for one in message.recipients]
                 return
-            try:
-                pipeline.send(mail, *(f"RCPT TO:<{one}>".encode(encoding) for one in message.recipients), b"DATA")
-                item.progress("MAIL FROM")
-                reply = await pipeline.reply()
-            except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
-                if not kept:
-                    raise
-            else:
-                if not (kept and reply.code == 421):
-                    break
+            transaction = Transaction(envelope.mail, envelope.recipients)
+            await link.send(
+                transaction, envelope.content,
+                lambda state: item.progress(STAGES.get(state, state.upper())), item.past_no_return,
+            )  # fmt: skip
+            again = kept and _is_worn_out(link, transaction)
+            if again or link.dialogue.closed:
+                self.abort()
+            if not again:
+                break
+        results.add(message.recipients, transaction)
+        results.problem = link.dialogue.problem
+        for answer in transaction.answers:
+            if answer is not None and answer.code in NOT_CONFIGURED:
+                _complain(self.smarthost, str(answer))
+
+    async def _opened(self, item: Item) -> Link:
+        if self._link is None or not self._link.usable:
             self.abort()
-        if reply.code == 250:
-            await self._recipients(pipeline, item, message, results)
-        else:
-            results.refuse(message.recipients, reply.code, _reply(reply.code, reply.message))
-            await self._abandon(pipeline, len(message.recipients))
-
-    async def _connect(self) -> Pipeline:
-        client = self._client
-        await client.connect()
-        if client.is_ehlo_or_helo_needed:  # a login has sent it
+            item.progress(f"connecting to {self.smarthost.address}")
+            self._link = Link(self.smarthost, self._context, self._config.hostname)
             try:
-                await client.ehlo()
-            except aiosmtplib.SMTPHeloError:
-                await client.helo()
-        if client.transport is None or client.transport.is_closing():
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        assert isinstance(client.transport, asyncio.Transport)
-        offered = client.supports_extension("pipelining")
-        return Pipeline(client.transport, pipelining=offered, timeout=self.smarthost.timeout)
-
-    async def _recipients(self, pipeline: Pipeline, item: Item, message: Message, results: _Results) -> None:
-        for number, recipient in enumerate(message.recipients, 1):
-            if not pipeline.has_reply:
-                item.progress(f"RCPT TO {number} of {len(message.recipients)}")
-            reply = await pipeline.reply()
-            if reply.code in (250, 251):
-                results.accepted.append(recipient)
-                continue
-            results.refuse([recipient], reply.code, _reply(reply.code, reply.message))
-            if reply.code == 421:  # it is closing: do not ask for the rest
-                results.refuse([*results.accepted, *message.recipients[number:]], 421, _reply(421, reply.message))
-                results.accepted.clear()
+                await self._link.open()
+            except LinkLost as error:
                 self.abort()
-                return
-        if results.accepted:
-            await self._data(pipeline, item, message, results)
-        else:
-            await self._abandon(pipeline, 0)
-
-    async def _data(self, pipeline: Pipeline, item: Item, message: Message, results: _Results) -> None:
-        if not pipeline.has_reply:
-            item.progress("DATA")
-        reply = await pipeline.reply()
-        if reply.code == 354:
-            reply = await self._content(pipeline, item, message.content, results)
-            if 200 <= reply.code < 300:
-                return
-        code = reply.code if 400 <= reply.code < 600 else 451
-        results.refuse(results.accepted, code, _reply(reply.code, reply.message))
-        results.accepted = []
-        await self._reset(pipeline, reply)
-
-    async def _content(
-        self, pipeline: Pipeline, item: Item, content: bytes, results: _Results
-    ) -> aiosmtplib.SMTPResponse:
-        """Send the content with its final dot, and return the reply.  The item is past no return at its last piece."""
-
-        def past_no_return() -> None:
-            results.uncertain = True
-            item.past_no_return()
-
-        await pipeline.send_content(content, lambda: item.progress("sending the message"), past_no_return)
-        return await pipeline.reply(patience=DOT_FACTOR)
-
-    async def _abandon(self, pipeline: Pipeline, recipients: int) -> None:
-        """End a transaction in which no recipient is accepted; that many RCPT, and DATA, are still to be answered.
-
-        If DATA is answered 354 nevertheless, a lone dot ends a message without recipients (RFC 2920 3.1).  If the
-        server has accepted recipients after all, the connection is closed instead.
-        """
-        reply = None
-        if not pipeline.discard():
-            with suppress(aiosmtplib.SMTPException):
-                answers = [await pipeline.reply() for _ in range(recipients + 1)]
-                reply = answers[-1]
-                if reply.code == 354:
-                    if any(one.code < 300 for one in answers):
-                        self.abort()
-                        return
-                    pipeline.begin_content()
-                    pipeline.send_last(b".\r\n")
-                    reply = await pipeline.reply()
-        await self._reset(pipeline, reply)
-
-    async def _reset(self, pipeline: Pipeline, last: aiosmtplib.SMTPResponse | None) -> None:
-        """Send RSET, so that another transaction can begin; close the connection when that fails."""
-        with suppress(aiosmtplib.SMTPException):
-            if last is None or last.code != 421:
-                pipeline.send(b"RSET")
-                if (await pipeline.reply()).code == 250:
-                    return
-        self.abort()
+                if error.refusal is not None and error.refusal.code in NOT_CONFIGURED:
+                    _complain(self.smarthost, str(error))
+                raise
+        return self._link
 
     # --------------------------------------------------------------------------------------------------- outcome
 
     async def _conclude(self, item: Item, message: Message, results: _Results) -> None:
         """Decide the outcome of the item: sent, failed, or deferred for those recipients that are to be tried again."""
         if results.deferred and self._expired(message):
-            days = self._give_up / 86400
+            perhaps = bool((results.unknown and results.committed) or message.uncertain)
+            text, days = replies.EXPIRED_UNCERTAIN if perhaps else replies.EXPIRED, self._config.give_up / 86400
             results.failed += [
-                Failure(one.recipient, replies.EXPIRED.format(days=days, reason=one.reason)) for one in results.deferred
+                Failure(one.recipient, text.format(days=days, reason=one.reason)) for one in results.deferred
             ]
             results.deferred = []
         reported = False
@@ -324,51 +258,39 @@ class Connection:
                 log.warning("message %s is tried again: cannot report its failure now: %s", message.id, error)
                 return
         if results.deferred:
-            item.defer(_summary(results.deferred), recipients=[one.recipient for one in results.deferred])
+            rest = results.sent and all(TOO_MANY.match(one.reason) for one in results.deferred)
+            item.defer(
+                _summary(results.deferred), after=0.0 if rest else None,
+                recipients=[one.recipient for one in results.deferred],
+            )  # fmt: skip
         elif results.failed:
             recipients = [one.recipient for one in results.failed]
             item.fail(_summary(results.failed), reported=reported, recipients=recipients)
 
     def _expired(self, message: Message) -> bool:
-        return time.time() - message.submitted > self._give_up
+        return time.time() - message.submitted > self._config.give_up
 
 
-def mail_command(message: Message, offers: Callable[[str], bool]) -> tuple[bytes, str, str | None]:
-    """Return the MAIL command, the encoding of addresses, and the reason why the message cannot be sent (or None).
-
-    `offers` returns whether the smarthost offers an extension, whose name is in small letters.
-    """
-    envelope = (message.sender, *message.recipients)
-    words = [f"MAIL FROM:<{message.sender}>", *([f"SIZE={len(message.content)}"] if offers("size") else [])]
-    for address in envelope:
-        if address and (refusal := wrong_address(address, smtputf8=True)):
-            return b"", "ascii", f"{refusal}: {line(address, 100)}"
-    header = header_of(message.content)
-    utf8 = not all(map(str.isascii, envelope)) or (not header.isascii() and _is_utf8(header))
-    if utf8 and not offers("smtputf8"):
-        return b"", "ascii", replies.SMARTHOST_LACKS_SMTPUTF8
-    if not message.content.isascii():
-        if not offers("8bitmime"):
-            return b"", "ascii", replies.SMARTHOST_LACKS_8BITMIME
-        words.append("BODY=8BITMIME")
-    encoding = "utf-8" if utf8 else "ascii"
-    return " ".join([*words, "SMTPUTF8"] if utf8 else words).encode(encoding), encoding, None
-
-
-def _is_utf8(header: bytes) -> bool:
-    try:
-        header.decode()
-    except UnicodeDecodeError:
+def _is_worn_out(link: Link, transaction: Transaction) -> bool:
+    """Whether a kept connection takes no more messages: it was lost before the content, or MAIL was put off."""
+    if transaction.started:
         return False
-    return True
+    put_off = any(one is not None and one.to == "mail" and one.code < 500 for one in transaction.answers)
+    return link.dialogue.closed or put_off
 
 
-def _reply(code: int, text: str) -> str:
-    return line(f"{code} {text}", 500)
+_complained: Final[dict[tuple[str, str], None]] = {}
 
 
-def _text(error: BaseException) -> str:
-    return line(str(error) or type(error).__name__)
+def _complain(smarthost: Smarthost, answer: str) -> None:
+    """Say once what the operator has to change."""
+    cause = str(smarthost.address), answer
+    if cause not in _complained and len(_complained) < 100:
+        _complained[cause] = None
+        log.error(
+            "nothing can be sent: the smarthost %s wants a login or TLS that is not configured: %s; see"
+            " --smarthost-user and --smarthost-tls; the mail waits", *cause,
+        )  # fmt: skip
 
 
 def _summary(failures: Sequence[Failure]) -> str:

@@ -58,3 +58,7 @@ NO_RECIPIENTS: Final = "554 5.1.3 the message has no recipients"
 SMARTHOST_LACKS_SMTPUTF8: Final = "550 5.6.7 the message needs SMTPUTF8, which the smarthost does not offer"
 SMARTHOST_LACKS_8BITMIME: Final = "550 5.6.3 the message needs 8BITMIME, which the smarthost does not offer"
 EXPIRED: Final = "451 4.4.7 not delivered for {days:g} days; the last answer was: {reason}"
+EXPIRED_UNCERTAIN: Final = (
+    "451 4.4.7 not delivered for certain for {days:g} days, but it may have arrived; the last answer was: {reason}"
+)
+LINES_TOO_LONG: Final = "550 5.6.0 the message has lines of more than 998 octets, which cannot be folded"

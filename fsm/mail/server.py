@@ -25,9 +25,9 @@ from fsm.mail.control import Control
 from fsm.mail.dsn import Notifier
 from fsm.mail.errors import CannotServe, ConfigError, MaildirError
 from fsm.mail.maildir import Maildir
+from fsm.mail.port import Port
 from fsm.mail.reception import Receiver
 from fsm.mail.relay import Relay
-from fsm.mail.smtp import Port
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import StorageError
 from fsm.store.outcome import Outcome

@@ -12,7 +12,9 @@ from typing import Final
 
 from fsm.mail import replies
 
-__all__ = ["USUAL_PATH", "ascii_line", "has_bare_line_end", "line", "wrong_address"]
+__all__ = [
+    "MAX_LINE", "USUAL_PATH", "ascii_line", "has_bare_line_end", "has_long_line", "is_utf8", "line", "wrong_address",
+]  # fmt: skip
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _ATOMS: Final = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*"
@@ -20,6 +22,8 @@ _USUAL: Final = rf"{_ATOMS}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _USUAL_ADDRESS: Final = re.compile(_USUAL, re.ASCII)
 USUAL_PATH: Final = re.compile(rf"<({_USUAL})>((?: [ !-'*-~]*)?)", re.ASCII)
 """A path as nearly all are, with nothing quoted, commented or foreign in it: the address, and the parameters."""
+MAX_LINE: Final = 999
+"""Octets of a line without its end, with the dot put before it (RFC 5321 4.5.3.1.6)."""
 MAX_ADDRESS: Final = 254
 """Octets of an address (RFC 5321 4.5.3.1.3: 256 with the angle brackets)."""
 
@@ -53,3 +57,23 @@ def has_bare_line_end(content: bytes) -> bool:
     """Return True if a CR or LF stands alone."""
     pairs = content.count(b"\r\n")
     return content.count(b"\n") != pairs or content.count(b"\r") != pairs
+
+
+def has_long_line(content: bytes | bytearray, longest: int = MAX_LINE) -> bool:
+    """Return whether a line has more octets than this without its CR LF."""
+    start, length = 0, len(content)
+    while length - start > longest:
+        end = content.rfind(b"\n", start, start + longest + 2)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
+def is_utf8(octets: bytes) -> bool:
+    """Return whether the octets are UTF-8."""
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

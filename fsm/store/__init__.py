@@ -4,8 +4,8 @@
 
 The way of a message's octets, from a client to the database and from there to a smarthost (a test follows both):
 
-    mail/smtp -> mail/content -> mail/reception -> store/aio -> store/outbox -> store/sql/messages -> store/sql/execute
-    store/sql/execute -> store/sql/messages -> store/claims -> store/state -> mail/relay -> mail/pipeline
+    mail/port -> mail/content -> mail/reception -> store/aio -> store/outbox -> store/sql/messages -> store/sql/execute
+    store/sql/execute -> store/sql/messages -> store/claims -> store/state -> mail/relay -> mail/envelope -> mail/link
 
 The client's 250, and what the smarthost answered, come back by futures: `store/group_commit` commits what `outbox`,
 `claims` and `endings` decide, in one transaction for all that waits, and then answers each of them.  `state` is what a

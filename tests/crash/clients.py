@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import SAMPLES, Sample
-from fsm.mail.pipeline import dot_stuffed
 from tests.crash.served import Served
 from tests.mail.support import Client
 

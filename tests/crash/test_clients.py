@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import SAMPLES, large
-from fsm.mail.pipeline import dot_stuffed
 from tests.crash.clients import Attempt, Way, send
 from tests.crash.scene import Scene, play
 from tests.crash.served import NEVER, Served

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsm.mail.config import Address, Config, Smarthost
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import Sample
 from fsm.mail.demo.sink import SmtpSink
-from fsm.mail.pipeline import dot_stuffed
 from fsm.mail.server import MailServer
 from fsm.store import Plan
 from fsm.store.outcome import Progress

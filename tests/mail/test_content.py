@@ -8,8 +8,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from fsm.mail.content import MAX_LINE, Content, improper
-from fsm.mail.pipeline import dot_stuffed
+from fsm.mail.content import MAX_LINE, Content, dot_stuffed, improper
 
 LIMIT = 3000
 LINES = st.lists(st.sampled_from([b"", b".", b"..", b".x", b"a", b"a.", b"\r", b"\n", b"\n.\n", b"x" * 600, b"\xff"]), max_size=8)

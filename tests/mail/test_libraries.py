@@ -1,4 +1,4 @@
-"""What the mail server needs of aiosmtpd, asyncio and aiosmtplib beyond their documentation: each name, and that it is still there."""
+"""What the mail server needs of aiosmtpd and asyncio beyond their documentation: each name, and that it is still there."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import aiosmtplib
 import pytest
 from aiosmtpd.smtp import SMTP
 
 import fsm.mail
 from fsm.mail._aiosmtpd import SmtpProtocol
 from fsm.mail._asyncio_streams import MessageReader
-from fsm.mail.demo.sink import SmtpSink
-from fsm.mail.pipeline import Pipeline
 from tests.mail.support import run
 
 MAIL = Path(fsm.mail.__file__).parent
@@ -111,20 +108,5 @@ def test_asyncio_keeps_the_limit_of_a_reader_where_it_can_be_changed() -> None:
         reader._limit = 100  # type: ignore[attr-defined]
         reader.feed_data(b"x" * 50 + b"\n")
         assert await reader.readuntil() == b"x" * 50 + b"\n"
-
-    run(work())
-
-
-def test_aiosmtplib_hands_over_its_transport_and_closes_what_it_no_longer_reads() -> None:
-    async def work() -> None:
-        async with SmtpSink() as sink:
-            client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
-            await client.connect()
-            assert isinstance(client.transport, asyncio.Transport)
-            pipeline = Pipeline(client.transport, pipelining=True, timeout=30.0)
-            pipeline.send(b"EHLO me", b"NOOP")
-            assert [(await pipeline.reply()).code for _ in range(2)] == [250, 250]
-            client.close()
-            assert pipeline.closed
 
     run(work())

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fsm.mail import relay
+from fsm.mail import link
+from fsm.mail.config import Address, Smarthost
 from fsm.mail.demo.samples import SAMPLES, Sample, fresh, large
 from fsm.mail.demo.sink import Exchange, Reaction, SmtpSink
 from fsm.store import Plan
 from tests.mail.sink import CLOSE, CLOSE_KEPT, HANG_KEPT, RESET, RESET_KEPT, STALL, Faulty
-from tests.mail.support import counted, run, serving, texts, until
+from tests.mail.support import Client, counted, run, serving, texts, until
 
 STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "dot")
 LATER, NEVER = "451 4.3.0 not now", "554 5.7.1 never"
@@ -45,7 +46,7 @@ PLAIN = {"ehlo": "250-sink\r\n250 8BITMIME"}
 @pytest.fixture
 def no_longer_for_the_dot(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to the final dot is waited for no longer than any other."""
-    monkeypatch.setattr(relay, "DOT_FACTOR", 1)
+    monkeypatch.setattr(link, "DOT_FACTOR", 1)
 
 
 @pytest.mark.usefixtures("no_longer_for_the_dot")
@@ -210,18 +211,145 @@ def test_a_link_lost_in_the_middle_of_megabytes_is_certain(tmp_path: Path) -> No
     run(work())
 
 
-@pytest.mark.parametrize("extension", ["8BITMIME", "SMTPUTF8"])
-def test_what_a_message_needs_and_the_smarthost_does_not_offer_fails_for_good(extension: str, tmp_path: Path) -> None:
-    sample = next(one for one in SAMPLES if one.name == {"8BITMIME": "eight-bit", "SMTPUTF8": "smtputf8"}[extension])
+@pytest.mark.parametrize("reply", ["250 OK", "251 will forward", "252 perhaps", "254 so it is", "299 x"])
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
+def test_every_2yz_takes_a_recipient_and_he_gets_the_message(offers: dict[str, str], reply: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty(offers | {"rcpt": reply}) as sink, serving(tmp_path, sink=sink) as server:
+            await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
+            await until(server, counted(sent=1))
+            assert [one.content for one in sink.delivered] == [b"Subject: x\r\n\r\nhello\r\n"]
+
+    run(work())
+
+
+def test_addresses_beyond_ascii_need_smtputf8_and_fail_for_good_without(tmp_path: Path) -> None:
+    sample = next(one for one in SAMPLES if one.name == "smtputf8")
 
     async def work() -> None:
         async with Faulty({"ehlo": "250-sink\r\n250 SIZE 10"}) as sink, serving(tmp_path, sink=sink) as server:
-            await server.store.submit(sample.content, sample.sender, sample.recipients)
+            await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", sample.sender, sample.recipients)
             await until(server, counted(failed=1))
             (notification,) = texts(server)
             report = email.message_from_bytes(notification, policy=email.policy.default)
-            assert f"needs {extension}" in report.get_payload()[0].get_content()  # type: ignore[union-attr]
+            assert "needs SMTPUTF8" in report.get_payload()[0].get_content()  # type: ignore[union-attr]
             assert "mail" not in [exchange.stage for exchange in sink.seen]
+
+    run(work())
+
+
+@pytest.mark.parametrize("as_it_is", [False, True])
+def test_what_the_smarthost_does_not_offer_is_converted_or_sent_as_it_is(as_it_is: bool, tmp_path: Path) -> None:
+    async def work() -> None:
+        raw = "Subject: grüße\r\n\r\nwörld\r\n".encode()
+        async with Faulty({"ehlo": "250 sink"}) as sink:
+            there = Smarthost(Address.parse(sink.address, "the sink", listening=False), as_it_is=as_it_is)
+            async with serving(tmp_path, smarthost=there) as server:
+                await server.store.submit(raw, "a@example.org", ["b@example.net"])
+                await until(server, counted(sent=1))
+        assert (sink.delivered[0].content == raw) == as_it_is
+        read = email.message_from_bytes(sink.delivered[0].content, policy=email.policy.default)
+        assert as_it_is or (read["Subject"], read.get_content().strip()) == ("grüße", "wörld")  # type: ignore[attr-defined]
+
+    run(work())
+
+
+@pytest.mark.parametrize(("refusal", "failed"), [
+    ("552 5.5.3 too many", 0), ("552 too many recipients", 0), ("452 4.5.3 too many", 0), ("552 5.2.2 mailbox full", 3), ("550 5.1.1 no", 3),
+])  # fmt: skip
+def test_too_many_recipients_are_no_failure_and_the_rest_is_sent(refusal: str, failed: int, tmp_path: Path) -> None:
+    async def work() -> None:
+        def rcpt(exchange: Exchange) -> str | None:
+            taken[exchange.message] = taken.get(exchange.message, 0) + 1
+            return refusal if taken[exchange.message] > 2 else None
+
+        taken: dict[int, int] = {}
+        recipients = [f"{name}@example.net" for name in "abcde"]
+        async with Faulty({"rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, retry=(0.001, 1.0, 0.001)) as server:
+            await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", recipients)
+            await until(server, counted(failed=1) if failed else counted(sent=1))
+            assert sorted(one for message in sink.delivered for one in message.recipients) == recipients[: 5 - failed]
+            assert len(texts(server)) == (failed > 0)
+
+    run(work())
+
+
+@pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "530 Must issue a STARTTLS command first", "538 encryption required", "535 5.7.8 no"])
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_a_login_that_is_not_configured_is_the_operators_trouble_and_said_once(
+    stage: str, reply: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        async with Faulty({stage: reply}) as sink, serving(tmp_path, sink=sink) as server:
+            for _ in range(3):
+                await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
+            await until(server, counted(deferred=3))
+            assert (texts(server), {message.state for message in await server.store.messages()}) == ([], {"deferred"})
+            assert [record.levelname for record in caplog.records if "not configured" in record.message] == ["ERROR"]
+
+    run(work())
+
+
+@pytest.mark.usefixtures("no_longer_for_the_dot")
+@pytest.mark.parametrize("fault", [CLOSE_KEPT, HANG_KEPT], ids=["close", "hang"])
+def test_what_may_have_arrived_each_time_is_given_up_with_one_report_that_says_so(fault: Reaction, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({"dot": fault}) as sink, serving(tmp_path, sink=sink, timeout=WAIT, give_up=1e-9) as server:
+            await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@example.net"])
+            await until(server, counted(failed=1))
+            (notification,) = texts(server)
+            assert b"may have arrived" in notification
+            assert await server.store.messages() == []
+
+    run(work())
+
+
+@pytest.mark.parametrize(("stage", "reply"), [
+    ("rcpt", Reaction("421 4.4.2 idle", "close")), ("mail", "450 4.7.1 enough for one connection"), ("mail", "421 4.7.0 enough"), ("data", Reaction("421 x", "close")),
+])  # fmt: skip
+@pytest.mark.parametrize("offers", [{}, PLAIN], ids=["pipelining", "plain"])
+def test_an_exhausted_connection_is_replaced_at_once(offers: dict[str, str], stage: str, reply: Reaction | str, tmp_path: Path) -> None:
+    async def work() -> None:
+        def answer(exchange: Exchange) -> Reaction | str | None:
+            return reply if exchange.message > 2 else None
+
+        async with Faulty(offers | {stage: answer}) as sink, serving(tmp_path, sink=sink) as server:
+            for _ in range(5):
+                await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
+            now = await until(server, counted(sent=5))
+            assert (sink.connections, now.counters["deferred"], len(sink.delivered)) == (3, 0, 5)
+
+    run(work())
+
+
+@pytest.mark.parametrize("stage", ["dot"])
+def test_lmtp_answers_for_each_recipient(stage: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        def dots(exchange: Exchange) -> str:
+            return "250 taken\r\n550 5.2.2 full\r\n450 4.2.1 busy"
+
+        async with Faulty({stage: dots}, only=1) as sink:
+            there = Smarthost(Address.parse(sink.address, "the sink", listening=False), lmtp=True)
+            async with serving(tmp_path, smarthost=there) as server:
+                await server.store.submit(b"Subject: x\r\n\r\nhello\r\n", "a@example.org", ["b@x.net", "c@x.net", "d@x.net"])
+                await until(server, counted(deferred=1))
+                assert [message.recipients for message in await server.store.messages()] == [("d@x.net",)]
+                (notification,) = texts(server)
+                assert b"Final-Recipient: rfc822; c@x.net" in notification
+                assert [one.command[:4] for one in sink.seen if one.stage == "ehlo"] == ["LHLO"]
+
+    run(work())
+
+
+def test_a_smarthost_that_cannot_be_found_yet_defers_and_mail_is_taken(tmp_path: Path) -> None:
+    async def work() -> None:
+        there = Smarthost(Address.parse("nowhere.invalid:25", "--smarthost", listening=False), "starttls")
+        async with serving(tmp_path, smarthost=there) as server, await Client.at(server.addresses["submission"]) as client:
+            await client.begin()
+            assert (await client.end()).startswith("250")
+            await until(server, counted(deferred=1))
+            (message,) = await server.store.messages()
+            assert "cannot connect to nowhere.invalid:25" in str(message.reason)
 
     run(work())
 

@@ -44,6 +44,8 @@ TABLE = {
     "SMARTHOST_LACKS_SMTPUTF8": "550 5.6.7 the message needs SMTPUTF8, which the smarthost does not offer",
     "SMARTHOST_LACKS_8BITMIME": "550 5.6.3 the message needs 8BITMIME, which the smarthost does not offer",
     "EXPIRED": "451 4.4.7 not delivered for {days:g} days; the last answer was: {reason}",
+    "EXPIRED_UNCERTAIN": "451 4.4.7 not delivered for certain for {days:g} days, but it may have arrived; the last answer was: {reason}",
+    "LINES_TOO_LONG": "550 5.6.0 the message has lines of more than 998 octets, which cannot be folded",
 }
 MAIL = Path(replies.__file__).parent
 

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from fsm.mail.content import dot_stuffed
 from fsm.mail.demo.samples import Sample
-from fsm.mail.pipeline import dot_stuffed
 
 __all__ = ["Client", "SendLog"]
 

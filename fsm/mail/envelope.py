@@ -1,0 +1,79 @@
+"""The envelope of a message for one smarthost: its commands, and its content as the smarthost can take it.
+
+Theory.
+1. What the message needs and the smarthost does not offer is converted away (`conversion.py`): raw UTF-8 in the header,
+   8-bit bodies, long lines.  `as_it_is` sends it unchanged instead.
+2. Addresses beyond ASCII need SMTPUTF8.  Only their domains have another form (RFC 5890), so a local part beyond ASCII
+   cannot be sent without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fsm.mail import replies
+from fsm.mail.received import header_of
+from fsm.mail.syntax import has_long_line, is_utf8, line, wrong_address
+from fsm.store.message import Message
+
+__all__ = ["Envelope", "envelope_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The MAIL command, the RCPT commands, and the content; `problem` is why the message cannot be sent, or None."""
+
+    mail: bytes
+    recipients: tuple[bytes, ...]
+    content: bytes
+    problem: str | None = None
+
+
+def envelope_of(message: Message, offers: Collection[str], *, as_it_is: bool) -> Envelope:
+    """Return the envelope for a smarthost that offers these extensions, whose names are in small letters."""
+    addresses = (message.sender, *message.recipients)
+    for address in addresses:
+        if address and (refusal := wrong_address(address, smtputf8=True)):
+            return _impossible(f"{refusal}: {line(address, 100)}")
+    content = message.content
+    if not as_it_is and (problem := _lacking(content, offers)) is not None:
+        from fsm.mail.conversion import converted  # most messages need none
+
+        made = converted(content, header="smtputf8" not in offers, body="8bitmime" not in offers)
+        if made is None:
+            return _impossible(problem)
+        content = made
+    if not all(map(str.isascii, addresses)) and "smtputf8" not in offers:
+        addresses = tuple(map(_with_ascii_domain, addresses))
+        if not all(map(str.isascii, addresses)):
+            return _impossible(replies.SMARTHOST_LACKS_SMTPUTF8)
+    header = header_of(content)
+    utf8 = not all(map(str.isascii, addresses)) or (not header.isascii() and is_utf8(header))
+    words = [f"MAIL FROM:<{addresses[0]}>", *([f"SIZE={len(content)}"] if "size" in offers else [])]
+    words += ["BODY=8BITMIME"] if not content.isascii() and "8bitmime" in offers else []
+    words += ["SMTPUTF8"] if utf8 and "smtputf8" in offers else []
+    return Envelope(" ".join(words).encode(), tuple(f"RCPT TO:<{one}>".encode() for one in addresses[1:]), content)
+
+
+def _impossible(problem: str) -> Envelope:
+    return Envelope(b"", (), b"", problem)
+
+
+def _lacking(content: bytes, offers: Collection[str]) -> str | None:
+    """Return why the smarthost cannot take the content as it is; None if it can."""
+    if not content.isascii():
+        if "8bitmime" not in offers:
+            return replies.SMARTHOST_LACKS_8BITMIME
+        header = header_of(content)
+        if "smtputf8" not in offers and not header.isascii() and is_utf8(header):
+            return replies.SMARTHOST_LACKS_SMTPUTF8
+    return replies.LINES_TOO_LONG if has_long_line(content) else None
+
+
+def _with_ascii_domain(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    try:
+        return local + at + domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return address

@@ -1,0 +1,328 @@
+"""The client of an SMTP dialogue without a socket: replies go in, commands come out, each recipient has its answer.
+
+    dialogue = Dialogue("mail.example.org")
+    dialogue.receive(b"220 hello\r\n")           # from the socket; `take()` is what to write now
+    dialogue.begin(transaction)                   # once it is `ready`; MAIL, RCPT and DATA follow by themselves
+    dialogue.finish()                             # once `sending`: call it, then write the last piece with its dot
+
+Theory.
+1. The chart (`client_chart.py`) decides what a reply means; this file reads replies, writes commands, and notes which
+   reply decides about which recipient (`DECIDES`).
+2. Replies belong to commands by their order alone.  A line that is no reply leaves that order unknown, so it ends the
+   dialogue; the replies before it stand.
+3. A recipient without an answer at the end of a dialogue has not got the message unless the final dot was written.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from fsm.mail.smtp.client_chart import CLIENT
+from fsm.mail.syntax import line
+from fsm.session import Session
+
+__all__ = ["Answer", "Dialogue", "Transaction"]
+
+MAX_REPLY: Final = 64 * 1024
+"""Octets of a reply."""
+
+KINDS: Final = {"2": "completed", "3": "continued", "4": "postponed", "5": "rejected"}
+REFUSED: Final = ("postponed", "rejected")
+DECIDES: Final[dict[str, tuple[str, ...]]] = {
+    "mail": REFUSED, "rcpt": REFUSED, "data": REFUSED, "content": REFUSED, "dot": ("completed", *REFUSED),
+}  # fmt: skip
+"""The replies that decide about recipients, by what they reply to.  421 decides about all that are left."""
+ONE_BY_ONE: Final = frozenset({"rcpt"})
+"""Where a reply is for one recipient; elsewhere it is for all that are left (in LMTP the final dot is, too)."""
+
+
+class Answer(NamedTuple):
+    """The reply that decided about a recipient, and to what it was the reply: a state of the chart."""
+
+    code: int
+    text: str
+    to: str
+
+    def __str__(self) -> str:
+        return line(f"{self.code} {self.text}", 500)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One message to send: the commands of its envelope without line ends, and what became of each recipient.
+
+    `answers` is in the order of `recipients`; None is no answer (yet).  `started` is whether the server has asked for
+    the content, `committed` whether the final dot was written.
+    """
+
+    mail: bytes
+    recipients: Sequence[bytes]
+    answers: list[Answer | None] = field(init=False)
+    started: bool = False
+    committed: bool = False
+
+    def __post_init__(self) -> None:
+        self.answers = [None] * len(self.recipients)
+
+
+_ClientSession: Final = Session.of(CLIENT)
+
+
+def _where(event: str) -> frozenset[str]:
+    """The states that have a row for the event."""
+    return frozenset(str(state) for state in CLIENT.states if CLIENT.rows_for(state, event))
+
+
+READY, SECURING, SENDING, ALIVE = map(_where, ("begin", "secured", "finish", "lost"))
+
+
+class Dialogue:
+    """One connection's dialogue.  `login` is a name and a password; `lmtp` greets with LHLO.
+
+    `replies` counts the replies, and `offers` are the extensions that the server offers, in small letters, with their
+    parameters.  Once it is closed, `problem` says why, and `refusal` is the reply that ended it, if it was one.
+    """
+
+    def __init__(
+        self, hostname: str, *, tls: bool = False, login: tuple[str, str] | None = None, lmtp: bool = False
+    ) -> None:
+        self._session = _ClientSession()
+        for event, wanted in (("require_tls", tls), ("require_login", login is not None), ("speak_lmtp", lmtp)):
+            if wanted:
+                self._session.fire(event)
+        self._hostname, self._login, self._lmtp = hostname.encode(), login, lmtp
+        self.offers: dict[str, str] = {}
+        self.problem, self.refusal = "", None
+        self.transaction: Transaction | None = None
+        self.replies = 0
+        self._out: list[bytes] = []
+        self._buffer, self._code, self._lines, self._length = b"", "", list[str](), 0
+        self._challenges: Iterator[Callable[[bytes], bytes]] = iter(())
+
+    refusal: Answer | None
+
+    # --------------------------------------------------------------------------------------------------- to ask
+
+    @property
+    def state(self) -> str:
+        """The state of the chart: what is waited for."""
+        return self._session.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether a transaction may begin."""
+        return self._session.state in READY
+
+    @property
+    def securing(self) -> bool:
+        """Whether the TLS handshake is to be made now; then call `secured`."""
+        return self._session.state in SECURING
+
+    @property
+    def sending(self) -> bool:
+        """Whether the content of the message is to be written now."""
+        return self._session.state in SENDING
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._session.state not in ALIVE
+
+    def take(self) -> bytes:
+        """Return what is to be written now, once."""
+        out, self._out = self._out, []
+        return b"".join(out)
+
+    # -------------------------------------------------------------------------------------------------- to tell
+
+    def receive(self, data: bytes) -> None:
+        """Read replies, or pieces of them."""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for one in lines:
+            self._read(one)
+        if len(self._buffer) + self._length > MAX_REPLY:
+            self.lose("a reply has no end")
+        if self.securing and (self._buffer or self._lines):
+            self.lose("there is clear text behind the reply to STARTTLS")
+
+    def secured(self) -> None:
+        """TLS is there: greet again."""
+        self.offers = {}
+        self._step("secured")
+
+    def begin(self, transaction: Transaction) -> None:
+        """Send the envelope of a message, which has a recipient.  Refused unless the dialogue is ready."""
+        self.transaction = transaction
+        for _ in transaction.recipients:
+            self._session.fire("add_recipient")
+        self._step("begin_pipelined" if "pipelining" in self.offers else "begin")
+
+    def finish(self) -> None:
+        """The last piece of the message is about to be written, with the final dot."""
+        assert self.transaction is not None
+        self._step("finish")
+        self.transaction.committed = True
+
+    def leave(self) -> None:
+        """Say QUIT."""
+        self._step("leave")
+
+    def lose(self, problem: str) -> None:
+        """The connection is lost, or given up for this reason.  Does nothing when the dialogue is closed."""
+        if not self.closed:
+            self.problem = problem
+            self._step("lost")
+
+    # -------------------------------------------------------------------------------------------------- replies
+
+    def _read(self, received: bytes) -> None:
+        if self.closed:
+            return
+        text = received.strip().decode("utf-8", "surrogateescape")
+        code, between = text[:3], text[3:4]
+        proper = len(code) == 3 and code.isascii() and code.isdigit() and code[0] in KINDS and between in ("", " ", "-")
+        if not proper or (self._lines and code != self._code):
+            self.lose(f"this line is no reply: {line(text, 200)}")
+            return
+        self._code = code
+        self._lines.append(text[4:].strip())
+        self._length += len(received)
+        if between != "-":
+            answer = Answer(int(code), "\n".join(self._lines), self.state)
+            self._lines, self._length = [], 0
+            self._reply(answer, KINDS[code[0]] if answer.code != CLOSING else "closing")
+
+    def _reply(self, answer: Answer, kind: str) -> None:
+        self.replies += 1
+        self._decide(answer, kind)
+        if kind == "completed" and (lacking := self._learn(answer)):
+            self.lose(lacking)
+            return
+        self._step(kind, answer)
+        if self.closed:
+            self.refusal = answer if kind in (*REFUSED, "closing") else None
+            nonsense = f"{answer} makes no sense as the reply to {answer.to.upper()}"
+            self.problem = str(answer) if self.refusal is not None else nonsense
+
+    def _decide(self, answer: Answer, kind: str) -> None:
+        """Note the reply for the recipients about whom it decides."""
+        transaction = self.transaction
+        if transaction is None or (kind not in DECIDES.get(answer.to, ()) and kind != "closing"):
+            return
+        left = [n for n, given in enumerate(transaction.answers) if given is None]
+        if kind != "closing" and answer.to in ONE_BY_ONE:
+            left = [len(transaction.recipients) - self._unanswered]
+        elif kind != "closing" and transaction.committed and self._lmtp:
+            left = left[:1]
+        for number in left:
+            transaction.answers[number] = answer
+
+    @property
+    def _unanswered(self) -> int:
+        unanswered: int = self._session.unanswered  # type: ignore[attr-defined]
+        return unanswered
+
+    def _learn(self, answer: Answer) -> str | None:
+        """Note what the server offers, and return what it should and does not."""
+        if answer.to not in GREETS:
+            return None
+        offers = (offer.lower().partition(" ") for offer in answer.text.split("\n")[1:])
+        self.offers = {name: parameters for name, _, parameters in offers}
+        if self._session.security == "wanted":  # type: ignore[attr-defined]
+            return None if "starttls" in self.offers else "it does not offer STARTTLS"
+        known = set(self.offers.get("auth", "").split()) & {"plain", "login", "cram-md5"}
+        return "it does not offer a way to log in" if self._login is not None and not known else None
+
+    # ------------------------------------------------------------------------------------------------- commands
+
+    def _step(self, event: str, answer: Answer | None = None) -> None:
+        """Take a step, and say what the state begins with."""
+        self._session.fire(event)
+        if say := SAYS.get(self.state):
+            say(self, answer)
+
+    def _send(self, *commands: bytes) -> None:
+        self._out += [command + b"\r\n" for command in commands]
+
+    def _say_hello(self, answer: Answer | None) -> None:
+        self._send((b"LHLO " if self._lmtp else b"EHLO ") + self._hostname)
+
+    def _say_login(self, answer: Answer | None) -> None:
+        """AUTH with the first mechanism that both know, or the answer to a challenge."""
+        assert self._login is not None
+        assert answer is not None
+        if answer.to not in GREETS:
+            reply = next(self._challenges, None)
+            if reply is None:
+                self.lose("it asks more than there is to say when logging in")
+            else:
+                self._send(b64encode(reply(_unencoded(answer.text))))
+            return
+        offered, (name, password) = self.offers["auth"].split(), (one.encode() for one in self._login)
+        if "plain" in offered:
+            whole = b"\0" + name + b"\0" + password
+            self._challenges = iter([lambda _: whole])
+            self._send(b"AUTH PLAIN " + b64encode(whole))
+        elif "login" in offered:
+            self._challenges = iter([lambda _: name, lambda _: password])
+            self._send(b"AUTH LOGIN")
+        else:
+            self._challenges = iter([lambda challenge: b"%b %b" % (name, _digest(password, challenge))])
+            self._send(b"AUTH CRAM-MD5")
+
+    def _say_envelope(self, answer: Answer | None) -> None:
+        assert self.transaction is not None
+        if "pipelining" in self.offers:
+            self._send(self.transaction.mail, *self.transaction.recipients, b"DATA")
+        else:
+            self._send(self.transaction.mail)
+
+    def _say_rcpt(self, answer: Answer | None) -> None:
+        if "pipelining" not in self.offers:
+            assert self.transaction is not None
+            self._send(self.transaction.recipients[-self._unanswered])
+
+    def _say_data(self, answer: Answer | None) -> None:
+        if "pipelining" not in self.offers:
+            self._send(b"DATA")
+
+    def _start(self, answer: Answer | None) -> None:
+        assert self.transaction is not None
+        self.transaction.started = True
+
+
+def _says(command: bytes) -> Callable[[Dialogue, Answer | None], None]:
+    return lambda dialogue, answer: dialogue._send(command)
+
+
+CLOSING: Final = 421
+GREETS: Final = frozenset({"ehlo", "helo"})
+SAYS: Final[dict[str, Callable[[Dialogue, Answer | None], None]]] = {
+    "ehlo": Dialogue._say_hello,
+    "helo": lambda dialogue, answer: dialogue._send(b"HELO " + dialogue._hostname),
+    "starttls": _says(b"STARTTLS"),
+    "auth": Dialogue._say_login,
+    "mail": Dialogue._say_envelope,
+    "rcpt": Dialogue._say_rcpt,
+    "data": Dialogue._say_data,
+    "content": Dialogue._start,
+    "void_dot": _says(b"."),
+    "rset": _says(b"RSET"),
+    "quit": _says(b"QUIT"),
+}  # fmt: skip
+"""What is said when a state is entered, or stays after a reply."""
+
+
+def _digest(password: bytes, challenge: bytes) -> bytes:
+    return hmac.new(password, challenge, "md5").hexdigest().encode()
+
+
+def _unencoded(challenge: str) -> bytes:
+    try:
+        return b64decode(challenge.encode(errors="replace"))
+    except ValueError:
+        return b""
