@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -86,9 +87,13 @@ class SystemClock:
     """The computer's clock.  Its thread starts with the first call to be made, and does not keep a program alive."""
 
     def __init__(self) -> None:
+        self._number = itertools.count()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all calls and the thread, which a forked child has not."""
         self._changed = threading.Condition()
         self._calls: list[tuple[float, int, ScheduledCall]] = []
-        self._number = itertools.count()
         self._thread: threading.Thread | None = None
 
     def time(self) -> float:
@@ -137,6 +142,7 @@ class SystemClock:
 
 SYSTEM: Final = SystemClock()
 """The clock that stores for threads use."""
+os.register_at_fork(after_in_child=SYSTEM.restart)
 
 
 class LoopClock:

@@ -25,6 +25,7 @@ from typing import Self, TypeVar
 from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseStore
 from fsm.store.clock import Clock, LoopClock
+from fsm.store.core import StoreCore
 from fsm.store.errors import Stopped
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
@@ -91,9 +92,22 @@ class AsyncStore(BaseStore):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop in which the store is used."""
         if self._home is None:
-            self._home = asyncio.get_running_loop()
+            try:
+                self._home = asyncio.get_running_loop()
+            except RuntimeError:
+                problem = "an AsyncStore is opened in a running event loop, inside `async def`; Store is for threads"
+                raise RuntimeError(problem) from None
             self._woken: list[asyncio.Future[None]] = []
         return self._home
+
+    def _here(self) -> StoreCore:
+        """Return the core.  RuntimeError in another loop than the store's: nothing has happened."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                f"the store {self.name!r} belongs to the event loop that opened it, and this is another: open a store "
+                "here, or use asyncio.run_coroutine_threadsafe(..., store.loop)"
+            )
+        return self._core
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,7 +137,7 @@ class AsyncStore(BaseStore):
 
         item: Item | None = None
         try:
-            while (item := await self._wait(self._core.next_item(new), self._abandon, turn=True)) is not None:
+            while (item := await self._wait(self._here().next_item(new), self._abandon, turn=True)) is not None:
                 assert isinstance(item, AsyncInFlight)
                 yield item
         finally:
@@ -138,15 +152,15 @@ class AsyncStore(BaseStore):
         If the task is cancelled meanwhile, it cannot know whether the message is in the queue; with `shielded` the
         message is submitted all the same.
         """
-        return await self._wait(self._core.outbox.submit(content, sender, recipients), shielded=shielded)
+        return await self._wait(self._here().outbox.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back; see `Store.withdraw`."""
-        await self._wait(self._core.outbox.withdraw(id))
+        await self._wait(self._here().outbox.withdraw(id))
 
     async def resume(self, id: str) -> None:
         """Put a held or failed message back into the queue; see `Store.resume`."""
-        await self._wait(self._core.outbox.resume(id))
+        await self._wait(self._here().outbox.resume(id))
 
     async def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
@@ -158,18 +172,20 @@ class AsyncStore(BaseStore):
 
     async def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
-        return await self._wait(self._core.logoff(self._event(flag)))
+        return await self._wait(self._here().logoff(self._event(flag)))
 
     async def release(self) -> Outcome:
         """Give up the last reference: ask for ABORT unless a logoff is under way.  Never wait for messages."""
-        return await self._wait(self._core.logoff("release"))
+        return await self._wait(self._here().logoff("release"))
 
     async def close(self, plan: Plan | str | None = None) -> Outcome:
         """Close the store by a plan; see `Store.close`.  Cancelling the wait does not undo the closing."""
+        self._here()
         return await self._wait(self.begin_closing(plan))
 
     async def progress(self) -> AsyncIterator[Progress]:
         """Yield how the store stands, now and after every change (several at once are one); end with the release."""
+        self._here()
         version = -1
         while await self._wait(self._shutdown.news(version)):
             version = self._shutdown.version
@@ -178,7 +194,7 @@ class AsyncStore(BaseStore):
     async def _enter(self, item: AsyncInFlight) -> None:
         """Begin an item whose block is entered."""
         if item.enter():
-            await self._wait(self._core.begin_inbound(item), self._core.abandon)
+            await self._wait(self._here().begin_inbound(item), self._core.abandon)
         item.entered = True
 
     def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None]:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.logoff.session import StoreSession
@@ -17,6 +18,7 @@ from fsm.store.in_flight import Blocker, Item
 from fsm.store.memory import MemoryStorage
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import Plan, PlanStep
+from fsm.store.process import until_exit
 from fsm.store.retry import Retry
 from fsm.store.shutdown import Shutdown
 from fsm.store.storage import Policy, Storage
@@ -24,6 +26,7 @@ from fsm.store.storage import Policy, Storage
 __all__ = ["BaseStore"]
 
 ItemT = TypeVar("ItemT", bound=Item)
+log: Final = logging.getLogger("fsm.store")
 
 
 class BaseStore:
@@ -49,6 +52,9 @@ class BaseStore:
         )  # fmt: skip
         self._state = self._core.state
         self._shutdown = Shutdown(self._core)
+        self._starting: set[int] = set()
+        """The threads that start something and do not wait for it yet."""
+        until_exit(self, f"the store {name!r}", BaseStore._left_open)
 
     def _default_clock(self) -> Clock:
         raise NotImplementedError
@@ -179,6 +185,17 @@ class BaseStore:
         """
         self._core.close()
         self._state.notify()
+
+    def _left_open(self) -> None:
+        """Let the store go, because the interpreter exits."""
+        if not self._state.ended:
+            lost = "" if self._state.storage.durable else ", and what is in its queue is lost"
+            problem = "the program ends, and the store is still open%s; close it before, as `with` does: %s"
+            log.warning(f"%s: {problem}", self.name, lost, self.progress_now())
+        self.let_go()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a store cannot be pickled: open one in each process, on the same database")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.session.chart.describe(self.session.configuration)}>"

@@ -13,13 +13,15 @@ Theory.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NoReturn, TypeAlias
 
 from fsm.store.clock import Clock
 from fsm.store.message import Message
+from fsm.store.process import check_process
 
 __all__ = ["Blocker", "Direction", "Ending", "Item"]
 
@@ -94,6 +96,10 @@ class Item:
         self._decided: Ending | None = None
         self._past_no_return = False
         self._on_cancel: list[Callable[[str], object]] = []
+        self._pid = os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an item stays in the process that took it: hand over its message, and end it here")
 
     def __repr__(self) -> str:
         return f"<{self.blocker}>"
@@ -102,12 +108,14 @@ class Item:
 
     def progress(self, note: str = "") -> None:
         """Note that the item moved, and what it waits for now.  Shown with the blockers."""
+        self._check_usable()
         self._moved = self._clock.monotonic()
         self._note = note or self._note
         self._changed()
 
     def past_no_return(self) -> None:
         """From here on an exception leaves it open whether the message has arrived."""
+        self._check_usable()
         self._past_no_return = True
         self.progress("waiting for the answer")
 
@@ -117,6 +125,7 @@ class Item:
         `reported` means that the sender knows, so that nothing has to be kept.  An inbound item is refused: its source
         keeps the message.
         """
+        self._check_usable()
         self._decided = Ending("failed", reason, reported=reported, recipients=_tuple(recipients))
 
     def defer(self, reason: str, *, after: float | None = None, recipients: Sequence[str] | None = None) -> None:
@@ -129,15 +138,23 @@ class Item:
             raise ValueError(f"a message can be tried again after 0 seconds or more, not after {after}")
         if self.direction == "inbound":
             raise ValueError("an inbound message cannot be deferred here; fail it, and its source tries again")
+        self._check_usable()
         self._decided = Ending("deferred", reason, after=after, recipients=_tuple(recipients))
 
     def on_cancel(self, callback: Callable[[str], object]) -> None:
         """Call this with the reason when the item is stopped, or now if it was before.  Close the socket there."""
+        self._check_usable()
         with self._lock:
             self._on_cancel.append(callback)
             stopped = self.stopped
         if stopped is not None:
             callback(stopped)
+
+    def _check_usable(self) -> None:
+        """Raise RuntimeError after the item's end, and in another process."""
+        check_process(f"the item {self.id}", self._pid)
+        if self.over:
+            raise RuntimeError(f"the item {self.id} has ended with its block: decide how it ends before leaving that")
 
     # ------------------------------------------------------------------------------------------------- to look at
 

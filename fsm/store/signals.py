@@ -13,6 +13,8 @@ Theory.
    asyncio the loop, reads it and acts.
 3. The first signal joins a closing that somebody else began; no step is skipped that was not announced.  After the end
    a signal is answered, and does nothing.
+4. A forked child shares the socket with its parent, and would tell it of the child's signals.  So in a child the
+   handlers of before are restored at once.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import FrameType, TracebackType
 from typing import Final, Literal, Self, TypeAlias, overload
+from weakref import WeakSet
 
 from fsm.logoff.flags import Logoff
 from fsm.store.aio import AsyncStore
 from fsm.store.base import BaseStore
 from fsm.store.outcome import Outcome
 from fsm.store.plan import DEFAULT, Plan, PlanStep
+from fsm.store.process import in_each_child
 from fsm.store.sync import Store
 
 __all__ = ["AsyncLadder", "Ladder", "on_signals"]
@@ -95,10 +99,12 @@ class _BaseLadder:
         self._ended: Future[Outcome] = Future()
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._unsubscribe: Callable[[], None]
+        _LADDERS.add(self)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("signal handlers can only be installed from the main thread")
+        self._entered_in = os.getpid()
         self._previous = {number: signal.getsignal(number) for number in self._signals}
         self._install()
         self._unsubscribe = self._store.subscribe(self._changed)
@@ -113,9 +119,15 @@ class _BaseLadder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._entered_in != os.getpid():
+            return  # the handlers were restored by the fork
         self._unsubscribe()
         self._uninstall()
-        for number, handler in self._previous.items():
+        self._restore()
+
+    def _restore(self) -> None:
+        previous, self._previous = self._previous, {}
+        for number, handler in previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _install(self) -> None:
@@ -172,6 +184,17 @@ class _BaseLadder:
             self._write(f"{self._store.name}: {line}")
         except Exception:  # a closed terminal must not keep the store from closing
             log.exception("%s: cannot write: %s", self._store.name, line)
+
+
+_LADDERS: Final[WeakSet[_BaseLadder]] = WeakSet()
+
+
+@in_each_child
+def _restore_handlers() -> None:
+    for ladder in _LADDERS:
+        if ladder._previous:
+            signal.set_wakeup_fd(-1)
+            ladder._restore()
 
 
 class Ladder(_BaseLadder):

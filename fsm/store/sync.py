@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
+from threading import get_ident
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseStore
@@ -30,6 +32,10 @@ from fsm.store.plan import Plan
 __all__ = ["InFlight", "Store"]
 
 T = TypeVar("T")
+WITHIN: Final = (
+    "a listener, or a signal handler that interrupts a call of the store, cannot wait for the store, because the call "
+    "would wait for itself; use another thread, and to close on signals use on_signals(store, plan)"
+)
 
 
 class InFlight(Item):
@@ -89,7 +95,7 @@ class Store(BaseStore):
 
         item: Item | None = None
         try:
-            while (item := self._wait(self._core.next_item(new), self._abandon)) is not None:
+            while (item := self._wait(lambda: self._core.next_item(new), self._abandon)) is not None:
                 assert isinstance(item, InFlight)
                 yield item
         finally:
@@ -101,18 +107,18 @@ class Store(BaseStore):
 
         Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
         """
-        return self._wait(self._core.outbox.submit(content, sender, recipients))
+        return self._wait(lambda: self._core.outbox.submit(content, sender, recipients))
 
     def withdraw(self, id: str) -> None:
         """Take a message back.
 
         MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not in the queue.
         """
-        self._wait(self._core.outbox.withdraw(id))
+        self._wait(lambda: self._core.outbox.withdraw(id))
 
     def resume(self, id: str) -> None:
         """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if there is none; StoreClosing."""
-        self._wait(self._core.outbox.resume(id))
+        self._wait(lambda: self._core.outbox.resume(id))
 
     def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
@@ -124,11 +130,11 @@ class Store(BaseStore):
 
     def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
-        return self._wait(self._core.logoff(self._event(flag)))
+        return self._wait(lambda: self._core.logoff(self._event(flag)))
 
     def release(self) -> Outcome:
         """Give up the last reference: ask for ABORT unless a logoff is under way.  Never wait for messages."""
-        return self._wait(self._core.logoff("release"))
+        return self._wait(lambda: self._core.logoff("release"))
 
     def close(self, plan: Plan | str | None = None) -> Outcome:
         """Close the store by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for it.
@@ -136,30 +142,35 @@ class Store(BaseStore):
         Join a closing under way.  Return once the store is released and nothing is in flight here, or when the plan's
         time is over; the outcome says which, and what is in the way.
         """
-        return self._wait(self.begin_closing(plan))
+        return self._wait(lambda: self.begin_closing(plan))
 
     def progress(self) -> Iterator[Progress]:
         """Yield how the store stands, now and after every change (several at once are one); end with the release."""
         version = -1
-        while self._wait(self._shutdown.news(version)):
+        while self._wait(partial(self._shutdown.news, version)):
             version = self._shutdown.version
             yield self.progress_now()
 
     def _enter(self, item: InFlight) -> None:
         """Begin an item whose block is entered."""
         if item.enter():
-            self._wait(self._core.begin_inbound(item), self._core.abandon)
+            self._wait(lambda: self._core.begin_inbound(item), self._core.abandon)
         item.entered = True
 
     def _leave(self, item: InFlight, error: BaseException | None) -> None:
         """End an item whose block is left by this error (None: normally)."""
-        self._wait(self._core.endings.end(item, item.ending(error)))
+        self._wait(lambda: self._core.endings.end(item, item.ending(error)))
 
-    def _wait(self, future: Future[T], undo: Callable[[T], object] | None = None) -> T:
-        """Wait for the result.  If the wait is interrupted, nothing happens, or what has happened is undone."""
-        if self._core.commit.is_current_thread and not future.done():
-            future.cancel()
-            raise RuntimeError("a listener runs inside the step: it cannot call blocking methods of its store")
+    def _wait(self, start: Callable[[], Future[T]], undo: Callable[[T], object] | None = None) -> T:
+        """Start something and wait for it.  If the wait is interrupted, nothing happens, or it is undone."""
+        thread = get_ident()
+        if self._core.commit.is_current_thread or thread in self._starting:
+            raise RuntimeError(WITHIN)
+        self._starting.add(thread)
+        try:
+            future = start()
+        finally:
+            self._starting.discard(thread)
         try:
             return self._state.clock.result(future)
         except BaseException:
