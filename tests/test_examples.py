@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm import Session
+from fsm.commands import find_chart
 from fsm.logoff import LOGOFF
 from tests.readme import ROOT, output
 
@@ -32,12 +33,8 @@ def test_it_prints_what_is_kept(example: Path) -> None:
 def test_its_trace_opens_in_the_explorer(example: Path) -> None:
     link = re.search(r"^In the explorer: (?:.* )?#([\w,]+)$", example.read_text(), re.MULTILINE)
     assert link is not None
-    chart = LOGOFF
-    if "turnstile:TURNSTILE, then" in example.read_text():
-        from examples.turnstile import TURNSTILE
-
-        chart = TURNSTILE
-    session = Session.of(chart)()
+    own = re.search(r"fsm explore --chart (\S+), then #", example.read_text())
+    session = Session.of(find_chart(own[1]) if own is not None else LOGOFF)()
     for event in link[1].split(","):
         session.fire(event)
 
