@@ -13,7 +13,10 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from itertools import count
+from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import finalize
 
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import (
@@ -33,7 +36,11 @@ from fsm.condition import (
 from fsm.errors import DefinitionError
 from fsm.variable import Assignment, Sum
 
-__all__ = ["Compiled", "compile_chart", "source"]
+__all__ = ["Compiled", "compile_chart", "compile_choosers", "source"]
+
+
+WIDE: Final = 8
+"""An event that tests more states than this finds the code of a state in a dictionary."""
 
 
 class _Case(NamedTuple):
@@ -45,63 +52,124 @@ class _Case(NamedTuple):
 
 def source(chart: Chart) -> str:
     """Return the source of a chart: a function for each event, and those that read and write a configuration."""
-    return _write(chart, {}, asking=True)
+    return "\n".join(_triggers(chart, {}) + _accessors(chart, {}))
 
 
 Refuse: TypeAlias = Callable[[Any, str], Exception]
-Dispatch: TypeAlias = Callable[[Any, str], bool]
+Chooser: TypeAlias = Callable[[Any], Any]
 
 
 class Compiled(NamedTuple):
-    """A chart as functions of a session: triggers by event, reading and writing its configuration, its output word."""
+    """A chart as functions of a session.
+
+    `triggers` by event; `start` puts a new session into the initial configuration, `read` and `write` are for any
+    configuration, `flags` is the output word.
+    """
 
     triggers: dict[str, Callable[[Any], Any]]
+    start: Callable[[Any], None]
     read: Callable[[Any], Configuration]
     write: Callable[[Any, Configuration], None]
     flags: Callable[[Any], int]
 
 
-def compile_chart(chart: Chart, refuse: Refuse, dispatch: Dispatch | None) -> Compiled:
+def compile_chart(chart: Chart, refuse: Refuse) -> Compiled:
     """Compile the functions of `source(chart)`, for a class whose slots are the variables with a leading `_`.
 
-    `refuse(session, event)` returns the error that a refused trigger raises; `dispatch(session, event)` takes the step
-    of a session with a dispatcher.  If it is None, the triggers do not look for a dispatcher.
-    DefinitionError for a chart that is too large for Python's compiler.
+    A session with a dispatcher in `_dispatcher` has it take the step.  `refuse(session, event)` returns the error that
+    a refused trigger raises.  DefinitionError for a chart that is too large for Python's compiler.
     """
-    names: dict[str, object] = {}
-    filename = f"<triggers of {chart.name}, {chart.fingerprint}{'' if dispatch else ', without listeners'}>"
+    names: dict[str, object] = {"_refuse": refuse}
+    space = _compiled(chart, "triggers", names, lambda: _triggers(chart, names) + _accessors(chart, names))
+    triggers = {str(event): space[_function("event", place)] for place, event in enumerate(chart.events)}
+    return Compiled(triggers, *(space[name] for name in ("start", "read", "write", "flags")))
+
+
+def compile_choosers(chart: Chart, step: Callable[[tuple[object, ...]], object]) -> dict[str, Chooser]:
+    """Compile a function for each event that chooses the row and changes nothing.
+
+    It returns `step((session, event, row, configuration before, configuration after))`, or None if no row is enabled.
+    """
+    names: dict[str, object] = {"_step": step, **{f"_row_{place}": row for place, row in enumerate(chart.rows)}}
+    space = _compiled(chart, "choices", names, lambda: _choosers(chart, names))
+    return {str(event): space[_function("choose", place)] for place, event in enumerate(chart.events)}
+
+
+def _compiled(chart: Chart, what: str, names: dict[str, object], write: Callable[[], list[str]]) -> dict[str, Any]:
+    """Run the source in a space with these names, and let tracebacks find it as long as its functions live."""
+    title = f"{what} of {chart.name}, {chart.fingerprint}"
+    filenames = (f"<{title}{f' #{number}' if number else ''}>" for number in count())
+    filename = next(one for one in filenames if one not in linecache.cache)
     try:
-        text = _write(chart, names, asking=dispatch is not None)
+        text = "\n".join(write())
         code = compile(text, filename, "exec")
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise DefinitionError(f"chart {chart.name!r}", (f"it is nested too deeply to be compiled ({error})",)) from None
-    space: dict[str, Any] = {**names, "refuse": refuse, "dispatch": dispatch}
+    space: dict[str, Any] = names
     exec(code, space)
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    triggers = {str(event): space[_function(place)] for place, event in enumerate(chart.events)}
-    return Compiled(triggers, space["get_configuration"], space["set_configuration"], space["get_flags"])
+    for function in (one for one in space.values() if getattr(one, "__globals__", None) is space):
+        finalize(function, linecache.cache.pop, filename, None).atexit = False
+        break  # it lives as long as the others, whose space it is in
+    return space
 
 
-def _function(place: int) -> str:
-    return f"event_{place}"
+def _function(kind: str, place: int) -> str:
+    return f"{kind}_{place}"
 
 
-def _write(chart: Chart, names: dict[str, object], *, asking: bool) -> str:
+def _triggers(chart: Chart, names: dict[str, object]) -> list[str]:
     lines: list[str] = []
     for place, event in enumerate(chart.events):
-        lines += [f"def {_function(place)}(self):  # {event!r}"]
-        if asking:
-            lines += ["    if self._dispatcher is not None:", f"        return dispatch(self, {str(event)!r})"]
-        lines += ["    state = self._state"]
-        for states, rows in _cells(chart, event):
-            lines.append(f"    if {_state_test(chart, states)}:")
-            lines += _body(rows, names)
-        lines += [f"    raise refuse(self, {str(event)!r})", ""]
+        name, refuse = repr(str(event)), [f"    raise _refuse(self, {str(event)!r})", ""]
+        head = [f"def {_function('event', place)}(self):  # {event!r}"]
+        head += ["    if self._dispatcher is not None:", f"        return self._dispatcher.step(self, {name})"]
+        cells = list(_cells(chart, event))
+        texts = [(states, list(_body(rows, names, _take))) for states, rows in cells]
+        lines += _dispatched(chart, place, head, texts, refuse)
+    return lines
+
+
+def _choosers(chart: Chart, names: dict[str, object]) -> list[str]:
+    lines: list[str] = []
+    places = {id(row): place for place, row in enumerate(chart.rows)}
+    for place, event in enumerate(chart.events):
+        head = [f"def {_function('choose', place)}(self):  # {event!r}"]
+        here = [(str(state), chart.rows_for(str(state), event)) for state in chart.states]
+        take = partial(_chosen, chart, places)
+        texts = [([state], list(_body(rows, names, take))) for state, rows in here if rows]
+        lines += _dispatched(chart, place, head, texts, ["    return None", ""])
+    return lines
+
+
+def _dispatched(
+    chart: Chart, place: int, head: list[str], cells: list[tuple[list[str], list[str]]], otherwise: list[str]
+) -> list[str]:
+    """A function with the code of each cell behind a test of the state; of many cells each is a function of its own."""
+    if sum(len(states) for states, _ in cells) <= WIDE or len(cells) == 1:
+        lines = [*head, "    state = self._state"]
+        for states, body in cells:
+            lines += [f"    if {_state_test(chart, states)}:", *(f"    {line}" for line in body)]
+        return lines + otherwise
+    lines, table = [], []
+    for number, (states, body) in enumerate(cells):
+        cell = f"_cell_{place}_{number}"
+        lines += [f"def {cell}(self, state):", *body, *otherwise]
+        table += [f"{state!r}: {cell}" for state in states]
+    lines += [f"_cells_{place} = {{{', '.join(table)}}}", "", *head, "    state = self._state"]
+    lines += [f"    cell = _cells_{place}.get(state)", "    if cell is not None:", "        return cell(self, state)"]
+    return lines + otherwise
+
+
+def _accessors(chart: Chart, names: dict[str, object]) -> list[str]:
     slots = ["self._state", *(f"self._{name}" for name in chart.names)]
-    lines += ["def get_configuration(self):", f"    return ({', '.join(slots)},)", ""]
-    lines += ["def get_flags(self):", f"    return {_flags(chart, names)}", ""]
-    lines += ["def set_configuration(self, configuration):", f"    {', '.join(slots)}, = configuration", ""]
-    return "\n".join(lines)
+    texts = _Expressions(frozenset(), names)
+    first = [repr(chart.initial), *(texts.value(variable.initial) for variable in chart.variables)]
+    lines = ["def start(self):", "    self._dispatcher = None"]
+    lines += [*(f"    {slot} = {value}" for slot, value in zip(slots, first, strict=True)), ""]
+    lines += ["def read(self):", f"    return ({', '.join(slots)},)", ""]
+    lines += ["def flags(self):", f"    return {_flags(chart, names)}", ""]
+    return [*lines, "def write(self, configuration):", f"    {', '.join(slots)}, = configuration", ""]
 
 
 def _flags(chart: Chart, names: dict[str, object]) -> str:
@@ -131,13 +199,13 @@ def _state_test(chart: Chart, states: list[str], name: str = "state") -> str:
     return " or ".join(f"{name} == {str(state)!r}" for state in states) or "False"
 
 
-def _body(rows: tuple[Row, ...], names: dict[str, object]) -> Iterator[str]:
+def _body(rows: tuple[Row, ...], names: dict[str, object], take: _Take) -> Iterator[str]:
     cases = [_Case(row, row.guard.parts() if isinstance(row.guard, All) else (row.guard,)) for row in rows]
     tried = _Expressions(frozenset(), names)
-    list(_decide(cases, "        ", tried))  # once to count how often each variable is read
+    list(_decide(cases, "    ", tried, take))  # once to count how often each variable is read
     local = [name for name, times in tried.uses.items() if times > 1]
-    yield from (f"        {name} = self._{name}" for name in local)
-    yield from _decide(cases, "        ", _Expressions(frozenset(local), names))
+    yield from (f"    {name} = self._{name}" for name in local)
+    yield from _decide(cases, "    ", _Expressions(frozenset(local), names), take)
 
 
 class _Expressions:
@@ -201,32 +269,34 @@ class _Expressions:
         return sum_text(tuple((self.read(name), factor) for name, factor in value.terms), value.constant)
 
 
-def _decide(cases: list[_Case], pad: str, texts: _Expressions) -> Iterator[str]:
+def _decide(cases: list[_Case], pad: str, texts: _Expressions, take: _Take) -> Iterator[str]:
     """Test first what all cases share, then what divides them, then one case after the other."""
     first = cases[0]
     if len(cases) == 1:
         if first.tests:
             yield f"{pad}if {texts.condition(All(*first.tests))}:"
-            yield from _take(first.row, pad + "    ", texts)
+            yield from take(first.row, pad + "    ", texts)
         else:
-            yield from _take(first.row, pad, texts)
+            yield from take(first.row, pad, texts)
         return
     data = [test for test in first.tests if not is_opaque(test)]  # callables stay behind what they may rely on
     for test in data:
         if all(test in case.tests for case in cases):
             yield f"{pad}if {texts.condition(test)}:"
-            yield from _decide([_without(case, test) for case in cases], pad + "    ", texts)
+            yield from _decide([_without(case, test) for case in cases], pad + "    ", texts, take)
             return
     for test in data:
         other = negated(test)
         if all(test in case.tests or other in case.tests for case in cases):
             yield f"{pad}if {texts.condition(test)}:"
-            yield from _decide([_without(case, test) for case in cases if test in case.tests], pad + "    ", texts)
+            true = [_without(case, test) for case in cases if test in case.tests]
+            yield from _decide(true, pad + "    ", texts, take)
             yield f"{pad}else:"
-            yield from _decide([_without(case, other) for case in cases if other in case.tests], pad + "    ", texts)
+            false = [_without(case, other) for case in cases if other in case.tests]
+            yield from _decide(false, pad + "    ", texts, take)
             return
     for case in cases:
-        yield from _decide([case], pad, texts)
+        yield from _decide([case], pad, texts, take)
 
 
 def _without(case: _Case, test: Condition) -> _Case:
@@ -249,6 +319,18 @@ def _take(row: Row, pad: str, texts: _Expressions) -> Iterator[str]:
         for left, right in pairs:
             yield f"{pad}{left} = {right}"
     yield f"{pad}return True  # {row.id!r}"
+
+
+def _chosen(chart: Chart, places: dict[int, int], row: Row, pad: str, texts: _Expressions) -> Iterator[str]:
+    """The step as a value: the configurations before and after it."""
+    before = {name: texts.use(name) for name in (*chart.names, *chart.names)}  # twice: for before and after
+    after = before | {effect.name: _new(effect, texts) for effect in row.effects}
+    old, new = ", ".join(["state", *before.values()]), ", ".join([repr(row.target), *after.values()])
+    yield f"{pad}return _step((self, {row.event!r}, _row_{places[id(row)]}, ({old},), ({new},)))"
+
+
+_Take: TypeAlias = Callable[[Row, str, _Expressions], Iterator[str]]
+"""Writes what happens once a row is chosen."""
 
 
 def _read(effect: Assignment) -> set[str]:

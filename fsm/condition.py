@@ -23,8 +23,8 @@ from fsm.errors import DefinitionError
 
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Conditional", "Datum", "Facts", "Opaque", "Terms",
-    "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "opaque_parts", "sides",
-    "sum_text", "value_key", "with_data",
+    "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "never_runs", "opaque_parts",
+    "sides", "sum_text", "value_key", "with_data",
 ]
 
 Value: TypeAlias = int | str | Enum | None
@@ -317,9 +317,26 @@ def condition(guard: Condition | Conditional | Callable[..., bool]) -> Condition
         except TypeError:
             problem = "a callable guard must be hashable, so that it can be compared with others"
             raise DefinitionError(f"guard {guard!r}", (problem,)) from None
+        if kind := never_runs(guard):
+            problem = f"it is {kind}, which would always be true; a guard answers at once: write a plain function"
+            raise DefinitionError(f"guard {getattr(guard, '__qualname__', guard)}", (problem,))
         return Opaque(guard)
     raise DefinitionError(f"guard {guard!r}", ("a guard is a condition over variables, or a callable",))
 
+
+def never_runs(function: object) -> str:
+    """Say of a function whose call would run nothing what kind it is: `an async function`; empty for any other."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)  # of a bound, static or class method
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return next((kind for flag, kind in WAITING.items() if flags & flag), "")
+
+
+WAITING: Final = {0x200: "an async generator function", 0x80: "an async function", 0x20: "a generator function"}
+"""By the flag of their code: functions that only run when they are awaited or iterated over."""
 
 ALWAYS: Final[Condition] = All()
 

@@ -176,12 +176,12 @@ class ClassMachine(Machine):
         chart: Chart,
         owner: str,
         reroute: Callable[[frozenset[str]], object],
-        applied: Callable[[Any], object],
+        applied: Callable[..., object],
     ) -> None:
         """Create the machine of the class named `owner`.
 
-        `reroute` is called with the events that must go through transitions whenever these change, and `applied` with
-        the session whenever the effects of a row have happened.
+        `reroute` is called with the events that must go through transitions whenever these change; `applied` with the
+        session when the effects of a row have happened, and with the session and the error when there is one.
         """
         self.owner, self._reroute, self._applied = owner, reroute, applied
         super().__init__(chart=chart, model=None, send_event=True, model_attribute="_state")
@@ -192,6 +192,12 @@ class ClassMachine(Machine):
     def fire(self, event: str, session: object) -> bool:
         """Take a step of a session.  Return False if a condition added by hand does not hold."""
         return bool(self.events[event].trigger(session))
+
+    def callbacks(self, funcs: Iterable[Any], event_data: EventData) -> None:
+        """Call these callbacks; `applied` is told of an error that those of `on_exception` would hide."""
+        if event_data.error is not None:
+            self._applied(event_data.model, event_data.error)
+        super().callbacks(funcs, event_data)
 
     def apply(self, row: Row, model: object) -> None:
         """Change the session's variables and state as the row says, and call `applied`."""

@@ -357,8 +357,8 @@ def _is_normal(name: str) -> bool:
 
 
 RESERVED: Final = frozenset((
-    "compiled", "dispatch", "dispatcher", "guarded", "loose", "machine", "own_listeners", "refuse",
-    "repr_mimebundle_", "repr_svg_", "routed", "self", "state", "direct_triggers",
+    "class_begin", "class_engine", "dispatcher", "own_listeners", "own_lock", "repr_mimebundle_", "repr_svg_", "self",
+    "state",
 ))
 """Names that sessions and compiled triggers use themselves."""
 

@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 from transitions import MachineError
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import All, Condition, Values, is_opaque, label
+from fsm.condition import All, Condition, Opaque, Values, is_opaque, label
 from fsm.errors import UnknownEvent
 
-__all__ = ["Kind", "Refused", "Verdict", "judge", "refusal"]
+__all__ = ["Kind", "Refused", "Verdict", "judge", "judge_all", "refusal"]
 
 Kind: TypeAlias = Literal["accepted", "illegal", "refused", "finished"]
 
@@ -26,10 +26,11 @@ class Verdict:
 
     `event`, `state` and `configuration` are the question, `kind` is the answer.  `row` is the row that would be taken,
     and `target` the state after it; both are None if the event is not accepted.  Then `unmet` are the conditions that
-    do not hold, `reason` explains it in words, and `legal` are the events that are accepted instead.
+    do not hold, `reason` explains it in words, and `legal` are the events that are accepted instead; whether those in
+    `undecided` are is up to callable guards, and these are only called for the event in question.
     """
 
-    __slots__ = ("_legal", "_unmet", "chart", "configuration", "event", "row")
+    __slots__ = ("_legal", "_undecided", "_unmet", "chart", "configuration", "event", "row")
 
     def __init__(
         self,
@@ -38,10 +39,11 @@ class Verdict:
         configuration: Configuration,
         row: Row | None,
         unmet: tuple[Condition, ...] | None = None,
-        legal: tuple[str, ...] | None = None,
     ) -> None:
         self.chart, self.event, self.configuration = chart, event, configuration
-        self.row, self._unmet, self._legal = row, unmet, legal
+        self.row, self._unmet = row, unmet
+        self._legal: tuple[str, ...] | None = None
+        self._undecided: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.row is not None
@@ -112,8 +114,29 @@ class Verdict:
     def legal(self) -> tuple[str, ...]:
         """The events that are accepted in this configuration, in the chart's order."""
         if self._legal is None:
-            self._legal = _legal(self.chart, self.configuration, None)
-        return self._legal
+            self._find_legal()
+        return self._legal or ()
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The other events that a callable guard decides, which has not been called; empty in a chart without such."""
+        if self._legal is None:
+            self._find_legal()
+        return self._undecided
+
+    def _find_legal(self) -> None:
+        values = self.chart.values(self.configuration)
+        found: dict[str, bool | None] = {self.event: self.accepted}
+        for event in self.chart.events:
+            if event != self.event:
+                answers = {_known(row.guard, values) for row in self.chart.rows_for(self.state, event)}
+                found[event] = True in answers or (None if None in answers else False)
+        self._undecided = tuple(str(event) for event in self.chart.events if found[event] is None)
+        self._legal = tuple(str(event) for event in self.chart.events if found[event])
+
+    def told(self, legal: tuple[str, ...]) -> None:
+        """Take over the legal events, from one who has called every guard."""
+        self._legal, self._undecided = legal, ()
 
 
 class Refused(MachineError):
@@ -134,29 +157,42 @@ class Refused(MachineError):
     def __str__(self) -> str:
         verdict = self.verdict
         legal = ", ".join(verdict.legal) or "nothing"
-        return f"cannot {verdict.event} while {verdict.state}: {verdict.reason} (legal now: {legal})"
+        perhaps = f"; perhaps {', '.join(verdict.undecided)}" if verdict.undecided else ""
+        return f"cannot {verdict.event} while {verdict.state}: {verdict.reason} (legal now: {legal}{perhaps})"
 
 
 def judge(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
-    """Return the verdict on an event.  `subject` is what callable guards get.  UnknownEvent for any other name."""
+    """Return the verdict on an event.  `subject` is what callable guards get.  UnknownEvent for any other name.
+
+    Only the guards of this event are called.
+    """
     rows = chart.rows_for(str(configuration[0]), event)
     if not rows and event not in chart.events:
         raise UnknownEvent(chart.name, event, chart.events)
     values = chart.values(configuration)
     for row in rows:
         if row.guard.holds(values, subject):
-            legal = _legal(chart, configuration, subject) if chart.opaque else None
-            return Verdict(chart, event, configuration, row, (), legal)
+            return Verdict(chart, event, configuration, row)
     return refusal(chart, configuration, event, subject)
+
+
+def judge_all(chart: Chart, configuration: Configuration, subject: object = None) -> dict[str, Verdict]:
+    """Return the verdict on every event, in the chart's order.  Each guard is called once at most."""
+    found = {str(event): judge(chart, configuration, event, subject) for event in chart.events}
+    if chart.opaque:
+        legal = tuple(event for event, verdict in found.items() if verdict)
+        for verdict in found.values():
+            verdict.told(legal)
+    return found
 
 
 def refusal(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
     """Return the verdict on an event that is known not to be accepted."""
-    if not chart.opaque:  # the reason is only computed if it is read
+    rows = chart.rows_for(str(configuration[0]), event)
+    if not any(is_opaque(row.guard) for row in rows):  # the reason is only computed if it is read
         return Verdict(chart, event, configuration, None)
     # a callable guard must be called now: later, the subject will have changed
-    unmet = _unmet(chart, configuration, event, subject)
-    return Verdict(chart, event, configuration, None, unmet, _legal(chart, configuration, subject))
+    return Verdict(chart, event, configuration, None, _unmet(chart, configuration, event, subject))
 
 
 def _unmet(chart: Chart, configuration: Configuration, event: str, subject: object) -> tuple[Condition, ...]:
@@ -169,20 +205,23 @@ def _unmet(chart: Chart, configuration: Configuration, event: str, subject: obje
     return in_all or (_either([All(*parts) for parts in failing]),)  # none fails in every row: one row would suffice
 
 
-def _legal(chart: Chart, configuration: Configuration, subject: object) -> tuple[str, ...]:
-    values, state = chart.values(configuration), str(configuration[0])
-    return tuple(
-        str(event)
-        for event in chart.events
-        if any(row.guard.holds(values, subject) for row in chart.rows_for(state, event))
-    )
+def _known(guard: Condition, values: Values) -> bool | None:
+    """Whether a condition holds; None if a callable decides that."""
+    if isinstance(guard, Opaque):
+        return None
+    if not is_opaque(guard):
+        return guard.holds(values)
+    answers = {_known(part, values) for part in guard.parts()}
+    decisive = not isinstance(guard, All)  # one part that holds decides an AnyOf, one that fails an All
+    return decisive if decisive in answers else None if None in answers else not decisive
 
 
 def _failing(guard: Condition, values: Values, subject: object) -> list[Condition]:
     """The parts that do not hold.  A callable is called only if all others hold, since it may rely on them."""
     parts = list(_parts(guard))
     failing = [part for part in parts if not is_opaque(part) and not part.holds(values)]
-    return failing or [part for part in parts if is_opaque(part) and not part.holds(values, subject)]
+    asked = [part for part in parts if is_opaque(part)]
+    return failing or [part for part in asked if not part.holds(values, subject)] or asked  # one changed its mind
 
 
 def _parts(guard: Condition) -> Iterator[Condition]:

@@ -152,17 +152,17 @@ def test_callbacks_on_the_class_machine_run_for_all_its_sessions(kind: type[Stor
     assert calls == ["before 0", "entered by logoff_orderly"] * 2
     StoreSession().submit()
     assert calls == ["before 0", "entered by logoff_orderly"] * 2
-    assert kind._routed == {"submit", "logoff_orderly", "logoff_no_wait", "logoff_purge"}
+    assert kind._class_engine.routed == {"submit", "logoff_orderly", "logoff_no_wait", "logoff_purge"}
 
 
 def test_with_callbacks_the_steps_are_the_same(kind: type[StoreSession]) -> None:
     kind.machine().after_state_change = lambda data: None
-    assert kind._routed == set(LOGOFF.events)
+    assert kind._class_engine.routed == set(LOGOFF.events)
     for here in configurations(1, 1, 1):
         for event in LOGOFF.events:
             assert after(kind, here, event) == after(StoreSession, here, event)
     kind.machine().after_state_change = None
-    assert kind._routed == frozenset()
+    assert kind._class_engine.routed == frozenset()
 
 
 def test_a_callback_of_the_class_machine_may_post_but_not_fire(kind: type[StoreSession]) -> None:

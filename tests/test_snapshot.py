@@ -15,7 +15,7 @@ from tests.test_session import DOOR, Door
 
 def test_every_configuration_survives_json() -> None:
     for here in configurations():
-        session = StoreSession.at(here)
+        session = StoreSession.unchecked(here)
         again = StoreSession.restore(json.loads(json.dumps(session.snapshot())))
         assert again.configuration == here
         assert type(again) is StoreSession

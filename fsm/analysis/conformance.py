@@ -38,7 +38,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
     """Find all disagreements, in the order of the configurations and events; a sound chart has none."""
     chart = graph.chart
     cls = Session.of(chart)
-    session = cls.at(graph.configurations[0])
+    session = cls.unchecked(graph.configurations[0])
     run = cls.compiled()
     machine = _TransitionsMachine(chart)
     opaque = {(row.source, row.event) for row in chart.opaque}

@@ -356,7 +356,7 @@ class Atlas:
 
     def _execute(self, path: Path, trace: tuple[str, ...]) -> None:
         """Execute the trace from the start to the final state, in a session of its own."""
-        session = self._session_class.at(self.chart.start())
+        session = self._session_class.unchecked(self.chart.start())
         try:
             for event in trace:
                 session.fire(event)

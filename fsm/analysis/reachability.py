@@ -84,7 +84,7 @@ class Explorer:
         self._places: dict[Configuration, int] = {}
         start = chart.start()
         cls = Session.of(chart)
-        self._session = cls.at(start)
+        self._session = cls.unchecked(start)
         run = cls.compiled()
         self._get, self._set = run.read, run.write
         self._cells: dict[str, list[tuple[str, Callable[..., object], tuple[Row, ...]]]] = {

@@ -105,7 +105,7 @@ class _Tables:
         here = self.graph.configurations[number]
         steps = {step.event: step for step in self.graph.out[number]}
         legal = self.graph.legal[number]
-        subject = self._session.at(here) if self.chart.opaque else None
+        subject = self._session.unchecked(here) if self.chart.opaque else None
         codes, targets = [], []
         for event in map(str, self.chart.events):
             if event in steps:

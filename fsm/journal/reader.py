@@ -285,7 +285,7 @@ def replayed(chart: Chart, source: BinaryIO, migrations: Iterable[Migrates] = ()
     sessions: dict[str, tuple[Session, int]] = {}
     for record in records(chart, source, migrations):
         if record.start is not None:
-            sessions[record.session] = new.at(record.start), 0
+            sessions[record.session] = new.unchecked(record.start), 0
             yield Replayed(record, record.start, {}, None)
             continue
         session, seq = sessions.get(record.session) or (new(), 0)

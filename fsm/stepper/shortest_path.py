@@ -64,14 +64,14 @@ def find_shortest_path(session: type[Session], here: Configuration, goal: str, l
 
 
 def _steps(session: type[Session], here: Configuration) -> Iterator[tuple[str, Configuration]]:
-    one = session.at(here)
+    one = session.unchecked(here)
     for event in map(str, session.chart.events):
         try:
             one.fire(event)
         except Refused:
             continue
         yield event, one.configuration
-        one = session.at(here)
+        one = session.unchecked(here)
 
 
 def _reached(session: type[Session], configuration: Configuration, goal: str) -> bool:

@@ -153,13 +153,13 @@ class Stepper:
 
     def verdicts(self) -> dict[str, Verdict]:
         """Return what every event would do now, or why not, in the chart's order.  Changes nothing."""
-        return self._session.at(self.configuration).verdicts()
+        return self._session.unchecked(self.configuration).verdicts()
 
     # -------------------------------------------------------------------------------------------------------- walking
 
     def fire(self, event: str) -> Moment:
         """Take a step.  On Refused or UnknownEvent nothing has changed."""
-        session = self._session.at(self.configuration)
+        session = self._session.unchecked(self.configuration)
         session.fire(event)
         moment = Moment(event, session.configuration)
         if self.trail[self.place : self.place + 1] != [moment]:

@@ -239,7 +239,7 @@ class GroupCommit:
 
     def _commit(self, tasks: list[_Task[Any]]) -> None:
         here, seq, ready_ids = self._session.configuration, self._seq, list[str]()
-        session = StoreSession.at(here)
+        session = StoreSession.unchecked(here)
         with self._storage.transaction() as tx:
             self._in_transaction = True
             if not self._journal_begun:

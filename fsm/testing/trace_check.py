@@ -19,7 +19,7 @@ def trace_problems(
 
     The check ends at the first event that is not accepted, or leads elsewhere.
     """
-    properties, session = tuple(properties), Session.of(chart).at(start)
+    properties, session = tuple(properties), Session.of(chart).unchecked(start)
     before = _situation(session)
     yield from _complaints(properties, before)
     for event, claimed in trace:

@@ -128,5 +128,5 @@ def test_cut_and_kept_steps_together_are_all_accepted_ones(i: int, m: int, p: in
 def test_a_start_outside_the_bounds_and_a_guard_that_raises_are_told() -> None:
     with pytest.raises(ExploreError, match="tokens starts outside the bound n <= 2: a"):
         Graph(small.TOKENS, ["n <= 2"])
-    with pytest.raises(ExploreError, match="asking 'more' in a, n 2 raised ZeroDivisionError"):
+    with pytest.raises(ExploreError, match="asking 'ask' in a, n 2 raised ZeroDivisionError"):
         Graph(small.opaque(lambda session: 1 // 0 == 1))

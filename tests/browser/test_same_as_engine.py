@@ -31,7 +31,7 @@ CELLS = """() => explorer.data.configurations.map((_, n) => [
 
 def cell(here: Configuration, event: str) -> list[object]:
     """The answer of the engine, in the words of the page."""
-    session = StoreSession.at(here)
+    session = StoreSession.unchecked(here)
     verdict = session.may(event)
     if verdict.row is None:
         return ["refused", None, None, verdict.reason]
@@ -95,7 +95,7 @@ def replayed(events: list[str]) -> list[list[str]]:
         except Refused as refusal:
             kind, reason = "refused", str(refusal.verdict.reason)
         if session.configuration not in set_of_configurations():
-            session, kind = StoreSession.at(before), "beyond"
+            session, kind = StoreSession.unchecked(before), "beyond"
         answers.append([kind, LOGOFF.describe(session.configuration), reason])
     return answers
 

@@ -131,7 +131,7 @@ def test_a_trace_that_is_not_legal_says_where(trace: str, place: int, problem: s
 
 def test_what_a_session_accepts_is_marked() -> None:
     for configuration in GRAPH.configurations[::7]:
-        session = StoreSession.at(configuration)
+        session = StoreSession.unchecked(configuration)
         highlight = draw.position(LOGOFF, configuration)
         verdicts = [verdict for verdict in session.verdicts().values() if verdict.row is not None]
         assert [row for row, mark in highlight.rows.items() if mark == "enabled"] == [

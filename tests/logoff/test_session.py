@@ -131,7 +131,7 @@ def test_a_session_starts_with_what_the_queue_and_the_registry_hold() -> None:
 
 def test_status_is_the_output_everywhere() -> None:
     for here in configurations():
-        session = StoreSession.at(here)
+        session = StoreSession.unchecked(here)
         expected = LogoffStatus(0)
         expected |= COMPLETE if session.state == "released" else LogoffStatus(0)
         expected |= INBOUND if session.inbound else LogoffStatus(0)

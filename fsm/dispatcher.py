@@ -1,0 +1,220 @@
+"""Dispatch: the steps of a session that has listeners or a lock, and the events that are posted to it.
+
+Theory.
+1. A step asks the compiled chooser of its event for the row and the configuration after it, calls the listeners of
+   before, writes the configuration, and calls the listeners of after.
+2. Which listeners a row has to call is found out once and kept until a listener comes or goes.  Coming and going takes
+   effect with the next step.
+3. What is posted runs after the step, in order.  Whatever ends a step early, an interrupt included, nothing that was
+   posted runs later than that: what cannot run any more is dropped, and its receipt says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Literal, TypeAlias
+
+from fsm.engine import Engine
+from fsm.errors import StepInProgress
+from fsm.table import Row
+from fsm.verdict import Refused, Verdict, refusal
+
+__all__ = ["UNLOCKED", "Call", "Dispatcher", "GuardedDispatcher", "Receipt", "settle"]
+
+Call: TypeAlias = Callable[[Any], object]
+"""A listener method; it gets the step, or what was refused."""
+Calls: TypeAlias = tuple[Call, ...]
+UNLOCKED: Final = nullcontext()
+
+
+class Receipt:
+    """The result of a posted event: once `done` is true, `error` is the exception it raised, or None."""
+
+    __slots__ = ("done", "error", "event")
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+        self.done = False
+        self.error: BaseException | None = None
+
+    def result(self) -> Literal[True]:
+        """Return True if the event was accepted, or raise its error.  RuntimeError if it has not run yet."""
+        if not self.done:
+            raise RuntimeError(f"{self.event} was posted and has not run yet")
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.event}: {'waiting' if not self.done else self.error or 'accepted'}>"
+
+
+class Dispatcher:
+    """Takes the steps of a session that has listeners, and runs the events posted to it."""
+
+    __slots__ = ("applied", "draining", "during", "engine", "failure", "listeners", "plans", "posted")
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.listeners: dict[int, tuple[object, Mapping[str, Call]]] = {}
+        """By the identity of the listener: the listener, which is kept alive, and its methods by name."""
+        self.plans: dict[str, tuple[Calls, Calls]] = {}
+        """By the id of a row: what is called before and after its effects."""
+        self.during: str | None = None
+        """The event of the step under way."""
+        self.applied = False
+        """Whether the effects of the step under way have happened."""
+        self.failure: BaseException | None = None
+        """The error that a callback of transitions has raised and another has been told of."""
+        self.posted: deque[Receipt] = deque()
+        self.draining = False
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock that a step holds."""
+        return UNLOCKED
+
+    # --------------------------------------------------------------------------------------------- listeners
+
+    def listen(self, listener: object, key: int, methods: Mapping[str, Call]) -> None:
+        """Call these methods from the next step on."""
+        self.listeners = {**self.listeners, key: (listener, methods)}
+        self.plans = {}
+
+    def forget(self, session: Any, key: int) -> None:
+        """Stop calling the methods of that key.  Leave the session if it needs no dispatcher any more."""
+        if key in self.listeners:
+            self.listeners = {other: one for other, one in self.listeners.items() if other != key}
+            self.plans = {}
+            self.retire(session)
+
+    def retire(self, session: Any) -> None:
+        """Leave the session if it has no listeners, and no step is under way or posted."""
+        if not (self.listeners or self.posted or self.draining) and self.during is None:
+            session._dispatcher = None
+
+    def _plan(self, row: Row) -> tuple[Calls, Calls]:
+        left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.leaves else ((), ())
+        first = self._calls((f"before_{row.event}", "before", *left))
+        then = self._calls(("on_step", *entered, f"after_{row.event}", "after", "on_transition"))
+        self.plans[row.id] = first, then
+        return first, then
+
+    def _calls(self, moments: tuple[str, ...]) -> Calls:
+        listening = [methods for _, methods in self.listeners.values()]
+        return tuple(methods[moment] for moment in moments for methods in listening if moment in methods)
+
+    # ------------------------------------------------------------------------------------------------- steps
+
+    def step(self, session: Any, event: str) -> Literal[True]:
+        """Take a step.  StepInProgress in the middle of another; Refused if the event is not accepted."""
+        if self.during is not None:
+            raise StepInProgress(event, self.during)
+        if self.posted and not self.draining:  # an interrupt came before they could be dropped
+            self._drop(None)
+        self.during, self.applied, self.failure = event, False, None
+        try:
+            engine = self.engine
+            step = engine.choosers[event](session)
+            if step is None:
+                self._refuse(session, event)
+            first, then = self.plans.get(step.row.id) or self._plan(step.row)
+            for call in first:
+                call(step)
+            if event in engine.routed:
+                self._transit(session, step)
+            else:
+                engine.write(session, step.after)
+            for call in then:
+                call(step)
+        finally:
+            self.during = None
+            if self.posted:
+                self.drain(session)
+            if not self.listeners:
+                self.retire(session)
+        return True
+
+    def _refuse(self, session: Any, event: str) -> None:
+        error = Refused(refusal(session.chart, session.configuration, event, session))
+        for call in self._calls(("on_refused",)):
+            call(error)
+        raise error
+
+    def _transit(self, session: Any, step: Any) -> None:
+        """Have the transitions machine of the class take the step, for an event with callbacks there."""
+        machine = session.machine()
+        if machine.fire(step.event, session) or self.applied:
+            return
+        if self.failure is not None:  # a callback hides it, but a trigger that returns True has taken its step
+            raise self.failure
+        raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row)))
+
+    # ------------------------------------------------------------------------------------------ posted events
+
+    def post(self, session: Any, receipt: Receipt) -> None:
+        """Run an event after the step under way, or now."""
+        self.posted.append(receipt)
+        if self.during is None:
+            self.drain(session)
+
+    def drain(self, session: Any) -> None:
+        """Run the posted events in order, including those posted meanwhile."""
+        if self.draining:
+            return
+        self.draining = True
+        try:
+            while self.posted:
+                settle(session, self.posted[0])
+                self.posted.popleft()
+        except BaseException as error:
+            self._drop(error)
+            raise
+        finally:
+            self.draining = False
+
+    def _drop(self, reason: BaseException | None) -> None:
+        """Settle what has been posted without running it."""
+        while self.posted:
+            receipt = self.posted.popleft()
+            if not receipt.done:
+                receipt.error = RuntimeError(f"{receipt.event} was posted and dropped: the step was interrupted")
+                receipt.error.__cause__ = reason
+                receipt.done = True
+
+
+class GuardedDispatcher(Dispatcher):
+    """That of a session of a guarded class: a step holds its lock from the first guard to the last listener."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, engine: Engine, lock: AbstractContextManager[object]) -> None:
+        super().__init__(engine)
+        self._lock = lock
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock that a step holds."""
+        return self._lock
+
+    def step(self, session: Any, event: str) -> Literal[True]:
+        """Take a step when the one under way has ended."""
+        with self._lock:
+            return super().step(session, event)
+
+    def retire(self, session: Any) -> None:
+        """Stay: the session needs its lock."""
+
+
+def settle(session: Any, receipt: Receipt) -> None:
+    """Run a posted event, and put its result or error into the receipt."""
+    try:
+        session.fire(receipt.event)
+    except Exception as error:
+        receipt.error = error
+    except BaseException as error:
+        receipt.error, receipt.done = error, True
+        raise
+    receipt.done = True

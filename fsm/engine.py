@@ -1,0 +1,72 @@
+"""The engine of a session class: what is made once for a chart, when it is first needed, and shared by all sessions.
+
+These are the compiled functions, the choosers for sessions with listeners, and the `transitions` machine with the
+events that it takes part in.  They are made under a lock, so that several threads may start with the first session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from fsm.chart import Chart
+
+if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
+    from fsm.compiler import Chooser, Compiled, Refuse
+    from fsm.machine import ClassMachine
+
+__all__ = ["MAKING", "Choosers", "Engine"]
+
+MAKING = RLock()
+"""Held while something is made for a class."""
+
+
+class Engine:
+    """What the class that declared a chart shares with its subclasses."""
+
+    __slots__ = ("_machine", "chart", "choosers", "compiled", "methods", "owner", "routed", "write")
+
+    def __init__(self, owner: type, chart: Chart, methods: dict[str, str], step: Callable[..., object]) -> None:
+        """Create the engine of the class `owner`, whose triggers are `methods`, by event; `step` makes a step."""
+        self.owner, self.chart, self.methods = owner, chart, methods
+        self.routed = frozenset[str]()
+        """The events with callbacks on the machine."""
+        self.compiled: Compiled | None = None
+        self.choosers = Choosers(chart, step)
+        self._machine: ClassMachine | None = None
+
+    def compile(self, refuse: Refuse) -> Compiled:
+        """Return the compiled functions of the chart."""
+        from fsm.compiler import compile_chart
+
+        with MAKING:
+            if self.compiled is None:
+                self.compiled = compile_chart(self.chart, refuse)
+                self.write = self.compiled.write
+        return self.compiled
+
+    def machine(self, route: Callable[[frozenset[str]], object], applied: Callable[..., object]) -> ClassMachine:
+        """Return the transitions machine; the arguments are those of ClassMachine."""
+        from fsm.machine import ClassMachine
+
+        with MAKING:
+            if self._machine is None:
+                self._machine = ClassMachine(self.chart, self.owner.__name__, route, applied)
+        return self._machine
+
+
+class Choosers(dict[str, "Chooser"]):
+    """The compiled choosers by event: functions from a session to the step it would take, or None."""
+
+    def __init__(self, chart: Chart, step: Callable[..., object]) -> None:
+        super().__init__()
+        self.chart, self.step = chart, step
+
+    def __missing__(self, event: str) -> Callable[[Any], Any]:
+        from fsm.compiler import compile_choosers
+
+        with MAKING:
+            if event not in self:
+                self.update(compile_choosers(self.chart, self.step))
+        return self[event]
