@@ -20,6 +20,7 @@ tour: .venv/ready
 
 test: .venv/ready
 	@.ci/system
+	@.ci/interpreters
 	@$(MAKE) --no-print-directory lint types
 	@.ci/versions $(MAKE) --no-print-directory tests
 	@.ci/skipped

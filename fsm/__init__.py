@@ -19,12 +19,13 @@ from fsm.variable import Boolean, Choice, Counter
 from fsm.verdict import Refused, Verdict
 
 if TYPE_CHECKING:
+    from fsm.export.formats import export
     from fsm.machine import Machine
 
 __all__ = [
     "Boolean", "Chart", "Choice", "Condition", "Configuration", "Counter", "DataError", "DefinitionError", "Event",
     "Field", "Machine", "Number", "Output", "Receipt", "Refused", "Row", "Session", "SnapshotError", "State", "Step",
-    "StepInProgress", "TooSlow", "UnknownEvent", "Verdict", "__version__", "row", "trigger",
+    "StepInProgress", "TooSlow", "UnknownEvent", "Verdict", "__version__", "export", "row", "trigger",
 ]
 
 
@@ -33,4 +34,8 @@ def __getattr__(name: str) -> object:
         from fsm.machine import Machine
 
         return Machine
+    if name == "export":  # a module that can be called
+        from importlib import import_module
+
+        return import_module("fsm.export")
     raise AttributeError(f"module 'fsm' has no attribute {name!r}")

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "check": "examine a machine's properties: what is proved, what was looked at, and a trace where one fails",
     "draw": "draw a machine, or a flag, path or trace in it: SVG, DOT, Mermaid, a table, PNG, PDF",
     "explore": "make a page to step through a machine in the browser, or serve it and follow a journal",
+    "export": "write a machine in another language: C, Python, JavaScript, SCXML, XState, Promela, SMT-LIB, JSON",
     "migrate": "move stored snapshots or a journal from an older table to the present one, or check that all can be",
     "paths": "list every path to a final state, each with an executed witness or the reason why it has none",
     "replay": "answer a stream of events, one JSON line each",

@@ -5,14 +5,11 @@ A command raises `CommandError` for anything wrong: one sentence, no traceback, 
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "find_chart", "find_object", "number", "positive", "whole", "write_output"]
+__all__ = ["DEFAULT_CHART", "CommandError", "number", "positive", "whole", "write_output"]
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from fsm.chart import Chart
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -48,39 +45,6 @@ def _read(kind: Callable[[str], T], word: str, named: str) -> T:
         return kind(word)
     except ValueError:
         raise ArgumentTypeError(f"it takes {named}, not {word!r}") from None
-
-
-def find_chart(where: str) -> Chart:
-    """Return the chart at `module:NAME`.  CommandError when there is none."""
-    from fsm.chart import Chart
-
-    found = find_object(where, "a chart")
-    if not isinstance(found, Chart):
-        raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
-    return found
-
-
-def find_object(where: str, what: str) -> object:
-    """Return `what` stands at `module:NAME`.  CommandError when there is nothing, or importing it fails."""
-    import sys
-    from importlib import import_module
-
-    from fsm.errors import DefinitionError
-
-    module, colon, name = where.partition(":")
-    if not colon or not module or not name:
-        raise CommandError(f"{what} is given as module:NAME, such as {DEFAULT_CHART}, not {where!r}")
-    sys.path.insert(0, "")  # as `python -m` does, so that a module in the present folder is found
-    try:
-        return getattr(import_module(module), name)
-    except DefinitionError as error:
-        raise CommandError(f"{where} is wrong: {error}") from error
-    except (Exception, SystemExit) as error:
-        if isinstance(error, AttributeError) and getattr(error, "name", None) == name:
-            raise CommandError(f"module {module!r} has no {name!r}") from None
-        raise CommandError(f"cannot import {module!r}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove("")
 
 
 def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None = None) -> None:

@@ -8,7 +8,6 @@ given.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,7 +19,8 @@ from fsm.analysis.paths import PathsError
 from fsm.analysis.properties import Property, PropertyError
 from fsm.analysis.reachability import ExploreError
 from fsm.chart import Chart
-from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.commands import DEFAULT_CHART, CommandError
+from fsm.commands.chart_files import CHART, find_chart, module_of
 from fsm.condition import Condition
 from fsm.stepper.text import printable
 
@@ -29,7 +29,7 @@ __all__ = ["add_chart_arguments", "analysis_errors", "beside", "bounds", "chart_
 
 def add_chart_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--chart` and `--bound`."""
-    parser.add_argument("--chart", default=DEFAULT_CHART, metavar="MODULE:NAME", help="the chart (%(default)s)")
+    parser.add_argument("--chart", default=DEFAULT_CHART, metavar="CHART", help=CHART)
     parser.add_argument(
         "--bound", action="append", metavar="EXPR",
         help="a bound over the variables, such as 'INBOUND <= 1'; may be repeated (default: BOUNDS beside the chart)",
@@ -61,8 +61,13 @@ def properties(args: argparse.Namespace) -> tuple[Property, ...]:
 
 
 def beside(where: str, submodule: str, name: str, default: object) -> Any:
-    """Return what the module of the chart `where`, or its submodule of that name, has under `name`."""
-    module = sys.modules[where.partition(":")[0]]
+    """Return what the module of the chart `where`, or its submodule of that name, has under `name`.
+
+    A chart in a file of data has none.
+    """
+    module = module_of(where)
+    if module is None:
+        return default
     if hasattr(module, name):
         return getattr(module, name)
     if hasattr(module, "__path__"):

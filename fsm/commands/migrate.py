@@ -25,7 +25,8 @@ from typing import BinaryIO, Final
 from fsm.analysis.bounds import BoundError, read_bound
 from fsm.analysis.report import Finding
 from fsm.chart import Chart
-from fsm.commands import CommandError, find_chart, find_object
+from fsm.commands import CommandError
+from fsm.commands.chart_files import find_chart, find_object
 from fsm.commands.chart_options import beside
 from fsm.commands.check import finding_lines
 from fsm.condition import Condition

@@ -24,7 +24,8 @@ from select import select
 from typing import BinaryIO, Final, cast
 
 from fsm.chart import Chart, Configuration
-from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.commands import DEFAULT_CHART, CommandError
+from fsm.commands.chart_files import CHART, find_chart
 from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine, check_header, is_torn
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("file", nargs="?", default="-", help=SOURCE)
     parser.add_argument("--strict", action="store_true", help="stop at the first refused event, exit status 1")
-    parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
+    parser.add_argument("--chart", default=DEFAULT_CHART, metavar="CHART", help=CHART)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fsm.analysis.trace import TraceError, parse_trace
 from fsm.chart import Chart
-from fsm.commands import DEFAULT_CHART, CommandError, find_chart
+from fsm.commands import DEFAULT_CHART, CommandError
+from fsm.commands.chart_files import CHART, find_chart
 from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, TornLine
@@ -28,7 +29,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--chart", default=DEFAULT_CHART, help="module:NAME (default %(default)s)")
+    parser.add_argument("--chart", default=DEFAULT_CHART, metavar="CHART", help=CHART)
     parser.add_argument("--trace", metavar="a,b,c", help="walk these events and print the walk")
     parser.add_argument("--from", dest="source", metavar="FILE", help="begin with a snapshot, or with a journal's walk")
     parser.add_argument("--session", metavar="NAME", help="which session of the journal, when it has several")

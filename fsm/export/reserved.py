@@ -1,0 +1,54 @@
+"""The words that no name of a chart may become, by language: keywords, and what the generated files call things."""
+
+from __future__ import annotations
+
+import builtins
+from keyword import kwlist, softkwlist
+from typing import Final
+
+__all__ = ["JAVASCRIPT", "PROMELA", "PYTHON", "SMTLIB", "XML", "C"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+C: Final = _words("""
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr
+continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
+goto if inline int long main mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
+public register reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct switch
+template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+wchar_t while xor xor_eq NULL errno i386 linux unix uint16_t uint32_t uint64_t uint8_t s data event state entries
+""")
+
+PYTHON: Final = frozenset((
+    *kwlist, *softkwlist, *dir(builtins), *dir(object), "self", "state", "fire", "flags", "sound", "delays", "entries",
+    "data", "event", "kind", "needs", "Refused", "STATES", "EVENTS",
+))  # fmt: skip
+
+JAVASCRIPT: Final = _words("""
+abstract any arguments as async await boolean break case catch class const constructor continue debugger declare
+default delete do else enum eval export extends false finally for from function get hasOwnProperty if implements
+import in instanceof interface isPrototypeOf let module namespace never new null number object of package private
+propertyIsEnumerable protected prototype public readonly return set static string super switch symbol then this
+throw toJSON toLocaleString toString true try type typeof undefined unknown valueOf var void while with yield
+Infinity JSON Map Math NaN Number Object RangeError String Answer EVENTS Event LIMIT METHODS Output STATES State
+data delays entries event fire flags sound state
+""")
+
+XML: Final = (
+    JAVASCRIPT | PYTHON | {"In", "_event", "_ioprocessors", "_name", "_sessionid", "_x", "accepted", "error", "done"}
+)
+
+PROMELA: Final = _words("""
+active assert atomic bit bool break byte chan c_code c_decl c_expr c_state c_track d_proctype D_proctype d_step do
+else empty enabled end eval false fi for full goto hidden if in init inline int len local ltl mtype nempty never
+nfull notrace np_ od of pc_value pid printf printm priority proctype progress provided return run select short show
+skip STDIN timeout trace true typedef unless unsigned xr xs accept always eventually until weakuntil stronguntil
+release implies equivalent next U V W X and or not define include undef ifdef ifndef endif line state everyone
+""")
+
+SMTLIB: Final = _words("""
+and or not xor distinct ite let forall exists par assert true false state select store abs div mod
+""")
