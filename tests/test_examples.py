@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm import Session
-from fsm.commands import find_chart
+from fsm.commands.chart_files import find_chart
 from fsm.logoff import LOGOFF
 from tests.readme import ROOT, output
 

@@ -1,7 +1,7 @@
 """`fsm migrate`: move stored snapshots, or a journal, from an older table to the present one; or check the migrations.
 
     fsm migrate --to shop.order:ORDER snapshots.jsonl -o moved.jsonl
-    fsm migrate --to shop.order:ORDER --from shop.order_1:ORDER --check
+    fsm migrate --to shop/order.py:ORDER --from shop/order_1.json --check
 
 The migrations are the tuple `MIGRATIONS` beside the new chart, or `--by module:NAME`.  A line is a snapshot, with any
 further keys (they stay), or a record of a journal; a journal becomes one of the new table, in which each entry of the
@@ -34,6 +34,7 @@ from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, Sections, parsed
 from fsm.migration import Migration
 from fsm.migration.check import examine
+from fsm.migration.moves import is_fingerprint
 from fsm.snapshot import decode, migrated, route
 from fsm.stepper.text import printable
 
@@ -46,9 +47,9 @@ NAMED: Final = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("file", nargs="?", default="-", help="JSON Lines, or - for standard input (default)")
-    parser.add_argument("--to", required=True, metavar="MODULE:NAME", help="the chart to which they are moved")
+    parser.add_argument("--to", required=True, metavar="NEW", help="the chart to move to: module:NAME, or a .py file")
     parser.add_argument(
-        "--from", dest="source", metavar="OLD", help="the only table to move: its chart (module:NAME) or fingerprint"
+        "--from", dest="source", metavar="OLD", help="the only table to move: its chart, or its fingerprint"
     )
     parser.add_argument("--by", metavar="MODULE:NAME", help="the migrations (default: MIGRATIONS beside the new chart)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write here, all or nothing; it may be the file itself")
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Check the migrations or move the lines, and return the exit status."""
     new = find_chart(args.to)
     migrations = _migrations(args)
-    old = find_chart(args.source) if args.source is not None and ":" in args.source else None
+    old = None if args.source is None or is_fingerprint(args.source) else find_chart(args.source)
     source = old.fingerprint if old is not None else args.source
     if args.check:
         return _check(new, old, migrations, args)

@@ -26,7 +26,7 @@ from fsm.snapshot import VERSION, decode
 from fsm.table import Name
 from fsm.variable import Sum
 
-__all__ = ["Move", "Moves", "move"]
+__all__ = ["Move", "Moves", "is_fingerprint", "move"]
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Moves:
 
     def _mistakes(self) -> Iterable[str]:
         for one in (self.old, self.new):
-            if len(one) != 16 or set(one) - set("0123456789abcdef"):
+            if not is_fingerprint(one):
                 yield f"{one!r} is no fingerprint: give a chart, or the 16 hexadecimal digits of its fingerprint"
         if self.old == self.new:
             yield "both fingerprints are the same, so there is nothing to migrate"
@@ -191,6 +191,11 @@ class Moves:
 
     def _name(self, snapshot: Mapping[str, object]) -> str:
         return self.new_chart.name if self.new_chart is not None else str(snapshot.get("chart"))
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether this is written like the fingerprint of a chart."""
+    return len(text) == 16 and not set(text) - set("0123456789abcdef")
 
 
 def _fingerprint(table: object) -> str:

@@ -118,6 +118,7 @@ def test_a_journal_becomes_one_of_the_new_table(here: Path) -> None:
 
 WRONG = [
     (["--to", "shop:NOPE"], "module 'shop' has no 'NOPE'"),
+    (["--to", "shop:SECOND", "--from", "nowhere.json"], "cannot read nowhere.json: No such file"),
     (["--to", "shop:THIRD", "--by", "shop:NONE"], "shop:NONE is no tuple of migrations"),
     (["--to", "tests.migration.orders:FIRST"], "there are no migrations: write MIGRATIONS"),
     (["--to", "shop:SECOND", "--from", "0" * 16], "no migration begins at '0000000000000000' (they begin at "),
@@ -161,3 +162,12 @@ def test_the_check_fails_with_a_trace(capsys: pytest.CaptureFixture[str]) -> Non
     assert "FAILS  every invariant of the new table holds on arrival" in out
     assert "move paid -> big breaks the invariant of 'big' (amount >= 5)" in out
     assert "trace: add,pay" in out
+
+
+def test_the_old_table_may_be_a_file_of_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--chart", "shop:FIRST", "--format", "json", "-o", "first.json"]) == 0
+    assert main(["migrate", "--to", "shop:SECOND", "--by", "shop:BLIND", "--from", "first.json", "--check", "--bound", "total <= 6"]) == 0
+    assert "5 of 5 properties hold" in capsys.readouterr().out
+    write(here / "s.jsonl", stored("add"))
+    assert main(["migrate", "--to", "./shop.py:SECOND", "--from", "first.json", "s.jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == SECOND.fingerprint
