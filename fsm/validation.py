@@ -3,12 +3,13 @@
 They find unknown and repeated names; rows of an event that can be enabled together; rows that never can be; counters
 that could become negative; invariants that a row, or the start, would break; states that cannot be reached or left.
 Reachability is checked row by row: whether the counts that a row needs ever occur is examined by `fsm check`.
+A question that the solver cannot decide (`solver.NotKnown`) makes no problem: it is open, and `fsm check` names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from fsm.condition import (
     ALWAYS,
@@ -23,11 +24,11 @@ from fsm.condition import (
     opaque_parts,
     value_key,
 )
-from fsm.solver import possible, weakest_precondition
+from fsm.solver import NotKnown, possible, weakest_precondition
 from fsm.table import Event, Row, State, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
-__all__ = ["problems", "proof_problems", "reachable", "shape_problems"]
+__all__ = ["Proofs", "problems", "proof_problems", "proofs", "reachable", "shape_problems"]
 
 T = TypeVar("T")
 
@@ -233,55 +234,93 @@ def reachable(starts: Iterable[T], moves: Iterable[tuple[T, T]]) -> set[T]:
 # -------------------------------------------------------------------------------------------------- proofs
 
 
+class Proofs(NamedTuple):
+    """What fails for some counts, with such counts; and the questions whose answer is not known."""
+
+    problems: tuple[str, ...]
+    open: tuple[str, ...]
+
+
 def proof_problems(table: Table) -> list[str]:
-    """Return what fails for some counts, with such counts.
+    """Return what fails for some counts, with such counts."""
+    return list(proofs(table).problems)
+
+
+def proofs(table: Table) -> Proofs:
+    """Examine the table for all counts and all data.
 
     Rows with unknown names are skipped; `shape_problems` reports them.
     """
     found: list[str] = []
+    asked = _Asked(table)
     alive = []
     for row in table.rows:
         if any(_unknown(table, row)):
             continue
         enabled = All(table.state(row.source).invariant, row.guard)
-        if possible(enabled, table) is None:
+        if asked.never(enabled, f"whether row {row.id!r} can ever be enabled in {row.source!r}"):
             found.append(f"row {row.id!r} can never be enabled in {row.source!r}")
             continue
         alive.append(row)
-        found += _step_problems(table, row, enabled)
-    found += _overlaps(table, alive)
+        found += _step_problems(asked, row, enabled)
+    found += _overlaps(asked, alive)
     if not table.has_state(table.initial):
-        return found
+        return Proofs(tuple(found), tuple(asked.open))
     start = table.state(table.initial).invariant
     known = start.names() <= set(table.names) and not is_opaque(start) and not any(_misfits(table, start))
     if known and not start.holds(table.values(table.start())):
         found.append(f"the start breaks the invariant of {table.initial!r}: {start}")
-    return found + _reach_problems(table, alive)
+    return Proofs((*found, *_reach_problems(table, alive)), tuple(asked.open))
 
 
-def _step_problems(table: Table, row: Row, enabled: Condition) -> Iterator[str]:
+class _Asked:
+    """The questions asked of the solver, with those that it could not answer."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.open: list[str] = []
+
+    def when(self, guard: Condition, question: str) -> str | None:
+        """Say when the condition holds: empty if that takes no values; None if it never does, or is not known to."""
+        try:
+            values = possible(guard, self.table)
+        except NotKnown:
+            self.open.append(question)
+            return None
+        return None if values is None else _when(values)
+
+    def never(self, guard: Condition, question: str) -> bool:
+        """Whether it is proved that the condition never holds."""
+        known = len(self.open)
+        return self.when(guard, question) is None and len(self.open) == known
+
+
+def _step_problems(asked: _Asked, row: Row, enabled: Condition) -> Iterator[str]:
     for effect in row.effects:
         if isinstance(effect.value, Sum) and (effect.value.constant < 0 or any(f < 0 for _, f in effect.value.terms)):
             short = All(enabled, Compare(effect.value.terms, "<", -effect.value.constant))
-            if (values := possible(short, table)) is not None:
-                yield f"row {row.id!r} could make {effect.name} negative{_when(values)}"
-    promise = table.state(row.target).invariant
+            when = asked.when(short, f"whether row {row.id!r} could make {effect.name} negative")
+            if when is not None:
+                yield f"row {row.id!r} could make {effect.name} negative{when}"
+    promise = asked.table.state(row.target).invariant
     if promise is not ALWAYS:
-        values = possible(All(enabled, negated(weakest_precondition(promise, row.effects))), table)
-        if values is not None:
-            yield f"row {row.id!r} breaks the invariant of {row.target!r} ({promise}){_when(values)}"
+        broken = All(enabled, negated(weakest_precondition(promise, row.effects)))
+        when = asked.when(broken, f"whether row {row.id!r} keeps the invariant of {row.target!r} ({promise})")
+        if when is not None:
+            yield f"row {row.id!r} breaks the invariant of {row.target!r} ({promise}){when}"
 
 
-def _overlaps(table: Table, rows: list[Row]) -> Iterator[str]:
+def _overlaps(asked: _Asked, rows: list[Row]) -> Iterator[str]:
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         cells.setdefault((row.source, row.event), []).append(row)
     for cell in cells.values():
         for place, one in enumerate(cell):
             for other in cell[place + 1 :]:
-                values = possible(All(table.state(one.source).invariant, one.guard, other.guard), table)
-                if values is not None:
-                    yield f"rows {one.id!r} and {other.id!r} can be enabled together{_when(values)}"
+                both = All(asked.table.state(one.source).invariant, one.guard, other.guard)
+                when = asked.when(both, f"whether rows {one.id!r} and {other.id!r} can be enabled together")
+                if when is not None:
+                    yield f"rows {one.id!r} and {other.id!r} can be enabled together{when}"
 
 
 def _when(values: Mapping[str, Value]) -> str:

@@ -22,13 +22,14 @@ FILES = sorted(ROOT.rglob("*.py"))
 # Which rooms a room may import from, at the top of a file or anywhere in it.  "fsm" is the engine: the files directly in `fsm/`.
 MAY_IMPORT = {
     # a session in a notebook is drawn when it is shown; one streams its steps; fsm.export is found when it is asked for
-    "fsm": {"fsm.draw", "fsm.export", "fsm.runtime"},
+    "fsm": {"fsm.draw", "fsm.export", "fsm.runtime", "fsm.solver"},
     "fsm.runtime": {"fsm"},
-    "fsm.analysis": {"fsm"},
-    "fsm.migration": {"fsm", "fsm.analysis"},
+    "fsm.solver": {"fsm"},
+    "fsm.analysis": {"fsm", "fsm.solver"},
+    "fsm.migration": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.journal": {"fsm"},
     "fsm.stepper": {"fsm", "fsm.analysis", "fsm.journal"},
-    "fsm.draw": {"fsm", "fsm.analysis"},
+    "fsm.draw": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.export": {"fsm", "fsm.analysis"},
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
@@ -175,7 +176,7 @@ HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
-    "aiosmtpd": {"fsm.mail.port", "fsm.mail._aiosmtpd"},
+    "aiosmtpd": {"fsm.mail.port", "fsm.mail._aiosmtpd"}, "z3": {"fsm.solver.by_z3"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip

@@ -20,7 +20,7 @@ from typing import Final
 from fsm.analysis.divergence import greatest_number
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import ALWAYS, All, Among, AnyOf, Compare, Condition, Opaque, Value, negated
-from fsm.solver import atoms, possible
+from fsm.solver import atoms, impossible
 from fsm.variable import Assignment, Choice, Counter, Sum
 
 __all__ = ["Abstraction", "contradiction"]
@@ -121,10 +121,10 @@ def contradiction(chart: Chart, standing: Iterable[Configuration], row: Row) -> 
     places = [chart.values(here) for here in standing]
     facts = list(_facts(chart, row, places))
     needs = list(row.guard.parts()) if isinstance(row.guard, All) else [row.guard]
-    if possible(All(*facts, *needs), chart) is not None:
+    if not impossible(All(*facts, *needs), chart):
         cases = [_case(chart, row, value, places) for value in _split(chart, places)]
         facts = [AnyOf(*dict.fromkeys(cases))]
-        if possible(All(*facts, *needs), chart) is not None:
+        if not impossible(All(*facts, *needs), chart):
             return f"no counts that can occur in {row.source} satisfy {row.guard}, which {row.id} needs"
     facts = _fewest(chart, facts, needs)
     needs = _fewest(chart, needs, facts)
@@ -172,7 +172,7 @@ def _fewest(chart: Chart, parts: list[Condition], others: list[Condition]) -> li
     kept = list(parts)
     for part in reversed(parts):
         fewer = [one for one in kept if one is not part]
-        if possible(All(*fewer, *others), chart) is None:
+        if impossible(All(*fewer, *others), chart):
             kept = fewer
     return kept
 

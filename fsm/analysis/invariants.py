@@ -1,19 +1,19 @@
 """Proofs of properties for all counts, row by row.
 
 Each function returns True when it has proved the property.  False says nothing about the property.  The proofs rest on
-`solver.possible`, which decides conditions exactly, and on the chart's invariants, which were proved when it was built.
+`solver.impossible`, which decides conditions exactly, and on the chart's invariants, proved when it was built.
 A callable guard counts as a free yes or no, so a proof holds whatever it answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.chart import Chart, Row
 from fsm.condition import ALWAYS, All, AnyOf, Condition, negated
-from fsm.solver import possible, sum_before, weakest_precondition
+from fsm.solver import impossible, sum_before, weakest_precondition
 from fsm.variable import Sum
 
 __all__ = ["proves_always", "proves_change", "proves_final_reachable", "rows_concerned"]
@@ -28,29 +28,29 @@ def rows_concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
             continue
         if one.events is not None and row.event not in one.events:
             continue
-        if possible(All(chart.state(row.source).invariant, row.guard, one.when), chart) is not None:
+        if not impossible(All(chart.state(row.source).invariant, row.guard, one.when), chart):
             yield row
 
 
 def proves_change(chart: Chart, one: Falls | Changes) -> bool:
     """Prove that every row concerned changes the sum as promised, whatever the counts."""
-    return all(_row_changes(row, one.weights, one.change(row.event)) for row in rows_concerned(chart, one))
+    return all(_row_changes(chart, row, one) for row in rows_concerned(chart, one))
 
 
-def _row_changes(row: Row, weights: Mapping[str, int], by: int | None) -> bool:
-    """Prove that the difference, a sum of the counts before, is the promised number, or below 0 for all counts."""
-    after = sum_before(weights.items(), {effect.name: effect for effect in row.effects})
-    difference = after + Sum(tuple((name, -weight) for name, weight in weights.items()), 0)
-    if by is None:
-        return difference.constant < 0 and all(factor <= 0 for _, factor in difference.terms)
-    return difference.constant == by and not any(factor for _, factor in difference.terms)
+def _row_changes(chart: Chart, row: Row, one: Falls | Changes) -> bool:
+    """Prove that the difference, a sum of what was there before, is the promised number, or below 0."""
+    after = sum_before(one.weights.items(), {effect.name: effect for effect in row.effects})
+    difference = after - Sum(tuple(one.weights.items()), 0)
+    promised = one.change(row.event)
+    wrong = difference >= 0 if promised is None else difference != promised
+    return impossible(All(chart.state(row.source).invariant, row.guard, one.when, wrong), chart)
 
 
 def proves_always(chart: Chart, one: Always) -> bool:
     """Prove that it follows from the invariants, or holds at the start and is kept by every row (induction)."""
     states = [state for state in chart.states if one.states is None or state in one.states]
     wrong = All(one.when, negated(one.holds))
-    if all(possible(All(state.invariant, wrong), chart) is None for state in states):
+    if all(impossible(All(state.invariant, wrong), chart) for state in states):
         return True
     if chart.initial in states and not negated(wrong).holds(chart.values(chart.start())):
         return False
@@ -58,7 +58,7 @@ def proves_always(chart: Chart, one: Always) -> bool:
         if row.target in states:
             source = chart.state(row.source)
             known = All(source.invariant, negated(wrong)) if source in states else source.invariant
-            if possible(All(known, row.guard, weakest_precondition(wrong, row.effects)), chart) is not None:
+            if not impossible(All(known, row.guard, weakest_precondition(wrong, row.effects)), chart):
                 return False
     return True
 
@@ -84,12 +84,12 @@ def proves_final_reachable(chart: Chart) -> bool:
                 if row.source == state
             ]
             one_more = AnyOf(good[state], *onward)
-            if possible(All(state.invariant, negated(one_more)), chart) is None:
+            if impossible(All(state.invariant, negated(one_more)), chart):
                 fresh[str(state)] = ALWAYS
             else:
                 proved = False
                 fresh[str(state)] = AnyOf(*dict.fromkeys(
-                    part for part in one_more.parts() if possible(All(state.invariant, part), chart) is not None
+                    part for part in one_more.parts() if not impossible(All(state.invariant, part), chart)
                 ))
                 if len(fresh[str(state)].parts()) > 400:
                     return False

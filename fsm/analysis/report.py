@@ -29,7 +29,7 @@ from fsm.analysis.properties import (
 from fsm.analysis.reachability import LIMIT, Cut, Graph
 from fsm.chart import Chart
 from fsm.condition import Condition
-from fsm.validation import proof_problems, shape_problems
+from fsm.validation import proofs, shape_problems
 
 __all__ = ["Finding", "Report", "check"]
 
@@ -91,8 +91,8 @@ def check(
 class _Examiner:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.chart = graph, graph.chart
-        problems = proof_problems(graph.chart)
-        self.problems = "; ".join(problems)
+        found = proofs(graph.chart)
+        self.problems, self.open = "; ".join(found.problems), "; ".join(found.open)
         self.nodes = f"{len(graph.configurations):,} configurations"
         self.both = f"{self.nodes} and {graph.size:,} steps"
         self.found = list(disagreements(graph))
@@ -118,10 +118,12 @@ class _Examiner:
 
     def usual(self) -> Iterator[Finding]:
         """Examine what must hold of every chart."""
-        proof = not self.problems
+        proof = not self.problems and not self.open
         yield Finding(
             "it can be proved that rows exclude each other, can be taken, keep every invariant; no state is a trap",
-            "holds" if proof else "fails", "proved for all counts" if proof else "tried for all counts", self.problems,
+            "fails" if self.problems else "unknown" if self.open else "holds",
+            "proved for all counts" if proof else "tried for all counts",
+            "; ".join(filter(None, (self.problems, self.open and f"not known, and only looked at: {self.open}"))),
         )
         yield self.proved("in every configuration at most one row of an event is enabled", proof,
                           self._disagreed("rows"), self.both)
@@ -152,7 +154,7 @@ class _Examiner:
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
         # without a cut, every configuration has been looked at, and a proof adds nothing
-        proof = bool(self.graph.cut.steps) and not self.problems and proves_final_reachable(self.chart)
+        proof = bool(self.graph.cut.steps) and not (self.problems or self.open) and proves_final_reachable(self.chart)
         home = self.graph.leading_to(self.graph.final)
         lost = [n for n in range(len(self.graph.configurations)) if n not in home]
         if not lost:
@@ -190,7 +192,7 @@ class _Examiner:
     def examine(self, one: Property) -> Finding:
         """Examine one of the chart's own properties."""
         if isinstance(one, Always):
-            proof = proves_always(self.chart, one) and not self.problems
+            proof = proves_always(self.chart, one) and not (self.problems or self.open)
             return self.proved(one.sentence, proof, self._wrong_situations(one), self.nodes)
         if isinstance(one, EachConfiguration):
             return self.found_in(one.sentence, self._wrong_situations(one), self.nodes)

@@ -16,7 +16,7 @@ from typing import Final
 
 from fsm.chart import Chart
 from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Opaque, negated
-from fsm.solver import possible, weakest_precondition
+from fsm.solver import impossible, weakest_precondition
 
 __all__ = ["proves_unreachable"]
 
@@ -34,9 +34,9 @@ def proves_unreachable(chart: Chart, state: str, bad: Condition) -> bool:
         if not waiting:
             return True
         here, condition = waiting.pop(0)
-        if possible(All(condition, negated(AnyOf(*known.get(here, ())))), chart) is None:
+        if impossible(All(condition, negated(AnyOf(*known.get(here, ())))), chart):
             continue  # nothing new
-        if here == chart.initial and possible(All(condition, start), chart) is not None:
+        if here == chart.initial and not impossible(All(condition, start), chart):
             return False
         known.setdefault(here, []).append(condition)
         for row in chart.rows:

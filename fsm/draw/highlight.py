@@ -6,7 +6,7 @@ Theory.
 2. *The rows of a flag* (an event that sets an enumerated variable, as `logoff_orderly` sets `request`): the event's
    rows, and every row on a path from there to a final state on which that variable keeps its value.  If the event sets
    no variable, its rows and whatever can follow.  A row counts when its guard is possible there for some counts
-   (`solver.possible`); `tests/draw/test_highlight.py` compares this with all paths within bounds.
+   (`solver.impossible`); `tests/draw/test_highlight.py` compares this with all paths within bounds.
 3. *The rows of a counter*: those that change nothing else, and those that need it to be above 0.
 4. Traces are followed in the table, from a configuration; no session runs.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm.analysis.trace import TraceError, parse_trace
 from fsm.condition import All, Compare, Condition
-from fsm.solver import possible
+from fsm.solver import impossible
 from fsm.validation import reachable
 from fsm.variable import Choice, Sum
 
@@ -150,7 +150,7 @@ def _nodes(chart: Chart, state: str, choices: Sequence[str]) -> Iterable[_Node]:
         found = [(*one, (name, value)) for one in found for value in variable.values]
     for values in found:
         node = _Node(state, values)
-        if possible(All(chart.state(state).invariant, *_are(chart, node)), chart) is not None:
+        if not impossible(All(chart.state(state).invariant, *_are(chart, node)), chart):
             yield node
 
 
@@ -163,7 +163,7 @@ def _are(chart: Chart, node: _Node) -> Iterable[Condition]:
 
 def _targets(chart: Chart, row: Row, source: _Node, kept: Mapping[str, Value]) -> Iterable[_Node]:
     """Yield where the row leads from there, unless it cannot be taken or gives a kept variable another value."""
-    if possible(All(chart.state(row.source).invariant, row.guard, *_are(chart, source)), chart) is None:
+    if impossible(All(chart.state(row.source).invariant, row.guard, *_are(chart, source)), chart):
         return
     choices = dict(source.choices)
     for effect in row.effects:
@@ -180,7 +180,7 @@ def counter(chart: Chart, name: str, title: str | None = None, caption: Sequence
     none = Compare(((name, 1),), "==", 0)
     picked = [
         row.id for row in chart.rows
-        if {effect.name for effect in row.effects} == {name} or possible(All(row.guard, none), chart) is None
+        if {effect.name for effect in row.effects} == {name} or impossible(All(row.guard, none), chart)
     ]
     return rows(chart, picked, name=name, title=title or f"{chart.name}: {name}", caption=caption,
                 meaning=f"needs {name}, or changes {name} alone")

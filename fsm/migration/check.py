@@ -30,7 +30,7 @@ from fsm.migration.moves import Moves
 from fsm.migration.shape import shape_problems
 from fsm.migration.values import before, in_table
 from fsm.snapshot import encode
-from fsm.solver import possible
+from fsm.solver import NotKnown, possible
 from fsm.table import State
 from fsm.variable import Counter, Sum
 
@@ -110,7 +110,10 @@ def _questions(moves: Moves, old: Chart, new: Chart) -> Iterator[_Question]:
 
 def _suspect(question: _Question, old: Chart) -> Mapping[str, Value] | None:
     """Return values where something would be wrong, if they can occur; None if it is proved that they cannot."""
-    values = possible(All(question.state.invariant, question.wrong), old)
+    try:
+        values = possible(All(question.state.invariant, question.wrong), old)
+    except NotKnown:
+        values = {}
     return None if values is None or proves_unreachable(old, str(question.state), question.wrong) else values
 
 
