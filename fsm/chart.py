@@ -14,12 +14,16 @@ Theory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from fsm.condition import Datum, label, value_key
 from fsm.data import NO_DATA, DataDeclaration, Number
 from fsm.errors import DefinitionError
 from fsm.table import TOO_DEEP, Configuration, Event, Name, Output, Row, State, Table, row
 from fsm.variable import Choice, Sum, Variable
+
+if TYPE_CHECKING:
+    from fsm.verdict import Change
 
 __all__ = ["Chart", "Configuration", "Event", "Name", "Output", "Row", "State", "row"]
 
@@ -77,6 +81,16 @@ class Chart(Table):
     def after(self, configuration: Configuration, row: Row, data: Mapping[str, Datum] = NO_DATA) -> Configuration:
         """The configuration to which a row leads from this one, with these data.  The guard is not evaluated."""
         return (row.target, *row.apply(self.values(configuration), data).values())
+
+    def step(self, configuration: Configuration, event: Name, /, **data: object) -> Change:
+        """Return what an event changes in a configuration.  Nothing is kept: for states that live elsewhere.
+
+        Refused if it is not accepted, ValueError for what is no configuration, UnknownEvent for no event, DataError for
+        wrong or missing data.  DefinitionError if a callable guard would have to be called: it asks a session.
+        """
+        from fsm.verdict import change
+
+        return change(self, self.checked(configuration), event, data)
 
     def checked(self, configuration: Configuration) -> Configuration:
         """Return the configuration with the chart's own values: whole numbers as int, members and strings by value.

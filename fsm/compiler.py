@@ -11,20 +11,22 @@ The source is available (`source(chart)`) and registered with `linecache`, so tr
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import finalize
 
-from fsm.chart import Chart, Configuration, Row
+from fsm.chart import Chart, Configuration, Event, Row
 from fsm.condition import (
     ALWAYS,
     All,
     Among,
     Compare,
     Condition,
+    Datum,
     Opaque,
     Terms,
     Value,
@@ -32,8 +34,10 @@ from fsm.condition import (
     negated,
     sides,
     sum_text,
+    truth,
 )
-from fsm.errors import DefinitionError
+from fsm.data import REQUIRED, DataDeclaration, Number
+from fsm.errors import DataError, DefinitionError
 from fsm.variable import Assignment, Sum
 
 __all__ = ["Compiled", "compile_chart", "compile_choosers", "source"]
@@ -55,8 +59,8 @@ def source(chart: Chart) -> str:
     return "\n".join(_triggers(chart, {}) + _accessors(chart, {}))
 
 
-Refuse: TypeAlias = Callable[[Any, str], Exception]
-Chooser: TypeAlias = Callable[[Any], Any]
+Refuse: TypeAlias = Callable[[Any, str, Mapping[str, Datum]], Exception]
+Chooser: TypeAlias = Callable[[Any, Mapping[str, Datum]], Any]
 
 
 class Compiled(NamedTuple):
@@ -66,7 +70,7 @@ class Compiled(NamedTuple):
     configuration, `flags` is the output word.
     """
 
-    triggers: dict[str, Callable[[Any], Any]]
+    triggers: dict[str, Callable[..., Any]]
     start: Callable[[Any], None]
     read: Callable[[Any], Configuration]
     write: Callable[[Any, Configuration], None]
@@ -76,19 +80,21 @@ class Compiled(NamedTuple):
 def compile_chart(chart: Chart, refuse: Refuse) -> Compiled:
     """Compile the functions of `source(chart)`, for a class whose slots are the variables with a leading `_`.
 
-    A session with a dispatcher in `_dispatcher` has it take the step.  `refuse(session, event)` returns the error that
-    a refused trigger raises.  DefinitionError for a chart that is too large for Python's compiler.
+    A session with a dispatcher in `_dispatcher` has it take the step.  `refuse(session, event, data)` returns the
+    error that a refused trigger raises.  DefinitionError for a chart that is too large for Python's compiler.
     """
-    names: dict[str, object] = {"_refuse": refuse}
+    names: dict[str, object] = {"_refuse": refuse, "_view": MappingProxyType, "_missing": REQUIRED}
+    names |= {f"_{kind.__name__}": kind for kind in (bool, float, int, str)}
     space = _compiled(chart, "triggers", names, lambda: _triggers(chart, names) + _accessors(chart, names))
     triggers = {str(event): space[_function("event", place)] for place, event in enumerate(chart.events)}
     return Compiled(triggers, *(space[name] for name in ("start", "read", "write", "flags")))
 
 
 def compile_choosers(chart: Chart, step: Callable[[tuple[object, ...]], object]) -> dict[str, Chooser]:
-    """Compile a function for each event that chooses the row and changes nothing.
+    """Compile a function for each event that chooses the row for a session and data, and changes nothing.
 
-    It returns `step((session, event, row, configuration before, configuration after))`, or None if no row is enabled.
+    It returns `step((session, event, row, configuration before, configuration after, data))`, or None if no row is
+    enabled.
     """
     names: dict[str, object] = {"_step": step, **{f"_row_{place}": row for place, row in enumerate(chart.rows)}}
     space = _compiled(chart, "choices", names, lambda: _choosers(chart, names))
@@ -121,31 +127,76 @@ def _function(kind: str, place: int) -> str:
 def _triggers(chart: Chart, names: dict[str, object]) -> list[str]:
     lines: list[str] = []
     for place, event in enumerate(chart.events):
-        name, refuse = repr(str(event)), [f"    raise _refuse(self, {str(event)!r})", ""]
-        head = [f"def {_function('event', place)}(self):  # {event!r}"]
-        head += ["    if self._dispatcher is not None:", f"        return self._dispatcher.step(self, {name})"]
-        cells = list(_cells(chart, event))
-        texts = [(states, list(_body(rows, names, _take))) for states, rows in cells]
-        lines += _dispatched(chart, place, head, texts, refuse)
+        given = tuple(one.name for one in event.data)
+        data = f"{{{', '.join(f'{name!r}: {name}' for name in given)}}}"
+        view = f", _view({data})" if given else ""
+        head = [*_head(place, event, names), "    if self._dispatcher is not None:"]
+        head.append(f"        return self._dispatcher.step(self, {str(event)!r}{view})")
+        texts = [(states, list(_body(rows, names, _take, given))) for states, rows in _cells(chart, event)]
+        refuse = [f"    raise _refuse(self, {str(event)!r}, {data})", ""]
+        lines += _dispatched(chart, place, head, texts, refuse, given)
     return lines
+
+
+def _head(place: int, event: Event, names: dict[str, object]) -> list[str]:
+    """The head of a trigger; one with data looks at their types, and has anything else but good data looked at."""
+    function = f"def {_function('event', place)}(self"
+    if not event.data:
+        return [f"{function}):  # {event!r}"]
+    names[complete := f"_complete_{place}"] = _completer(event)
+    words = [f"{one.name}={'_missing' if one.required else repr(one.default)}" for one in event.data]
+    given = ", ".join(one.name for one in event.data)
+    lines = [f"{function}, *_given, {', '.join(words)}, **_unknown):  # {event!r}"]
+    lines.append(f"    if {' or '.join(map(_strange, event.data))} or _given or _unknown:")
+    pairs = ", ".join(f"{one.name!r}: {one.name}" for one in event.data)
+    return [*lines, f"        {given}, = {complete}(_given, {{{pairs}, **_unknown}})"]
+
+
+def _strange(one: DataDeclaration) -> str:
+    """The source of a test that is true of all values but the plain ones of the right type."""
+    name = one.name
+    if isinstance(one, Number):
+        return f"{name}.__class__ is not _int or {name} < 0"
+    test = f"{name}.__class__ is not _{one.type.__name__}"
+    if one.type is float:
+        test += f" or {name} - {name} != 0.0"
+    return f"({name} is not None and ({test}))" if one.nullable else test
+
+
+def _completer(event: Event) -> Callable[[tuple[object, ...], dict[str, object]], tuple[Datum, ...]]:
+    def complete(given: tuple[object, ...], data: dict[str, object]) -> tuple[Datum, ...]:
+        if given:
+            words = ", ".join(f"{one.name}=…" for one in event.data)
+            raise DataError(event.name, (f"they are given by keyword: {event}({words})",))
+        return tuple(event.complete({name: one for name, one in data.items() if one is not REQUIRED}).values())
+
+    return complete
 
 
 def _choosers(chart: Chart, names: dict[str, object]) -> list[str]:
     lines: list[str] = []
     places = {id(row): place for place, row in enumerate(chart.rows)}
+    take = partial(_chosen, chart, places)
     for place, event in enumerate(chart.events):
-        head = [f"def {_function('choose', place)}(self):  # {event!r}"]
-        here = [(str(state), chart.rows_for(str(state), event)) for state in chart.states]
-        take = partial(_chosen, chart, places)
-        texts = [([state], list(_body(rows, names, take))) for state, rows in here if rows]
-        lines += _dispatched(chart, place, head, texts, ["    return None", ""])
+        given = tuple(one.name for one in event.data)
+        head = [f"def {_function('choose', place)}(self, _data):  # {event!r}"]
+        head += [f"    {', '.join(given)}, = _data.values()"] if given else []
+        here = [(str(state), chart.rows_for(state, event)) for state in chart.states]
+        texts = [([state], list(_body(rows, names, take, given))) for state, rows in here if rows]
+        lines += _dispatched(chart, place, head, texts, ["    return None", ""], ("_data", *given))
     return lines
 
 
 def _dispatched(
-    chart: Chart, place: int, head: list[str], cells: list[tuple[list[str], list[str]]], otherwise: list[str]
+    chart: Chart,
+    place: int,
+    head: list[str],
+    cells: list[tuple[list[str], list[str]]],
+    otherwise: list[str],
+    given: tuple[str, ...],
 ) -> list[str]:
     """A function with the code of each cell behind a test of the state; of many cells each is a function of its own."""
+    arguments = ", ".join(("self", "state", *given))
     if sum(len(states) for states, _ in cells) <= WIDE or len(cells) == 1:
         lines = [*head, "    state = self._state"]
         for states, body in cells:
@@ -154,10 +205,10 @@ def _dispatched(
     lines, table = [], []
     for number, (states, body) in enumerate(cells):
         cell = f"_cell_{place}_{number}"
-        lines += [f"def {cell}(self, state):", *body, *otherwise]
+        lines += [f"def {cell}({arguments}):", *body, *otherwise]
         table += [f"{state!r}: {cell}" for state in states]
     lines += [f"_cells_{place} = {{{', '.join(table)}}}", "", *head, "    state = self._state"]
-    lines += [f"    cell = _cells_{place}.get(state)", "    if cell is not None:", "        return cell(self, state)"]
+    lines += [f"    cell = _cells_{place}.get(state)", "    if cell is not None:", f"        return cell({arguments})"]
     return lines + otherwise
 
 
@@ -199,13 +250,15 @@ def _state_test(chart: Chart, states: list[str], name: str = "state") -> str:
     return " or ".join(f"{name} == {str(state)!r}" for state in states) or "False"
 
 
-def _body(rows: tuple[Row, ...], names: dict[str, object], take: _Take) -> Iterator[str]:
+def _body(
+    rows: tuple[Row, ...], names: dict[str, object], take: _Take, given: tuple[str, ...]
+) -> Iterator[str]:
     cases = [_Case(row, row.guard.parts() if isinstance(row.guard, All) else (row.guard,)) for row in rows]
-    tried = _Expressions(frozenset(), names)
+    tried = _Expressions(frozenset(given), names)
     list(_decide(cases, "    ", tried, take))  # once to count how often each variable is read
-    local = [name for name, times in tried.uses.items() if times > 1]
+    local = [name for name, times in tried.uses.items() if times > 1 and name not in given]
     yield from (f"    {name} = self._{name}" for name in local)
-    yield from _decide(cases, "    ", _Expressions(frozenset(local), names), take)
+    yield from _decide(cases, "    ", _Expressions(frozenset((*local, *given)), names), take)
 
 
 class _Expressions:
@@ -243,7 +296,9 @@ class _Expressions:
         if isinstance(guard, Among):
             return self._among(guard)
         if isinstance(guard, Opaque):
-            return f"{'not ' if guard.negated else ''}{self.callable(guard.function)}(self)"
+            arguments = ", ".join(["self", *(f"{name}={name}" for name in guard.takes)])
+            call = f"{self._constant('truth', truth)}({self.callable(guard.function)}({arguments}))"
+            return f"not {call}" if guard.negated else call
         word = " and " if isinstance(guard, All) else " or "
         text = word.join(self.condition(part, nested=True) for part in guard.parts())
         if not guard.parts():
@@ -326,7 +381,7 @@ def _chosen(chart: Chart, places: dict[int, int], row: Row, pad: str, texts: _Ex
     before = {name: texts.use(name) for name in (*chart.names, *chart.names)}  # twice: for before and after
     after = before | {effect.name: _new(effect, texts) for effect in row.effects}
     old, new = ", ".join(["state", *before.values()]), ", ".join([repr(row.target), *after.values()])
-    yield f"{pad}return _step((self, {row.event!r}, _row_{places[id(row)]}, ({old},), ({new},)))"
+    yield f"{pad}return _step((self, {row.event!r}, _row_{places[id(row)]}, ({old},), ({new},), _data))"
 
 
 _Take: TypeAlias = Callable[[Row, str, _Expressions], Iterator[str]]

@@ -17,6 +17,7 @@ import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum
 from functools import partial
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Final, NoReturn, TypeAlias
 
 from fsm.errors import DefinitionError
@@ -24,7 +25,7 @@ from fsm.errors import DefinitionError
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Conditional", "Datum", "Facts", "Opaque", "Terms",
     "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "never_runs", "opaque_parts",
-    "sides", "sum_text", "value_key", "with_data",
+    "sides", "sum_text", "truth", "value_key", "with_data",
 ]
 
 Value: TypeAlias = int | str | Enum | None
@@ -280,7 +281,7 @@ class Opaque(Condition):
         if subject is None:
             problem = "a callable guard can be asked by a session or a model, not evaluated or exported"
             raise DefinitionError(f"guard {self}", (problem,))
-        return bool(self.function(subject, **{name: values[name] for name in self.takes})) is not self.negated
+        return truth(self.function(subject, **{name: values[name] for name in self.takes})) is not self.negated
 
     def parameters(self) -> dict[str, bool]:
         """The parameters after the first, by name: whether each must be given.  Empty where that cannot be known."""
@@ -333,6 +334,18 @@ def never_runs(function: object) -> str:
         function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     return next((kind for flag, kind in WAITING.items() if flags & flag), "")
+
+
+def truth(answer: object) -> bool:
+    """Return the answer of a callable guard as a bool.  TypeError for a coroutine or generator, which has not run."""
+    if answer is True or answer is False:
+        return answer
+    if isinstance(answer, (GeneratorType, AsyncGeneratorType)) or hasattr(answer, "__await__"):
+        if isinstance(answer, CoroutineType):
+            answer.close()  # so that nobody waits for it
+        kind = type(answer).__name__
+        raise TypeError(f"a guard answers at once, and one returned a {kind}, which would always be true")
+    return bool(answer)
 
 
 WAITING: Final = {0x200: "an async generator function", 0x80: "an async function", 0x20: "a generator function"}

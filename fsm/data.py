@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Final, NoReturn, TypeAlias, Union, get_args, get_origin
 
 from fsm.condition import Datum, name_of
@@ -30,7 +30,7 @@ class _Required:
 
 
 REQUIRED: Final = _Required()
-NO_DATA: Final[Mapping[str, Datum]] = {}
+NO_DATA: Final[Mapping[str, Datum]] = MappingProxyType({})
 
 
 class Number(Counted):

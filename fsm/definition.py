@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partialmethod, singledispatchmethod
+from inspect import Parameter, Signature
 from types import FunctionType
 from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar, overload
 
-from fsm.chart import Chart
+from fsm.chart import Chart, Event
 from fsm.condition import never_runs
+from fsm.data import REQUIRED, DataDeclaration, Number
 from fsm.errors import DefinitionError
 
 __all__ = ["Checked", "check", "declare", "is_trigger", "listener_methods", "own_attributes", "trigger"]
@@ -50,13 +52,31 @@ def is_trigger(value: object) -> bool:
     return isinstance(value, FunctionType) and "__trigger__" in vars(value)
 
 
-def declare(cls: type, name: str, event: str, function: Callable[..., object]) -> None:
-    """Put the function of a trigger on a class, with the name and docstring of its declaration."""
+def declare(cls: type, name: str, event: Event, function: Callable[..., object]) -> None:
+    """Put the function of a trigger on a class, with the name, docstring and parameters of its declaration."""
+    if event.data:
+        vars(function)["__signature__"] = _signature(event)
     function.__name__, function.__qualname__ = name, f"{cls.__qualname__}.{name}"
     function.__module__, function.__doc__ = cls.__module__, getattr(cls, name).__doc__
     function.__annotations__ = {"return": bool}
-    vars(function).update(__trigger__=event, __compiled__=True)
+    vars(function).update(__trigger__=str(event), __compiled__=True)
     setattr(cls, name, function)
+
+
+def _signature(event: Event) -> Signature:
+    parameters = [Parameter("self", Parameter.POSITIONAL_ONLY)]
+    for one in event.data:
+        default = Parameter.empty if one.required else one.default
+        parameters.append(
+            Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=_type(one))
+        )
+    return Signature(parameters, return_annotation=bool)
+
+
+def _type(one: DataDeclaration) -> object:
+    if isinstance(one, Number):
+        return int
+    return one.type | None if one.nullable else one.type
 
 
 class Checked(NamedTuple):
@@ -137,8 +157,8 @@ def _problems(
             yield f"its trigger {one.__name__} is no event of {chart.name}{_near(name, chart.events)}"
         elif one.__name__ in taken:
             yield f"its trigger {one.__name__} has the name of something that every session has; {_other_name(name)}"
-        elif "__compiled__" not in vars(one):
-            yield from _shape(one)
+        elif "__compiled__" not in vars(one) and not any_event:
+            yield from _shape(one, chart.event(name))
     for variable in chart.names:
         if f"_{variable}" not in own and "__dict__" not in own:
             yield f"its __slots__ lack _{variable}"
@@ -152,16 +172,41 @@ EMPTY: Final = (lambda: None).__code__.co_code[::2]
 """The operations of a function without a body."""
 
 
-def _shape(function: FunctionType) -> Iterator[str]:
+def _shape(function: FunctionType, event: Event) -> Iterator[str]:
     """What is wrong with the declaration of a trigger."""
     name, code = function.__name__, function.__code__
     if kind := never_runs(function):
         yield f"its trigger {name} is {kind}; a trigger never waits: write def"
         return
-    if code.co_argcount != 1 or code.co_kwonlyargcount or code.co_flags & VARIADIC:
-        yield f"its trigger {name} has parameters, and its event has no data; write def {name}(self)"
-    if code.co_code[::2] != EMPTY or set(code.co_consts) - {None, function.__doc__}:
+    parameters = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    right = code.co_argcount == 1 and not code.co_flags & VARIADIC and {*parameters} == {one.name for one in event.data}
+    if not right or not all(_fits(function, one) for one in event.data):
+        brings = ", ".join(one.name for one in event.data) or "no data"
+        yield f"its trigger {name} has parameters unlike its event, with {brings}; write {_declaration(name, event)}"
+    if code.co_code[::2] != EMPTY or set(code.co_consts) - {None, function.__doc__, ...}:
         yield f"its trigger {name} has a body, which would never run; leave a docstring or ..."
+
+
+def _fits(function: FunctionType, one: DataDeclaration) -> bool:
+    """Whether a parameter has the type and default of a datum.  A type that cannot be evaluated is not looked at."""
+    default = (function.__kwdefaults__ or {}).get(one.name, REQUIRED)
+    if default is not ... and (default is REQUIRED) is not one.required:
+        return False
+    if default is not ... and not one.required and (type(default), default) != (type(one.default), one.default):
+        return False
+    try:
+        found = function.__annotations__.get(one.name, _type(one))
+        found = eval(found, function.__globals__) if isinstance(found, str) else found
+    except Exception:  # a name that only type checkers know
+        return True
+    return bool(found == _type(one))
+
+
+def _declaration(name: str, event: Event) -> str:
+    words = [
+        f"{one.name}: {one.annotation}{'' if one.required else f' = {one.default!r}'}" for one in event.data
+    ]
+    return f"def {name}({', '.join(['self', *(['*'] if words else []), *words])}) -> None"
 
 
 VARIADIC: Final = 0x04 | 0x08

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
+from fsm.condition import Datum
+from fsm.data import NO_DATA
 from fsm.engine import Engine
 from fsm.errors import StepInProgress
 from fsm.table import Row
@@ -32,10 +34,10 @@ UNLOCKED: Final = nullcontext()
 class Receipt:
     """The result of a posted event: once `done` is true, `error` is the exception it raised, or None."""
 
-    __slots__ = ("done", "error", "event")
+    __slots__ = ("data", "done", "error", "event")
 
-    def __init__(self, event: str) -> None:
-        self.event = event
+    def __init__(self, event: str, data: Mapping[str, object] = NO_DATA) -> None:
+        self.event, self.data = event, data
         self.done = False
         self.error: BaseException | None = None
 
@@ -108,7 +110,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------------- steps
 
-    def step(self, session: Any, event: str) -> Literal[True]:
+    def step(self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA) -> Literal[True]:
         """Take a step.  StepInProgress in the middle of another; Refused if the event is not accepted."""
         if self.during is not None:
             raise StepInProgress(event, self.during)
@@ -117,9 +119,9 @@ class Dispatcher:
         self.during, self.applied, self.failure = event, False, None
         try:
             engine = self.engine
-            step = engine.choosers[event](session)
+            step = engine.choosers[event](session, data)
             if step is None:
-                self._refuse(session, event)
+                self._refuse(session, event, data)
             first, then = self.plans.get(step.row.id) or self._plan(step.row)
             for call in first:
                 call(step)
@@ -137,8 +139,8 @@ class Dispatcher:
                 self.retire(session)
         return True
 
-    def _refuse(self, session: Any, event: str) -> None:
-        error = Refused(refusal(session.chart, session.configuration, event, session))
+    def _refuse(self, session: Any, event: str, data: Mapping[str, Datum]) -> NoReturn:
+        error = Refused(refusal(session.chart, session.configuration, event, session, data), session)
         for call in self._calls(("on_refused",)):
             call(error)
         raise error
@@ -146,11 +148,11 @@ class Dispatcher:
     def _transit(self, session: Any, step: Any) -> None:
         """Have the transitions machine of the class take the step, for an event with callbacks there."""
         machine = session.machine()
-        if machine.fire(step.event, session) or self.applied:
+        if machine.fire(step.event, session, step.data) or self.applied:
             return
         if self.failure is not None:  # a callback hides it, but a trigger that returns True has taken its step
             raise self.failure
-        raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row)))
+        raise Refused(Verdict(session.chart, step.event, step.before, None, machine.added(step.row), step.data))
 
     # ------------------------------------------------------------------------------------------ posted events
 
@@ -199,10 +201,10 @@ class GuardedDispatcher(Dispatcher):
         """The lock that a step holds."""
         return self._lock
 
-    def step(self, session: Any, event: str) -> Literal[True]:
+    def step(self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA) -> Literal[True]:
         """Take a step when the one under way has ended."""
         with self._lock:
-            return super().step(session, event)
+            return super().step(session, event, data)
 
     def retire(self, session: Any) -> None:
         """Stay: the session needs its lock."""
@@ -211,7 +213,7 @@ class GuardedDispatcher(Dispatcher):
 def settle(session: Any, receipt: Receipt) -> None:
     """Run a posted event, and put its result or error into the receipt."""
     try:
-        session.fire(receipt.event)
+        session.fire(receipt.event, **receipt.data)
     except Exception as error:
         receipt.error = error
     except BaseException as error:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsm.chart import Chart
+from fsm.condition import name_of
+from fsm.errors import UnknownEvent
 
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
     from fsm.compiler import Chooser, Compiled, Refuse
@@ -35,6 +37,13 @@ class Engine:
         self.compiled: Compiled | None = None
         self.choosers = Choosers(chart, step)
         self._machine: ClassMachine | None = None
+
+    def named(self, event: object) -> tuple[str, str]:
+        """Return the name of an event, and that of its method.  UnknownEvent if there is none."""
+        name = name_of(event)
+        if name not in self.methods:
+            raise UnknownEvent(self.chart.name, name, self.chart.events)
+        return name, self.methods[name]
 
     def compile(self, refuse: Refuse) -> Compiled:
         """Return the compiled functions of the chart."""
@@ -63,7 +72,7 @@ class Choosers(dict[str, "Chooser"]):
         super().__init__()
         self.chart, self.step = chart, step
 
-    def __missing__(self, event: str) -> Callable[[Any], Any]:
+    def __missing__(self, event: str) -> Chooser:
         from fsm.compiler import compile_choosers
 
         with MAKING:

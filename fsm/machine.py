@@ -10,7 +10,7 @@ Without a chart it is a plain `transitions.Machine`.  No private name of transit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, ClassVar, Final, cast
 
@@ -19,7 +19,8 @@ from transitions import core
 from transitions.core import EventData
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import ALWAYS, Condition, Opaque, Values
+from fsm.condition import ALWAYS, Condition, Datum, Opaque, Values
+from fsm.data import NO_DATA
 from fsm.errors import DefinitionError
 
 __all__ = ["ClassMachine", "GuardCondition", "Machine", "Transition"]
@@ -32,7 +33,8 @@ class GuardCondition(core.Condition):
         """Whether it holds for the model of this event."""
         guard: object = self.func
         if isinstance(guard, Condition):
-            return guard.holds(event_data.machine.values(event_data.model), event_data.model)
+            machine = cast("Machine", event_data.machine)
+            return guard.holds({**machine.values(event_data.model), **machine.data(event_data)}, event_data.model)
         return bool(super().check(event_data))
 
     def __repr__(self) -> str:
@@ -57,10 +59,10 @@ class Transition(core.Transition):
         if not all(condition.check(event_data) for condition in self.conditions):
             return False
         machine.callbacks(chain(machine.before_state_change, self.before), event_data)
-        if self.row.moves:
+        if self.row.leaves:
             machine.get_state(self.source).exit(event_data)
-        machine.apply(self.row, event_data.model)
-        if self.row.moves:
+        machine.apply(self.row, event_data.model, machine.data(event_data))
+        if self.row.leaves:
             target = machine.get_state(self.row.target)
             event_data.update(target.name)
             target.enter(event_data)
@@ -109,9 +111,17 @@ class Machine(transitions.Machine):
         """The state and the variables of a model."""
         return (self.get_model_state(model).name, *self.values(model).values())
 
-    def apply(self, row: Row, model: object) -> None:
-        """Change a model's variables and state as the row says."""
-        new = row.apply(self.values(model))
+    def data(self, event_data: EventData) -> Mapping[str, Datum]:
+        """The data of an event of the chart, among the keywords of its trigger.  DataError if they are not right."""
+        if self.chart is None or not self.chart.has_event(event_data.event.name):
+            return NO_DATA
+        event = self.chart.event(event_data.event.name)
+        names = {one.name for one in event.data}
+        return event.complete({name: one for name, one in event_data.kwargs.items() if name in names})
+
+    def apply(self, row: Row, model: object, data: Mapping[str, Datum] = NO_DATA) -> None:
+        """Change a model's variables and state as the row says, with the data of its event."""
+        new = row.apply(self.values(model), data)
         for effect in row.effects:
             setattr(model, self.prefix + effect.name, new[effect.name])
         if row.moves:
@@ -131,7 +141,7 @@ def _fits(chart: Chart, args: tuple[Any, ...], options: dict[str, Any]) -> None:
 def as_transition(row: Row) -> dict[str, object]:
     """Return the arguments of `add_transition` for a row; one that stays becomes an internal transition."""
     return {
-        "trigger": row.event, "source": row.source, "dest": row.target if row.moves else None,
+        "trigger": row.event, "source": row.source, "dest": row.target if row.leaves else None,
         "conditions": [row.guard] if row.guard != ALWAYS else [], "row": row,
     }
 
@@ -189,9 +199,9 @@ class ClassMachine(Machine):
             cast("_State | _Transition", one).machine = self
         self._sealed = True
 
-    def fire(self, event: str, session: object) -> bool:
+    def fire(self, event: str, session: object, data: Mapping[str, Datum] = NO_DATA) -> bool:
         """Take a step of a session.  Return False if a condition added by hand does not hold."""
-        return bool(self.events[event].trigger(session))
+        return bool(self.events[event].trigger(session, **data))
 
     def callbacks(self, funcs: Iterable[Any], event_data: EventData) -> None:
         """Call these callbacks; `applied` is told of an error that those of `on_exception` would hide."""
@@ -199,9 +209,9 @@ class ClassMachine(Machine):
             self._applied(event_data.model, event_data.error)
         super().callbacks(funcs, event_data)
 
-    def apply(self, row: Row, model: object) -> None:
+    def apply(self, row: Row, model: object, data: Mapping[str, Datum] = NO_DATA) -> None:
         """Change the session's variables and state as the row says, and call `applied`."""
-        super().apply(row, model)
+        super().apply(row, model, data)
         self._applied(model)
 
     def added(self, row: Row) -> tuple[Condition, ...]:
@@ -220,7 +230,7 @@ class ClassMachine(Machine):
             return True
         for one in self.get_transitions(event):
             row = cast("Row", cast("Transition", one).row)
-            moved = (self.get_state(row.source).on_exit, self.get_state(row.target).on_enter) if row.moves else ()
+            moved = (self.get_state(row.source).on_exit, self.get_state(row.target).on_enter) if row.leaves else ()
             if any((one.prepare, one.before, one.after, *moved)):
                 return True
         return False

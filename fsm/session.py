@@ -31,12 +31,13 @@ from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self, TypeVar
 
-from fsm.chart import Chart, Configuration, Name, Row
-from fsm.condition import Value
+from fsm.chart import Chart, Configuration, Name, Row, State
+from fsm.condition import Datum, Value
+from fsm.data import NO_DATA
 from fsm.definition import check, declare, is_trigger, listener_methods, own_attributes, trigger
 from fsm.dispatcher import UNLOCKED, Dispatcher, GuardedDispatcher, Receipt, settle
 from fsm.engine import Engine
-from fsm.errors import DefinitionError, SnapshotError, UnknownEvent
+from fsm.errors import DefinitionError, SnapshotError
 from fsm.verdict import Refused, Verdict, judge, judge_all, refusal
 
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
@@ -58,16 +59,18 @@ class Step(NamedTuple):
     row: Row
     before: Configuration
     after: Configuration
+    data: Mapping[str, Datum] = NO_DATA
+    """What the event has brought with it."""
 
     @property
     def source(self) -> str:
         """The state before the step."""
-        return self.row.source
+        return self.session.chart.state(self.row.source)
 
     @property
     def target(self) -> str:
         """The state after the step."""
-        return self.row.target
+        return self.session.chart.state(self.row.target)
 
 
 class Session:
@@ -201,13 +204,17 @@ class Session:
         with self._dispatcher.lock:
             return self.compiled().flags(self)
 
-    def may(self, event: str) -> Verdict:
-        """Return what this event would do now, or why it is not accepted.  UnknownEvent for any other name."""
+    def may(self, event: Name, /, **data: object) -> Verdict:
+        """Return what this event would do now with these data, or why it is not accepted.
+
+        If it needs data and none are given: whether some would be accepted.  UnknownEvent for any other name, DataError
+        for wrong data.
+        """
         with self.lock:
-            return judge(self.chart, self.configuration, event, self)
+            return judge(self.chart, self.configuration, event, self, data)
 
     def verdicts(self) -> dict[str, Verdict]:
-        """Return the verdict on every event, in the chart's order."""
+        """Return the verdict on every event, in the chart's order; of one that needs data, as `may` without them."""
         with self.lock:
             return judge_all(self.chart, self.configuration, self)
 
@@ -216,25 +223,29 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------- stepping
 
-    def fire(self, event: str) -> Literal[True]:
-        """Call the trigger of that name.  Refused if it is not accepted; UnknownEvent for any other name."""
+    def fire(self, event: Name, /, **data: object) -> Literal[True]:
+        """Call the trigger of that name, with the event's data.
+
+        Refused if it is not accepted; UnknownEvent for any other name, DataError for wrong data.
+        """
         engine = self._class_engine
         try:
-            name = engine.methods[event]
+            name = engine.methods[event]  # type: ignore[index]  # a member of an Enum is not found
         except (KeyError, TypeError):
-            raise UnknownEvent(self.chart.name, event, self.chart.events) from None
-        function = getattr(type(self), name) if name else self.compiled().triggers[event]
-        accepted: Literal[True] = function(self)
+            event, name = engine.named(event)
+        if data and not self.chart.event(event).data:
+            self.chart.event(event).complete(data)
+        function = getattr(type(self), name) if name else self.compiled().triggers[str(event)]
+        accepted: Literal[True] = function(self, **data)
         return accepted
 
-    def post(self, event: str) -> Receipt:
+    def post(self, event: Name, /, **data: object) -> Receipt:
         """Run an event after the present step, in the order of posting, or immediately if there is none.
 
-        The receipt holds the result or the error.  This method only raises UnknownEvent.
+        The receipt holds the result or the error.  This method only raises UnknownEvent, and DataError for wrong data.
         """
-        if event not in self._class_engine.methods:
-            raise UnknownEvent(self.chart.name, event, self.chart.events)
-        receipt = Receipt(event)
+        event, _ = self._class_engine.named(event)
+        receipt = Receipt(event, self.chart.event(event).complete(data))
         with self.lock:
             if (dispatcher := self._dispatcher) is None:
                 settle(self, receipt)
@@ -371,6 +382,8 @@ def _add_variables(cls: type[Session], methods: dict[str, str]) -> None:
         name = variable.name
         if name not in TAKEN and name not in methods.values() and not _has(cls, name):
             setattr(cls, name, property(attrgetter(f"_{name}"), doc=variable.doc))
+    if any(type(state) is not State for state in cls.chart.states) and "state" not in vars(cls):  # members of an Enum
+        cls.state = property(lambda self: self.chart.state(self._state), doc=Session.state.__doc__)  # type: ignore[method-assign, assignment]
 
 
 def _has(cls: type, name: str) -> bool:
@@ -388,9 +401,10 @@ def _install(cls: type[Session]) -> None:
         if not name or (name in vars(cls) and not is_trigger(vars(cls)[name])):
             continue
         if engine.compiled is None:
-            declare(cls, name, event, _first(cls, event))
+            function = _first(cls, event)
         else:
-            declare(cls, name, event, _routed(event) if event in engine.routed else engine.compiled.triggers[event])
+            function = _routed(event) if event in engine.routed else engine.compiled.triggers[event]
+        declare(cls, name, cls.chart.event(event), function)
     if engine.compiled is not None and not cls._own_lock and not cls._own_listeners:
         cls._class_begin = engine.compiled.start
 
@@ -437,19 +451,20 @@ def _undeclared(event: str) -> Callable[[object], None]:
 
 
 def _first(cls: type[Session], event: str) -> Callable[..., object]:
-    def first(self: Session) -> object:  # also if it was read from the class before
-        return cls.compiled().triggers[event](self)
+    def first(self: Session, *given: object, **data: object) -> object:  # also if it was read from the class before
+        return cls.compiled().triggers[event](self, *given, **data)
 
     return first
 
 
 def _routed(event: str) -> Callable[..., object]:
-    def routed(self: Session) -> bool:
+    def routed(self: Session, **data: object) -> bool:
+        given = self.chart.event(event).complete(data)
         with self.lock:
             if self._dispatcher is not None:
-                return self._dispatcher.step(self, event)
+                return self._dispatcher.step(self, event, given)
             self._dispatcher = dispatcher = Dispatcher(self._class_engine)
-            return dispatcher.step(self, event)
+            return dispatcher.step(self, event, given)
 
     return routed
 
@@ -461,9 +476,9 @@ def _own(cls: type[Session], name: str) -> Callable[[Any], object]:
     return lambda step: function(step.session, step)
 
 
-def _refused(session: Session, event: str) -> Refused:
+def _refused(session: Session, event: str, data: Mapping[str, Datum]) -> Refused:
     """The error of a compiled trigger that has found no enabled row."""
-    return Refused(refusal(session.chart, session.configuration, event, session))
+    return Refused(refusal(session.chart, session.configuration, event, session, data))
 
 
 def _applied(session: Session, error: BaseException | None = None) -> None:

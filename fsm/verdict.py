@@ -3,20 +3,22 @@
 There are four answers: *accepted*; *illegal*, the state has no row for the event; *refused*, it has rows, but no guard
 holds; *finished*, the state is final.  Asking changes nothing.
 A verdict keeps its configuration, so it stays true of that moment whatever happens later.
+Of an event that needs data and is asked about without, the answer is whether some data would be accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
 
 from transitions import MachineError
 
-from fsm.chart import Chart, Configuration, Row
-from fsm.condition import All, Condition, Opaque, Values, is_opaque, label
+from fsm.chart import Chart, Configuration, Name, Row
+from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Datum, Facts, Opaque, add, is_opaque, label, name_of
+from fsm.data import NO_DATA
 from fsm.errors import UnknownEvent
 
-__all__ = ["Kind", "Refused", "Verdict", "judge", "judge_all", "refusal"]
+__all__ = ["Change", "Kind", "Refused", "Verdict", "change", "judge", "judge_all", "refusal"]
 
 Kind: TypeAlias = Literal["accepted", "illegal", "refused", "finished"]
 
@@ -28,9 +30,10 @@ class Verdict:
     and `target` the state after it; both are None if the event is not accepted.  Then `unmet` are the conditions that
     do not hold, `reason` explains it in words, and `legal` are the events that are accepted instead; whether those in
     `undecided` are is up to callable guards, and these are only called for the event in question.
+    `data` are the event's data, defaults included; None if the question was whether some data would be accepted.
     """
 
-    __slots__ = ("_legal", "_undecided", "_unmet", "chart", "configuration", "event", "row")
+    __slots__ = ("_legal", "_undecided", "_unmet", "chart", "configuration", "data", "event", "row")
 
     def __init__(
         self,
@@ -39,9 +42,11 @@ class Verdict:
         configuration: Configuration,
         row: Row | None,
         unmet: tuple[Condition, ...] | None = None,
+        data: Mapping[str, Datum] | None = NO_DATA,
     ) -> None:
         self.chart, self.event, self.configuration = chart, event, configuration
         self.row, self._unmet = row, unmet
+        self.data = None if data is None else dict(data)
         self._legal: tuple[str, ...] | None = None
         self._undecided: tuple[str, ...] = ()
 
@@ -61,7 +66,7 @@ class Verdict:
         return hash((self.event, self.configuration))
 
     def _facts(self) -> tuple[object, ...]:
-        return self.event, self.configuration, self.row, self.unmet
+        return self.event, self.configuration, self.data, self.row, self.unmet
 
     @property
     def accepted(self) -> bool:
@@ -77,6 +82,13 @@ class Verdict:
     def target(self) -> str | None:
         """The state after the event, which may be the present one; None if it is not accepted."""
         return self.row.target if self.row is not None else None
+
+    @property
+    def after(self) -> Configuration | None:
+        """The configuration after the event; None if it is not accepted, or depends on data that were not given."""
+        if self.row is None or self.data is None:
+            return None
+        return self.chart.after(self.configuration, self.row, self.data)
 
     @property
     def kind(self) -> Kind:
@@ -102,13 +114,14 @@ class Verdict:
     def unmet(self) -> tuple[Condition, ...]:
         """The conditions that would have to hold and do not; empty unless the event is refused."""
         if self._unmet is None:
-            self._unmet = () if self.row is not None else _unmet(self.chart, self.configuration, self.event, None)
+            asked = self.chart, self.configuration, self.event, None, self.data
+            self._unmet = () if self.row is not None else _unmet(*asked)
         return self._unmet
 
     def _present(self) -> str:
         spoken = frozenset[str]().union(*(c.names() for c in self.unmet))
-        values = self.chart.values(self.configuration)
-        return ", ".join(f"{n} is {label(values[n])}" for n in self.chart.names if n in spoken) or f"in {self.state}"
+        values: Facts = {**self.chart.values(self.configuration), **(self.data or {})}
+        return ", ".join(f"{n} is {label(one)}" for n, one in values.items() if n in spoken) or f"in {self.state}"
 
     @property
     def legal(self) -> tuple[str, ...]:
@@ -129,7 +142,8 @@ class Verdict:
         found: dict[str, bool | None] = {self.event: self.accepted}
         for event in self.chart.events:
             if event != self.event:
-                answers = {_known(row.guard, values) for row in self.chart.rows_for(self.state, event)}
+                rows = self.chart.rows_for(self.state, event)
+                answers = {_some(row.guard, values, None, self.chart) for row in rows}
                 found[event] = True in answers or (None if None in answers else False)
         self._undecided = tuple(str(event) for event in self.chart.events if found[event] is None)
         self._legal = tuple(str(event) for event in self.chart.events if found[event])
@@ -139,15 +153,39 @@ class Verdict:
         self._legal, self._undecided = legal, ()
 
 
+class Change(NamedTuple):
+    """A step without a session: the event, its row and data, and the configurations before and after it."""
+
+    event: str
+    row: Row
+    before: Configuration
+    after: Configuration
+    data: Mapping[str, Datum]
+
+    @property
+    def source(self) -> str:
+        """The state before the step."""
+        return self.row.source
+
+    @property
+    def target(self) -> str:
+        """The state after the step."""
+        return self.row.target
+
+
 class Refused(MachineError):
     """A trigger was not accepted.  Nothing has changed, and the session can be used as before.
 
-    `verdict` says which event was refused in which state, which condition failed with which counts, and what is legal.
+    `verdict` says which event was refused in which state, which condition failed with which counts, and what is legal;
+    `session` is the session that refused it for its listeners, and None elsewhere.
     """
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, session: object = None) -> None:
         Exception.__init__(self, verdict)  # the message is only built if it is read
-        self.verdict = verdict
+        self.verdict, self.session = verdict, session
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[Verdict]]:
+        return type(self), (self.verdict,)
 
     def __getattr__(self, name: str) -> str:
         if name == "value":  # what transitions calls its message
@@ -161,19 +199,41 @@ class Refused(MachineError):
         return f"cannot {verdict.event} while {verdict.state}: {verdict.reason} (legal now: {legal}{perhaps})"
 
 
-def judge(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
-    """Return the verdict on an event.  `subject` is what callable guards get.  UnknownEvent for any other name.
+def judge(
+    chart: Chart,
+    configuration: Configuration,
+    event: Name,
+    subject: object = None,
+    data: Mapping[str, object] = NO_DATA,
+) -> Verdict:
+    """Return the verdict on an event with these data.  `subject` is what callable guards get.
 
-    Only the guards of this event are called.
+    If the event needs data and there are none, the answer is whether some would be accepted; a callable guard that
+    takes data counts as one that accepts some.  Only the guards of this event are called.
+    UnknownEvent for any other name; DataError for wrong or incomplete data.
     """
-    rows = chart.rows_for(str(configuration[0]), event)
-    if not rows and event not in chart.events:
-        raise UnknownEvent(chart.name, event, chart.events)
-    values = chart.values(configuration)
-    for row in rows:
-        if row.guard.holds(values, subject):
-            return Verdict(chart, event, configuration, row)
-    return refusal(chart, configuration, event, subject)
+    name = name_of(event)
+    try:
+        known = chart.event(name)
+    except KeyError:
+        raise UnknownEvent(chart.name, name, chart.events) from None
+    given = known.complete(data) if data or not known.required else None
+    values: Facts = {**chart.values(configuration), **(given or {})}
+    for row in chart.rows_for(str(configuration[0]), name):
+        accepted = row.guard.holds(values, subject) if given is not None else _some(row.guard, values, subject, chart)
+        if accepted is not False:
+            return Verdict(chart, name, configuration, row, (), given)
+    return refusal(chart, configuration, name, subject, given)
+
+
+def change(chart: Chart, configuration: Configuration, event: Name, data: Mapping[str, object]) -> Change:
+    """Return the change by an event with these data.  Refused if it is not accepted; other errors as in `judge`."""
+    if chart.has_event(event):
+        chart.event(event).complete(data)
+    verdict = judge(chart, configuration, event, None, data)
+    if verdict.row is None or verdict.data is None or verdict.after is None:
+        raise Refused(verdict)
+    return Change(verdict.event, verdict.row, configuration, verdict.after, verdict.data)
 
 
 def judge_all(chart: Chart, configuration: Configuration, subject: object = None) -> dict[str, Verdict]:
@@ -186,49 +246,81 @@ def judge_all(chart: Chart, configuration: Configuration, subject: object = None
     return found
 
 
-def refusal(chart: Chart, configuration: Configuration, event: str, subject: object = None) -> Verdict:
-    """Return the verdict on an event that is known not to be accepted."""
+def refusal(
+    chart: Chart,
+    configuration: Configuration,
+    event: str,
+    subject: object = None,
+    data: Mapping[str, Datum] | None = NO_DATA,
+) -> Verdict:
+    """Return the verdict on an event that is known not to be accepted with these data, or with any if they are None."""
     rows = chart.rows_for(str(configuration[0]), event)
     if not any(is_opaque(row.guard) for row in rows):  # the reason is only computed if it is read
-        return Verdict(chart, event, configuration, None)
+        return Verdict(chart, event, configuration, None, None, data)
     # a callable guard must be called now: later, the subject will have changed
-    return Verdict(chart, event, configuration, None, _unmet(chart, configuration, event, subject))
+    return Verdict(chart, event, configuration, None, _unmet(chart, configuration, event, subject, data), data)
 
 
-def _unmet(chart: Chart, configuration: Configuration, event: str, subject: object) -> tuple[Condition, ...]:
-    values = chart.values(configuration)
+def _unmet(
+    chart: Chart, configuration: Configuration, event: str, subject: object, data: Mapping[str, Datum] | None
+) -> tuple[Condition, ...]:
+    values: Facts = {**chart.values(configuration), **(data or {})}
     rows = chart.rows_for(str(configuration[0]), event)
-    failing = [_failing(row.guard, values, subject) for row in rows]
+    failing = [_failing(row.guard, values, subject, chart) for row in rows]
     if not failing:
         return ()
     in_all = tuple(part for part in failing[0] if all(part in other for other in failing[1:]))
     return in_all or (_either([All(*parts) for parts in failing]),)  # none fails in every row: one row would suffice
 
 
-def _known(guard: Condition, values: Values) -> bool | None:
-    """Whether a condition holds; None if a callable decides that."""
-    if isinstance(guard, Opaque):
-        return None
-    if not is_opaque(guard):
-        return guard.holds(values)
-    answers = {_known(part, values) for part in guard.parts()}
-    decisive = not isinstance(guard, All)  # one part that holds decides an AnyOf, one that fails an All
-    return decisive if decisive in answers else None if None in answers else not decisive
-
-
-def _failing(guard: Condition, values: Values, subject: object) -> list[Condition]:
+def _failing(guard: Condition, values: Facts, subject: object, chart: Chart) -> list[Condition]:
     """The parts that do not hold.  A callable is called only if all others hold, since it may rely on them."""
-    parts = list(_parts(guard))
-    failing = [part for part in parts if not is_opaque(part) and not part.holds(values)]
+    parts = list(guard.parts()) if isinstance(guard, All) else [guard]
+    data = [part for part in parts if not is_opaque(part)]
+    failing = [part for part in data if _some(part, values, None, chart) is False]
     asked = [part for part in parts if is_opaque(part)]
-    return failing or [part for part in asked if not part.holds(values, subject)] or asked  # one changed its mind
+    failing = failing or [part for part in asked if _some(part, values, subject, chart) is False]
+    return failing or asked or data  # a callable has changed its mind; or no data fulfil all parts at once
 
 
-def _parts(guard: Condition) -> Iterator[Condition]:
-    if isinstance(guard, All):
-        yield from guard.parts()
-    else:
-        yield guard
+def _some(guard: Condition, values: Facts, subject: object, chart: Chart) -> bool | None:
+    """Whether a condition holds for some data; None if a callable decides that which has not been called.
+
+    `values` are those that are known, and `subject` is what callables get; None if they are not to be called.
+    """
+    rest = _rest(guard, values, subject)
+    if not rest.names() and not is_opaque(rest):
+        return rest.holds({})
+    from fsm.solver import possible  # only for an event with data, or a callable that is not called
+
+    if possible(rest, chart) is None:
+        return False
+    return None if is_opaque(rest) else True
+
+
+def _rest(guard: Condition, values: Facts, subject: object) -> Condition:
+    """What a condition still demands of the data when these values are known."""
+    if isinstance(guard, Opaque):
+        asked = subject is not None and all(name in values for name in guard.takes)
+        return _constant(guard.holds(values, subject)) if asked else guard
+    if isinstance(guard, Compare):
+        left = tuple(term for term in guard.terms if term[0] not in values)
+        known = add(tuple(term for term in guard.terms if term[0] in values), values)
+        unknown = Compare(left, guard.op, guard.bound - known)
+        return unknown if left else _constant(unknown.holds({}))
+    if not isinstance(guard, (All, AnyOf)):
+        return _constant(guard.holds(values))
+    decisive = _constant(isinstance(guard, AnyOf))  # one such part decides
+    parts: list[Condition] = []
+    for part in sorted(guard.parts(), key=is_opaque):  # a callable may rely on the others
+        if (rest := _rest(part, values, subject)) == decisive:
+            return decisive
+        parts.append(rest)
+    return type(guard)(*(part for part in parts if part.parts() or isinstance(part, (Opaque, Compare))))
+
+
+def _constant(holds: bool) -> Condition:
+    return ALWAYS if holds else AnyOf()
 
 
 def _either(options: list[All]) -> Condition:
