@@ -104,9 +104,12 @@ M = TypeVar("M", bound=Migrates)
 def route(chart: Chart, fingerprint: object, migrations: Iterable[M]) -> tuple[M, ...]:
     """Return as few migrations as lead from a fingerprint to this chart; none if none begins there, or none is needed.
 
-    SnapshotError if those that begin there lead elsewhere.
+    SnapshotError if those that begin there lead elsewhere; TypeError for what is no migration.
     """
     known = tuple(migrations)
+    for one in known:
+        if not hasattr(one, "migrated"):
+            raise TypeError(f"{one!r} is no migration (see fsm.migration)")
     ways: dict[str, tuple[M, ...]] = {}
     waiting: list[tuple[object, tuple[M, ...]]] = [(fingerprint, ())]
     while waiting and fingerprint != chart.fingerprint:

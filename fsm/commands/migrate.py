@@ -31,7 +31,7 @@ from fsm.commands.chart_options import beside
 from fsm.commands.check import finding_lines
 from fsm.condition import Condition
 from fsm.errors import SnapshotError
-from fsm.journal.reader import JournalError, Sections, parsed
+from fsm.journal.reader import JournalError, Sections, TornLine, parsed
 from fsm.migration import Migration
 from fsm.migration.check import examine
 from fsm.migration.moves import is_fingerprint
@@ -158,6 +158,7 @@ class _Lines:
     def __init__(self, new: Chart, migrations: tuple[Migration, ...], source: str | None) -> None:
         self.new, self.migrations, self.source = new, migrations, source
         self.sections = Sections(new, migrations)
+        self.in_journal = False
         self.wrong: list[str] | None = None
         """What could not be moved, if that does not end the command at once."""
 
@@ -168,8 +169,11 @@ class _Lines:
                 continue
             try:
                 data = parsed(line, number)
+                if data is None and self.in_journal:
+                    print(f"fsm migrate: {TornLine(number)}", file=sys.stderr)
+                    return
                 if data is None:
-                    raise CommandError(f"line {number}: this is no JSON")
+                    raise CommandError("this is no JSON")
                 yield json.dumps(self._moved(data)) + "\n"
             except (CommandError, JournalError, SnapshotError) as error:
                 problem = error.problem if isinstance(error, SnapshotError) else str(error)
@@ -183,6 +187,7 @@ class _Lines:
             return self._snapshot(data)
         if "journal" in data and "event" not in data:
             self._known(data.get("fingerprint"))
+            self.in_journal = True
             return self.sections.begin(data)
         if "event" not in data and "start" not in data:
             raise CommandError("it is neither a snapshot nor a record of a journal")

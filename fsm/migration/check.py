@@ -153,7 +153,7 @@ class _Reached:
                 self.stopped = str(error)
             number += 1
         if explorer is not None and explorer.cut.steps:
-            self.stopped = self.stopped or f"beyond {' and '.join(map(str, self.bounds))} it was not looked"
+            self.stopped = self.stopped or f"not looked at beyond {' and '.join(map(str, self.bounds))}"
 
     def __len__(self) -> int:
         return len(self.explorer.configurations) if self.explorer is not None else 0

@@ -50,6 +50,8 @@ log: Final = logging.getLogger("fsm.runtime")
 class _Attached:
     """The listener of an attached session: when it entered its state, and what is yet due there."""
 
+    __slots__ = ("__weakref__", "_session", "_timers", "entered", "entry", "kept", "waiting")
+
     def __init__(self, timers: Timers, session: Session) -> None:
         self._timers, self._session = timers, ref(session, lambda _: timers.lost(self, key))
         key = id(session)

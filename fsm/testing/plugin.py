@@ -3,6 +3,7 @@
     def test_mine(loses_nothing):                   loses_nothing(program)          # closed at each of its steps
     async def test_mine(loses_nothing):             await loses_nothing.in_loop(program)
     def test_retry(store, simulated_clock):         ...; simulated_clock.advance(60)
+    def test_late(timers, simulated_clock):         timers.attach(session); simulated_clock.advance(30)
 
 Nothing of a store is imported before a test asks for it.
 """
@@ -15,15 +16,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from fsm.runtime.timers import Timers
     from fsm.store.sync import Store
     from fsm.testing.clock import SimulatedClock
 
-__all__ = ["loses_nothing", "simulated_clock", "store"]
+__all__ = ["loses_nothing", "simulated_clock", "store", "timers"]
 
 
 @pytest.fixture
 def simulated_clock() -> SimulatedClock:
-    """A clock that jumps to the next call; the `store` of the same test uses it."""
+    """A clock that jumps to the next call; the `store` and the `timers` of the same test use it."""
     from fsm.testing.clock import SimulatedClock
 
     return SimulatedClock()
@@ -36,6 +38,15 @@ def store(simulated_clock: SimulatedClock) -> Iterator[Store]:
 
     with Store(clock=simulated_clock) as store:
         yield store
+
+
+@pytest.fixture
+def timers(simulated_clock: SimulatedClock) -> Iterator[Timers]:
+    """Timers by the simulated clock, which raises what listeners raise.  They are closed after the test."""
+    from fsm.runtime.timers import Timers
+
+    with Timers(simulated_clock) as timers:
+        yield timers
 
 
 @pytest.fixture

@@ -171,3 +171,14 @@ def test_the_old_table_may_be_a_file_of_data(here: Path, capsys: pytest.CaptureF
     write(here / "s.jsonl", stored("add"))
     assert main(["migrate", "--to", "./shop.py:SECOND", "--from", "first.json", "s.jsonl"]) == 0
     assert json.loads(capsys.readouterr().out)["fingerprint"] == SECOND.fingerprint
+
+
+def test_a_line_of_a_journal_that_was_torn_by_a_crash_is_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Recorder(FIRST, "j.jsonl") as journal:
+        journal.attach(session := Old(), "a")
+        session.fire("add")
+    with (here / "j.jsonl").open("a") as file:
+        file.write('{"session": "a", "se')
+    assert main(["migrate", "--to", "shop:SECOND", "j.jsonl", "-o", "new.jsonl"]) == 0
+    assert capsys.readouterr().err == "fsm migrate: line 4 was cut off in the middle of writing and is left out\n"
+    assert len(read(here / "new.jsonl")) == 3

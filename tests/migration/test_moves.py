@@ -136,3 +136,8 @@ DECLARED = [
 def test_what_is_wrong_whatever_the_other_table_is(tables: Any, words: Any, problem: str) -> None:
     with pytest.raises(DefinitionError, match=problem):
         Migration(*tables, **words)
+
+
+def test_what_is_no_migration_is_refused() -> None:
+    with pytest.raises(TypeError, match="'x' is no migration"):
+        New.restore(stored("add"), migrations=["x"])  # type: ignore[list-item]

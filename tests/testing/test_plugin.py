@@ -11,6 +11,7 @@ import pytest
 USED = '''
 from contextlib import suppress
 import pytest
+from fsm import Chart, Session, State, row
 from fsm.store import StoreClosing
 
 @pytest.fixture
@@ -27,6 +28,16 @@ def test_time(store, simulated_clock):
     assert store.session.ready == 0
     simulated_clock.advance(1)
     assert store.session.ready == 1
+
+def test_times(timers, simulated_clock):
+    on = State("on", after={120: "timeout"})
+    rows = [row("light", "off", "press", target="on"), row("dark", "on", "timeout", target="off")]
+    lamp = timers.attach(Session.of(Chart("lamp", states=["off", on], events=["press", "timeout"], rows=rows))())
+    lamp.fire("press")
+    simulated_clock.advance(119)
+    assert lamp.state == "on"
+    simulated_clock.advance(1)
+    assert lamp.state == "off"
 
 def right(store):
     with store.inbound():
@@ -61,6 +72,6 @@ def test_the_fixtures_of_the_plugin(tmp_path: Path, named: bool) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "1 failed, 4 passed" in ran.stdout, ran.stdout
+    assert "1 failed, 5 passed" in ran.stdout, ran.stdout
     assert "LostMail: closed by ORDERLY 5s after step 1 (inbound_begin), the program loses mail" in ran.stdout
     assert "trace: inbound_begin,logoff_orderly,inbound_received" in ran.stdout
