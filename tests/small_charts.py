@@ -12,11 +12,12 @@ from typing import Final
 
 import pytest
 
-from fsm.chart import Chart, Configuration, State, row
+from fsm.chart import Chart, Configuration, Event, State, row
+from fsm.data import Field, Number
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.properties import BOUNDS as LOGOFF_BOUNDS
 from fsm.session import Session
-from fsm.variable import Choice, Counter
+from fsm.variable import Boolean, Choice, Counter
 from fsm.verdict import judge
 
 
@@ -103,6 +104,18 @@ DISTANT = chart("distant", [
     row("more", "a", "more", effects=[up(N)]), row("far", "a", "far", guard=N > 4, target="done"),
     row("near", "a", "near", guard=N == 1, target="done"),
 ], states=("a", DONE), variables=(N,))
+
+AMOUNT, BALANCE, FROZEN = Number("amount", "in cents"), Counter("balance"), Boolean("frozen")
+ACCOUNT = Chart("account", states=["open", State("closed", final=True)], variables=[BALANCE, FROZEN], events=[
+    Event("deposit", data=(AMOUNT,)), Event("withdraw", data=(AMOUNT, Field("reason", str, default="none"))), "freeze", "thaw", "close",
+], rows=[
+    row("deposit", "open", "deposit", guard=AMOUNT > 0, effects=[BALANCE.becomes(BALANCE + AMOUNT)]),
+    row("withdraw", "open", "withdraw", guard=~FROZEN & (AMOUNT > 0) & (AMOUNT <= BALANCE),
+        effects=[BALANCE.becomes(BALANCE - AMOUNT)]),
+    row("freeze", "open", "freeze", guard=~FROZEN, effects=[FROZEN.becomes(True)]),
+    row("thaw", "open", "thaw", guard=FROZEN, effects=[FROZEN.becomes(False)]),
+    row("close", "open", "close", guard=BALANCE == 0, target="closed"),
+], bounds={"balance": 3, "amount": 2})  # fmt: skip
 
 DEADLOCK = chart("deadlock", [
     row("take", "a", "take", guard=N < 2, effects=[up(N)]), row("go", "a", "go", target="b"),

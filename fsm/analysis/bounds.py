@@ -2,9 +2,10 @@
 
     inbound <= 1        OUTBOUND + READY + DEFERRED <= 2        2 * ready + 1 < 6        request in (none, ORDERLY)
 
-The language is that of guards (`condition.py`): a comparison of a sum of counters with a whole number, or of an
-enumerated variable with its values, joined with `and`, `or` and `not`.  The case of a name matters only where two names
-differ in nothing else.  Python's own parser reads the text; it is never run.
+The language is that of guards (`condition.py`): a comparison of sums of counters and whole numbers, or of an enumerated
+variable with its values, joined with `and`, `or` and `not`.  A number that an event brings with it is bounded like a
+counter.  What a chart's own `bounds` say holds of every name that no bound given speaks of.  The case of a name matters
+only where two names differ in nothing else.  Python's own parser reads the text; it is never run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from unicodedata import normalize
 
 from fsm.chart import Chart
 from fsm.condition import OPERATORS, All, Among, AnyOf, Compare, Condition, Opaque, Value, label, negated
+from fsm.data import Number
 from fsm.solver import atoms
-from fsm.variable import Choice, Counter, Variable
+from fsm.variable import Boolean, Choice, Counter, Variable
 
 __all__ = ["BoundError", "bounds_of", "read_bound"]
 
@@ -39,16 +41,31 @@ class BoundError(ValueError):
 
 
 def bounds_of(chart: Chart, bounds: Iterable[str | Condition] | str | Condition) -> tuple[Condition, ...]:
-    """Return bounds, or a single one, as conditions on this chart.  BoundError for one that is wrong."""
+    """Return bounds, or a single one, as conditions on this chart, with those that the chart brings with it.
+
+    BoundError for one that is wrong.
+    """
     if isinstance(bounds, (str, Condition)):
         bounds = (bounds,)
-    return tuple(read_bound(chart, bound) for bound in bounds)
+    given = tuple(_one_kind(chart, bound, read_bound(chart, bound)) for bound in bounds)
+    bounded = frozenset[str]().union(*(bound.names() for bound in given))
+    own = (Compare(((name, 1),), "<=", most) for name, most in chart.bounds.items() if name not in bounded)
+    return (*given, *own)
+
+
+def _one_kind(chart: Chart, text: object, bound: Condition) -> Condition:
+    """Return a bound that limits either variables or data.  BoundError for one that does both."""
+    names = bound.names()
+    if names & set(chart.names) and (data := names & set(chart.numbers)):
+        brought = " and ".join(sorted(data))
+        raise BoundError(text, f"{brought} comes with an event; give it a bound of its own, such as '{min(data)} <= 2'")
+    return bound
 
 
 def read_bound(chart: Chart, bound: str | Condition) -> Condition:
     """Return one bound, given as text or as a condition, checked against the chart.  BoundError when it is wrong."""
     if isinstance(bound, Condition):
-        for name in sorted(bound.names() - set(chart.names)):
+        for name in sorted(bound.names() - {*chart.names, *chart.numbers}):
             raise BoundError(bound, _unknown(chart, name))
         if any(isinstance(atom, Opaque) for atom in atoms(bound)):
             raise BoundError(bound, "a callable says nothing that could be decided beforehand; compare counters")
@@ -69,6 +86,9 @@ class _Reader:
 
     def __init__(self, chart: Chart, text: str) -> None:
         self.chart, self.text = chart, text
+        self.known: dict[str, Variable | Number] = {
+            **{variable.name: variable for variable in chart.variables}, **chart.numbers
+        }
 
     def wrong(self, problem: str) -> BoundError:
         return BoundError(self.text, problem)
@@ -83,6 +103,8 @@ class _Reader:
             sides = [node.left, *node.comparators]
             parts = [self.pair(sides[n], SIGNS.get(type(op), "is"), sides[n + 1]) for n, op in enumerate(node.ops)]
             return parts[0] if len(parts) == 1 else All(*parts)
+        if isinstance(node, ast.Name) and isinstance(variable := self.named(node), Boolean):
+            return variable.as_condition()
         for inner in ast.walk(node):
             if isinstance(inner, (ast.BitAnd, ast.BitOr, ast.Invert)):
                 raise self.wrong("conditions are joined with and, or, not in a text, not with & | ~")
@@ -103,13 +125,11 @@ class _Reader:
         for name, factor in (moved := self.sum(right))[0].items():
             terms[name] = terms.get(name, 0) - factor
         bound = moved[1] - constant
-        terms = {name: terms[name] for name in self.chart.names if terms.get(name)}
+        terms = {name: terms[name] for name in self.known if terms.get(name)}
         if terms and all(factor < 0 for factor in terms.values()):
             terms, sign, bound = {name: -factor for name, factor in terms.items()}, TURNED[sign], -bound
         if not terms:
             raise self.wrong(f"{ast.unparse(left)} {sign} {ast.unparse(right)} names no counter")
-        if any(factor < 0 for factor in terms.values()):
-            raise self.wrong("a sum of counters is compared with a whole number, not with other counters")
         return Compare(tuple(terms.items()), sign, bound)
 
     def sum(self, node: ast.expr) -> tuple[dict[str, int], int]:
@@ -117,7 +137,7 @@ class _Reader:
             return {}, node.value
         if isinstance(node, ast.Name):
             variable = self.named(node)
-            if isinstance(variable, Counter):
+            if isinstance(variable, (Counter, Number)):
                 return {variable.name: 1}, 0
             if variable is None:
                 raise self.wrong(_unknown(self.chart, node.id))
@@ -153,9 +173,10 @@ class _Reader:
             raise self.wrong(f"{variable.name} has no value {ast.unparse(node)} (it has {', '.join(known)})")
         return variable.values[place]
 
-    def named(self, node: ast.Name) -> Variable | None:
-        place = _find(self.chart.names, node.id)
-        return None if place is None else self.chart.variables[place]
+    def named(self, node: ast.Name) -> Variable | Number | None:
+        names = tuple(self.known)
+        place = _find(names, node.id)
+        return None if place is None else self.known[names[place]]
 
 
 def _find(names: Sequence[str], wanted: str) -> int | None:
@@ -172,7 +193,8 @@ def _plain(name: str) -> str:
 
 
 def _unknown(chart: Chart, name: str) -> str:
-    alike = [one for one in chart.names if _plain(one) == _plain(name)]
+    names = (*chart.names, *chart.numbers)
+    alike = [one for one in names if _plain(one) == _plain(name)]
     if alike:
         return f"{name!r} could be {' or '.join(alike)}; write it exactly"
-    return f"{chart.name} has no variable {name!r} (it has {', '.join(chart.names) or 'none'})"
+    return f"{chart.name} has no variable {name!r} (it has {', '.join(names) or 'none'})"

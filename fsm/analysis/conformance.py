@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart, Configuration
+from fsm.condition import Facts
 from fsm.machine import Machine
 from fsm.session import Session
 from fsm.verdict import Refused
@@ -44,13 +45,16 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
     opaque = {(row.source, row.event) for row in chart.opaque}
     for number, here in enumerate(graph.configurations):
         values = chart.values(here)
-        for event in map(str, chart.events):
-            cell = chart.rows_for(str(here[0]), event)
+        for event in graph.calls:
+            cell = chart.rows_for(str(here[0]), event.event)
             run.write(session, here)
-            enabled = [row for row in cell if row.guard.holds(values, session)]
+            known: Facts = {**values, **event.data}
+            enabled = [row for row in cell if row.guard.holds(known, session)]
             if len(enabled) > 1:
                 detail = f"{' and '.join(row.id for row in enabled)} are enabled together in {chart.describe(here)}"
                 yield Disagreement("rows", number, event, detail)
+            if event.data:
+                continue
             expected = chart.after(here, enabled[0]) if enabled else None
             run.write(session, here)
             try:

@@ -42,8 +42,8 @@ def is_finite(chart: Chart, bounds: Iterable[Condition]) -> bool:
     """True when every counter has an upper bound of its own, so that the graph must be finite."""
     bounded: set[str] = set()
     for bound in bounds:
-        for part in bound.parts() or (bound,):
-            if isinstance(part, Compare) and part.op in ("<", "<=", "==") and (part is bound or isinstance(bound, All)):
+        for part in bound.parts() if isinstance(bound, All) else (bound,):
+            if isinstance(part, Compare) and part.op in ("<", "<=", "==") and all(f > 0 for _, f in part.terms):
                 bounded |= part.names()
     return all(variable.name in bounded for variable in chart.variables if isinstance(variable, Counter))
 

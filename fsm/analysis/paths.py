@@ -1,8 +1,8 @@
 """Every legal path from the start to an end: found and executed, or shown to be impossible.
 
 Theory.
-1. A path ends in a final state, or in an absorbing one.  Where a chart has neither, its paths are the *rounds*:
-   they end where they began, in the initial state.
+1. A path ends in a final state, or in an absorbing one that no row leaves.  Where a chart has neither, its paths are
+   the *rounds*: they end where they began, in the initial state.
 2. An *elementary path* is a sequence of state-changing rows from the initial state to an end that visits no state
    twice (but for the beginning of a round).  The table has finitely many, whatever the counts; `elementary` lists them.
 3. A *witness* of a path is a sequence of events, executed by the engine from `chart.start()`, that ends as the machine
@@ -30,11 +30,11 @@ from typing import Final, TypeAlias
 from fsm.analysis.infeasibility import Abstraction, contradiction
 from fsm.analysis.reachability import LIMIT, Cut, Edge, Explorer, Graph
 from fsm.analysis.trace import found_by
-from fsm.chart import Chart, Configuration, Row, State
+from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition, label
 from fsm.session import Session
 from fsm.validation import reachable
-from fsm.variable import Choice
+from fsm.variable import Boolean, Choice, Variable
 from fsm.verdict import Refused
 
 __all__ = ["Atlas", "Path", "PathsError", "Use", "elementary"]
@@ -80,13 +80,9 @@ class Use:
 
 
 def ends_of(chart: Chart) -> tuple[str, ...]:
-    """Return the states where a path ends: the final and absorbing ones, or the initial state if there are none."""
-    return tuple(str(state) for state in chart.states if is_end(state)) or (chart.initial,)
-
-
-def is_end(state: State) -> bool:
-    """Whether a path ends in this state: it is final, or absorbing."""
-    return state.final or getattr(state, "absorbing", False)
+    """Return the states where a path ends: the final ones, and the absorbing ones that no row leaves."""
+    left = {row.source for row in chart.rows if row.moves}
+    return tuple(str(state) for state in chart.states if state.final or (state.absorbing and state not in left))
 
 
 def elementary(chart: Chart, longest: int | None = None) -> Iterator[tuple[Row, ...]]:
@@ -99,9 +95,9 @@ def elementary(chart: Chart, longest: int | None = None) -> Iterator[tuple[Row, 
         if row.moves:
             moves.setdefault(row.source, []).append(row)
     neighbours = {source: dict.fromkeys(row.target for row in leaving) for source, leaving in moves.items()}
-    ends = set(ends_of(chart))
+    around = not ends_of(chart)  # a round comes back to the initial state
+    ends = set(ends_of(chart) or (chart.initial,))
     far = _distances(ends, neighbours)
-    around = not any(map(is_end, chart.states))  # a round comes back to the initial state
 
     def walk(state: str, visited: tuple[str, ...], rows: tuple[Row, ...]) -> Iterator[tuple[Row, ...]]:
         if state in ends and (rows or not around):
@@ -175,6 +171,10 @@ _Position: TypeAlias = "tuple[_Node, int, bool]"
 """How far along the paths, in which configuration, and whether the wanted row was taken."""
 
 
+def _is_flag(variable: Variable) -> bool:
+    return isinstance(variable, Choice) and not isinstance(variable, Boolean)
+
+
 class Atlas:
     """All elementary paths of a chart within bounds, each with its witness or the reason why it has none.
 
@@ -190,11 +190,11 @@ class Atlas:
     ) -> None:
         self.chart, self._explorer, self._limit = chart, Explorer(chart, bounds, limit=limit), limit
         self.ends = ends_of(chart)
-        self.rounds = not any(map(is_end, chart.states))
+        self.rounds = not self.ends
         """Whether the paths are rounds: the chart has no end, so they lead back to the initial state."""
         self._session_class = Session.of(chart)
         self.bounds = self._explorer.bounds
-        choices = [place for place, v in enumerate(chart.variables, 1) if isinstance(v, Choice)]
+        choices = [place for place, v in enumerate(chart.variables, 1) if _is_flag(v)]
         self._choice: int | None = choices[0] if choices else None
         self.flag_name: str | None = chart.names[choices[0] - 1] if choices else None
         """The enumerated variable that flags are values of: the first of the chart; None when it has none."""

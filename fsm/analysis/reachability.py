@@ -3,8 +3,8 @@
 Theory.
 1. The nodes are configurations, in the order in which a breadth-first search from `chart.start()` finds them; that
    order depends on the chart alone.  The edges are the steps that the compiled triggers accept.
-2. A bound is a condition on the variables.  A step that leaves the bounds is cut: it is not followed but counted, and
-   the first one is kept for the report.
+2. A bound is a condition on the variables, or on the data of events.  A step that leaves the bounds is cut: it is not
+   followed but counted, and the first one is kept for the report.  `calls.py` says which data are tried.
 3. Whether a graph ends cannot be decided for every chart.  A loop that raises a counter for ever is recognised
    (`divergence.py`) and refused with the counter's name; any other endless graph runs into `limit`.
 
@@ -19,9 +19,11 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from fsm.analysis.bounds import bounds_of
+from fsm.analysis.calls import Calls
 from fsm.analysis.divergence import covers, endless_loop, greatest_number, is_finite
-from fsm.chart import Chart, Configuration, Row
-from fsm.condition import Condition
+from fsm.analysis.trace import Call, call
+from fsm.chart import Chart, Configuration, Event, Row
+from fsm.condition import Condition, Facts, Values
 from fsm.session import Session
 from fsm.validation import reachable
 from fsm.variable import Counter
@@ -45,10 +47,13 @@ class ExploreError(ValueError):
 
 
 class Edge(NamedTuple):
-    """One accepted event: from a configuration (by its number), by a row (by its id), to a configuration."""
+    """One accepted event: from a configuration (by its number), by a row (by its id), to a configuration.
+
+    The event is a `Call`: its text, with its data.
+    """
 
     source: int
-    event: str
+    event: Call
     row: str
     target: int
 
@@ -72,6 +77,14 @@ class Explorer:
     def __init__(self, chart: Chart, bounds: Iterable[str | Condition] = (), *, limit: int = LIMIT) -> None:
         self.chart, self.limit = chart, limit
         self.bounds = bounds_of(chart, bounds)
+        self._calls = Calls(chart, self.bounds)
+        if self._calls.unbounded:
+            names = self._calls.unbounded
+            raise ExploreError(f"{chart.name} takes any {' and '.join(names)}; give a bound, such as "
+                               f"'{names[0]} <= 2'", names)  # fmt: skip
+        self.calls = tuple(one for event in chart.events for one in self._calls.of(event))
+        """Every event with all data within the bounds, in the chart's order: what is tried in each configuration."""
+        self._limits = tuple(bound for bound in self.bounds if bound.names() <= set(chart.names))
         self.cut = Cut()
         self.cut_from: set[int] = set()
         """The numbers of the configurations from which some step was cut."""
@@ -87,9 +100,9 @@ class Explorer:
         self._session = cls.unchecked(start)
         run = cls.compiled()
         self._get, self._set = run.read, run.write
-        self._cells: dict[str, list[tuple[str, Callable[..., object], tuple[Row, ...]]]] = {
+        self._cells: dict[str, list[tuple[Event, Call, Callable[..., object], tuple[Row, ...]]]] = {
             str(state): [
-                (str(event), run.triggers[event], rows)
+                (event, call(event) if not event.data else Call("", event.name, {}), run.triggers[event.name], rows)
                 for event in chart.events
                 if (rows := chart.rows_for(state, event))
             ]
@@ -99,7 +112,7 @@ class Explorer:
         self._greatest = greatest_number(chart, self.bounds)
         self._endless = not is_finite(chart, self.bounds)
         self._tried: dict[tuple[object, ...], int] = {}
-        for bound in self.bounds:
+        for bound in self._limits:
             if not bound.holds(chart.values(start)):
                 raise ExploreError(f"{chart.name} starts outside the bound {bound}: {chart.describe(start)}")
         self._found(start, -1, "", "")
@@ -118,18 +131,20 @@ class Explorer:
             return known
         here = self.configurations[number]
         edges: list[Edge] = []
-        legal: list[str] = []
+        legal: dict[str, None] = {}
         for event, row, there in self._after(here) if self._possible(here) else ():
-            legal.append(event)
+            legal[event.event] = None
             place = self._places.get(there)
             if place is None:
                 place = self._found(there, number, event, row)
             if place < 0:
-                self.cut_from.add(number)
-                first = (here, event, there) if not self.cut.steps else self.cut[1:]
-                self.cut = Cut(self.cut.steps + 1, *first)
+                self._cut(number, event, there)
             else:
                 edges.append(Edge(number, event, row, place))
+        for one in self._rows_with_data(here):
+            if (beyond := self._calls.beyond(one, here)) is not None:
+                legal[beyond.event] = None
+                self._cut(number, beyond, self.chart.after(here, one, beyond.data))
         self.legal[number] = tuple(legal)
         self._edges[number] = found = tuple(edges)
         return found
@@ -148,31 +163,61 @@ class Explorer:
         """True unless a counter is negative, as may be in a chart that was not proved; that is not followed further."""
         return all(here[place] >= 0 for place in self._counters)  # type: ignore[operator]  # counters are whole numbers
 
-    def _after(self, here: Configuration) -> Iterator[tuple[str, str, Configuration]]:
+    def _cut(self, number: int, event: Call, there: Configuration) -> None:
+        self.cut_from.add(number)
+        first = (self.configurations[number], event, there) if not self.cut.steps else self.cut[1:]
+        self.cut = Cut(self.cut.steps + 1, *first)
+
+    def _rows_with_data(self, here: Configuration) -> Iterator[Row]:
+        """The rows that might be taken here with data beyond the bounds."""
+        for event, _, _, rows in self._cells[str(here[0])] if self._calls.bounds else ():
+            yield from rows if event.data else ()
+
+    def _after(self, here: Configuration) -> Iterator[tuple[Call, str, Configuration]]:
         """Every accepted event, asked of the engine: the event, the row's id, and the configuration after it."""
         session, get, put = self._session, self._get, self._set
         values = None
-        for event, fire, rows in self._cells[str(here[0])]:
+        for event, plain, fire, rows in self._cells[str(here[0])]:
+            if event.data:
+                values = values or self.chart.values(here)
+                yield from self._with_data(here, values, event, rows)
+                continue
             put(session, here)
             try:
                 fire(session)
             except Refused:
                 continue
             except Exception as error:
-                asked = f"asking {event!r} in {self.chart.describe(here)}"
-                raise ExploreError(f"{asked} raised {type(error).__name__}: {error}") from error
+                raise self._raised(plain, here, error) from error
             there = get(session)
             row = rows[0]
             if len(rows) > 1:
                 values = values or self.chart.values(here)
                 put(session, here)
                 row = next(one for one in rows if one.guard.holds(values, session))
-            yield event, row.id, there
+            yield plain, row.id, there
+
+    def _with_data(
+        self, here: Configuration, values: Values, event: Event, rows: tuple[Row, ...]
+    ) -> Iterator[tuple[Call, str, Configuration]]:
+        for one in self._calls.of(event):
+            known: Facts = {**values, **one.data}
+            self._set(self._session, here)
+            try:
+                row = next((row for row in rows if row.guard.holds(known, self._session)), None)
+            except Exception as error:
+                raise self._raised(one, here, error) from error
+            if row is not None:
+                yield one, row.id, self.chart.after(here, row, one.data)
+
+    def _raised(self, event: Call, here: Configuration, error: Exception) -> ExploreError:
+        asked = f"asking {str(event)!r} in {self.chart.describe(here)}"
+        return ExploreError(f"{asked} raised {type(error).__name__}: {error}")
 
     def _found(self, there: Configuration, parent: int, event: str, row: str) -> int:
-        if self.bounds:
+        if self._limits:
             values = self.chart.values(there)
-            if not all(bound.holds(values) for bound in self.bounds):
+            if not all(bound.holds(values) for bound in self._limits):
                 self._places[there] = -1
                 return -1
         if len(self.configurations) >= self.limit:
@@ -219,7 +264,7 @@ class Explorer:
         for name, row, there in self._after(here):
             if name == event:
                 values = self.chart.values(there)
-                return (self.chart.row(row), there) if all(b.holds(values) for b in self.bounds) else None
+                return (self.chart.row(row), there) if all(b.holds(values) for b in self._limits) else None
         return None
 
 
@@ -240,6 +285,7 @@ class Graph:
         self.legal = tuple(explorer.legal[number] for number in range(len(self.configurations)))
         """For each configuration, by number, the events accepted there, whether or not the bounds cut them."""
         self.cut_from = frozenset(explorer.cut_from)
+        self.calls = explorer.calls
         self._explorer = explorer
 
     def __repr__(self) -> str:

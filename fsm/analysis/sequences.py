@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fsm.analysis.paths import is_end
+from fsm.analysis.paths import ends_of
 from fsm.analysis.reachability import Graph
 
 __all__ = ["count_sequences"]
@@ -23,7 +23,7 @@ def count_sequences(graph: Graph, longest: int) -> tuple[int, ...]:
     """
     if longest < 0:
         raise ValueError(f"a sequence has 0 events or more, not {longest}")
-    names = {str(state) for state in graph.chart.states if is_end(state)}
+    names = ends_of(graph.chart)
     ends = {n for n, here in enumerate(graph.configurations) if here[0] in names or not names}
     onward = [
         () if names and number in ends else tuple(Counter(edge.target for edge in edges).items())

@@ -103,7 +103,7 @@ class _Tables:
     def configuration(self, number: int) -> list[int]:
         """Return the numbers of a configuration (rule 2)."""
         here = self.graph.configurations[number]
-        steps = {step.event: step for step in self.graph.out[number]}
+        steps = {step.event.event: step for step in self.graph.out[number]}
         legal = self.graph.legal[number]
         subject = self._session.unchecked(here) if self.chart.opaque else None
         codes, targets = [], []

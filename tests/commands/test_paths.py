@@ -254,7 +254,7 @@ def test_names_that_bite_reach_json_whole_and_the_terminal_harmless(capsys: pyte
     (["--chart", "charts_of_paths:LURE"], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound)"),
     (["--most", "0"], "--most is a number of paths above 0, not 0"),
     (["--chart", "charts_of_paths:WRONG"], "charts_of_paths:WRONG is int, not a Chart"),
-    (["--bound", "inbound < outbound"], "compared with a whole number"), (["--bound", "inbound >= 1"], "starts outside the bound"),
+    (["--bound", "inbound * outbound < 2"], "counters are not multiplied with each other"), (["--bound", "inbound >= 1"], "starts outside the bound"),
     (["--bound", "inbound <= 1"], "ready can grow for ever"), (["--flag", "ORDERLYY"], "no flag 'ORDERLYY' at the end"),
     (["--flag", "nowait"], "no flag 'nowait' at the end of a path of store-logoff; did you mean"), (["--state", "closed"], "there is no state 'closed'"),
     (["--row", "open.submitt"], "there is no row 'open.submitt'; did you mean open.submit?"),
