@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from fsm.chart import Chart, Configuration
 from fsm.logoff import LOGOFF, StoreSession
@@ -15,9 +16,9 @@ from fsm.verdict import Refused
 
 
 @contextmanager
-def program(*command: str) -> Iterator[subprocess.Popen[str]]:
+def program(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A program whose output is read; it ends with the block at the latest."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options) as process:
         try:
             yield process
         finally:

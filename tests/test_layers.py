@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
+    "fsm.contrib": {"fsm.store"},
     "fsm.mail": {"fsm", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
     "fsm.mail.smtp": {"fsm", "fsm.analysis", "fsm.mail"},
     "fsm.mail.demo": {"fsm.mail", "fsm.store", "fsm.store.sql"},
@@ -179,7 +180,7 @@ HEAVY = {
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
     "aiosmtpd": {"fsm.mail.port", "fsm.mail._aiosmtpd"}, "z3": {"fsm.solver.by_z3"},
-    "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
+    "litestar": {"fsm.contrib.asgi"}, "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip
 

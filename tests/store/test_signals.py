@@ -7,11 +7,12 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from fsm.store import Outcome, aio, on_signals, sync
+from fsm.store import Outcome, StoreClosing, aio, on_signals, sync
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 PLAN = "NO_WAIT 1h -> ORDERLY 1h -> cancel 1h".replace("1h", "60m")
@@ -69,7 +70,7 @@ def test_threads_climb_the_ladder_and_everything_is_said() -> None:
     store = sync.Store(name="relay")
     item = store.inbound(peer="10.0.0.7")
     item.__enter__()
-    with on_signals(store, PLAN, say=said) as ladder:
+    with on_signals(store, PLAN, say=said, together=0) as ladder:
         assert said.lines == LADDER
         said.skip(len(LADDER))
         assert store.in_service
@@ -92,7 +93,7 @@ def test_threads_climb_the_ladder_and_everything_is_said() -> None:
 
 def test_threads_one_signal_is_enough_when_nothing_is_in_the_way() -> None:
     said = Said()
-    with sync.Store(name="relay") as store, on_signals(store, PLAN, say=said) as ladder:
+    with sync.Store(name="relay") as store, on_signals(store, PLAN, say=said, together=0) as ladder:
         store.submit(b"x")
         worker = threading.Thread(target=lambda: [item.__enter__() and item.__exit__(None, None, None) for item in store.outgoing()])  # type: ignore[func-returns-value]
         worker.start()
@@ -126,7 +127,7 @@ def test_threads_leaving_the_block_puts_the_handlers_back_and_the_closing_goes_o
         store = sync.Store(name="relay")
         item = store.inbound()
         item.__enter__()
-        with on_signals(store, PLAN, [TERM], say=said) as ladder:
+        with on_signals(store, PLAN, signals=[TERM], say=said) as ladder:
             said.skip(5)
             send(TERM)
             said.next()
@@ -149,25 +150,158 @@ def test_what_cannot_be_written_does_not_keep_the_store_from_closing(caplog: pyt
     assert "cannot write" in caplog.text
 
 
-def test_a_ladder_belongs_to_the_main_thread_and_needs_a_plan() -> None:
-    errors: list[BaseException] = []
-    store = sync.Store()
+def test_outside_the_main_thread_the_ladder_says_that_it_goes_without() -> None:
+    said, store = Said(), sync.Store(name="relay")
 
     def elsewhere() -> None:
-        try:
-            on_signals(store, PLAN).__enter__()
-        except RuntimeError as error:
-            errors.append(error)
+        with on_signals(store, PLAN, say=said):
+            store.close("ORDERLY 5s")
 
     before = handlers()
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert "signal handlers can only be installed from the main thread" in str(errors[0])
+    assert said.lines == [
+        "relay: this is not the main thread, so SIGTERM and SIGINT are not handled; close the store in another way"
+    ]
+    assert handlers() == before
+    store.let_go()
+
+
+def test_a_ladder_needs_a_plan() -> None:
+    before, store = handlers(), sync.Store()
     with pytest.raises(ValueError, match="is no step of a plan"):
         on_signals(store, "SOON")
     assert handlers() == before
     store.let_go()
+
+
+def test_signals_that_arrive_together_count_once() -> None:
+    said, store = Said(), sync.Store(name="relay")
+    item = store.inbound()
+    item.__enter__()
+    with on_signals(store, PLAN, say=said, together=3_600) as ladder:
+        said.skip(len(LADDER))
+        for number in (TERM, INT, TERM):
+            send(number)
+        assert said.next() == CLIMBED[0]
+        item.__exit__(None, None, None)
+        outcome = ladder.outcome()
+        assert said.next() == f"relay: {outcome}"
+        assert said.lines == [*LADDER, CLIMBED[0], f"relay: {outcome}"]
+    store.let_go()
+
+
+class Mine(SystemExit):
+    """Raised by a handler that was there before, as those of servers and of Python raise."""
+
+
+def mine(number: int, frame: object) -> None:
+    raise Mine(signal.Signals(number).name)
+
+
+@pytest.fixture
+def with_mine() -> Iterator[None]:
+    old = signal.signal(TERM, mine)
+    yield
+    signal.signal(TERM, old)
+
+
+@pytest.mark.usefixtures("with_mine")
+def test_after_the_plan_the_handlers_of_before_get_the_signal() -> None:
+    said, store = Said(), sync.Store(name="relay")
+    store.submit(b"x")
+
+
+    def serve() -> None:
+        with on_signals(store, "ORDERLY 5s", say=said, then="previous"):
+            send(TERM)
+            threading.Event().wait()  # for ever, but for the handler
+
+    with pytest.raises(Mine, match="SIGTERM"):
+        serve()
+    assert store.state == "released"
+    assert signal.getsignal(TERM) is mine
+    store.let_go()
+
+
+@pytest.mark.usefixtures("with_mine")
+def test_tasks_after_the_plan_the_handlers_of_before_get_the_signal() -> None:
+    async def program() -> None:
+        store = aio.AsyncStore(name="relay")
+        try:
+            with on_signals(store, "ORDERLY 5s", say=Said(), then="previous"):
+                send(TERM)
+                await asyncio.Event().wait()
+        finally:
+            assert store.state == "released"
+            store.let_go()
+
+    with pytest.raises(Mine, match="SIGTERM"):
+        asyncio.run(program())
+    assert signal.getsignal(TERM) is mine
+
+
+def test_tasks_a_loop_that_handles_the_signal_itself_gets_it_after_the_plan() -> None:
+    async def program() -> str:
+        loop, got = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(TERM, got.set)
+        store = aio.AsyncStore(name="relay")
+        with on_signals(store, "ORDERLY 5s", say=Said(), then="previous"):
+            send(TERM)
+            await got.wait()
+        loop.remove_signal_handler(TERM)
+        store.let_go()
+        return store.state
+
+    assert asyncio.run(program()) == "released"
+
+
+def test_a_handler_that_takes_the_place_later_is_said_and_stays() -> None:
+    said, store = Said(), sync.Store(name="relay")
+    old = signal.getsignal(TERM)
+    try:
+        with on_signals(store, PLAN, say=said):
+            signal.signal(TERM, mine)
+        assert said.lines[-1] == "relay: SIGTERM has another handler since, tests.store.test_signals.mine, which decides now"
+        assert signal.getsignal(TERM) is mine
+    finally:
+        signal.signal(TERM, old)
+        store.let_go()
+
+
+def test_a_socket_that_is_replaced_later_does_not_keep_signals_away() -> None:
+    """As a loop does that is started inside the block."""
+    said, store = Said(), sync.Store(name="relay")
+
+    async def loop_with_a_handler() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
+        send(TERM)
+
+    with on_signals(store, "ORDERLY 5s", say=said) as ladder:
+        asyncio.run(loop_with_a_handler())
+        assert ladder.outcome()
+    store.let_go()
+
+
+def test_several_stores_are_closed_by_one_signal() -> None:
+    said = Said()
+    one, two = sync.Store(name="orders"), sync.Store(name="receipts")
+    item = two.inbound()
+    item.__enter__()
+    with on_signals(one, two, plan=PLAN, say=said) as ladder:
+        assert said.lines[0] == "orders, receipts: SIGTERM or SIGINT closes the stores; each further one takes the next step at once:"
+        said.skip(len(LADDER))
+        send(TERM)
+        assert said.next() == CLIMBED[0].replace("relay", "orders, receipts")
+        with pytest.raises(StoreClosing):
+            one.submit(b"x")
+        item.__exit__(None, None, None)
+        outcome = ladder.outcome()
+    assert outcome
+    assert (one.state, two.state) == ("released", "released")
+    one.let_go()
+    two.let_go()
 
 
 # ----------------------------------------------------------------------------------------------------- in asyncio
@@ -195,7 +329,7 @@ def test_tasks_climb_the_ladder_and_everything_is_said() -> None:
         task = asyncio.create_task(stubborn())
         await reached.wait()
         before = handlers()
-        with on_signals(store, PLAN, say=lambda line: [said(line), lines.put_nowait(line)]) as ladder:
+        with on_signals(store, PLAN, say=lambda line: [said(line), lines.put_nowait(line)], together=0) as ladder:
             assert said.lines == LADDER
             for _ in LADDER:
                 await lines.get()
@@ -255,5 +389,5 @@ def test_the_faces_say_the_same(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_who_forgets_the_store_is_told_that_it_comes_first() -> None:
     wrong: Any = "NO_WAIT 20s"
-    with pytest.raises(TypeError, match=r"the store comes first, a Store or an AsyncStore, not 'NO_WAIT 20s'"):
+    with pytest.raises(TypeError, match=r"the stores come first, each a Store or an AsyncStore, not 'NO_WAIT 20s'"):
         on_signals(wrong)

@@ -20,7 +20,7 @@ from fsm.store import on_signals
 store = Store(name="relay")
 item = store.inbound(peer="10.0.0.7")
 item.__enter__()
-with on_signals(store, "{plan}") as ladder:
+with on_signals(store, "{plan}", together=0) as ladder:
     print("ready", flush=True)
     outcome = ladder.outcome()
     print(outcome, flush=True)
@@ -41,7 +41,7 @@ async def main():
     store = AsyncStore(name="relay")
     task = asyncio.create_task(hold(store))
     await asyncio.sleep(0)
-    with on_signals(store, "{plan}") as ladder:
+    with on_signals(store, "{plan}", together=0) as ladder:
         print("ready", flush=True)
         outcome = await ladder.outcome()
         print(outcome, flush=True)
