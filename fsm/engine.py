@@ -27,11 +27,16 @@ MAKING = RLock()
 class Engine:
     """What the class that declared a chart shares with its subclasses."""
 
-    __slots__ = ("_machine", "chart", "choosers", "compiled", "methods", "owner", "routed", "write")
+    __slots__ = ("_machine", "chart", "choosers", "compiled", "made", "methods", "owner", "routed", "write")
 
-    def __init__(self, owner: type, chart: Chart, methods: dict[str, str], step: Callable[..., object]) -> None:
-        """Create the engine of the class `owner`, whose triggers are `methods`, by event; `step` makes a step."""
-        self.owner, self.chart, self.methods = owner, chart, methods
+    def __init__(
+        self, owner: type, chart: Chart, methods: dict[str, str], step: Callable[..., object], *, made: bool
+    ) -> None:
+        """Create the engine of the class `owner`, which was written, or `made` from the chart alone.
+
+        `methods` are its triggers, by event, and `step` makes a step.
+        """
+        self.owner, self.chart, self.methods, self.made = owner, chart, methods, made
         self.routed = frozenset[str]()
         """The events with callbacks on the machine."""
         self.compiled: Compiled | None = None

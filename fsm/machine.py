@@ -19,7 +19,7 @@ from transitions import core
 from transitions.core import EventData
 
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import ALWAYS, Condition, Datum, Opaque, Values
+from fsm.condition import ALWAYS, Condition, Datum, Opaque, Values, never_runs
 from fsm.data import NO_DATA
 from fsm.errors import DefinitionError
 
@@ -77,6 +77,8 @@ class Machine(transitions.Machine):
 
     The chart provides states, transitions and the initial state; all other arguments are those of transitions.
     Any object can be a model.  The variables are attributes of it; those it lacks are set to their initial values.
+    A variable with the name of a trigger, or of something that a machine has which is its own model, is the attribute
+    of that name with an underscore behind it: `retry_` (see `attribute`).
     """
 
     transition_cls = Transition
@@ -85,6 +87,7 @@ class Machine(transitions.Machine):
 
     def __init__(self, *args: Any, chart: Chart | None = None, **options: Any) -> None:
         self.chart = chart
+        self._attributes: dict[bool, dict[str, str]] = {}
         if chart is not None:
             _fits(chart, args, options)
             options = {"auto_transitions": False, "initial": chart.initial} | options
@@ -98,14 +101,36 @@ class Machine(transitions.Machine):
             for one in model if isinstance(model, (list, tuple)) else (model,):
                 one = self if one is self.self_literal else one
                 for variable in self.chart.variables:
-                    if not hasattr(one, self.prefix + variable.name):
-                        setattr(one, self.prefix + variable.name, variable.initial)
+                    if not hasattr(one, self.attribute(variable.name, one)):
+                        setattr(one, self.attribute(variable.name, one), variable.initial)
         super().add_model(model, initial)
+
+    def attribute(self, name: str, model: object) -> str:
+        """The name of the attribute of a model that holds a variable."""
+        if self.prefix:
+            return self.prefix + name
+        own = model is self
+        if own not in self._attributes:
+            self._attributes[own] = self._named(dir(self) if own else ())
+        return self._attributes[own][name]
+
+    def _named(self, taken: Iterable[str]) -> dict[str, str]:
+        assert self.chart is not None
+        words = {*taken, "trigger", "may_trigger", self.model_attribute}
+        words |= {name for event in self.chart.events for name in (str(event), f"may_{event}")}
+        words |= {f"is_{state}" for state in self.chart.states}
+        found: dict[str, str] = {}
+        for name in self.chart.names:
+            free = name
+            while free in words or (free != name and free in self.chart.names):
+                free += "_"
+            found[name] = free
+        return found
 
     def values(self, model: object) -> Values:
         """The chart's variables, read from a model."""
         names = self.chart.names if self.chart is not None else ()
-        return {name: getattr(model, self.prefix + name) for name in names}
+        return {name: getattr(model, self.attribute(name, model)) for name in names}
 
     def configuration(self, model: object) -> Configuration:
         """The state and the variables of a model."""
@@ -123,7 +148,7 @@ class Machine(transitions.Machine):
         """Change a model's variables and state as the row says, with the data of its event."""
         new = row.apply(self.values(model), data)
         for effect in row.effects:
-            setattr(model, self.prefix + effect.name, new[effect.name])
+            setattr(model, self.attribute(effect.name, model), new[effect.name])
         if row.moves:
             self.set_state(row.target, model)
 
@@ -134,6 +159,8 @@ def _fits(chart: Chart, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         problems.append("beside chart= everything but the model is given by name")
     if options.get("initial", chart.initial) not in chart.states:
         problems.append(f"the initial state {options['initial']!r} is not one of its states")
+    if chart.has_event(held := options.get("model_attribute", "state")):
+        problems.append(f"its event {held} has the name of the state attribute; choose another model_attribute=")
     if problems:
         raise DefinitionError(f"a machine of {chart.name}", tuple(problems))
 
@@ -156,6 +183,7 @@ class _State(core.State):
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
         """Add a callback; the events concerned go through transitions from now on."""
+        _plain(func)
         super().add_callback(trigger, func)
         self.machine.route()
 
@@ -165,8 +193,15 @@ class _Transition(Transition):
 
     def add_callback(self, trigger: str, func: str | Callable[..., bool | None]) -> None:
         """Add a callback; the events concerned go through transitions from now on."""
+        _plain(func)
         super().add_callback(trigger, func)
         self.machine.route()
+
+
+def _plain(func: object) -> None:
+    if kind := never_runs(func):
+        problem = f"it is {kind}, which a step would not run; write a plain function, or react with session.steps()"
+        raise DefinitionError(f"callback {getattr(func, '__qualname__', func)}", (problem,))
 
 
 class ClassMachine(Machine):

@@ -93,10 +93,11 @@ class Session:
             cls._own_lock = True
         if chart is None and not hasattr(cls, "chart"):
             return
-        checked = check(cls, chart, TAKEN, any_event=_loose)
+        checked = check(cls, chart, TAKEN if chart is None else _taken(chart), any_event=_loose)
         cls._own_listeners = checked.listeners
         if chart is not None:
-            cls.chart, cls._class_engine = chart, Engine(cls, chart, checked.methods, partial(tuple.__new__, Step))
+            cls.chart = chart
+            cls._class_engine = Engine(cls, chart, checked.methods, partial(tuple.__new__, Step), made=_loose)
             _add_variables(cls, checked.methods)
             _install(cls)
         if chart is not None or cls._own_lock or cls._own_listeners:
@@ -147,7 +148,7 @@ class Session:
         contains their class.
         """
         body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names)}
-        body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in TAKEN}
+        body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in _taken(chart)}
         return type(name or f"{chart.name} session", (Session,), body, chart=chart, _loose=True)
 
     if not TYPE_CHECKING:  # a checker would take every name for an attribute
@@ -157,7 +158,8 @@ class Session:
             if name in ("_state", "_dispatcher"):
                 problem = f"the __init__ of {type(self).__name__} has not called super().__init__()"
                 raise AttributeError(f"{problem}, which begins a session (a dataclass can do so in __post_init__)")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            made = "; a class made by Session.of has its variables alone" if self._class_engine.made else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{made}", name=name, obj=self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """For notebooks: the session drawn as SVG, or the DOT text if no renderer is installed."""
@@ -369,8 +371,13 @@ class Session:
         return engine.machine(route, _applied)
 
 
-TAKEN: Final = frozenset(dir(Session))
-"""The names of a session's own attributes.  Only a class created by `Session.of` may have events of these names."""
+TAKEN: Final = frozenset((*dir(Session), "chart", "_class_begin", "_class_engine"))
+"""The names of a session's own attributes.  A trigger or a variable's attribute cannot have one of them."""
+
+
+def _taken(chart: Chart) -> frozenset[str]:
+    """The names that a class of this chart needs itself."""
+    return TAKEN.union(f"_{name}" for name in chart.names)
 
 
 # ------------------------------------------------------------------------------------------ classes and triggers

@@ -286,16 +286,19 @@ def _failing(guard: Condition, values: Facts, subject: object, chart: Chart) -> 
 def _some(guard: Condition, values: Facts, subject: object, chart: Chart) -> bool | None:
     """Whether a condition holds for some data; None if a callable decides that which has not been called.
 
+    None, too, if the solver does not know.
     `values` are those that are known, and `subject` is what callables get; None if they are not to be called.
     """
     rest = _rest(guard, values, subject)
     if not rest.names() and not is_opaque(rest):
         return rest.holds({})
-    from fsm.solver import possible  # only for an event with data, or a callable that is not called
+    from fsm.solver import NotKnown, possible  # only for an event with data, or a callable that is not called
 
-    if possible(rest, chart) is None:
-        return False
-    return None if is_opaque(rest) else True
+    try:
+        found = possible(rest, chart)
+    except NotKnown:
+        return None
+    return False if found is None else None if is_opaque(rest) else True
 
 
 def _rest(guard: Condition, values: Facts, subject: object) -> Condition:

@@ -1,6 +1,7 @@
 """`fsm replay [FILE|-]`: a stream of events in, a stream of answers out, one JSON line each.
 
 In:   {"event": "logoff_orderly", "session": "a"}          (session "default" when left out; other keys are ignored)
+      {"event": "pay", "data": {"amount": 5}}              (of an event with data, which the answer has after "event")
 Out:  {"session", "seq", "event", "accepted", "from", "state", <each variable>, "flags", "flag_names", "reason"}
 
 A refused event is an answer, not an error; `--strict` stops at the first one with exit status 1.  A line that is no
@@ -28,7 +29,7 @@ from fsm.commands import DEFAULT_CHART, CommandError
 from fsm.commands.chart_files import CHART, find_chart
 from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
-from fsm.journal.reader import JournalError, TornLine, check_header, is_torn
+from fsm.journal.reader import JournalError, TornLine, check_header, data_of, is_torn
 from fsm.session import Session
 from fsm.snapshot import jsonable
 from fsm.verdict import Refused
@@ -126,7 +127,8 @@ def _read(source: BinaryIO) -> bytes:
 
 def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
     """Make the function from a line to its answer, with everything that is the same for all lines."""
-    if taken := sorted(WORDS & {*chart.names}):
+    with_data = {str(event): event for event in chart.events if event.data}
+    if taken := sorted((WORDS | {"data"} if with_data else WORDS) & {*chart.names}):
         raise CommandError(f"{chart.name} has a variable {taken[0]!r}, which is a word of the answers themselves")
     new = Session.of(chart)
     sessions: dict[str, Session] = {}
@@ -173,11 +175,20 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
         before = session.state
         reason = "null"
         try:
-            trigger(session)
+            if event in with_data:
+                data = data_of(with_data[event], entry)
+                known += f', "data": {json.dumps(data)}'
+                trigger(session, **data)
+            else:
+                trigger(session)
         except Refused as refusal:
             reason = quoted(refusal.verdict.reason or "")
+        except JournalError as error:
+            raise CommandError(str(error)) from error
         except Exception as error:  # from a callable guard
-            raise CommandError(f"{event} failed: {type(error).__name__}: {error}") from error
+            more = "; a guard that reads more than the variables cannot be replayed"
+            hint = more if isinstance(error, AttributeError) else ""
+            raise CommandError(f"{event} failed: {type(error).__name__}: {error}{hint}") from error
         accepted = reason == "null"
         asked = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
         return f"{asked}{heads[accepted, before]}{tail(session.configuration)}{reason}}}\n", accepted

@@ -9,7 +9,8 @@ Theory.
    no line end and is no JSON: it is dropped with a TornLine warning.  Any other line that cannot be read is an error
    that gives its number.
 2. A *start* record is a snapshot of a session when its recording begins, or begins again.  An *entry* is an event that
-   was accepted or refused, with the same keys as the answers of `fsm replay`; `seq` counts from the start record.
+   was accepted or refused, with the same keys as the answers of `fsm replay`, and with the event's data (`"data":
+   {"amount": 5}`); `seq` counts from the start record.
 3. A journal goes on when the chart has changed, with a second header.  What an older chart has written is read where
    migrations (`fsm.migration`) lead from there to the present one: its snapshots are moved, and an entry counts as a
    start in the configuration after it, moved, since the event may mean something else today.
@@ -25,8 +26,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
-from fsm.chart import Chart, Configuration
-from fsm.errors import SnapshotError
+from fsm.chart import Chart, Configuration, Event
+from fsm.condition import Datum
+from fsm.data import NO_DATA
+from fsm.errors import DataError, SnapshotError
 from fsm.session import Session
 from fsm.snapshot import (
     VERSION as SNAPSHOT_VERSION,
@@ -41,7 +44,7 @@ from fsm.verdict import Refused
 
 __all__ = [
     "HEAD", "LONGEST", "VERSION", "Divergence", "JournalError", "Record", "Replayed", "Sections", "TornLine",
-    "check_header", "entry", "header", "is_torn", "parsed", "records", "replay", "replayed", "start",
+    "check_header", "data_of", "entry", "header", "is_torn", "parsed", "records", "replay", "replayed", "start",
 ]
 
 VERSION: Final = 1
@@ -77,7 +80,8 @@ class TornLine(UserWarning):
 
 def header(chart: Chart) -> dict[str, object]:
     """Return the first line of a journal.  JournalError if a variable of the chart has the name of a key."""
-    if strange := [name for name in chart.names if name in WORDS]:
+    words = WORDS | {"data"} if any(event.data for event in chart.events) else WORDS
+    if strange := [name for name in chart.names if name in words]:
         raise JournalError(f"{chart.name} cannot have a journal: its variable {strange[0]!r} is a word of journals")
     return {"journal": VERSION, "chart": chart.name, "fingerprint": chart.fingerprint}
 
@@ -99,14 +103,41 @@ def start(chart: Chart, session: str, configuration: Configuration) -> dict[str,
 
 
 def entry(
-    chart: Chart, session: str, seq: int, event: str, before: Configuration, after: Configuration, reason: str | None
+    chart: Chart,
+    session: str,
+    seq: int,
+    event: str,
+    before: Configuration,
+    after: Configuration,
+    reason: str | None,
+    data: Mapping[str, Datum] = NO_DATA,
 ) -> dict[str, object]:
-    """Return the entry of an event, which is also the answer of `fsm replay`; `reason` is None if it was accepted."""
+    """Return the entry of an event, which is also the answer of `fsm replay`; `reason` is None if it was accepted.
+
+    `data` are those of the event, and there is no such key if it has none.
+    """
     flags = chart.flags(after)
     values = {name: jsonable(value) for name, value in chart.values(after).items()}
-    head = {"session": session, "seq": seq, "event": str(event), "accepted": reason is None, "from": str(before[0])}
+    head = {"session": session, "seq": seq, "event": str(event), **({"data": dict(data)} if data else {})}
+    head |= {"accepted": reason is None, "from": str(before[0])}
     tail = {"flags": flags, "flag_names": list(chart.flag_names(flags)), "reason": reason}
     return {**head, "state": str(after[0]), **values, **tail}
+
+
+def data_of(event: Event, line: Mapping[str, object]) -> Mapping[str, Datum]:
+    """Return the data of an event in a line, defaults included.  JournalError if they are missing or wrong.
+
+    Of an event without data the key is not looked at, as other keys that are not known.
+    """
+    if not event.data:
+        return NO_DATA
+    given = line.get("data", {})
+    if not isinstance(given, Mapping):
+        raise JournalError(f'"data" must be an object, not {json.dumps(given)[:60]}')
+    try:
+        return event.complete(given)
+    except DataError as error:
+        raise JournalError(str(error)) from None
 
 
 class Sections:
@@ -148,7 +179,7 @@ class Sections:
                 return {**line, "start": migrated(self.chart, old, self._way)} if isinstance(old, Mapping) else line
             if "state" not in line:
                 raise JournalError("this entry of an older chart does not say where it led, so it cannot be moved")
-            values = {name: value for name, value in line.items() if name not in WORDS}
+            values = {name: one for name, one in line.items() if name not in WORDS and not isinstance(one, Mapping)}
             words = {"chart": self._head.get("chart"), "fingerprint": self._head.get("fingerprint")}
             old = {"snapshot": SNAPSHOT_VERSION, **words, "state": line["state"], "values": values}
             return {"session": session, "start": migrated(self.chart, old, self._way)}
@@ -235,6 +266,7 @@ def _record(chart: Chart, data: Mapping[str, object], number: int) -> Record:
     if "event" in data:
         if not isinstance(event, str) or event not in chart.events:
             raise JournalError(f"{chart.name} has no event {event!r}")
+        data_of(chart.event(event), data)
         return Record(number, session, None, event, data)
     if "start" not in data:
         wrong = "a second header" if "journal" in data else 'neither an "event" nor a "start"'
@@ -291,12 +323,17 @@ def replayed(chart: Chart, source: BinaryIO, migrations: Iterable[Migrates] = ()
         session, seq = sessions.get(record.session) or (new(), 0)
         sessions[record.session] = session, seq + 1
         before, reason = session.configuration, None
+        data = data_of(chart.event(record.event), record.data)
         try:
-            session.fire(record.event)
+            session.fire(record.event, **data)
         except Refused as refusal:
             reason = refusal.verdict.reason
-        now = entry(chart, record.session, seq + 1, record.event, before, session.configuration, reason)
-        differ = [k for k in now if k != "reason" and k in record.data and not _same(record.data[k], now[k])]
+        except AttributeError as error:
+            problem = f"{record.event} cannot be replayed: its guard reads more than the variables ({error})"
+            raise JournalError(problem, record.line) from error
+        now = entry(chart, record.session, seq + 1, record.event, before, session.configuration, reason, data)
+        told = [k for k in now if k in record.data and k not in ("reason", "data")]
+        differ = [k for k in told if not _same(record.data[k], now[k])]
         expected, found = {k: record.data[k] for k in differ}, {k: now[k] for k in differ}
         divergence = Divergence(record.line, record.session, record.event, expected, found) if differ else None
         yield Replayed(record, session.configuration, now, divergence)

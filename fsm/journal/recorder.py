@@ -21,9 +21,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from typing import BinaryIO, Literal, Self
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from fsm.chart import Chart, Configuration
+from fsm.condition import Datum
+from fsm.data import NO_DATA
 from fsm.journal.reader import HEAD, LONGEST, JournalError, Sections, TornLine, entry, header, parsed, start
 from fsm.session import Session, Step
 from fsm.snapshot import Migrates
@@ -47,14 +49,17 @@ class _Recording:
         self.last, self.seq = configuration, 0
 
     def on_transition(self, step: Step) -> None:
-        self.append(step.event, step.before, step.after, None)
+        self.append(step.event, step.before, step.after, None, step.data)
 
-    def append(self, event: str, before: Configuration, after: Configuration, reason: str | None) -> None:
+    def append(
+        self, event: str, before: Configuration, after: Configuration, reason: str | None, data: Mapping[str, Datum]
+    ) -> None:
         with self.journal._lock:
             if self.last != before:  # a step is missing: another listener raised, or the disk was full
                 self.begin(before)
-            self.journal._write(entry(self.journal.chart, self.name, self.seq + 1, event, before, after, reason))
-            self.last, self.seq = after, self.seq + 1
+            chart, seq = self.journal.chart, self.seq + 1
+            self.journal._write(entry(chart, self.name, seq, event, before, after, reason, data))
+            self.last, self.seq = after, seq
 
 
 class Recorder:
@@ -73,7 +78,7 @@ class Recorder:
         header(chart)  # not every chart can have a journal: find out before the file is created
         self.chart, self.path, self.sync = chart, Path(path), sync
         self._lock = RLock()
-        self._recordings: WeakKeyDictionary[Session, _Recording] = WeakKeyDictionary()
+        self._recordings: dict[int, tuple[ref[Session], _Recording]] = {}
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._continue(Sections(chart, migrations))
@@ -127,40 +132,52 @@ class Recorder:
         """
         if session.chart.fingerprint != self.chart.fingerprint:
             raise ValueError(f"this is a journal of {self.chart.name}, not of {session.chart.name}")
-        with self._lock:
-            if session in self._recordings or name in {one.name for one in self._recordings.values()}:
+        with session.lock, self._lock:  # in the order in which a step takes them
+            recordings = self._present()
+            if id(session) in recordings or name in {one.name for one in recordings.values()}:
                 raise ValueError(f"a session {name!r} is attached already; give this one another name")
-            self._recordings[session] = session.listen(_Recording(self, name, session.configuration))
+            recording = session.listen(_Recording(self, name, session.configuration))
+            self._recordings[id(session)] = ref(session), recording
 
     def detach(self, session: Session) -> None:
         """Stop recording this session.  Do nothing if it is not attached."""
-        if (recording := self._recordings.pop(session, None)) is not None:
-            session.forget(recording)
+        with session.lock, self._lock:
+            if (recording := self._present().get(id(session))) is not None:
+                session.forget(recording)
+                del self._recordings[id(session)]
 
-    def fire(self, session: Session, event: str) -> Literal[True]:
-        """Call `session.fire(event)`, and record and raise a refusal.
+    def fire(self, session: Session, event: str, /, **data: object) -> Literal[True]:
+        """Call `session.fire(event, **data)`, and record and raise a refusal.
 
         If a listener's error cancels the step, there is nothing to record.  KeyError if the session is not attached.
         """
-        recording = self._recordings[session]
+        recording = self._present()[id(session)]
         with session.lock:  # so that no other step comes between a refusal and its record
             before = session.configuration
             try:
-                return session.fire(event)
+                return session.fire(event, **data)
             except Refused as refusal:
                 verdict = refusal.verdict
                 if verdict.event == event and verdict.configuration == before == session.configuration:
-                    recording.append(event, before, before, verdict.reason or "")
+                    recording.append(event, before, before, verdict.reason or "", verdict.data or NO_DATA)
                 raise
             except Exception:
                 if recording.last == before != session.configuration:  # a listener raised before this one was called
-                    recording.append(event, before, session.configuration, None)
+                    given = self.chart.event(event).complete(data)
+                    recording.append(event, before, session.configuration, None, given)
                 raise
+
+    def _present(self) -> dict[int, _Recording]:
+        """The recordings of sessions that still exist, by the identity of the session: two may be equal."""
+        found = {key: recording for key, (session, recording) in self._recordings.items() if session() is not None}
+        self._recordings = {key: self._recordings[key] for key in found}
+        return found
 
     def close(self) -> None:
         """Detach all sessions and close the file.  It can be called again."""
-        for session in tuple(self._recordings):
-            self.detach(session)
+        for session, _ in tuple(self._recordings.values()):
+            if (one := session()) is not None:
+                self.detach(one)
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
