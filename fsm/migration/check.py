@@ -185,8 +185,9 @@ def _finding(
             found.append(question.detail)
             trace = way if trace is None else trace
         elif reached.stopped is not None:
-            such = ", ".join(f"{name} {label(value)}" for name, value in values.items())
-            open_.append(f"{question.detail}, if it can be reached with {such}; {reached.stopped}")
+            such = " and ".join(f"{name} {label(value)}" for name, value in values.items())
+            when = f"can be reached with {such}" if such else "is possible, which is too much work to decide"
+            open_.append(f"{question.detail}, if that {when}; {reached.stopped}")
     looked = f"looked at in {len(reached):,} configurations"
     if found:
         return Finding(sentence, "fails", looked, "; ".join(found), trace)

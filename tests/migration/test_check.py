@@ -146,7 +146,7 @@ def test_what_is_neither_proved_nor_found_is_not_known_beyond_the_bounds() -> No
     migration = Moves(CLIMB, far, values={"n": N}, removed=["m"])
     finding = examine(migration, CLIMB, far, ["n <= 20", "m <= 20"])[3]
     assert finding.status == "unknown"
-    assert "if it can be reached with n 40001" in finding.detail
+    assert "if that can be reached with n 40001" in finding.detail
     assert "not looked at beyond n <= 20 and m <= 20" in finding.detail
     near = Migration(CLIMB, FLAT, removed=["m"])
     assert examine(near, CLIMB, FLAT, ["n <= 20", "m <= 20"])[3].known == "proved for all counts"
