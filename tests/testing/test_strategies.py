@@ -13,11 +13,17 @@ from hypothesis import (
     strategies as st,
 )
 
-from fsm.chart import Chart, row
+from fsm.analysis.trace import Call, parse_trace
+from fsm.chart import Chart, Event, State, row
+from fsm.data import Field, Number
 from fsm.logoff import LOGOFF, Logoff, LogoffStatus, StoreSession
+from fsm.runtime import Timers
 from fsm.session import Session
-from fsm.testing.strategies import events
+from fsm.testing.clock import SimulatedClock
+from fsm.testing.strategies import Wait, events
+from fsm.variable import Counter
 from fsm.verdict import Refused
+from tests.runtime.bell import BELL, Bell
 from tests.small_charts import CHARTS, PLAIN, opaque
 from tests.support import run
 
@@ -171,5 +177,112 @@ def test_a_guard_that_changes_its_mind_is_no_trouble() -> None:
     def holds(data: st.DataObject) -> None:
         answers[:] = [True, False, False]
         assert set(data.draw(events(opaque(fickle), max_size=9))) <= set(opaque(fickle).events)
+
+    holds()
+
+
+# -------------------------------------------------------------------------------------------------- data, and time
+
+BALANCE, AMOUNT = Counter("balance"), Number("amount")
+ACCOUNT = Chart(
+    "account", states=["open", State("closed", final=True)], variables=[BALANCE],
+    events=[
+        Event("deposit", data=(AMOUNT, Field("note", str | None, default=None))), Event("withdraw", data=AMOUNT),
+        Event("rate", data=(Field("percent", float), Field("fixed", bool), Field("code", int))), "close",
+    ],
+    rows=[
+        row("in", "open", "deposit", guard=AMOUNT > 0, effects=[BALANCE.becomes(BALANCE + AMOUNT)]),
+        row("out", "open", "withdraw", guard=(AMOUNT > 0) & (AMOUNT <= BALANCE), effects=[BALANCE.becomes(BALANCE - AMOUNT)]),
+        row("rate", "open", "rate", guard=lambda session, fixed: not fixed),
+        row("close", "open", "close", guard=BALANCE == 100, target="closed"),
+    ],
+    bounds={"amount": 5},
+)
+
+
+@settings(max_examples=100)
+@given(events(ACCOUNT, max_size=20))
+def test_events_bring_data_with_which_they_are_accepted(trace: list[Call]) -> None:
+    session = Session.of(ACCOUNT)()
+    for step in trace:
+        assert session.fire(step.event, **step.data)
+    assert parse_trace(ACCOUNT, ",".join(trace)) == tuple(trace)
+
+
+def test_refused_data_are_replaced_by_what_the_solver_finds() -> None:
+    far = Chart(
+        "far", states=["a", State("b", final=True)], variables=[Counter("n")],
+        events=[Event("hit", data=AMOUNT), "more"],
+        rows=[row("hit", "a", "hit", guard=Counter("n") + 1_000 == AMOUNT, target="b"),
+              row("more", "a", "more", effects=[Counter("n").becomes(Counter("n") + 1)])],
+    )
+    trace = find(events(far), lambda trace: any(step.event == "hit" for step in trace), settings=SHRINK)
+    assert [str(step) for step in trace] == ["hit(amount=1000)"]
+
+
+def test_data_shrink_to_the_simplest() -> None:
+    def rich(trace: list[Call]) -> bool:
+        session = Session.of(ACCOUNT)()
+        for step in trace:
+            session.fire(step.event, **step.data)
+        return session.configuration[1] > 6  # type: ignore[operator]
+
+    found = find(events(ACCOUNT), rich, settings=SHRINK)
+    assert [step.event for step in found] == ["deposit", "deposit"]
+    assert sum(step.data["amount"] for step in found) == 7  # type: ignore[misc]
+
+
+def test_with_refusals_the_data_may_be_any_but_are_of_their_types() -> None:
+    seen: set[bool] = set()
+
+    @settings(QUICK, max_examples=100)
+    @given(events(ACCOUNT, legal=False))
+    def holds(trace: list[Call]) -> None:
+        session = Session.of(ACCOUNT)()
+        for step in trace:
+            before = session.configuration
+            try:
+                session.fire(step.event, **step.data)
+                seen.add(True)
+            except Refused:
+                assert session.configuration == before
+                seen.add(False)
+
+    holds()
+    assert seen == {True, False}
+
+
+@settings(max_examples=100, deadline=None)
+@given(events(BELL, waits=True, max_size=15))
+def test_a_trace_with_waits_is_legal_while_timers_fire_what_is_due(trace: list[Call | Wait]) -> None:
+    clock = SimulatedClock()
+    timers = Timers(clock)
+    session = timers.attach(Bell())
+    for step in trace:
+        if isinstance(step, Wait):
+            clock.advance(step)
+        else:
+            assert step.event not in session.due.values()
+            session.fire(step.event, **step.data)
+
+
+def test_waits_reach_what_only_time_brings() -> None:
+    def missed(trace: list[Call | Wait]) -> bool:
+        clock = SimulatedClock()
+        session = Timers(clock).attach(Bell())
+        for step in trace:
+            clock.advance(step) if isinstance(step, Wait) else session.fire(step)
+        return session.state == "missed"
+
+    first, *waits = find(events(BELL, waits=True), missed, settings=SHRINK)
+    assert (first, sum(float(one) for one in waits)) == ("push", 30)
+    assert repr(Wait(30)) == "Wait(30)"
+
+
+def test_a_chart_without_times_has_no_waits() -> None:
+    @QUICK
+    @given(events(PLAIN, waits=True))
+    def holds(trace: list[Call | Wait]) -> None:
+        assert not any(isinstance(step, Wait) for step in trace)
 
     holds()
