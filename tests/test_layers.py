@@ -121,7 +121,7 @@ def test_the_engine_is_entered_at_a_glance() -> None:
     assert len([file for file in FILES if file.parent == ROOT]) <= 19
 
 
-PRIVATE_OF_LIBRARIES = {"fsm.mail._aiosmtpd"}
+PRIVATE_OF_LIBRARIES: set[str] = set()
 """The files that use private names of other libraries; each says why, and a test names each of them."""
 DOCUMENTED = {"_asdict", "_replace"}
 """Names with an underscore that Python documents: those of named tuples."""
@@ -179,7 +179,7 @@ HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
-    "aiosmtpd": {"fsm.mail.port", "fsm.mail._aiosmtpd"}, "z3": {"fsm.solver.by_z3"},
+    "z3": {"fsm.solver.by_z3"},
     "litestar": {"fsm.contrib.asgi"}, "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip

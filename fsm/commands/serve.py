@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lmtp", action="store_true", help="speak LMTP on the inbound port, not SMTP")
     parser.add_argument("--owner", action="append", default=[], metavar="ADDRESS|DOMAIN",
                         help="take inbound mail for these only (default: for all)")  # fmt: skip
+    parser.add_argument("--sub-addresses", default="", metavar="CHARACTER",
+                        help="with +, take mail for NAME+ANYTHING@DOMAIN where NAME@DOMAIN is an owner")  # fmt: skip
     parser.add_argument("--connections", type=whole, default=4, help="to the smarthost (default 4)")
     parser.add_argument("--hostname", metavar="NAME", help="what the server calls itself (default: its computer)")
     parser.add_argument("--name", default="", help="what `fsm stores` calls it (default: its folder)")
@@ -57,7 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--max-recipients", type=whole, metavar="N", help="of a message (default 1000)")
     limits.add_argument("--max-rate", type=whole, metavar="N", help="messages a minute from one address (default: any)")
     limits.add_argument("--max-errors", type=whole, metavar="N", help="in one session (default 20)")
+    limits.add_argument("--max-commands", type=whole, metavar="N", help="without a message (default 200)")
     limits.add_argument("--max-idle", type=number, metavar="SECONDS", help="between two commands (default 300)")
+    limits.add_argument("--max-memory", type=whole, metavar="BYTES",
+                        help="for all messages that are coming in (default 268435456)")  # fmt: skip
+    limits.add_argument("--long-lines", choices=["refuse", "take"], default="refuse",
+                        help="messages with lines of more than 998 bytes (default refuse)")  # fmt: skip
+    limits.add_argument("--bare-lf", choices=["refuse", "mend"], default="refuse",
+                        help="messages with line ends without CR (default refuse)")  # fmt: skip
     secure = parser.add_argument_group("security (both are needed on a port that other computers reach)")
     secure.add_argument("--certificate", metavar="FILE", help="of the ports, in PEM")
     secure.add_argument("--key", metavar="FILE", help="its key, when it is not in the same file")
@@ -80,9 +89,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve, and return the exit status."""
     if args.new_user is not None:
         return _new_user(args.new_user)
-    for library in ("aiosmtpd", "sqlalchemy"):
-        if find_spec(library) is None:
-            raise CommandError(f"serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'")
+    if find_spec("sqlalchemy") is None:
+        raise CommandError("serving mail needs sqlalchemy; install it with: pip install 'fsm-logoff[mail]'")
     from fsm.mail.errors import ConfigError
 
     try:
@@ -143,7 +151,8 @@ def _config(args: argparse.Namespace) -> Config:
         raise ConfigError(f"--smarthost-{way_out[0].replace('_', '-')} needs --smarthost HOST:PORT")
     if args.inbound is None and (args.lmtp or args.owner):
         raise ConfigError(f"--{'lmtp' if args.lmtp else 'owner'} needs --inbound HOST:PORT")
-    limits = {name: value for name in ("size", "sessions", "recipients", "rate", "errors", "idle")
+    names = ("size", "sessions", "recipients", "rate", "errors", "commands", "idle", "memory")
+    limits = {name: value for name in names
               if (value := getattr(args, f"max_{name}")) is not None}  # fmt: skip
     there, smarthost = address("smarthost", listening=False), None
     if there is not None:
@@ -173,6 +182,9 @@ def _config(args: argparse.Namespace) -> Config:
         retry=tuple(args.retry),
         give_up=args.give_up * 86400,
         name=args.name,
+        sub_addresses=args.sub_addresses,
+        long_lines=args.long_lines,
+        bare_lf=args.bare_lf,
     )
 
 
@@ -211,5 +223,4 @@ def _log_to_stderr(verbose: int) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("mail.log").setLevel(logging.INFO if verbose > 1 else logging.ERROR)  # aiosmtpd's
     logging.getLogger("asyncio").setLevel(logging.WARNING)

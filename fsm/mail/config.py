@@ -31,6 +31,7 @@ _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-
 
 FEWEST_BYTES: Final = 64 * 1024
 """The message size that every server must accept (RFC 5321 4.5.3.1.7)."""
+FEWEST_MEMORY: Final = 1024 * 1024
 FEWEST_RECIPIENTS: Final = 100
 """The recipients that every server must accept (RFC 5321 4.5.3.1.8)."""
 
@@ -85,8 +86,8 @@ class Limits:
     """The limits for clients.  ConfigError for a number that makes no sense.
 
     `size` is in bytes of one message; `sessions` at a time on each port; `recipients` of one message; `rate` in
-    messages a minute from one address (0: any number); `errors` in a session before it ends; `idle` in seconds between
-    commands.
+    messages a minute from one address (0: any number); `errors` in a session before it ends, and `commands` without a
+    message; `idle` in seconds between commands; `memory` in bytes for all messages that are being taken in.
     """
 
     size: int = 32 * 1024 * 1024
@@ -95,9 +96,14 @@ class Limits:
     rate: int = 0
     errors: int = 20
     idle: float = 300.0
+    commands: int = 200
+    memory: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        least = {"size": FEWEST_BYTES, "recipients": FEWEST_RECIPIENTS, "sessions": 1, "rate": 0, "errors": 1}
+        least = {
+            "size": FEWEST_BYTES, "recipients": FEWEST_RECIPIENTS, "sessions": 1, "rate": 0, "errors": 1,
+            "commands": 10, "memory": FEWEST_MEMORY,
+        }  # fmt: skip
         for name, fewest in least.items():
             value = getattr(self, name)
             if value < fewest:
@@ -147,7 +153,9 @@ class Config:
 
     `folder` holds the outbox (`outbox.db`) and the inbox.  `hostname` is the name the server gives.  `connections` to
     the smarthost are open at a time.  `owners` are the addresses or domains for which the inbound port takes mail
-    (none: all).  `give_up` is in seconds: a message that could not be sent for so long goes back to its sender.
+    (none: all); with `sub_addresses`, such as "+", also for name+anything@domain.  `long_lines` says whether lines of
+    more than 998 octets are taken, `bare_lf` whether a bare LF becomes CR LF.  `give_up` is in seconds: a
+    message that could not be sent for so long goes back to its sender.
     """
 
     folder: Path
@@ -167,6 +175,9 @@ class Config:
     retry: tuple[float, float, float] = (60.0, 2.0, 3600.0)
     give_up: float = 5 * 86400.0
     name: str = ""
+    sub_addresses: str = ""
+    long_lines: Literal["refuse", "take"] = "refuse"
+    bare_lf: Literal["refuse", "mend"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.inbound is None and self.submission is None and self.smarthost is None:
@@ -188,15 +199,35 @@ class Config:
         first, factor, longest = self.retry
         if not (all(map(math.isfinite, self.retry)) and 0 < first <= longest and factor >= 1):
             raise ConfigError("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
+        if len(self.sub_addresses) > 1 or (self.sub_addresses and not re.match(r"[+=_.~#-]", self.sub_addresses)):
+            raise ConfigError(f"sub-addresses are divided by one of + = _ . ~ # -, not by {self.sub_addresses!r}")
         if not self.give_up > 0:
             raise ConfigError(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
+
+    def owns(self, address: str) -> bool:
+        """Return whether the inbound port takes mail for this recipient; for the postmaster always (RFC 5321 4.5.1)."""
+        address = address.lower()
+        local, _, domain = address.rpartition("@")
+        if not self.owners or address == "postmaster":
+            return True
+        owners = [owner.lower() for owner in self.owners]
+        if domain in owners or address in owners:
+            return True
+        if local == "postmaster":
+            return domain == self.hostname.lower() or any(owner.endswith(f"@{domain}") for owner in owners)
+        name = local.partition(self.sub_addresses)[0] if self.sub_addresses else local
+        return bool(name) and f"{name}@{domain}" in owners
 
     @property
     def closing_plan(self) -> Plan:
         """The plan to close by.  Without a smarthost nothing sends what is ready, so it is not waited for (ORDERLY)."""
         if self.smarthost is not None:
             return self.plan
-        steps = (PlanStep(Logoff.ORDERLY, s.seconds) if s.act in WAITING else s for s in self.plan.steps)
+        steps: list[PlanStep] = []
+        for step in self.plan.steps:
+            act = Logoff.ORDERLY if step.act in WAITING else step.act
+            before = steps.pop().seconds if steps and steps[-1].act == act else 0.0  # two equal steps are one
+            steps.append(PlanStep(act, before + step.seconds))
         return Plan(tuple(steps))
 
     @property

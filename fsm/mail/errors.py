@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fsm.mail import replies
 
 if TYPE_CHECKING:
-    from fsm.mail.smtp.client import Answer
+    from fsm.mail.smtp.client_dialogue import Answer
 
 __all__ = ["CannotServe", "ConfigError", "ControlError", "LinkLost", "MaildirError", "UsersError"]
 

@@ -1,4 +1,4 @@
-"""The limits of a port over all its clients: how many sessions at a time, how many messages a minute from one address.
+"""The limits of a port over all its clients: sessions at a time, messages a minute from one address, memory.
 
 Rates are token buckets: after a quiet minute a client may send `rate` messages at once, and then one every 60/`rate`
 seconds.  A client is forgotten when its bucket is full again, so the memory holds the last minute.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Limiter"]
+__all__ = ["Budget", "Limiter"]
 
 SWEEP_AT: Final = 1024
 """Buckets there may be before the full ones are removed."""
@@ -47,3 +47,25 @@ class Limiter:
             self.buckets = {name: known for name, known in self.buckets.items() if now - known[1] < 60}
         self.buckets[peer] = (left - 1, now)
         return True
+
+
+class Budget:
+    """The memory, in octets, for all messages that are being taken in; of all ports together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
+
+    def has_room(self, octets: int) -> bool:
+        """Return whether so many more would fit."""
+        return self.used + octets <= self.limit
+
+    def take(self, octets: int) -> bool:
+        """Count so many octets; False if there is no room."""
+        if not self.has_room(octets):
+            return False
+        self.used += octets
+        return True
+
+    def give(self, octets: int) -> None:
+        """Count so many octets no longer."""
+        self.used -= octets

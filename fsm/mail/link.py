@@ -19,7 +19,7 @@ from typing import Final
 from fsm.mail.config import Smarthost
 from fsm.mail.content import pieces
 from fsm.mail.errors import LinkLost
-from fsm.mail.smtp.client import Dialogue, Transaction
+from fsm.mail.smtp.client_dialogue import Dialogue, Transaction
 from fsm.mail.syntax import line
 
 __all__ = ["Link"]

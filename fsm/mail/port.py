@@ -1,14 +1,16 @@
-"""The two ports: what a client may do, and what it is answered.
+"""The two ports: the server's dialogue on sockets, with TLS, time limits and everything that keeps clients apart.
 
 Theory.
-1. aiosmtpd speaks the protocol (`_aiosmtpd.py`); this file adds what keeps messages whole.  A lost connection ends its
-   session, but not the reception of a message that has arrived whole (`reception.py`).
-2. The reply 421 ends a session, for whatever reason: the store is closing, too many errors, silence.  While the store
-   accepts nothing new, each command that would begin something is answered so.
-3. `close` ends a session at once when no reply is due, and after the reply otherwise.
-4. Everything a client sends is limited: lines and commands by aiosmtpd; messages, recipients, errors and sessions here.
-
-LMTP replies once for each recipient (RFC 2033), which aiosmtpd does not.
+1. The dialogue (`smtp/server_dialogue.py`) reads and answers; this file carries its octets, and asks the store, the
+   inbox and the passwords what it waits for.  A lost connection ends its session, but not the reception of a message
+   that has arrived whole (`reception.py`).
+2. No client makes another wait: a session executes a few commands and lets the others have their turn, and it reads
+   nothing while its replies are unread or a reply is due.
+3. Everything has its time: a command, and each silence, `idle` seconds; a message `idle` seconds and what its octets
+   take at `SLOWEST` a second; reading a reply as long as a command; the last reply `GOODBYE` seconds.
+4. A connection that is closed while something unread has come is reset by the kernel, and the client may never see
+   the last reply.  So what still comes is read and dropped for that time.
+5. `close` ends a session at once when no reply is due, and after the reply otherwise.
 """
 
 from __future__ import annotations
@@ -16,61 +18,76 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from concurrent.futures import Executor
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import aiosmtpd.smtp
-from aiosmtpd.lmtp import LMTP
+from typing import Final
 
 from fsm.mail import replies
-from fsm.mail._aiosmtpd import SmtpProtocol
 from fsm.mail.auth import Users
 from fsm.mail.config import Config
 from fsm.mail.content import Content
-from fsm.mail.limits import Limiter
+from fsm.mail.limits import Budget, Limiter
+from fsm.mail.logins import Logins
 from fsm.mail.received import Hop
 from fsm.mail.reception import Envelope, Receiver, Reception
-from fsm.mail.syntax import line, wrong_address
+from fsm.mail.smtp.server_dialogue import Dialogue, Rules
+from fsm.mail.syntax import line
 
-__all__ = ["Port"]
+__all__ = ["Port", "Session"]
 
 log: Final = logging.getLogger("fsm.mail")
-MANY: Final = 1_000_000
-COMMANDS: Final = {"*": 200, "MAIL": MANY, "RCPT": MANY, "DATA": MANY, "RSET": MANY, "NOOP": MANY}
-"""How often a command may be used in one session; '*' stands for all that are not named."""
-WRONG_LOGIN_ERRORS: Final = 5
-"""The number of errors as which a wrong login counts."""
+SLOWEST: Final = 500.0
+"""Octets a second at which a message must arrive, on the whole."""
+GOODBYE: Final = 5.0
+"""Seconds in which a client must read its last reply; then its connection is closed."""
+UNREAD_COMMANDS: Final = 16 * 1024
+"""Octets of commands that may wait; then reading stops until they are executed."""
+UNREAD_REPLIES: Final = 16 * 1024
+"""Octets of replies that the client may leave unread; then nothing more is read from it."""
+PIECE: Final = 256 * 1024
+"""Octets that are read at a time."""
 
 
 @dataclass(eq=False)
 class Port:
-    """One port: its limits, its sessions, and aiosmtpd's hooks, which are the same for all of them.
+    """One port: its limits and its sessions.  Calling it makes the protocol of a new connection.
 
-    Calling it makes the protocol of a new connection.
+    `tls` and `users` may be replaced at any time; they hold for the connections that come after.
     """
 
     inbound: bool
     config: Config
     receiver: Receiver
-    executor: Executor
+    logins: Logins
+    memory: Budget
     tls: ssl.SSLContext | None = None
     users: Users | None = None
-    sessions: dict[SmtpSession, None] = field(default_factory=dict)
+    max_sessions: int | None = None
+    sessions: dict[Session, None] = field(default_factory=dict)
     closing: bool = False
 
     def __post_init__(self) -> None:
         limits, loop = self.config.limits, asyncio.get_running_loop()
-        self.limiter = Limiter(limits.sessions, limits.rate, loop.time)
+        self.limiter = Limiter(self.max_sessions or limits.sessions, limits.rate, loop.time)
+        self.piece = memoryview(bytearray(PIECE))
 
-    def __call__(self) -> asyncio.Protocol:
+    def __call__(self) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""
-        return LmtpSession(self) if self.inbound and self.config.lmtp else SmtpSession(self)
+        return Session(self)
 
     @property
     def accepting(self) -> bool:
         """Whether the store takes new work; asked at each command that would begin some."""
         return self.receiver.store.accepting
+
+    def rules(self) -> Rules:
+        """Return what a new client is held to."""
+        config, limits = self.config, self.config.limits
+        return Rules(
+            config.hostname, limits.size, limits.recipients, limits.errors, limits.commands,
+            lambda: self.accepting, self.limiter.begin_message, self._is_ours, self.memory.has_room, self._new_content,
+            lmtp=self.inbound and config.lmtp, tls=self.tls is not None, login=self.users is not None,
+        )  # fmt: skip
 
     def close(self) -> None:
         """End every session with 421, those to which a reply is due after it.  New clients get 421, too."""
@@ -83,220 +100,346 @@ class Port:
         for session in list(self.sessions):
             session.abort()
 
-    # --------------------------------------------------------------------------------------------- aiosmtpd's hooks
-
-    async def handle_EHLO(  # noqa: N802
-        self, server: object, session: aiosmtpd.smtp.Session, envelope: object, hostname: str, responses: list[str]
-    ) -> list[str]:
-        """Offer PIPELINING, too: commands wait in the reader, and are answered in order."""
-        session.host_name = hostname
-        return [responses[0], replies.PIPELINING, *responses[1:]]
-
-    async def handle_MAIL(  # noqa: N802
-        self,
-        server: object,
-        session: aiosmtpd.smtp.Session,
-        envelope: aiosmtpd.smtp.Envelope,
-        address: str,
-        options: list[str],
-    ) -> str:
-        """Begin a message, or refuse it."""
-        if not self.accepting:
-            return replies.STORE_CLOSING
-        sender = "" if address == "<>" else address
-        if sender and (refusal := wrong_address(sender, smtputf8=envelope.smtp_utf8)):
-            return refusal
-        if not self.limiter.begin_message(_peer(session)):
-            return replies.TOO_MANY_MESSAGES
-        envelope.mail_from = address  # aiosmtpd takes an empty one for none
-        envelope.mail_options.extend(options)
-        return replies.SENDER_OK
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: object, session: object, envelope: aiosmtpd.smtp.Envelope, address: str, options: list[str]
-    ) -> str:
-        """Add a recipient, or refuse it."""
+    def _new_content(self) -> Content:
         config = self.config
-        if not self.accepting:
-            return replies.STORE_CLOSING
-        if len(envelope.rcpt_tos) >= config.limits.recipients:
-            return replies.TOO_MANY_RECIPIENTS
-        if refusal := wrong_address(address, smtputf8=envelope.smtp_utf8):
-            return refusal
-        if self.inbound and config.owners and not _owned(address, config.owners):
-            return replies.NOT_OURS
-        envelope.rcpt_tos.append(address)
-        return replies.RECIPIENT_OK
+        return Content(
+            config.limits.size, self.memory, long_lines=config.long_lines == "take", mend=config.bare_lf == "mend"
+        )
 
-    async def handle_exception(self, error: Exception) -> str:
-        """Log an unexpected error.  The client may try again."""
-        log.error("an SMTP session failed: %s: %s", type(error).__name__, line(str(error)))
-        return replies.INTERNAL_ERROR
+    def _is_ours(self, address: str) -> bool:
+        return not self.inbound or self.config.owns(address)
 
 
-class SmtpSession(SmtpProtocol):
+class Session(asyncio.BufferedProtocol):
     """One client's connection.  `gone` is done when it is closed."""
 
+    _transport: asyncio.Transport
+
     def __init__(self, port: Port) -> None:
-        config, limits = port.config, port.config.limits
-        super().__init__(
-            port,
-            hostname=config.hostname,
-            ident="fsm",
-            data_size_limit=limits.size,
-            enable_SMTPUTF8=True,
-            timeout=limits.idle,
-            tls_context=port.tls,
-            require_starttls=port.users is not None,
-            auth_required=port.users is not None,
-            authenticator=self._keep_login,
-            command_call_limit=COMMANDS,
-            loop=asyncio.get_running_loop(),
-        )
         self.port = port
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.dialogue: Dialogue | None = None
+        self._admitted = self._paused_writing = self._paused_reading = False
+        self._at_end = self._closing = self._leaving = False
+        self._asked: str | None = None
         self._reception: Reception | None = None
-        self._reply_due = self._closing = False
-        self._errors = self._replies_to_content = 0
-        self._login: tuple[bytes, bytes] | None = None
-        self.gone: asyncio.Future[None] = self.loop.create_future()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = self._began = 0.0
+        self._turn: asyncio.Handle | None = None
 
-    # ------------------------------------------------------------------------------------------- the connection
+    # ------------------------------------------------------------------------------------ what the transport calls
 
-    def admit(self) -> str | None:
-        """Return the reply that turns the client away, or count its session."""
-        if self.port.closing or not self.port.accepting:
-            return replies.STORE_CLOSING
-        if not self.port.limiter.open_session():
-            return replies.TOO_MANY_SESSIONS
-        self.port.sessions[self] = None
-        return None
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come: greet it, or turn it away."""
+        self._use(transport)
+        peer = self._transport.get_extra_info("peername")
+        name = str(peer[0]) if isinstance(peer, tuple) and peer else "local"
+        secure = self._transport.get_extra_info("ssl_object") is not None
+        port = self.port
+        self.dialogue = Dialogue(port.rules(), name, secure=secure)
+        port.sessions[self] = None
+        self._since = self._loop.time()
+        if port.closing or not port.accepting:
+            self._end(replies.STORE_CLOSING)
+        elif not port.limiter.open_session():
+            self._end(replies.TOO_MANY_SESSIONS)
+        else:
+            self._admitted = True
+            self.dialogue.greet()
+            self._timer = self._loop.call_later(port.config.limits.idle, self._look_at_the_clock)
+            self._flush()
 
-    def ended(self) -> None:
-        """The session is over; its connection may still have something to send."""
-        self.port.limiter.close_session()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes next: one place for all sessions, since it is taken from there at once."""
+        return self.port.piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Octets have come."""
+        if self._leaving:
+            return
+        assert self.dialogue is not None
+        if self.dialogue.receiving:
+            self._since = self._loop.time()
+        self.dialogue.receive(self.port.piece[:nbytes])
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        """The client will send no more.  What it sent before is still answered; TLS cannot wait for that."""
+        self._at_end = True
+        if self._leaving:
+            return False
+        self._go_on()
+        return not self._transport.is_closing()
+
+    def pause_writing(self) -> None:
+        """The client does not read what it is told."""
+        self._paused_writing = True
+        self._since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """The client has read what it was told."""
+        self._paused_writing = False
+        self._since = self._loop.time()
+        self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is closed, and all that was written has left."""
-        super().connection_lost(error)
+        """The connection is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.dialogue is not None:
+            content = self.dialogue.content
+            self.dialogue.end()
+            if content is not None and self._asked != "storing":
+                content.close()
+        if self._reception is not None:
+            self._reception.abandon()
+        if self._admitted:
+            self._admitted = False
+            self.port.limiter.close_session()
         self.port.sessions.pop(self, None)
         if not self.gone.done():
             self.gone.set_result(None)
 
-    def data_received(self, data: bytes) -> None:
-        """Take what has arrived.  While a message is being sent, that is a sign of life."""
-        if self._replies_to_content:
-            self.alive()
-        super().data_received(data)
+    # ---------------------------------------------------------------------------------------------------- going on
 
-    def silence(self) -> None:
-        """End an idle session.  While a reply is due it is the disk that takes its time."""
-        if self._reply_due:
-            self.alive()
+    def _go_on(self) -> None:
+        """Execute a few commands, write the replies, and ask for what the dialogue waits for."""
+        dialogue = self.dialogue
+        if dialogue is None or self._turn is not None:
+            return
+        more = False
+        if not self._paused_writing:
+            had = dialogue.unread
+            more = dialogue.run()
+            if dialogue.unread != had:
+                self._since = self._loop.time()
+        self._flush()
+        if dialogue.closed:
+            self._hang_up()
+            return
+        wanted = dialogue.waits_for
+        if wanted is not None and self._asked is None:
+            self._asked = wanted
+            ASK[wanted](self)
+        elif more and not self._paused_writing:
+            self._turn = self._loop.call_soon(self._next_turn)
+        elif self._at_end and wanted is None and not self._paused_writing:
+            self._hang_up()
+        self._control_reading()
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._go_on()
+
+    def _flush(self) -> None:
+        assert self.dialogue is not None
+        if (out := self.dialogue.take()) and not self._transport.is_closing():
+            self._transport.write(out)
+
+    def _control_reading(self) -> None:
+        """Read only what can be worked on soon."""
+        assert self.dialogue is not None
+        busy = self._paused_writing or self._turn is not None or self._asked is not None
+        pause = busy and (self.dialogue.unread > UNREAD_COMMANDS or self._paused_writing)
+        if pause != self._paused_reading and not self._transport.is_closing():
+            self._paused_reading = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an SMTP session failed: %s: %s", type(error).__name__, line(str(error)))
+            if self.dialogue is not None:
+                self._end(replies.INTERNAL_ERROR)
+
+    def _answered(self) -> bool:
+        """What was asked is answered: go on, if the client is still there."""
+        assert self.dialogue is not None
+        self._asked, self._since = None, self._loop.time()
+        return not self.dialogue.closed
+
+    # -------------------------------------------------------------------------------- what the dialogue waits for
+
+    def _admit(self) -> None:
+        dialogue, port = self.dialogue, self.port
+        assert dialogue is not None
+        hop = Hop(dialogue.peer, dialogue.helo, port.config.hostname, dialogue.protocol)
+        envelope = Envelope(dialogue.sender, tuple(dialogue.recipients), hop)
+        begin = port.receiver.inbound if port.inbound else port.receiver.submission
+        self._reception = reception = begin(envelope, self._stopped)
+        if not port.accepting:
+            self._admitted_with(replies.STORE_CLOSING)
+        elif port.inbound:
+            self._spawn(self._begin(reception))
         else:
-            self.close_with(replies.IDLE)
+            self._admitted_with(None)
+
+    async def _begin(self, reception: Reception) -> None:
+        refusal = await reception.begin()
+        if self.dialogue is None or self.dialogue.closed:
+            reception.abandon()
+        else:
+            self._admitted_with(refusal)
+
+    def _admitted_with(self, refusal: str | None) -> None:
+        assert self.dialogue is not None
+        if not self._answered():
+            return
+        self._began = self._since
+        if refusal is None:
+            self.dialogue.admit()
+        else:
+            self._reception = None
+            self.dialogue.turn_away(refusal)
+        self._go_on()
+
+    def _store(self) -> None:
+        assert self.dialogue is not None
+        reception, content = self._reception, self.dialogue.content
+        assert reception is not None
+        assert content is not None
+        if content.refusal is not None:
+            reception.abandon()
+            self._stored_with(content.refusal)
+        else:
+            self._spawn(self._finish(reception, content))
+
+    async def _finish(self, reception: Reception, content: Content) -> None:
+        try:
+            reply = await reception.finish(content.octets)
+        finally:
+            content.close()
+        self._stored_with(reply)
+
+    def _stored_with(self, reply: str) -> None:
+        assert self.dialogue is not None
+        self._reception = None
+        if not self._answered():
+            return
+        self.dialogue.answer(reply)
+        if self._closing:
+            self.dialogue.end(replies.STORE_CLOSING)
+        self._go_on()
+
+    def _secure(self) -> None:
+        self._transport.pause_reading()  # what comes before the handshake is not read as if it came in TLS
+        self._spawn(self._handshake())
+
+    async def _handshake(self) -> None:
+        port = self.port
+        assert port.tls is not None
+        assert self.dialogue is not None
+        try:
+            transport = await self._loop.start_tls(
+                self._transport, self, port.tls, server_side=True, ssl_handshake_timeout=port.config.limits.idle
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.debug("TLS failed: %s", error)
+            self.abort()
+            return
+        if transport is None:
+            self.abort()
+            return
+        self._use(transport)
+        self._paused_reading = self._paused_writing = False
+        if self._answered():
+            self.dialogue.secured()
+            self._go_on()
+
+    def _check_password(self) -> None:
+        self._spawn(self._check())
+
+    async def _check(self) -> None:
+        dialogue, users = self.dialogue, self.port.users
+        assert dialogue is not None
+        assert users is not None
+        accepted, reply = await self.port.logins.check(users, dialogue.peer, *dialogue.credentials)
+        if self._answered():
+            dialogue.log_in(accepted, reply)
+            self._go_on()
+
+    # ------------------------------------------------------------------------------------------------------- ending
+
+    @property
+    def _reply_due(self) -> bool:
+        return self._asked in ("storing", "admission")
 
     def close(self) -> None:
         """End the session, after the reply that is due."""
         self._closing = True
         if not self._reply_due and not (self._reception is not None and self._reception.begun):
-            self.close_with(replies.STORE_CLOSING)
+            self._end(replies.STORE_CLOSING)
 
     def abort(self) -> None:
         """End the session now."""
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+        if self.dialogue is not None:
+            self.dialogue.end()
+        self._transport.abort()
 
-    async def push(self, status: str | bytes) -> None:
-        """Send a reply.  Errors are counted, and 421 ends the session."""
-        text = status if isinstance(status, str) else status.decode("utf-8", "replace")
-        text = text.encode("utf-8", "replace").decode()
-        bad, times = text[:1] in "45", self._replies_to_content
-        await super().push("\r\n".join([text] * times) if times > 1 and text[:3] != "354" else text)
-        self._errors += bad
-        if bad and self._errors >= self.port.config.limits.errors and text[:3] != "421":
-            text = replies.TOO_MANY_ERRORS
-            await super().push(text)
-        if text[:3] == "421":
-            self.end()
+    def _end(self, reply: str) -> None:
+        """Say a last reply, unasked, and hang up."""
+        assert self.dialogue is not None
+        self.dialogue.end(reply)
+        self._flush()
+        self._hang_up()
 
-    # ------------------------------------------------------------------------------------------------ commands
-
-    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
-        """Receive a message.  Its reception begins before the client is asked to send it."""
-        envelope = self.envelope
-        if arg or envelope is None or not envelope.rcpt_tos or self.session is None or not self.session.host_name:
-            await super().smtp_DATA(arg)  # it says what is wrong
+    def _hang_up(self) -> None:
+        """Close the connection once everything written has left, and soon in any case."""
+        if self._leaving or self._transport.is_closing():
             return
-        begin = self.port.receiver.inbound if self.port.inbound else self.port.receiver.submission
-        reception = self._reception = begin(self._received(envelope), self._stopped)
-        self._replies_to_content = len(envelope.rcpt_tos) if isinstance(self, LMTP) else 1
-        try:
-            refusal = await reception.begin() if self.port.accepting else replies.STORE_CLOSING
-            if refusal is not None:
-                self._replies_to_content = 0  # one reply, to DATA itself
-                await self.push(refusal)
-            else:
-                await self.push(replies.SEND_CONTENT)
-                content = Content(self.port.config.limits.size)
-                await self.reader.read_content(content)
-                self._reply_due = content.refusal is None
-                reply = content.refusal or await reception.finish(content.octets)
-                self.envelope = aiosmtpd.smtp.Envelope()
-                await self.push(reply)
-        finally:
-            reception.abandon()
-            self._reception, self._replies_to_content, self._reply_due = None, 0, False
-        if self._closing:
-            await self.push(replies.STORE_CLOSING)
-
-    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
-        """Log in.  The password is checked in a thread, because that takes a while by intention."""
-        self._login = None
-        await super().smtp_AUTH(arg)
-        if self._login is None or self.port.users is None or self.session is None:
-            return
-        users, login, self._login = self.port.users, self._login, None
-        if await self.loop.run_in_executor(self.port.executor, users.accepts, *login):
-            self.session.authenticated = True
-            await self.push(replies.LOGGED_IN)
+        self._leaving = True
+        unread = self.dialogue is not None and self.dialogue.unread > 0
+        if unread and not self._at_end and self._transport.can_write_eof():
+            self._transport.write_eof()
+            if self._paused_reading:
+                self._transport.resume_reading()
         else:
-            self._errors += WRONG_LOGIN_ERRORS - 1
-            await self.push(replies.WRONG_LOGIN)
-
-    async def smtp_VRFY(self, arg: str) -> None:  # noqa: N802
-        """Do not tell whether there is such a user."""
-        await self.push(replies.CANNOT_VERIFY)
-
-    def _keep_login(
-        self, server: object, session: object, envelope: object, mechanism: str, login: Any
-    ) -> aiosmtpd.smtp.AuthResult:
-        if isinstance(login, aiosmtpd.smtp.LoginPassword):
-            self._login = (login.login, login.password)
-        return aiosmtpd.smtp.AuthResult(success=False, handled=True)  # not yet: `smtp_AUTH` checks and replies
-
-    def _received(self, envelope: aiosmtpd.smtp.Envelope) -> Envelope:
-        session = self.session
-        assert session is not None
-        suffix = ("S" if session.ssl else "") + ("A" if session.authenticated else "")
-        kind = "LMTP" if isinstance(self, LMTP) else "ESMTP" if session.extended_smtp else "SMTP"
-        hop = Hop(_peer(session), session.host_name or "", self.port.config.hostname, kind + suffix)
-        sender = "" if envelope.mail_from == "<>" else envelope.mail_from or ""
-        return Envelope(sender, tuple(envelope.rcpt_tos), hop)
+            self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(GOODBYE, self._transport.abort)
 
     def _stopped(self, reason: str) -> None:
         """The plan stops the message that is coming in; called from the store's thread."""
         reply = replies.STOPPED_BY_PLAN.format(reason=line(reason, 200))
-        self.loop.call_soon_threadsafe(lambda: None if self._reply_due else self.close_with(reply))
+        self._loop.call_soon_threadsafe(lambda: None if self._reply_due else self._end(reply))
+
+    def _look_at_the_clock(self) -> None:
+        """End a session whose time is up.  While a reply is due it is the disk that takes its time."""
+        now, idle = self._loop.time(), self.port.config.limits.idle
+        until = now + idle
+        if self._asked not in ("storing", "admission", "password") or self._paused_writing:
+            until = self._since + idle
+            dialogue = self.dialogue
+            if dialogue is not None and dialogue.receiving and dialogue.content is not None:
+                until = min(until, self._began + idle + dialogue.content.received / SLOWEST)
+        if until > now:
+            self._timer = self._loop.call_later(until - now, self._look_at_the_clock)
+        elif self._paused_writing:
+            self.abort()
+        else:
+            self._end(replies.IDLE)
+
+    def _use(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(UNREAD_REPLIES)
+        self._transport = transport
 
 
-class LmtpSession(SmtpSession, LMTP):
-    """The same in LMTP."""
-
-
-def _peer(session: aiosmtpd.smtp.Session) -> str:
-    return str(session.peer[0]) if isinstance(session.peer, tuple) and session.peer else "local"
-
-
-def _owned(address: str, owners: tuple[str, ...]) -> bool:
-    domain = address.rpartition("@")[2].lower()
-    return any(owner.lower() in (address.lower(), domain) for owner in owners)
+ASK: Final[dict[str, Callable[[Session], None]]] = {
+    "admission": Session._admit,
+    "storing": Session._store,
+    "handshake": Session._secure,
+    "password": Session._check_password,
+}
+"""What to do for what the dialogue waits for."""

@@ -9,29 +9,47 @@ import re
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from fsm.mail.syntax import ascii_line
 
-__all__ = ["MAX_HOPS", "Hop", "header_of", "is_loop"]
+__all__ = ["MAX_HOPS", "Hop", "below_trace", "header_of", "is_loop"]
+
+Octets = TypeVar("Octets", bytes, bytearray)
 
 MAX_HOPS: Final = 100
 """Received lines a message may have (RFC 5321 6.3 asks for at least 100)."""
+_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")
+"""The beginning of a header field."""
 _RECEIVED: Final = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 
 
-def header_of(content: bytes) -> bytes:
+def header_of(content: Octets) -> Octets:
     """Return the header section, without the empty line that ends it."""
     if content.startswith((b"\r\n", b"\n")):
-        return b""
+        return content[:0]
     end = content.find(b"\r\n\r\n")
     bare = content.find(b"\n\n", 0, end if end >= 0 else len(content))
     return content[: bare if bare >= 0 else end] if bare >= 0 or end >= 0 else content
 
 
-def is_loop(content: bytes) -> bool:
+def is_loop(content: Octets) -> bool:
     """Return whether the message has passed through so many servers that it must be in a loop."""
     return len(_RECEIVED.findall(header_of(content))) > MAX_HOPS
+
+
+def below_trace(content: bytes | bytearray) -> tuple[int, bytes]:
+    """Return how many octets of the content to leave out, and what to put between it and the trace lines above it.
+
+    Without a header of its own, or when it begins in the middle of one, the content would run into the trace lines: an
+    empty line goes between.  The line `From ` of a mailbox file is no header, and is left out.
+    """
+    start = 0
+    if content.startswith(b"From "):
+        end = content.find(b"\r\n")
+        start = end + 2 if end >= 0 else 0
+    proper = content.startswith(b"\r\n", start) or len(content) == start or _FIELD.match(content, start)
+    return start, b"" if proper else b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +68,17 @@ class Hop:
         """Return the Received line; `now` is in seconds since the epoch."""
         helo, peer = _word(self.helo), _word(self.peer)
         way = f"from {helo} ([{peer}])\r\n\tby {_word(self.host)} with {self.protocol}"
-        return f"Received: {way};\r\n\t{formatdate(now)}\r\n".encode()
+        return f"Received: {way};\r\n\t{_date(int(now))}\r\n".encode()
 
     def delivered(self, now: float, sender: str) -> bytes:
         """Return the lines above a message in its mailbox: Return-Path, then Received."""
-        path = "".join(sender.split()).replace("<", "").replace(">", "")
-        path = path if path.isprintable() else ascii_line(path)
+        path = sender if sender.isprintable() else ascii_line(sender, 1000)
         return f"Return-Path: <{path}>\r\n".encode() + self.received(now)
+
+
+@lru_cache(maxsize=4)
+def _date(now: int) -> str:
+    return formatdate(now)
 
 
 @lru_cache(maxsize=1024)

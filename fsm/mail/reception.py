@@ -21,7 +21,7 @@ from typing import Any, Final
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
 from fsm.mail.maildir import Maildir
-from fsm.mail.received import Hop
+from fsm.mail.received import Hop, below_trace
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StorageError, StoreClosing
@@ -50,7 +50,7 @@ class Reception:
         """Return the reply that refuses the message, or None if the client may send it."""
         return None
 
-    async def finish(self, content: bytes) -> str:
+    async def finish(self, content: bytearray) -> str:
         """Store the whole message, and return the reply once it is durable.  Cancelling the caller stops nothing."""
         raise NotImplementedError
 
@@ -93,10 +93,10 @@ class _Submission(Reception):
     def __init__(self, receiver: Receiver, envelope: Envelope) -> None:
         self._receiver, self._envelope = receiver, envelope
 
-    async def finish(self, content: bytes) -> str:
+    async def finish(self, content: bytearray) -> str:
         self.begun, envelope = True, self._envelope
         try:
-            whole = envelope.hop.received(time.time()) + content
+            whole = _below(envelope.hop.received(time.time()), content)
             id = await self._receiver.store.submit(whole, envelope.sender, envelope.recipients, shielded=True)
         except StoreClosing:
             return replies.STORE_CLOSING
@@ -114,7 +114,7 @@ class _Inbound(Reception):
     def __init__(self, receiver: Receiver, envelope: Envelope, stop: Callable[[str], object]) -> None:
         self._receiver, self._envelope, self._stop = receiver, envelope, stop
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._content: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._content: asyncio.Future[bytearray | None] = asyncio.get_running_loop().create_future()
 
     async def begin(self) -> str | None:
         task = self._task = self._receiver.spawn(self._receive())
@@ -126,7 +126,7 @@ class _Inbound(Reception):
             raise
         return None if self._ready.done() else task.result()
 
-    async def finish(self, content: bytes) -> str:
+    async def finish(self, content: bytearray) -> str:
         if not self._content.done():
             self._content.set_result(content)
         return await asyncio.shield(self._task)
@@ -143,7 +143,7 @@ class _Inbound(Reception):
                 self._ready.set_result(None)
                 content = await self._arrival(item)
                 item.progress("storing it")
-                whole = envelope.hop.delivered(time.time(), envelope.sender) + content
+                whole = _below(envelope.hop.delivered(time.time(), envelope.sender), content)
                 stored = await self._receiver.inbox.deliver(whole)
         except StoreClosing:
             return replies.STORE_CLOSING
@@ -161,13 +161,22 @@ class _Inbound(Reception):
             return replies.STOPPED
         return replies.STORED.format(name=stored)
 
-    async def _arrival(self, item: Item) -> bytes:
+    async def _arrival(self, item: Item) -> bytearray:
         item.progress("receiving")
         item.on_cancel(self._stop)
         content = await self._content
         if content is None:
             raise _HungUp("the client hung up before the end of the message")
         return content
+
+
+def _below(trace: bytes, content: bytearray) -> bytes:
+    """Return the content below its trace lines, and forget it, so that there is one copy."""
+    start, gap = below_trace(content)
+    with memoryview(content) as view:
+        whole = b"".join((trace, gap, view[start:]))
+    content.clear()
+    return whole
 
 
 class _HungUp(Exception):

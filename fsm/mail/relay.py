@@ -1,8 +1,8 @@
 """Delivery to the smarthost: workers take messages from the store and send them over a few connections that are kept.
 
 Theory.
-1. Each recipient has an answer or none (`smtp/client.py`).  4yz means later, 5yz never, and recipients may differ.
-   Without an answer nothing was delivered, unless the final dot was written: then it is uncertain.
+1. Each recipient has an answer or none (`smtp/client_dialogue.py`).  4yz means later, 5yz never, and recipients may
+   differ.  Without an answer nothing was delivered, unless the final dot was written: then it is uncertain.
 2. Some refusals speak of something else than the message.  552 to RCPT may mean too many recipients (RFC 5321
    4.5.3.1.10), and the rest is sent in another transaction.  530 and its kin ask for a login or TLS that is not
    configured: the operator's business, so the message waits.
@@ -29,7 +29,7 @@ from fsm.mail.dsn import Failure
 from fsm.mail.envelope import envelope_of
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
-from fsm.mail.smtp.client import Answer, Transaction
+from fsm.mail.smtp.client_dialogue import Answer, Transaction
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StorageError

@@ -1,7 +1,7 @@
 """The texts of all replies to clients, and of the reasons that this server itself puts into a bounce.
 
-The first code is that of RFC 5321, the second that of RFC 3463.  What is not here is aiosmtpd's: its replies to
-commands that it refuses itself.  Texts with a name in braces are filled in with `format`.
+The first code is that of RFC 5321, the second that of RFC 3463.  Texts with a name in braces are filled in with
+`format`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,39 @@ STOPPED_BY_PLAN: Final = "421 4.3.2 {reason}"
 TOO_MANY_SESSIONS: Final = "421 4.3.2 too many connections, try again later"
 IDLE: Final = "421 4.4.2 nothing came for too long"
 TOO_MANY_ERRORS: Final = "421 4.7.0 too many errors"
-INTERNAL_ERROR: Final = "451 4.3.0 that could not be handled here"
-PIPELINING: Final = "250-PIPELINING"
+INTERNAL_ERROR: Final = "421 4.3.0 that could not be handled here"
+GREETING: Final = "220 {host} {kind} ready"
+HELLO: Final = "250 {text}"
+OFFER: Final = "250-{text}"
+OK: Final = "250 2.0.0 OK"
+BYE: Final = "221 2.0.0 bye"
+HELP: Final = "250 2.0.0 EHLO HELO LHLO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH QUIT"
+NO_LISTS: Final = "502 5.5.1 mailing lists are not shown"
+UNKNOWN_COMMAND: Final = "500 5.5.1 unknown command"
+COMMAND_TOO_LONG: Final = "500 5.5.2 the line is too long"
+TOO_MANY_COMMANDS: Final = "421 4.7.0 too many commands without a message"
+SAY_LHLO: Final = "500 5.5.1 this is LMTP: say LHLO"
+HELLO_SYNTAX: Final = "501 5.5.4 say your name, too"
+NO_ARGUMENT: Final = "501 5.5.4 this command has no argument"
+NEEDS_HELLO: Final = "503 5.5.1 say EHLO first"
+BAD_SEQUENCE: Final = "503 5.5.1 bad sequence of commands"
+
+# ------------------------------------------------------------------------------------------------ TLS and logins
+
+BEGIN_TLS: Final = "220 2.0.0 begin TLS"
+NO_TLS: Final = "454 4.7.0 TLS is not available"
+NEEDS_TLS: Final = "530 5.7.0 say STARTTLS first"
+NEEDS_LOGIN: Final = "530 5.7.0 log in first"
+NO_CLEAR_PASSWORDS: Final = "538 5.7.11 passwords are taken over TLS only"
+SAY_ANYTHING: Final = "334 "
+SAY_NAME: Final = "334 VXNlcm5hbWU6"
+SAY_PASSWORD: Final = "334 UGFzc3dvcmQ6"
+AUTH_SYNTAX: Final = "501 5.5.4 say AUTH and a mechanism"
+UNKNOWN_MECHANISM: Final = "504 5.5.4 mechanisms are PLAIN and LOGIN"
+NOT_BASE64: Final = "501 5.5.2 that is not encoded as it should be"
+LOGIN_CANCELLED: Final = "501 5.7.0 the login is cancelled"
+NOT_FOR_ANOTHER: Final = "535 5.7.8 nobody logs in for another"
+LOGINS_BUSY: Final = "454 4.7.0 too many logins at the moment, try again later"
 LOGGED_IN: Final = "235 2.7.0 welcome"
 WRONG_LOGIN: Final = "535 5.7.8 wrong name or password"
 CANNOT_VERIFY: Final = "252 2.5.2 cannot tell; send the message and see"
@@ -31,6 +62,11 @@ RECIPIENT_OK: Final = "250 2.1.5 OK"
 TOO_MANY_MESSAGES: Final = "450 4.7.1 too many messages from you, try again in a minute"
 TOO_MANY_RECIPIENTS: Final = "452 4.5.3 too many recipients, send to the rest in another message"
 NOT_OURS: Final = "550 5.1.1 this is not a mailbox here"
+NO_MEMORY: Final = "452 4.3.1 too much mail is coming in at the moment, try again later"
+PATH_SYNTAX: Final = "501 5.5.4 expected {word}<address>"
+MALFORMED_PATH: Final = "501 5.1.3 malformed address"
+BAD_PARAMETER: Final = "501 5.5.4 a parameter is malformed"
+UNKNOWN_PARAMETER: Final = "555 5.5.4 a parameter is not known here"
 MALFORMED_ADDRESS: Final = "553 5.1.3 malformed address"
 ADDRESS_NEEDS_SMTPUTF8: Final = "553 5.6.7 an address beyond ASCII needs SMTPUTF8"
 

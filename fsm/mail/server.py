@@ -14,7 +14,10 @@ Theory.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import resource
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -24,8 +27,11 @@ from fsm.mail.config import Address, Config
 from fsm.mail.control import Control
 from fsm.mail.dsn import Notifier
 from fsm.mail.errors import CannotServe, ConfigError, MaildirError
+from fsm.mail.limits import Budget
+from fsm.mail.listener import Listener
+from fsm.mail.logins import Logins
 from fsm.mail.maildir import Maildir
-from fsm.mail.port import Port
+from fsm.mail.port import GOODBYE, Port
 from fsm.mail.reception import Receiver
 from fsm.mail.relay import Relay
 from fsm.store.aio import AsyncStore
@@ -36,9 +42,8 @@ from fsm.store.sql import Database
 
 __all__ = ["MailServer"]
 
+log: Final = logging.getLogger("fsm.mail")
 BACKLOG: Final = 1024
-GOODBYE: Final = 5.0
-"""Seconds in which a client must read its last reply; then its connection is closed."""
 SPARE_FILES: Final = 64
 
 
@@ -56,7 +61,7 @@ class MailServer:
         self.ports: dict[str, Port] = {}
         self.store: AsyncStore
         self.inbox: Maildir
-        self._listening: list[asyncio.Server] = []
+        self._listening: list[Listener] = []
         self._relay: Relay | None = None
         self._end: asyncio.Task[Outcome] | None = None
         self._opened = AsyncExitStack()
@@ -84,6 +89,8 @@ class MailServer:
         config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         executor = ThreadPoolExecutor(8, "fsm mail")
         opened.callback(executor.shutdown)
+        logins, memory = Logins(asyncio.get_running_loop().time), Budget(config.limits.memory)
+        opened.callback(logins.close)
         self.inbox = Maildir(config.folder / "inbox", executor)
         first, factor, longest = config.retry
         self.store = AsyncStore(
@@ -97,13 +104,13 @@ class MailServer:
         self._loop = asyncio.get_running_loop()
         self.store.on_released(self._ask_to_close)
         self.store.on_notice(self._ask_to_close)
-        _allow_files(config)
+        sessions = _allowed_sessions(config)
         for name, address in (("inbound", config.inbound), ("submission", config.submission)):
             if address is not None:
                 needed = users if name == "submission" or not address.loopback else None
-                port = Port(name == "inbound", config, self._receiver, executor, tls, needed)
+                port = Port(name == "inbound", config, self._receiver, logins, memory, tls, needed, sessions)
                 self.ports[name] = port
-                await self._listen(name, address, port, opened)
+                self._listen(name, address, port, opened)
         control = Control(self.store, config, self.addresses, self.close)
         await control.open()
         opened.push_async_callback(control.close)
@@ -111,17 +118,19 @@ class MailServer:
             notifier = Notifier(self.inbox, config.hostname, smarthost.address.host)
             self._relay = Relay(self.store, config, smarthost, context, notifier.notify)
 
-    async def _listen(self, name: str, address: Address, port: Port, opened: AsyncExitStack) -> None:
+    def _listen(self, name: str, address: Address, port: Port, opened: AsyncExitStack) -> None:
         try:
-            listening = await self._loop.create_server(port, address.ip, address.port, backlog=BACKLOG)
+            family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+            bound = socket.create_server((address.ip, address.port), family=family, backlog=BACKLOG)
         except OSError as error:
             reason = error.strerror or str(error)
-            if "in use" in str(error):
+            if error.errno == errno.EADDRINUSE:
                 reason = "it is in use; stop what listens there, or take port 0 for a free one"
             raise CannotServe(f"cannot listen for {name} mail at {address}: {reason}") from error
-        opened.callback(listening.close)
-        self._listening.append(listening)
-        host, number = listening.sockets[0].getsockname()[:2]
+        host, number = bound.getsockname()[:2]
+        listener = Listener(bound, port)
+        opened.callback(listener.close)
+        self._listening.append(listener)
         self.addresses[name] = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
     def _ask_to_close(self) -> None:
@@ -172,10 +181,21 @@ class MailServer:
             await self._opened.aclose()
 
 
-def _allow_files(config: Config) -> None:
-    """Raise this process's own limit of open files to what the limits of the ports can need, as far as it may."""
-    needed = config.limits.sessions * 2 + config.connections + SPARE_FILES
+def _allowed_sessions(config: Config) -> int:
+    """Return how many sessions each port may have with the files this process may open, and raise its limit so far."""
+    wanted, ports = config.limits.sessions, sum(port is not None for port in (config.inbound, config.submission))
+    needed = wanted * ports + config.connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    spare = min(SPARE_FILES, soft // 2) + min(config.connections, soft // 8)
+    fits = max(1, (soft - spare) // max(1, ports))
+    log.warning(
+        "this process may open %d files, too few for %d sessions on each port: there are %d; raise `ulimit -n` to %d",
+        soft, wanted, fits, needed,
+    )  # fmt: skip
+    return fits

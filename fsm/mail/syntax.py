@@ -13,7 +13,8 @@ from typing import Final
 from fsm.mail import replies
 
 __all__ = [
-    "MAX_LINE", "USUAL_PATH", "ascii_line", "has_bare_line_end", "has_long_line", "is_utf8", "line", "wrong_address",
+    "MAX_LINE", "USUAL_PATH", "ascii_line", "has_bare_line_end", "has_long_line", "is_utf8", "line", "parsed_path",
+    "wrong_address",
 ]  # fmt: skip
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -53,10 +54,23 @@ def wrong_address(address: str, *, smtputf8: bool) -> str | None:
     return None if smtputf8 or address.isascii() else replies.ADDRESS_NEEDS_SMTPUTF8
 
 
-def has_bare_line_end(content: bytes) -> bool:
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
+_PATH: Final = re.compile(rf"<(?:@[^:<>\s]+:)?((?:{_QUOTED})?[^<>\" ]*)>((?: .*)?)", re.DOTALL)
+_BARE: Final = re.compile(rf"((?:{_QUOTED})?[^<>\" ]+)((?: .*)?)", re.DOTALL)
+
+
+def parsed_path(text: str) -> tuple[str, str] | None:
+    """Return the address of a path, to the letter, and the parameters behind it; None if it is malformed.
+
+    A route in it is left out (RFC 5321 appendix C), and the brackets may be missing.
+    """
+    found = _PATH.fullmatch(text) or _BARE.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def has_bare_line_end(content: bytes | bytearray) -> bool:
     """Return True if a CR or LF stands alone."""
-    pairs = content.count(b"\r\n")
-    return content.count(b"\n") != pairs or content.count(b"\r") != pairs
+    return len(content) - len(content.translate(None, b"\r\n")) != 2 * content.count(b"\r\n")
 
 
 def has_long_line(content: bytes | bytearray, longest: int = MAX_LINE) -> bool:

@@ -4,7 +4,8 @@
 
 The way of a message's octets, from a client to the database and from there to a smarthost (a test follows both):
 
-    mail/port -> mail/content -> mail/reception -> store/aio -> store/outbox -> store/sql/messages -> store/sql/execute
+    mail/smtp/server_dialogue -> mail/content -> mail/reception -> store/aio -> store/outbox -> store/sql/messages ->
+    store/sql/execute
     store/sql/execute -> store/sql/messages -> store/claims -> store/state -> mail/relay -> mail/envelope -> mail/link
 
 The client's 250, and what the smarthost answered, come back by futures: `store/group_commit` commits what `outbox`,

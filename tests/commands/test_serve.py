@@ -125,7 +125,7 @@ def test_the_store_loads_no_mail_library() -> None:
     assert [name for name in loaded if name.startswith(("aiosmtp", "sqlalchemy"))] == []
 
 
-@pytest.mark.parametrize("library", ["aiosmtpd", "sqlalchemy"])
+@pytest.mark.parametrize("library", ["sqlalchemy"])
 def test_a_library_that_is_missing_is_named(library: str, tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -10,10 +10,13 @@ import pytest
 from fsm import draw
 from fsm.analysis.report import check
 from fsm.chart import Chart
-from fsm.mail.smtp import client_chart
+from fsm.mail.smtp import client_chart, server_chart
 
 FOLDER = Path(__file__).parents[2] / "diagrams" / "mail"
-CHARTS = {"client": (client_chart.CLIENT, client_chart.BOUNDS, client_chart.PROPERTIES)}
+CHARTS = {
+    "client": (client_chart.CLIENT, client_chart.BOUNDS, client_chart.PROPERTIES),
+    "server": (server_chart.SERVER, server_chart.BOUNDS, server_chart.PROPERTIES),
+}
 
 
 @pytest.mark.parametrize("name", CHARTS)

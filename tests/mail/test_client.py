@@ -11,7 +11,7 @@ from hypothesis import (
 )
 
 from fsm.mail.content import pieces
-from fsm.mail.smtp.client import Answer, Dialogue, Transaction
+from fsm.mail.smtp.client_dialogue import Answer, Dialogue, Transaction
 from tests.mail.smarthost import CLOSE, NONSENSE, SILENT, Script, Smarthost
 
 CONTENT = b"Subject: x\r\n\r\n.hello\r\n"

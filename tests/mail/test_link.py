@@ -13,7 +13,7 @@ import pytest
 from fsm.mail.config import Address, Security, Smarthost
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
-from fsm.mail.smtp.client import Transaction
+from fsm.mail.smtp.client_dialogue import Transaction
 from tests.mail.support import run
 
 PEM = Path(__file__).with_name("localhost.pem")

@@ -21,12 +21,12 @@ ROOT = Path(fsm.__file__).parent
 OCTETS = b"octets to be followed"
 LOOKS = {"mail/received", "mail/syntax"}
 """Rooms that say something of the octets and pass nothing on."""
-IN, OUT = (line.split(" -> ") for line in re.findall(r"^    (\S+(?: -> \S+)+)$", fsm.store.__doc__ or "", re.MULTILINE))
+IN, OUT = (line.split(" -> ") for line in re.findall(r"^    (\S+(?: -> \S+)+)$", (fsm.store.__doc__ or "").replace(" ->\n   ", " ->"), re.MULTILINE))
 
 
 def holds(value: object, depth: int = 3) -> bool:
-    if isinstance(value, (bytes, bytearray)):
-        return OCTETS in value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return OCTETS in bytes(value)
     if isinstance(value, (list, tuple, dict)) and depth:
         return any(holds(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
     return depth > 0 and holds(getattr(value, "content", None), depth - 1)

@@ -1,0 +1,513 @@
+"""The server of an SMTP dialogue without a socket: commands go in, replies come out, the rest of it is asked.
+
+    dialogue.receive(data)              # from the socket
+    more = dialogue.run()               # a few commands; `take()` is what to write now
+    dialogue.waits_for                  # "admission", "storing", "handshake" or "password": then call what answers it
+
+Theory.
+1. The chart (`server_chart.py`) decides which command is accepted when; this file parses commands, asks the port
+   (`Rules`) about addresses and limits, and writes replies.
+2. Each reply 4yz or 5yz is an error, and so many end the dialogue.  So does a number of commands without a message,
+   whatever commands they are.
+3. The reply 421 ends the dialogue, for whatever reason.  While the store accepts nothing new, each command that would
+   begin something is answered so.
+4. A line that is too long is read to its end and refused.  A browser's request is not a dialogue: the connection ends,
+   because a form can hold commands of SMTP.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fsm.mail import replies
+from fsm.mail.content import Content
+from fsm.mail.smtp.server_chart import SERVER
+from fsm.mail.syntax import USUAL_PATH, parsed_path, wrong_address
+from fsm.session import Session
+
+__all__ = ["Dialogue", "Rules"]
+
+MAX_COMMAND: Final = 4096
+"""Octets of a command line, with what extensions add to it (RFC 5321 4.5.3.1.4: 512 without)."""
+MAX_RESPONSE: Final = 12288
+"""Octets of an answer to a challenge (RFC 4954 4)."""
+WRONG_LOGIN_ERRORS: Final = 5
+"""The number of errors as which a wrong login counts."""
+HTTP: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
+
+_ServerSession: Final = Session.of(SERVER)
+
+
+def _where(event: str) -> frozenset[str]:
+    """The states that have a row for the event."""
+    return frozenset(str(state) for state in SERVER.states if SERVER.rows_for(state, event))
+
+
+COMMANDS, CHALLENGED, RECEIVING, ALIVE = map(_where, ("aside", "check", "complete", "lost"))
+READING: Final = COMMANDS | CHALLENGED
+WAITS_FOR: Final = {"admitting": "admission", "storing": "storing", "handshake": "handshake", "checking": "password"}
+"""What the rest of the server has to answer, by state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a port takes.
+
+    `size` is in octets of a message, `recipients` of one message, `errors` and `commands` (without a message) of a
+    dialogue.  The functions say whether the store takes anything new, count a message of a client, tell whether a
+    recipient's mail is taken here, and whether there is room for so many octets.  `new_content` makes the reader of a
+    message.
+    """
+
+    hostname: str
+    size: int
+    recipients: int
+    errors: int
+    commands: int
+    accepting: Callable[[], bool]
+    begin_message: Callable[[str], bool]
+    is_ours: Callable[[str], bool]
+    has_room: Callable[[int], bool]
+    new_content: Callable[[], Content]
+    lmtp: bool = False
+    tls: bool = False
+    login: bool = False
+
+
+class Dialogue:
+    """One client's dialogue.  `peer` is its address.
+
+    `helo`, `sender`, `recipients`, `content` and `credentials` are what the client has said so far; `secure` and `user`
+    how.
+    """
+
+    def __init__(self, rules: Rules, peer: str, *, secure: bool = False) -> None:
+        self.rules, self.peer, self.secure = rules, peer, secure
+        self._session = session = _ServerSession()
+        for event, wanted in (("offer_tls", rules.tls), ("require_login", rules.login), ("begin_in_tls", secure)):
+            if wanted:
+                session.fire(event)
+        self.helo, self.sender, self.user = "", "", ""
+        self.extended = self.smtputf8 = False
+        self.recipients: list[str] = []
+        self.content: Content | None = None
+        self.credentials = (b"", b"")
+        self._buffer, self._overlong = bytearray(), False
+        self._out: list[bytes] = []
+        self._errors = self._commands = 0
+        self._login_name: bytes | None = None
+        self._answer: Callable[[bytes], None] = self._answer_plain
+
+    # --------------------------------------------------------------------------------------------------- to ask
+
+    @property
+    def state(self) -> str:
+        """The state of the chart."""
+        return self._session.state
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is read; what was said is still to be written."""
+        return self._session.state not in ALIVE
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the content of a message is being read."""
+        return self._session.state in RECEIVING
+
+    @property
+    def waits_for(self) -> str | None:
+        """What the rest of the server has to answer before the dialogue goes on."""
+        return WAITS_FOR.get(self._session.state)
+
+    @property
+    def unread(self) -> int:
+        """Octets that have come and are not read yet."""
+        return len(self._buffer)
+
+    @property
+    def protocol(self) -> str:
+        """The name of the protocol for a Received line (RFC 3848)."""
+        suffix = ("S" if self.secure else "") + ("A" if self.user else "")
+        return ("LMTP" if self.rules.lmtp else "ESMTP" if self.extended else "SMTP") + suffix
+
+    def take(self) -> bytes:
+        """Return what is to be written now, once."""
+        out, self._out = self._out, []
+        return b"".join(out)
+
+    # -------------------------------------------------------------------------------------------------- to tell
+
+    def greet(self) -> None:
+        """Say the first words."""
+        self._say(replies.GREETING.format(host=self.rules.hostname, kind="LMTP" if self.rules.lmtp else "ESMTP"))
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what has come from the client."""
+        if self.receiving:
+            self._read_content(data)
+        elif not self.closed:
+            self._buffer += data
+
+    def run(self, most: int = 32) -> bool:
+        """Execute so many commands at most; return whether there may be more to execute."""
+        while most and self._session.state in READING:
+            words = self._next_line()
+            if words is None:
+                return False
+            self._execute(words)
+            most -= 1
+        return self._session.state in READING and bool(self._buffer)
+
+    def admit(self) -> None:
+        """The store takes the message: ask for it."""
+        self._session.fire("admit")
+        self.content = self.rules.new_content()
+        self._say(replies.SEND_CONTENT)
+        if self._buffer:
+            data, self._buffer = self._buffer, bytearray()
+            self._read_content(data)
+
+    def turn_away(self, reply: str) -> None:
+        """The store takes no message, for the reason in the reply."""
+        self._end_transaction("turn_away")
+        self._say(reply)
+
+    def answer(self, reply: str) -> None:
+        """The message is stored or refused: say so, in LMTP for each recipient."""
+        times = len(self.recipients) if self.rules.lmtp else 1
+        self._end_transaction("answer")
+        if reply[0] == "2":
+            self._commands = 0
+        self._say(reply, times)
+
+    def secured(self) -> None:
+        """TLS is there; all that was said before is forgotten."""
+        self._session.fire("secured")
+        self.secure, self.helo, self.extended = True, "", False
+
+    def log_in(self, accepted: bool, reply: str) -> None:
+        """The password is checked."""
+        self._session.fire("known" if accepted else "unknown")
+        if accepted:
+            self.user = self.credentials[0].decode("utf-8", "replace")
+        else:
+            self._errors += WRONG_LOGIN_ERRORS - 1
+        self.credentials = (b"", b"")
+        self._say(reply)
+
+    def end(self, reply: str | None = None) -> None:
+        """End the dialogue, with a last reply.  Does nothing when it has ended."""
+        if not self.closed:
+            if reply is not None:
+                self._out.append(f"{reply}\r\n".encode())
+            self._session.fire("lost")
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    def _read_content(self, data: bytes | bytearray | memoryview) -> None:
+        assert self.content is not None
+        self._buffer += self.content.feed(data)
+        if self.content.complete:
+            self._session.fire("complete")
+
+    def _next_line(self) -> bytes | None:
+        buffer = self._buffer
+        longest = MAX_RESPONSE if self._session.state in CHALLENGED else MAX_COMMAND
+        end = buffer.find(b"\n")
+        if end < 0:
+            if len(buffer) > longest:
+                buffer.clear()
+                self._overlong = True
+            return None
+        words = bytes(buffer[:end]).rstrip(b"\r")
+        del buffer[: end + 1]
+        if self._overlong or len(words) > longest:
+            self._overlong = False
+            self._count()
+            self._say(replies.COMMAND_TOO_LONG)
+            return self._next_line() if not self.closed else None
+        return words
+
+    def _execute(self, words: bytes) -> None:
+        self._count()
+        if self.closed:
+            return
+        if self._session.state in CHALLENGED:
+            self._answer(words)
+            return
+        verb, _, argument = words.decode("utf-8", "surrogateescape").partition(" ")
+        command = VERBS.get(verb.upper())
+        if command is not None:
+            command(self, argument.strip(" "))
+        elif verb.upper() in HTTP:
+            self.end()
+        else:
+            self._say(replies.UNKNOWN_COMMAND)
+
+    def _count(self) -> None:
+        self._commands += 1
+        if self._commands > self.rules.commands:
+            self._say(replies.TOO_MANY_COMMANDS)
+
+    def _say(self, reply: str, times: int = 1) -> None:
+        """Say a reply.  Errors are counted, and 421 ends the dialogue."""
+        if self.closed:
+            return
+        self._out.append(f"{reply}\r\n".encode("utf-8", "replace") * times)
+        if reply[0] in "45":
+            self._errors += 1
+            if reply[:3] == "421":
+                self._session.fire("lost")
+            elif self._errors >= self.rules.errors:
+                self.end(replies.TOO_MANY_ERRORS)
+
+    def _may(self, event: str) -> bool:
+        """Whether the chart accepts the command; otherwise say why not."""
+        session = self._session
+        if session.may(event):
+            return True
+        self._say(self._reason(event))
+        return False
+
+    def _reason(self, event: str) -> str:
+        """Return the reply to a command that the chart does not accept now."""
+        tls, user = self._session.tls, self._session.user  # type: ignore[attr-defined]
+        need_tls = replies.NEEDS_TLS if tls == "required" else None
+        refusals = {
+            "mail": need_tls or (replies.NEEDS_LOGIN if user == "required" else None),
+            "auth": need_tls or (replies.NO_CLEAR_PASSWORDS if tls != "active" else None),
+            "starttls": replies.NO_TLS if tls == "absent" else None,
+        }
+        if not self.helo:
+            return replies.NEEDS_HELLO
+        return refusals.get(event) or replies.BAD_SEQUENCE
+
+    def _end_transaction(self, event: str) -> None:
+        self._session.fire(event)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.sender, self.recipients, self.content, self.smtputf8 = "", [], None, False
+
+    # ------------------------------------------------------------------------------------------- greeting, leaving
+
+    def _hello(self, argument: str, *, extended: bool) -> None:
+        if not argument:
+            self._say(replies.HELLO_SYNTAX)
+            return
+        self._session.fire("hello")
+        self._forget()
+        self.helo, self.extended = argument, extended
+        self._say(self._offers() if extended else replies.HELLO.format(text=self.rules.hostname))
+
+    def _offers(self) -> str:
+        rules, session = self.rules, self._session
+        offers = [rules.hostname, "PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        offers += ["STARTTLS"] if session.may("starttls") else []
+        offers += ["AUTH PLAIN LOGIN"] if session.may("auth") else []
+        return "\r\n".join([*(replies.OFFER.format(text=offer) for offer in offers), replies.HELLO.format(text="HELP")])
+
+    def _ehlo(self, argument: str) -> None:
+        if self.rules.lmtp:
+            self._say(replies.SAY_LHLO)
+        else:
+            self._hello(argument, extended=True)
+
+    def _helo(self, argument: str) -> None:
+        if self.rules.lmtp:
+            self._say(replies.SAY_LHLO)
+        else:
+            self._hello(argument, extended=False)
+
+    def _lhlo(self, argument: str) -> None:
+        if self.rules.lmtp:
+            self._hello(argument, extended=True)
+        else:
+            self._say(replies.UNKNOWN_COMMAND)
+
+    def _quit(self, argument: str) -> None:
+        self._say(replies.BYE)
+        self._session.fire("quit")
+
+    def _rset(self, argument: str) -> None:
+        self._session.fire("rset")
+        self._forget()
+        self._say(replies.OK)
+
+    def _aside(self, reply: str) -> None:
+        self._session.fire("aside")
+        self._say(reply)
+
+    # ------------------------------------------------------------------------------------------------ the envelope
+
+    def _path(self, argument: str, word: str) -> tuple[str, list[str]] | None:
+        """Return the address and the parameters of MAIL or RCPT, or say what is wrong."""
+        if argument[: len(word)].upper() != word:
+            self._say(replies.PATH_SYNTAX.format(word=word))
+            return None
+        text = argument[len(word) :].lstrip(" ")
+        usual = USUAL_PATH.fullmatch(text)
+        path = (usual[1], usual[2]) if usual else parsed_path(text)
+        if path is None:
+            self._say(replies.MALFORMED_PATH if len(text) <= MAX_PATH else replies.MALFORMED_ADDRESS)
+            return None
+        return path[0], path[1].split()
+
+    def _mail(self, argument: str) -> None:
+        if not self.rules.accepting():
+            self._say(replies.STORE_CLOSING)
+            return
+        if not self._may("mail"):
+            return
+        path = self._path(argument, "FROM:")
+        if path is None:
+            return
+        sender, parameters = path
+        self.smtputf8 = False
+        refusal = self._parameters(parameters)
+        if refusal is None and sender:
+            refusal = wrong_address(sender, smtputf8=self.smtputf8)
+        if refusal is None and not self.rules.begin_message(self.peer):
+            refusal = replies.TOO_MANY_MESSAGES
+        if refusal is not None:
+            self._say(refusal)
+            return
+        self._session.fire("mail")
+        self.sender = sender
+        self._say(replies.SENDER_OK)
+
+    def _parameters(self, parameters: list[str]) -> str | None:
+        """Take the parameters of MAIL; return the reply that refuses one, or None."""
+        for parameter in parameters:
+            name, equals, value = parameter.partition("=")
+            name = name.upper()
+            if name == "SIZE":
+                if not re.fullmatch(r"[0-9]{1,20}", value):
+                    return replies.TOO_LARGE if re.fullmatch(r"[0-9]+", value) else replies.BAD_PARAMETER
+                if int(value) > self.rules.size:
+                    return replies.TOO_LARGE
+                if not self.rules.has_room(int(value)):
+                    return replies.NO_MEMORY
+            elif name == "BODY":
+                if value.upper() not in ("7BIT", "8BITMIME"):
+                    return replies.BAD_PARAMETER
+            elif name == "SMTPUTF8":
+                if equals:
+                    return replies.BAD_PARAMETER
+                self.smtputf8 = True
+            elif name != "AUTH" or not self.rules.login or not XTEXT.fullmatch(value):
+                return replies.UNKNOWN_PARAMETER
+        return None
+
+    def _rcpt(self, argument: str) -> None:
+        if not self.rules.accepting():
+            self._say(replies.STORE_CLOSING)
+            return
+        if not self._may("rcpt"):
+            return
+        path = self._path(argument, "TO:")
+        if path is None:
+            return
+        address, parameters = path
+        refusal = replies.UNKNOWN_PARAMETER if parameters else None
+        if refusal is None and len(self.recipients) >= self.rules.recipients:
+            refusal = replies.TOO_MANY_RECIPIENTS
+        if refusal is None:
+            refusal = replies.MALFORMED_ADDRESS if not address else wrong_address(address, smtputf8=self.smtputf8)
+        if refusal is None and not self.rules.is_ours(address):
+            refusal = replies.NOT_OURS
+        if refusal is not None:
+            self._say(refusal)
+            return
+        self._session.fire("rcpt")
+        self.recipients.append(address)
+        self._commands -= 1  # a message may have many
+        self._say(replies.RECIPIENT_OK)
+
+    def _data(self, argument: str) -> None:
+        if argument:
+            self._say(replies.NO_ARGUMENT)
+        elif self._may("data"):
+            self._session.fire("data")
+
+    # ----------------------------------------------------------------------------------------------- TLS and AUTH
+
+    def _starttls(self, argument: str) -> None:
+        if argument:
+            self._say(replies.NO_ARGUMENT)
+        elif self._may("starttls"):
+            self._session.fire("starttls")
+            self._buffer.clear()  # clear text behind STARTTLS was put there by somebody else
+            self._out.append(f"{replies.BEGIN_TLS}\r\n".encode())
+
+    def _auth(self, argument: str) -> None:
+        if not self._may("auth"):
+            return
+        mechanism, _, initial = argument.partition(" ")
+        answer = {"PLAIN": self._answer_plain, "LOGIN": self._answer_login}.get(mechanism.upper())
+        if answer is None:
+            self._say(replies.UNKNOWN_MECHANISM if mechanism else replies.AUTH_SYNTAX)
+            return
+        self._session.fire("auth")
+        self._answer, self._login_name = answer, None
+        if initial:
+            answer(b"" if initial == "=" else initial.encode("utf-8", "replace"))
+        else:
+            self._say(replies.SAY_ANYTHING if mechanism.upper() == "PLAIN" else replies.SAY_NAME)
+
+    def _decoded(self, words: bytes) -> bytes | None:
+        """Return an answer to a challenge, or give the login up and say why."""
+        try:
+            if words != b"*":
+                return b64decode(words.strip(), validate=True)
+        except (Error, ValueError):
+            pass
+        self._session.fire("give_up")
+        self._say(replies.LOGIN_CANCELLED if words == b"*" else replies.NOT_BASE64)
+        return None
+
+    def _answer_plain(self, words: bytes) -> None:
+        decoded = self._decoded(words)
+        if decoded is None:
+            return
+        parts = decoded.split(b"\0")
+        if len(parts) != 3 or parts[0] not in (b"", parts[1]):
+            self._session.fire("give_up")
+            self._say(replies.NOT_FOR_ANOTHER if len(parts) == 3 else replies.NOT_BASE64)
+            return
+        self._check(parts[1], parts[2])
+
+    def _answer_login(self, words: bytes) -> None:
+        decoded = self._decoded(words)
+        if decoded is None:
+            return
+        if self._login_name is None:
+            self._login_name = decoded
+            self._session.fire("challenge")
+            self._say(replies.SAY_PASSWORD)
+        else:
+            self._check(self._login_name, decoded)
+
+    def _check(self, name: bytes, password: bytes) -> None:
+        self.credentials = (name, password)
+        self._session.fire("check")
+
+
+MAX_PATH: Final = 256
+XTEXT: Final = re.compile(r"<>|(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+"""The identity in MAIL … AUTH= (RFC 4954 5): taken, and not passed on."""
+VERBS: Final[dict[str, Callable[[Dialogue, str], None]]] = {
+    "EHLO": Dialogue._ehlo, "HELO": Dialogue._helo, "LHLO": Dialogue._lhlo, "MAIL": Dialogue._mail,
+    "RCPT": Dialogue._rcpt, "DATA": Dialogue._data, "RSET": Dialogue._rset, "QUIT": Dialogue._quit,
+    "STARTTLS": Dialogue._starttls, "AUTH": Dialogue._auth,
+    "NOOP": lambda dialogue, argument: dialogue._aside(replies.OK),
+    "HELP": lambda dialogue, argument: dialogue._aside(replies.HELP),
+    "VRFY": lambda dialogue, argument: dialogue._aside(replies.CANNOT_VERIFY),
+    "EXPN": lambda dialogue, argument: dialogue._aside(replies.NO_LISTS),
+}  # fmt: skip
