@@ -121,7 +121,7 @@ def _check(new: Chart, old: Chart | None, migrations: tuple[Migration, ...], arg
     return 1 if failed else 0
 
 
-def _bounds(old: Chart, given: list[str] | None, charts: Mapping[str, Chart]) -> list[Condition] | None:
+def _bounds(old: Chart, given: list[str] | None, charts: Mapping[str, Chart]) -> list[Condition]:
     """The bounds that speak of this chart.  CommandError for one that speaks of none."""
     found = []
     for bound in given or ():
@@ -130,7 +130,7 @@ def _bounds(old: Chart, given: list[str] | None, charts: Mapping[str, Chart]) ->
         except BoundError as error:
             if not any(_fits(bound, chart) for chart in charts.values()):
                 raise CommandError(str(error)) from None
-    return found if given else None
+    return found
 
 
 def _fits(bound: str, chart: Chart) -> bool:

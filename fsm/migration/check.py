@@ -59,10 +59,8 @@ def problems(moves: Moves, old: Chart, new: Chart) -> Iterator[str]:
                 yield f"{question.detail} (after {','.join(trace) or 'the start'})"
 
 
-def examine(
-    moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] | None = None
-) -> tuple[Finding, ...]:
-    """Return what is true of a migration between these charts, looked at within the bounds, or those of the old chart.
+def examine(moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] = ()) -> tuple[Finding, ...]:
+    """Return what is true of a migration between these charts, looked at within the bounds and those of the old chart.
 
     BoundError for a bound that does not fit the old chart.
     """
@@ -70,7 +68,9 @@ def examine(
     place = Finding(PLACE, "fails" if shape else "holds", "read off the tables", "; ".join(shape))
     if shape:
         return (place,)
-    reached = _Reached(old, own_bounds(old) if bounds is None else bounds_of(old, bounds), LIMIT)
+    reached = _Reached(old, bounds_of(old, bounds), LIMIT)
+    if not reached.bounds and reached.all_found() is not None:  # without bounds it has no end
+        reached = _Reached(old, _near(old, {}), LIMIT)
     answers = [(question, _suspect(question, old)) for question in _questions(moves, old, new)]
     findings = [_finding(sentence, [one for one in answers if one[0].sentence == sentence], reached, old)
                 for sentence in (ONE, COUNTS, KEPT)]
@@ -117,17 +117,11 @@ def _suspect(question: _Question, old: Chart) -> Mapping[str, Value] | None:
     return None if values is None or proves_unreachable(old, str(question.state), question.wrong) else values
 
 
-def own_bounds(chart: Chart) -> tuple[Condition, ...]:
-    """The bounds that a chart brings with it, for its counters."""
-    counters = [v for v in chart.variables if isinstance(v, Counter)]
-    return tuple(v <= chart.bounds[v.name] for v in counters if v.name in chart.bounds)
-
-
 def _near(old: Chart, values: Mapping[str, Value]) -> tuple[Condition, ...]:
     """Bounds that end the search for a configuration with about these counts."""
     counters = [variable for variable in old.variables if isinstance(variable, Counter)]
-    most = max([greatest_number(old), *(one for one in values.values() if isinstance(one, int))])
-    return tuple(one <= most + one.initial + 1 for one in counters)
+    most = max([greatest_number(old), *(one for one in values.values() if isinstance(one, int))]) + 1
+    return (*(one <= most + one.initial for one in counters), *(one <= most for one in old.numbers.values()))
 
 
 class _Reached:
@@ -154,6 +148,12 @@ class _Reached:
             number += 1
         if explorer is not None and explorer.cut.steps:
             self.stopped = self.stopped or f"not looked at beyond {' and '.join(map(str, self.bounds))}"
+
+    def all_found(self) -> str | None:
+        """Find all there are, and return why that failed, or None."""
+        for _ in self:
+            pass
+        return self.stopped
 
     def __len__(self) -> int:
         return len(self.explorer.configurations) if self.explorer is not None else 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fsm import Chart, Choice, Counter, DefinitionError, Session, SnapshotError, State, row
+from fsm import Boolean, Chart, Choice, Counter, DefinitionError, Event, Number, Session, SnapshotError, State, row
 from fsm.analysis.trace import parse_trace
 from fsm.migration import Migration, move
 from fsm.migration.check import examine
@@ -206,3 +206,60 @@ def test_a_migration_whose_charts_are_others_is_refused() -> None:
     findings = examine(TO_THIRD, FIRST, SECOND)
     assert findings[0].status == "fails"
     assert f"the old table is order with the fingerprint {FIRST.fingerprint}, not {SECOND.fingerprint}" in findings[0].detail
+
+
+AMOUNT, BALANCE, CENTS = Number("amount"), Counter("balance"), Counter("cents")
+ACCOUNT = Chart(
+    "account", states=["open", "locked", State("closed", final=True)], events=[Event("pay", data=AMOUNT), "lock", "close"],
+    variables=[BALANCE],
+    rows=[
+        row("pay", "open", "pay", guard=AMOUNT >= 3, effects=[BALANCE.becomes(BALANCE + AMOUNT)]),
+        row("lock", "open", "lock", guard=BALANCE > 0, target="locked"), row("close", "locked", "close", target="closed"),
+    ],
+)
+
+
+def account(least: int) -> Chart:
+    return Chart(
+        "account", states=["open", State("locked", invariant=CENTS >= least), State("closed", final=True)],
+        events=["lock", "close"], variables=[CENTS],
+        rows=[row("lock", "open", "lock", guard=CENTS >= least, target="locked"), row("close", "locked", "close", target="closed")],
+    )
+
+
+def test_data_of_events_count_for_all_their_values() -> None:
+    words: Any = {"values": {"cents": 100 * BALANCE}}
+    findings = examine(Migration(ACCOUNT, account(300), **words), ACCOUNT, account(300), ["balance <= 6", "amount <= 6"])
+    assert [one.known for one in findings[1:4]] == ["proved for all counts"] * 3
+    with pytest.raises(DefinitionError, match=r"breaks the invariant of 'locked' \(cents >= 301\) \(after pay\(amount=3\),lock\)"):
+        Migration(ACCOUNT, account(301), **words)
+
+
+def test_true_and_false_may_be_computed_and_copied() -> None:
+    paid, rich, big = Boolean("paid"), Boolean("rich"), Boolean("big")
+    old = Chart("old", states=["a", State("b", final=True)], events=["pay", "end"], variables=[N, paid], rows=[
+        row("pay", "a", "pay", effects=[N.becomes(N + 1), paid.becomes(True)]), row("end", "a", "end", target="b")])
+    new = Chart("new", states=["a", State("rich", invariant=rich & big), State("b", final=True)], events=["end"],
+                variables=[rich, big], rows=[
+        row("end", "a", "end", guard=~(rich & big), target="b"), row("win", "a", "end", guard=rich & big, target="rich"),
+        row("last", "rich", "end", target="b")])
+    moves = [move("a", "rich", guard=paid & (N > 2)), move("a", guard=~paid | (N <= 2))]
+    migration = Migration(old, new, moves=moves, values={"rich": paid, "big": N > 2})
+    for count, arrives in ((0, ("a", False, False)), (2, ("a", True, False)), (3, ("rich", True, True))):
+        session = Session.of(old)()
+        for _ in range(count):
+            session.fire("pay")
+        assert Session.of(new).restore(session.snapshot(), migrations=[migration]).configuration == arrives
+    with pytest.raises(DefinitionError, match=r"\(rich and big\) \(after pay,pay\)"):
+        Migration(old, new, moves=[move("a", "rich", guard=N > 1), move("a", guard=N <= 1)], values={"rich": paid, "big": N > 2})
+    with pytest.raises(DefinitionError, match=r"'rich' would get a value that it does not have: .*maybe"):
+        Migration(old, new, values={"rich": "maybe", "big": True}, removed=["n", "paid"])
+
+
+def test_without_bounds_a_table_without_an_end_is_looked_at_near_its_start() -> None:
+    findings = examine(TO_SECOND, FIRST, SECOND)
+    assert findings[-1].status == "holds"
+    assert findings[-1].detail == "not looked at beyond total <= 1"
+    words: Any = {"values": {"cents": 100 * BALANCE}}
+    applied = examine(Migration(ACCOUNT, account(300), **words), ACCOUNT, account(300))[-1]
+    assert (applied.status, applied.detail) == ("holds", "not looked at beyond balance <= 4 and amount <= 4")
