@@ -90,14 +90,15 @@ def compile_chart(chart: Chart, refuse: Refuse) -> Compiled:
     return Compiled(triggers, *(space[name] for name in ("start", "read", "write", "flags")))
 
 
-def compile_choosers(chart: Chart, step: Callable[[tuple[object, ...]], object]) -> dict[str, Chooser]:
-    """Compile a function for each event that chooses the row for a session and data, and changes nothing.
+def compile_choosers(chart: Chart, step: type, *, take: bool) -> dict[str, Chooser]:
+    """Compile a function for each event that chooses the row for a session and data; with `take`, it takes it, too.
 
-    It returns `step((session, event, row, configuration before, configuration after, data))`, or None if no row is
-    enabled.
+    It returns a new `step`, with the attributes session, event, row, before, after (the configurations) and data, and
+    with the row's place in the chart; or None if no row is enabled.
     """
-    names: dict[str, object] = {"_step": step, **{f"_row_{place}": row for place, row in enumerate(chart.rows)}}
-    space = _compiled(chart, "choices", names, lambda: _choosers(chart, names))
+    names: dict[str, object] = {"_new": object.__new__, "_Step": step}
+    names |= {f"_row_{place}": row for place, row in enumerate(chart.rows)}
+    space = _compiled(chart, "steps" if take else "choices", names, lambda: _choosers(chart, names, take))
     return {str(event): space[_function("choose", place)] for place, event in enumerate(chart.events)}
 
 
@@ -173,16 +174,16 @@ def _completer(event: Event) -> Callable[[tuple[object, ...], dict[str, object]]
     return complete
 
 
-def _choosers(chart: Chart, names: dict[str, object]) -> list[str]:
+def _choosers(chart: Chart, names: dict[str, object], take: bool) -> list[str]:
     lines: list[str] = []
     places = {id(row): place for place, row in enumerate(chart.rows)}
-    take = partial(_chosen, chart, places)
+    chosen = partial(_chosen, chart, places, take)
     for place, event in enumerate(chart.events):
         given = tuple(one.name for one in event.data)
         head = [f"def {_function('choose', place)}(self, _data):  # {event!r}"]
         head += [f"    {', '.join(given)}, = _data.values()"] if given else []
         here = [(str(state), chart.rows_for(state, event)) for state in chart.states]
-        texts = [([state], list(_body(rows, names, take, given))) for state, rows in here if rows]
+        texts = [([state], list(_body(rows, names, chosen, given))) for state, rows in here if rows]
         lines += _dispatched(chart, place, head, texts, ["    return None", ""], ("_data", *given))
     return lines
 
@@ -376,12 +377,25 @@ def _take(row: Row, pad: str, texts: _Expressions) -> Iterator[str]:
     yield f"{pad}return True  # {row.id!r}"
 
 
-def _chosen(chart: Chart, places: dict[int, int], row: Row, pad: str, texts: _Expressions) -> Iterator[str]:
+def _chosen(
+    chart: Chart, places: dict[int, int], take: bool, row: Row, pad: str, texts: _Expressions
+) -> Iterator[str]:
     """The step as a value: the configurations before and after it."""
     before = {name: texts.use(name) for name in (*chart.names, *chart.names)}  # twice: for before and after
     after = before | {effect.name: _new(effect, texts) for effect in row.effects}
     old, new = ", ".join(["state", *before.values()]), ", ".join([repr(row.target), *after.values()])
-    yield f"{pad}return _step((self, {row.event!r}, _row_{places[id(row)]}, ({old},), ({new},), _data))"
+    yield f"{pad}_step = _new(_Step)"  # its __init__ would take as long again as the rest
+    yield f"{pad}_step.session = self"
+    yield f"{pad}_step.event = {row.event!r}"
+    yield f"{pad}_step.row = _row_{places[id(row)]}"
+    yield f"{pad}_step.place = {places[id(row)]}"
+    yield f"{pad}_step.before = ({old},)"
+    yield f"{pad}_step.after = ({new},)"
+    yield f"{pad}_step.data = _data"
+    if take:
+        yield from (f"{pad}self._{effect.name} = {after[effect.name]}" for effect in row.effects)
+        yield from [f"{pad}self._state = {row.target!r}"] if row.moves else []
+    yield f"{pad}return _step"
 
 
 _Take: TypeAlias = Callable[[Row, str, _Expressions], Iterator[str]]

@@ -12,7 +12,7 @@ Theory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
@@ -28,6 +28,9 @@ __all__ = ["UNLOCKED", "Call", "Dispatcher", "GuardedDispatcher", "Receipt", "se
 Call: TypeAlias = Callable[[Any], object]
 """A listener method; it gets the step, or what was refused."""
 Calls: TypeAlias = tuple[Call, ...]
+LAST: Final = ("on_step", "after", "on_transition")
+MOMENTS: Final = {"before", "on_refused", *LAST}
+"""The names of listener methods that belong to no state or event."""
 UNLOCKED: Final = nullcontext()
 
 
@@ -56,14 +59,23 @@ class Receipt:
 class Dispatcher:
     """Takes the steps of a session that has listeners, and runs the events posted to it."""
 
-    __slots__ = ("applied", "draining", "during", "engine", "failure", "listeners", "plans", "posted")
+    __slots__ = (
+        "applied", "calls", "common", "draining", "during", "early", "engine", "failure", "listeners", "plans",
+        "posted",
+    )
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.listeners: dict[int, tuple[object, Mapping[str, Call]]] = {}
         """By the identity of the listener: the listener, which is kept alive, and its methods by name."""
-        self.plans: dict[str, tuple[Calls, Calls]] = {}
-        """By the id of a row: what is called before and after its effects."""
+        self.plans: dict[int, tuple[Calls, Calls]] = {}
+        """By the place of a row in the chart: what is called before and after its effects."""
+        self.calls: dict[str, Calls] = {}
+        """The methods of all listeners by their names."""
+        self.early = False
+        """Whether any method is called before effects."""
+        self.common: tuple[Calls, Calls] | None = None
+        """The plan of all rows, if no method belongs to a state or event."""
         self.during: str | None = None
         """The event of the step under way."""
         self.applied = False
@@ -82,31 +94,41 @@ class Dispatcher:
 
     def listen(self, listener: object, key: int, methods: Mapping[str, Call]) -> None:
         """Call these methods from the next step on."""
-        self.listeners = {**self.listeners, key: (listener, methods)}
-        self.plans = {}
+        self._changed({**self.listeners, key: (listener, methods)})
 
     def forget(self, session: Any, key: int) -> None:
         """Stop calling the methods of that key.  Leave the session if it needs no dispatcher any more."""
         if key in self.listeners:
-            self.listeners = {other: one for other, one in self.listeners.items() if other != key}
-            self.plans = {}
+            self._changed({other: one for other, one in self.listeners.items() if other != key})
             self.retire(session)
+
+    def _changed(self, listeners: dict[int, tuple[object, Mapping[str, Call]]]) -> None:
+        self.listeners, self.plans, self.calls = listeners, {}, {}
+        for _, methods in listeners.values():
+            for name, call in methods.items():
+                self.calls[name] = (*self.calls.get(name, ()), call)
+        self.early = any(name.startswith(("before", "on_exit_")) for name in self.calls)
+        plan = self._called(("before",)), self._called(LAST)
+        self.common = plan if self.calls.keys() <= MOMENTS else None
 
     def retire(self, session: Any) -> None:
         """Leave the session if it has no listeners, and no step is under way or posted."""
         if not (self.listeners or self.posted or self.draining) and self.during is None:
             session._dispatcher = None
 
-    def _plan(self, row: Row) -> tuple[Calls, Calls]:
+    def _plan(self, place: int, row: Row) -> tuple[Calls, Calls]:
         left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.leaves else ((), ())
-        first = self._calls((f"before_{row.event}", "before", *left))
-        then = self._calls(("on_step", *entered, f"after_{row.event}", "after", "on_transition"))
-        self.plans[row.id] = first, then
+        first = self._called((f"before_{row.event}", "before", *left))
+        then = self._called(("on_step", *entered, f"after_{row.event}", "after", "on_transition"))
+        self.plans[place] = first, then
         return first, then
 
-    def _calls(self, moments: tuple[str, ...]) -> Calls:
-        listening = [methods for _, methods in self.listeners.values()]
-        return tuple(methods[moment] for moment in moments for methods in listening if moment in methods)
+    def _called(self, moments: Iterable[str]) -> Calls:
+        found: Calls = ()
+        for moment in moments:
+            if moment in self.calls:
+                found += self.calls[moment]
+        return found
 
     # ------------------------------------------------------------------------------------------------- steps
 
@@ -116,19 +138,22 @@ class Dispatcher:
             raise StepInProgress(event, self.during)
         if self.posted and not self.draining:  # an interrupt came before they could be dropped
             self._drop(None)
-        self.during, self.applied, self.failure = event, False, None
+        self.during = event
         try:
             engine = self.engine
-            step = engine.choosers[event](session, data)
+            at_once = not (self.early or engine.routed)
+            step = (engine.takers if at_once else engine.choosers)[event](session, data)
             if step is None:
                 self._refuse(session, event, data)
-            first, then = self.plans.get(step.row.id) or self._plan(step.row)
-            for call in first:
-                call(step)
-            if event in engine.routed:
-                self._transit(session, step)
-            else:
-                engine.write(session, step.after)
+            plan = self.common or self.plans.get(step.place)
+            first, then = plan if plan is not None else self._plan(step.place, step.row)
+            if not at_once:
+                for call in first:
+                    call(step)
+                if event in engine.routed:
+                    self._transit(session, step)
+                else:
+                    engine.write(session, step.after)
             for call in then:
                 call(step)
         finally:
@@ -141,13 +166,14 @@ class Dispatcher:
 
     def _refuse(self, session: Any, event: str, data: Mapping[str, Datum]) -> NoReturn:
         error = Refused(refusal(session.chart, session.configuration, event, session, data), session)
-        for call in self._calls(("on_refused",)):
+        for call in self._called(("on_refused",)):
             call(error)
         raise error
 
     def _transit(self, session: Any, step: Any) -> None:
         """Have the transitions machine of the class take the step, for an event with callbacks there."""
         machine = session.machine()
+        self.applied, self.failure = False, None
         if machine.fire(step.event, session, step.data) or self.applied:
             return
         if self.failure is not None:  # a callback hides it, but a trigger that returns True has taken its step

@@ -27,20 +27,15 @@ MAKING = RLock()
 class Engine:
     """What the class that declared a chart shares with its subclasses."""
 
-    __slots__ = ("_machine", "chart", "choosers", "compiled", "made", "methods", "owner", "routed", "write")
+    __slots__ = ("_machine", "chart", "choosers", "compiled", "methods", "owner", "routed", "takers", "write")
 
-    def __init__(
-        self, owner: type, chart: Chart, methods: dict[str, str], step: Callable[..., object], *, made: bool
-    ) -> None:
-        """Create the engine of the class `owner`, which was written, or `made` from the chart alone.
-
-        `methods` are its triggers, by event, and `step` makes a step.
-        """
-        self.owner, self.chart, self.methods, self.made = owner, chart, methods, made
+    def __init__(self, owner: type, chart: Chart, methods: dict[str, str], step: type) -> None:
+        """Create the engine of the class `owner`: `methods` are its triggers by event, `step` is the class of steps."""
+        self.owner, self.chart, self.methods = owner, chart, methods
         self.routed = frozenset[str]()
         """The events with callbacks on the machine."""
         self.compiled: Compiled | None = None
-        self.choosers = Choosers(chart, step)
+        self.choosers, self.takers = Choosers(chart, step, take=False), Choosers(chart, step, take=True)
         self._machine: ClassMachine | None = None
 
     def named(self, event: object) -> tuple[str, str]:
@@ -71,16 +66,19 @@ class Engine:
 
 
 class Choosers(dict[str, "Chooser"]):
-    """The compiled choosers by event: functions from a session to the step it would take, or None."""
+    """Compiled functions by event, from a session and data to the step that it would take, or None.
 
-    def __init__(self, chart: Chart, step: Callable[..., object]) -> None:
+    With `take` they take it, too.
+    """
+
+    def __init__(self, chart: Chart, step: type, *, take: bool) -> None:
         super().__init__()
-        self.chart, self.step = chart, step
+        self.chart, self.step, self.take = chart, step, take
 
     def __missing__(self, event: str) -> Chooser:
         from fsm.compiler import compile_choosers
 
         with MAKING:
             if event not in self:
-                self.update(compile_choosers(self.chart, self.step))
+                self.update(compile_choosers(self.chart, self.step, take=self.take))
         return self[event]

@@ -26,10 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from fsm.chart import Chart, Configuration, Name, Row, State
 from fsm.condition import Datum, Value
@@ -51,16 +50,32 @@ __all__ = ["Receipt", "Session", "Step", "trigger"]
 T = TypeVar("T")
 
 
-class Step(NamedTuple):
-    """What a listener gets: the session, the event, the row, and the configurations before and after it."""
+class Step:
+    """What a listener gets: the session, the event, its data, the row, and the configurations before and after it."""
+
+    __slots__ = ("after", "before", "data", "event", "place", "row", "session")
 
     session: Session
     event: str
     row: Row
     before: Configuration
     after: Configuration
-    data: Mapping[str, Datum] = NO_DATA
-    """What the event has brought with it."""
+    data: Mapping[str, Datum]
+
+    def __init__(
+        self,
+        session: Session,
+        event: str,
+        row: Row,
+        before: Configuration,
+        after: Configuration,
+        data: Mapping[str, Datum] = NO_DATA,
+    ) -> None:
+        self.session, self.event, self.row = session, event, row
+        self.before, self.after, self.data = before, after, data
+
+    def __repr__(self) -> str:
+        return f"<Step {self.event}: {self.row.id}, to {self.session.chart.describe(self.after)}>"
 
     @property
     def source(self) -> str:
@@ -97,7 +112,7 @@ class Session:
         cls._own_listeners = checked.listeners
         if chart is not None:
             cls.chart = chart
-            cls._class_engine = Engine(cls, chart, checked.methods, partial(tuple.__new__, Step), made=_loose)
+            cls._class_engine = Engine(cls, chart, checked.methods, Step)
             _add_variables(cls, checked.methods)
             _install(cls)
         if chart is not None or cls._own_lock or cls._own_listeners:
@@ -150,16 +165,6 @@ class Session:
         body: dict[str, object] = {"__slots__": tuple(f"_{variable}" for variable in chart.names)}
         body |= {str(event): trigger(_undeclared(event)) for event in chart.events if event not in _taken(chart)}
         return type(name or f"{chart.name} session", (Session,), body, chart=chart, _loose=True)
-
-    if not TYPE_CHECKING:  # a checker would take every name for an attribute
-
-        def __getattr__(self, name: str) -> object:
-            """Say what is missing in a session whose class has an `__init__` that does not begin it."""
-            if name in ("_state", "_dispatcher"):
-                problem = f"the __init__ of {type(self).__name__} has not called super().__init__()"
-                raise AttributeError(f"{problem}, which begins a session (a dataclass can do so in __post_init__)")
-            made = "; a class made by Session.of has its variables alone" if self._class_engine.made else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{made}", name=name, obj=self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """For notebooks: the session drawn as SVG, or the DOT text if no renderer is installed."""

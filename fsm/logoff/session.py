@@ -18,6 +18,7 @@ from fsm.verdict import judge
 
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
+NOTHING: Final = 0
 STATUS: Final[dict[int, LogoffStatus]] = {}
 """The output words so far: creating a flag takes longer than a step."""
 
@@ -39,8 +40,8 @@ class StoreSession(Session, chart=LOGOFF):
     _peers: int
 
     def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
-        if type(ready) is type(deferred) is type(peers) is int and not (ready or deferred or peers):
-            super().__init__()  # there is nothing to check
+        if ready is NOTHING and deferred is NOTHING and peers is NOTHING:
+            self._class_begin()  # there is nothing to check
         else:
             super().__init__(ready=ready, deferred=deferred, peers=peers)
 
