@@ -17,9 +17,10 @@ from fsm.condition import Value, label
 from fsm.errors import SnapshotError
 from fsm.variable import Choice
 
-__all__ = ["VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated", "route"]
+__all__ = ["REMEDY", "VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated", "route"]
 
 VERSION: Final = 1
+REMEDY: Final = ", to which a migration (fsm.migration) can lead"
 
 
 def jsonable(value: Value) -> str | int | None:
@@ -69,9 +70,10 @@ def decode(chart: Chart, snapshot: object, migrations: Iterable[Migrates] = ()) 
     elapsed(chart, snapshot)
     found = snapshot.get("fingerprint")
     if found != chart.fingerprint:
-        whose = "the same name but another behaviour" if snapshot.get("chart") == chart.name else "another chart"
+        older = snapshot.get("chart") == chart.name
+        whose = "the same name but another behaviour" if older else "another chart"
         other = f"{found!r}, of {whose} ({snapshot.get('chart')!r})"
-        problem = f"its fingerprint is {other}; expected {chart.fingerprint!r}"
+        problem = f"its fingerprint is {other}; expected {chart.fingerprint!r}{REMEDY if older else ''}"
         raise wrong(problem, found)
     values = snapshot.get("values")
     if not isinstance(values, Mapping) or set(values) != set(chart.names):

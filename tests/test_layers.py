@@ -13,6 +13,8 @@ import pytest
 import fsm
 import fsm.journal
 import fsm.logoff
+import fsm.migration
+import fsm.runtime
 import fsm.stepper
 import fsm.store
 
@@ -221,7 +223,7 @@ def test_loading_the_machine_loads_little() -> None:
     assert "transitions" in loaded
 
 
-@pytest.mark.parametrize("module", [fsm, fsm.journal, fsm.logoff, fsm.stepper, fsm.store], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [fsm, fsm.journal, fsm.logoff, fsm.migration, fsm.runtime, fsm.stepper, fsm.store], ids=lambda m: m.__name__)
 def test_a_door_opens_on_what_it_promises(module: object) -> None:
     for name in getattr(module, "__all__", ()):
         assert getattr(module, name) is not None

@@ -32,6 +32,7 @@ from fsm.data import NO_DATA
 from fsm.errors import DataError, SnapshotError
 from fsm.session import Session
 from fsm.snapshot import (
+    REMEDY,
     VERSION as SNAPSHOT_VERSION,
     Migrates,
     decode,
@@ -93,7 +94,7 @@ def check_header(chart: Chart, line: Mapping[str, object]) -> None:
     if line.get("fingerprint") != chart.fingerprint:
         raise JournalError(
             f"it is a journal of {line.get('chart')!r} with the fingerprint {line.get('fingerprint')!r}, "
-            f"not of {chart.name!r} with {chart.fingerprint!r}"
+            f"not of {chart.name!r} with {chart.fingerprint!r}{REMEDY if line.get('chart') == chart.name else ''}"
         )
 
 
