@@ -51,14 +51,17 @@ class State(str):
     `invariant` always holds while the machine is in this state.  A `final` state is never left.  An `absorbing` one is
     not final, and need not be left: it has no way to a final state.
     `after` says which events are due after how many seconds in the state: `after={30: "timeout"}`.
+    `progress` names events of which some one is accepted in every configuration of this state, so that it cannot get
+    stuck waiting for others; like the invariant it is proved, and like prose it is not part of the behaviour.
     """
 
-    __slots__ = ("absorbing", "after", "doc", "final", "invariant")
+    __slots__ = ("absorbing", "after", "doc", "final", "invariant", "progress")
     doc: str
     final: bool
     invariant: Condition
     absorbing: bool
     after: Mapping[float, str]
+    progress: tuple[str, ...]
 
     def __new__(
         cls,
@@ -69,6 +72,7 @@ class State(str):
         invariant: Condition | Conditional = ALWAYS,
         absorbing: bool = False,
         after: Mapping[float, Name] | None = None,
+        progress: Iterable[Name] = (),
     ) -> Self:
         """Create a state.  The chart proves that every row into the state keeps its `invariant`.
 
@@ -76,7 +80,9 @@ class State(str):
         above 0 and up to 10**9.
         """
         if isinstance(name, Enum) and not isinstance(name, str) and cls is State:
-            return _MemberState(name, doc, final=final, invariant=invariant, absorbing=absorbing, after=after)  # type: ignore[return-value]
+            return _MemberState(  # type: ignore[return-value]
+                name, doc, final=final, invariant=invariant, absorbing=absorbing, after=after, progress=progress
+            )
         self = super().__new__(cls, name_of(name))
         self.doc, self.final, self.invariant, self.absorbing = doc, final, condition(invariant), absorbing
         timed = dict(after or {})
@@ -85,6 +91,7 @@ class State(str):
             problems.append("a final state is never left anyway; an absorbing one is not final")
         if problems:
             raise DefinitionError(f"state {self.name!r}", tuple(problems))
+        self.progress = tuple(map(name_of, (progress,) if isinstance(progress, str) else progress))
         self.after = MappingProxyType({_plain(when): name_of(timed[when]) for when in sorted(timed)})
         return self
 
@@ -95,7 +102,7 @@ class State(str):
 
     def __reduce__(self) -> tuple[Callable[..., State], tuple[object, ...]]:
         named = getattr(self, "member", self.name)
-        return _state, (named, self.doc, self.final, self.invariant, self.absorbing, dict(self.after))
+        return _state, (named, self.doc, self.final, self.invariant, self.absorbing, dict(self.after), self.progress)
 
 
 class _MemberState(State):
@@ -119,9 +126,17 @@ class _MemberState(State):
 
 
 def _state(
-    name: Name, doc: str, final: bool, invariant: Condition, absorbing: bool, after: Mapping[float, str]
+    name: Name,
+    doc: str,
+    final: bool,
+    invariant: Condition,
+    absorbing: bool,
+    after: Mapping[float, str],
+    progress: tuple[str, ...],
 ) -> State:
-    return State(name, doc, final=final, invariant=invariant, absorbing=absorbing, after=after)
+    return State(
+        name, doc, final=final, invariant=invariant, absorbing=absorbing, after=after, progress=progress
+    )
 
 
 def _no_time(when: object) -> str:

@@ -15,6 +15,7 @@ from fsm.condition import (
     ALWAYS,
     All,
     Among,
+    AnyOf,
     Compare,
     Condition,
     Value,
@@ -24,7 +25,7 @@ from fsm.condition import (
     opaque_parts,
     value_key,
 )
-from fsm.solver import NotKnown, possible, weakest_precondition
+from fsm.solver import NotKnown, for_some, possible, weakest_precondition
 from fsm.table import Event, Row, State, Table
 from fsm.variable import Assignment, Choice, Counter, Sum, Variable
 
@@ -51,6 +52,10 @@ def shape_problems(table: Table) -> list[str]:
             found.append(f"row {row.id!r} leaves the final state {row.source!r}")
     for state in table.states:
         found += _time_problems(table, state)
+        found += [
+            f"the progress of {state.name!r} waits for the unknown event {name!r}"
+            for name in state.progress if not table.has_event(name)
+        ]
     return found
 
 
@@ -264,6 +269,9 @@ def proofs(table: Table) -> Proofs:
         alive.append(row)
         found += _step_problems(asked, row, enabled)
     found += _overlaps(asked, alive)
+    for state in table.states:
+        if state.progress and not state.invariant.names() - set(table.names):
+            found += _standstill(asked, state, alive)
     if not table.has_state(table.initial):
         return Proofs(tuple(found), tuple(asked.open))
     start = table.state(table.initial).invariant
@@ -321,6 +329,23 @@ def _overlaps(asked: _Asked, rows: list[Row]) -> Iterator[str]:
                 when = asked.when(both, f"whether rows {one.id!r} and {other.id!r} can be enabled together")
                 if when is not None:
                     yield f"rows {one.id!r} and {other.id!r} can be enabled together{when}"
+
+
+def _standstill(asked: _Asked, state: State, rows: list[Row]) -> Iterator[str]:
+    """Where none of the events is accepted that are to get the machine on."""
+    events = ", ".join(state.progress)
+    question = f"whether one of {events} is always accepted in {state.name!r}"
+    accepted, exact = [], True
+    for row in rows:
+        if row.source == state.name and row.event in state.progress:
+            some, exactly = for_some(row.guard, (one.name for one in asked.table.event(row.event).numbers))
+            accepted.append(some)
+            exact = exact and exactly
+    when = asked.when(All(state.invariant, negated(AnyOf(*accepted))), question)
+    if when is not None and exact:
+        yield f"state {state.name!r} is stuck{when}: none of {events} is accepted"
+    elif when is not None:
+        asked.open.append(question)
 
 
 def _when(values: Mapping[str, Value]) -> str:

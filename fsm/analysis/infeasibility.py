@@ -5,7 +5,8 @@ lowered to K + 1 without changing the answer of any comparison (`validation.py`)
 "K + 1 or more": guards then have the same answers, and only an effect that reads a counter of "K + 1 or more" has
 several outcomes, all of which are followed.  Whatever the real machine can do, for any counts, this finite one can do
 too.  A path that it cannot walk is therefore infeasible for all counts.  A callable guard counts as true, so the result
-holds whatever the callables answer.
+holds whatever the callables answer.  A chart that compares counters with each other, subtracts them, or has events that
+bring numbers has no such abstraction, and nothing is proved of its paths.
 
 The contradiction is given in the chart's own words: what always holds where the path stands, and the guard that the
 next row needs.
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final
 
-from fsm.analysis.divergence import greatest_number
+from fsm.analysis.divergence import greatest_number, only_sums
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import ALWAYS, All, Among, AnyOf, Compare, Condition, Opaque, Value, negated
 from fsm.solver import atoms, impossible
@@ -35,6 +36,7 @@ class Abstraction:
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self.top = greatest_number(chart) + 1
+        self.exact = only_sums(chart)
         self._from: dict[str, list[Row]] = {str(state): [] for state in chart.states}
         for row in chart.rows:
             self._from[row.source].append(row)
@@ -42,7 +44,9 @@ class Abstraction:
         self._inside: dict[tuple[str, ...], frozenset[Configuration] | None] = {}
 
     def standing(self, rows: tuple[str, ...]) -> frozenset[Configuration] | None:
-        """Return where the machine can be after exactly these state-changing rows; None when that is too much."""
+        """Return where the machine can be after exactly these state-changing rows; None when that is not known."""
+        if not self.exact:
+            return None
         if rows not in self._inside:
             self._inside[rows] = self._standing(rows)
         return self._inside[rows]

@@ -8,17 +8,14 @@ A callable guard counts as a free yes or no, so a proof holds whatever it answer
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.chart import Chart, Row
-from fsm.condition import ALWAYS, All, AnyOf, Condition, negated
+from fsm.condition import All, negated
 from fsm.solver import impossible, sum_before, weakest_precondition
 from fsm.variable import Sum
 
-__all__ = ["proves_always", "proves_change", "proves_final_reachable", "rows_concerned"]
-
-ROUNDS: Final = 3
+__all__ = ["proves_always", "proves_change", "rows_concerned"]
 
 
 def rows_concerned(chart: Chart, one: Falls | Changes) -> Iterator[Row]:
@@ -61,39 +58,3 @@ def proves_always(chart: Chart, one: Always) -> bool:
             if not impossible(All(known, row.guard, weakest_precondition(wrong, row.effects)), chart):
                 return False
     return True
-
-
-def proves_final_reachable(chart: Chart) -> bool:
-    """Prove that a final state can be reached from every configuration that keeps the invariants, whatever the counts.
-
-    Works backwards from the final states by weakest preconditions, for a few rounds; a state that is proved counts as
-    final.  Rows with callable guards are left out: the guard may always say no.
-    """
-    opaque = {row.id for row in chart.opaque}
-    rows = [row for row in chart.rows if row.id not in opaque]
-    good: dict[str, Condition] = {str(s): ALWAYS if s.final else AnyOf() for s in chart.states}
-    for _ in range(ROUNDS + len(chart.states)):
-        proved = True
-        fresh = dict(good)
-        for state in chart.states:
-            if good[state] == ALWAYS:
-                continue
-            onward = [
-                All(row.guard, weakest_precondition(good[row.target], row.effects))
-                for row in rows
-                if row.source == state
-            ]
-            one_more = AnyOf(good[state], *onward)
-            if impossible(All(state.invariant, negated(one_more)), chart):
-                fresh[str(state)] = ALWAYS
-            else:
-                proved = False
-                fresh[str(state)] = AnyOf(*dict.fromkeys(
-                    part for part in one_more.parts() if not impossible(All(state.invariant, part), chart)
-                ))
-                if len(fresh[str(state)].parts()) > 400:
-                    return False
-        if proved:
-            return True
-        good = fresh
-    return False

@@ -251,7 +251,9 @@ class Explorer:
         if self._tried.get(key, 0) > place:
             return
         self._tried[key] = 2 * place
-        endless = endless_loop(self.chart, self._fire, self.configurations[number], loop, self._greatest)
+        endless = endless_loop(
+            self.chart, self._fire, self.configurations[number], loop, self._greatest, self.bounds
+        )
         if endless is not None:
             names = endless.grows
             raise ExploreError(

@@ -11,10 +11,10 @@ Theory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fsm.analysis.conformance import disagreements
-from fsm.analysis.invariants import proves_always, proves_change, proves_final_reachable
+from fsm.analysis.invariants import proves_always, proves_change
 from fsm.analysis.properties import (
     Always,
     Changes,
@@ -26,7 +26,8 @@ from fsm.analysis.properties import (
     StepView,
     fits,
 )
-from fsm.analysis.reachability import LIMIT, Cut, Graph
+from fsm.analysis.reachability import LIMIT, Cut, ExploreError, Graph
+from fsm.analysis.traps import Suspect, bounds_around, suspects
 from fsm.chart import Chart
 from fsm.condition import Condition
 from fsm.validation import proofs, shape_problems
@@ -88,6 +89,19 @@ def check(
     return Report(chart, graph.bounds, graph.cut, len(graph.configurations), graph.size, findings)
 
 
+BEYOND: Final = 20_000
+"""Configurations that are searched for a trap beyond the bounds."""
+
+
+def _lost(graph: Graph) -> tuple[list[int], list[int]]:
+    """The configurations from which no end is reached, and those of them from which no way leads out of the bounds."""
+    ends = {state.name for state in graph.chart.states if state.final or state.absorbing}
+    home = graph.leading_to(n for n, here in enumerate(graph.configurations) if here[0] in ends)
+    lost = [number for number in range(len(graph.configurations)) if number not in home]
+    outside = graph.leading_to(graph.cut_from)
+    return lost, [number for number in lost if number not in outside]
+
+
 class _Examiner:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.chart = graph, graph.chart
@@ -132,13 +146,17 @@ class _Examiner:
         yield self.found_in("the compiled triggers do what the rows say", self._disagreed("compiled"), self.both)
         yield self.found_in("the transitions machine made of the chart does the same", self._disagreed("machine"),
                             self.both)
-        if not any(state.final for state in self.chart.states):
+        if not any(state.final or state.absorbing for state in self.chart.states):
             yield Finding("a final state can be reached from every configuration", "unknown", "read off the table",
                           "the chart has no final state")
         else:
             yield self._reachable()
         yield self.found_in("no configuration is a dead end: it is final, or some event is accepted",
                             self._dead_ends(), self.nodes)
+        if any(state.progress for state in self.chart.states):
+            where = ", ".join(state.name for state in self.chart.states if state.progress)
+            yield self.proved(f"nothing is stuck: in {where} an event that gets it on is always accepted", proof,
+                              self._standing(), self.nodes)
         yield self._all_taken()
 
     def _disagreed(self, kind: str) -> Iterator[Wrong]:
@@ -153,22 +171,40 @@ class _Examiner:
 
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
-        # without a cut, every configuration has been looked at, and a proof adds nothing
-        proof = bool(self.graph.cut.steps) and not (self.problems or self.open) and proves_final_reachable(self.chart)
-        home = self.graph.leading_to(self.graph.final)
-        lost = [n for n in range(len(self.graph.configurations)) if n not in home]
-        if not lost:
-            known = f"proved for all counts; looked at in {self.nodes}" if proof else self.nodes
-            return Finding(sentence, "holds", known)
-        outside = self.graph.leading_to(self.graph.cut_from)
-        stuck = [number for number in lost if number not in outside]
-        number = (stuck or lost)[0]
-        detail = f"from {self._described(number)} no final state can be reached"
+        graph = self.graph
+        found = suspects(self.chart) if graph.cut.steps and not (self.problems or self.open) else None
+        lost, stuck = _lost(graph)
         if stuck:
-            return Finding(sentence, "fails", self.nodes, detail, self.graph.trace(number))
-        if proof:
-            return Finding(sentence, "holds", "proved for all counts; some ways lead out of the bounds")
-        return Finding(sentence, "unknown", self.nodes, f"{detail} within the bounds", self.graph.trace(number))
+            return Finding(sentence, "fails", self.nodes, self._without_end(graph, stuck[0]), graph.trace(stuck[0]))
+        if found == ():
+            known = f"looked at in {self.nodes}" if not lost else "some ways lead out of the bounds"
+            return Finding(sentence, "holds", f"proved for all counts; {known}")
+        if found and (trap := self._beyond(found)) is not None:
+            return Finding(sentence, "fails", f"{self.nodes}, and what lies beyond them", *trap)
+        if not lost:
+            return Finding(sentence, "holds", self.nodes)
+        detail = f"{self._without_end(graph, lost[0])} within the bounds"
+        return Finding(sentence, "unknown", self.nodes, detail, graph.trace(lost[0]))
+
+    def _beyond(self, found: tuple[Suspect, ...]) -> Wrong | None:
+        """Look for a trap beyond the bounds, where its counts may be."""
+        try:
+            wide = Graph(self.chart, bounds_around(self.chart, found), limit=BEYOND)
+        except ExploreError:
+            return None
+        _, stuck = _lost(wide)
+        return (self._without_end(wide, stuck[0]), wide.trace(stuck[0])) if stuck else None
+
+    def _without_end(self, graph: Graph, number: int) -> str:
+        return f"from {self.chart.describe(graph.configurations[number])} no final state can be reached"
+
+    def _standing(self) -> Iterator[Wrong]:
+        """Where a state is stuck that says it makes progress."""
+        progress = {state.name: state.progress for state in self.chart.states}
+        for number, here in enumerate(self.graph.configurations):
+            events = progress[str(here[0])]
+            if events and not set(events) & set(self.graph.legal[number]):
+                yield f"none of {', '.join(events)} is accepted in {self._described(number)}", self.graph.trace(number)
 
     def _dead_ends(self) -> Iterator[Wrong]:
         final = self.graph.final

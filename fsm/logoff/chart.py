@@ -7,8 +7,9 @@ Theory.
 3. Each event is one transition.  The guards look ahead ("the last in flight"), so that there is no hidden follow-up.
 4. With peers every flag is granted at once: the spooler ignores the call, and the work is left to the peers (S28).
 5. A drain always has something in flight, or ready and free to start; `blocked` always has something in the way.
-   Both are invariants, proved for all counts when the table is built.  Rows that could never be enabled (a granted
-   NO_WAIT in the middle of a drain) are therefore left out; adding one is an error.
+   Both are invariants, and in both states an event that gets the work on is always accepted (`progress`): neither can
+   get stuck waiting for a request.  All this is proved for all counts when the table is built.  Rows that could never
+   be enabled (a granted NO_WAIT in the middle of a drain) are therefore left out; adding one is an error.
 
 Every row cites the sentences (S-numbers) it follows from and gives the reason.
 """
@@ -40,6 +41,30 @@ IN_FLIGHT: Final[Sum] = INBOUND + OUTBOUND
 QUEUED: Final[Sum] = READY + DEFERRED
 IN_THE_WAY: Final[Sum] = IN_FLIGHT + QUEUED
 
+# -------------------------------------------------------------------------------------------------- effects
+
+
+def up(counter: Counter) -> Assignment:
+    """One more."""
+    return counter.becomes(counter + 1)
+
+
+def down(counter: Counter) -> Assignment:
+    """One less."""
+    return counter.becomes(counter - 1)
+
+
+FLUSH: Final = (READY.becomes(READY + DEFERRED), DEFERRED.becomes(0))
+HAND_OVER: Final = tuple(counter.becomes(0) for counter in (INBOUND, OUTBOUND, READY, DEFERRED))
+
+ENDINGS: Final = {  # event -> the counter of what it ends, its effects, its reason, its sentences
+    "outbound_sent": (OUTBOUND, (down(OUTBOUND),), "it was sent", "S23"),
+    "outbound_failed": (OUTBOUND, (down(OUTBOUND),), "it failed for good, and its sender is told", "S23"),
+    "outbound_deferred": (OUTBOUND, (down(OUTBOUND), up(DEFERRED)), "it goes back to the queue", "S23 S24"),
+    "inbound_received": (INBOUND, (down(INBOUND),), "it is stored", "S22"),
+    "inbound_failed": (INBOUND, (down(INBOUND),), "its source keeps it and delivers it again", "S22"),
+}
+
 # --------------------------------------------------------------------------------------------------- states
 
 FINISHING: Final = REQUEST.among(ORDERLY, ABORT)
@@ -50,11 +75,13 @@ DRAINING: Final = State(
     "draining",
     "the logoff is committed: what is under way is finished, nothing new is taken in",
     invariant=(FINISHING & (IN_FLIGHT > 0)) | (SENDING & (IN_FLIGHT + READY > 0)),
+    progress=(*ENDINGS, "outbound_begin"),
 )
 BLOCKED: Final = State(
     "blocked",
     "QUIET or ABORT was asked and something is in the way; nothing changes for the transports",
     invariant=((REQUEST == QUIET) & (IN_THE_WAY > 0)) | ((REQUEST == ABORT) & (IN_FLIGHT > 0)),
+    progress=(*ENDINGS, "outbound_begin", "deferred_due"),
 )
 RELEASED: Final = State(
     "released",
@@ -92,30 +119,6 @@ EVENTS: Final = (
     Event("peer_opened", "another process opened the same store for the same profile"),
     Event("peer_closed", "another process closed the store"),
 )
-
-# -------------------------------------------------------------------------------------------------- effects
-
-
-def up(counter: Counter) -> Assignment:
-    """One more."""
-    return counter.becomes(counter + 1)
-
-
-def down(counter: Counter) -> Assignment:
-    """One less."""
-    return counter.becomes(counter - 1)
-
-
-FLUSH: Final = (READY.becomes(READY + DEFERRED), DEFERRED.becomes(0))
-HAND_OVER: Final = tuple(counter.becomes(0) for counter in (INBOUND, OUTBOUND, READY, DEFERRED))
-
-ENDINGS: Final = {  # event -> the counter of what it ends, its effects, its reason, its sentences
-    "outbound_sent": (OUTBOUND, (down(OUTBOUND),), "it was sent", "S23"),
-    "outbound_failed": (OUTBOUND, (down(OUTBOUND),), "it failed for good, and its sender is told", "S23"),
-    "outbound_deferred": (OUTBOUND, (down(OUTBOUND), up(DEFERRED)), "it goes back to the queue", "S23 S24"),
-    "inbound_received": (INBOUND, (down(INBOUND),), "it is stored", "S22"),
-    "inbound_failed": (INBOUND, (down(INBOUND),), "its source keeps it and delivers it again", "S22"),
-}
 
 # ------------------------------------------------------------------------------- rows: messages and peers
 

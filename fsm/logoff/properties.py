@@ -79,11 +79,6 @@ def _no_way_back(step: StepView) -> str | None:
     return f"a drain went back to {step.after.state}"
 
 
-def _free_to_go_on(here: Situation) -> str | None:
-    going = [event for event in here.legal if event in ENDINGS or event == "outbound_begin"]
-    return "the drain is stuck" if here.state == DRAINING and not going else None
-
-
 PROPERTIES: Final[tuple[Property, ...]] = (
     EachConfiguration("the store is released exactly when the output says COMPLETE (1)", _complete),
     EachStep("without peers nothing is in flight at release (1)", _idle_at_release),
@@ -98,7 +93,6 @@ PROPERTIES: Final[tuple[Property, ...]] = (
             events=tuple(event for event, flag in FLAGS.items() if flag is not PURGE), when=PEERS == 0),
     Always("no drain is stuck: something is in flight, or ready and free to be started (3)",
            (IN_FLIGHT > 0) | ((READY > 0) & REQUEST.among(NO_WAIT, PURGE)), states=(DRAINING,)),
-    EachConfiguration("no drain is stuck: an event that ends or begins a message is accepted (3)", _free_to_go_on),
     EachStep("a drain never goes back (3)", _no_way_back),
     Always("blocked always has something in the way of what was asked (4)",
            ((REQUEST == QUIET) & (IN_THE_WAY > 0)) | ((REQUEST == ABORT) & (IN_FLIGHT > 0)), states=(BLOCKED,)),

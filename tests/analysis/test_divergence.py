@@ -50,6 +50,33 @@ def test_an_endless_chart_is_refused_with_the_counter_that_grows(
     assert told in str(caught.value)
 
 
+RACE = small.chart("race", [  # both grow, and their difference stays
+    row("run", "a", "run", guard=small.M <= small.N, effects=[small.up(small.N), small.up(small.M)]),
+    row("end", "a", "end", target="done"),
+], states=("a", small.DONE), variables=(small.N, small.M))
+SWAP = small.chart("swap", [  # what is taken from the one is added to the other, and one more
+    row("there", "a", "there", guard=small.N > small.M, effects=[small.N.becomes(small.M), small.M.becomes(small.N + 1)]),
+    row("here", "a", "here", guard=small.N < small.M, effects=[small.N.becomes(small.M), small.M.becomes(small.N)]),
+    row("end", "a", "end", target="done"),
+], states=("a", small.DONE), variables=(Counter("n", initial=1), small.M))
+CATCH = small.chart("catch", [
+    row("run", "a", "run", guard=small.M < small.N, effects=[small.M.becomes(2 * small.M + 1)]), row("end", "a", "end", target="done"),
+], states=("a", small.DONE), variables=(Counter("n", initial=5), small.M))
+GAP = small.chart("gap", [
+    row("run", "a", "run", guard=small.N - small.M < 3, effects=[small.up(small.N)]), row("end", "a", "end", target="done"),
+    row("back", "a", "back", guard=small.N > small.M, effects=[small.N.becomes(small.N - small.M - 1)]),
+], states=("a", small.DONE), variables=(small.N, small.M))
+
+
+def test_loops_under_linear_guards_are_endless_exactly_if_their_differences_allow_it() -> None:
+    for chart, told in ((RACE, "n and m can grow for ever, by repeating run in a"), (SWAP, "n can grow for ever, by repeating there,here")):
+        with pytest.raises(ExploreError, match=told):
+            Graph(chart, limit=5_000)
+    assert len(Graph(RACE, ["n <= 3"]).configurations) == 8
+    assert [(here[1], here[2]) for here in Graph(CATCH).configurations if here[0] == "a"] == [(5, m) for m in (0, 1, 3, 7)]
+    assert [here[1] for here in Graph(GAP).configurations if here[0] == "a"] == [0, 1, 2, 3]
+
+
 def test_what_no_loop_shows_to_be_endless_runs_into_the_limit() -> None:
     with pytest.raises(ExploreError, match="spiral has more than 300 configurations, and the search stopped there"):
         Graph(small.SPIRAL, limit=300)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fsm.analysis.invariants import proves_always, proves_change, proves_final_reachable
+from fsm.analysis.invariants import proves_always, proves_change
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.analysis.report import check
+from fsm.analysis.traps import suspects
 from fsm.chart import row
 from fsm.condition import Opaque
 from fsm.logoff.chart import IN_FLIGHT, LOGOFF
@@ -43,10 +44,10 @@ def test_proofs_by_induction_and_their_limits() -> None:
     assert proves_always(chart, even)
     assert not proves_always(chart, Always("too much", N > 1, states=("b",)))
     assert not proves_always(chart, Always("not at the start", N > 0))
-    assert proves_final_reachable(chart)
-    assert proves_final_reachable(LOGOFF)
-    assert not proves_final_reachable(small.DEADLOCK)
-    assert not proves_final_reachable(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
+    assert suspects(chart) == ()
+    assert suspects(LOGOFF) == ()
+    assert suspects(small.DEADLOCK)
+    assert suspects(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
 
 
 def test_a_drain_that_could_hang_is_not_proved() -> None:
@@ -70,7 +71,7 @@ def test_callables_prove_no_way_to_the_end() -> None:
     asked = small.chart("both", [
         row("yes", "a", "yes", guard=Opaque(few), target="done"), row("no", "a", "no", guard=~Opaque(few), target="done"),
     ], ("a", DONE))
-    assert not proves_final_reachable(asked)
+    assert suspects(asked)
 
 
 def few(session: Session) -> bool:

@@ -36,7 +36,7 @@ def test_the_store_logoff_keeps_everything_it_promises() -> None:
     report = check(LOGOFF, BOUNDS, PROPERTIES)
     assert [one.sentence for one in report.findings if one.status != "holds"] == []
     assert (report.configurations, report.steps) == (268, 2_646)
-    assert len(report.findings) == 10 + len(PROPERTIES)
+    assert len(report.findings) == 11 + len(PROPERTIES)
     proved = [one.sentence for one in report.findings if one.known.startswith("proved for all counts")]
     for sentence in (PROOF, ROWS, BROKEN, REACH, "lowers 3 * ready", "no drain is stuck: something",
                      "no event makes a message vanish", "blocked always has something"):
