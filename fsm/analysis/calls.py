@@ -17,7 +17,7 @@ from fsm.analysis.trace import Call, call
 from fsm.chart import Chart, Configuration, Event, Row
 from fsm.condition import All, Among, AnyOf, Compare, Condition, Datum, Value, label, negated, opaque_parts
 from fsm.data import DataDeclaration, Number
-from fsm.solver import possible
+from fsm.solver import NotKnown, possible
 from fsm.variable import Counter
 
 __all__ = ["Calls"]
@@ -66,7 +66,10 @@ class Calls:
         if key not in self._beyond:
             present = (_is(self.chart, name, value) for name, value in relevant.items())
             wanted = All(_without_callables(row.guard), negated(All(*limits)), *present)
-            self._beyond[key] = possible(wanted, self.chart)
+            try:
+                self._beyond[key] = possible(wanted, self.chart)
+            except NotKnown:
+                self._beyond[key] = {}  # there may be some
         found = self._beyond[key]
         if found is None:
             return None

@@ -45,8 +45,8 @@ class Call(str):
         self.event, self.data = event, data
         return self
 
-    def __getnewargs__(self) -> tuple[str, str, Mapping[str, Datum]]:  # type: ignore[override]  # what `__new__` takes
-        return str.__str__(self), self.event, self.data
+    def __reduce__(self) -> tuple[type[Call], tuple[str, str, Mapping[str, Datum]]]:
+        return Call, (str.__str__(self), self.event, dict(self.data))
 
 
 def call(event: Event, data: Mapping[str, Datum] = NO_DATA) -> Call:

@@ -38,7 +38,7 @@ LOCKED = small.chart("locked", [
 ], variables=(N, PAID))
 TRAPS = [
     (FAR, ("n <= 3",), "from b, n 10 no final state can be reached"), (OWING, ("n + m <= 0",), "from b, m 1 no final state can be reached"),
-    (LOCKED, ("n <= 2",), "from b, n 5 no final state can be reached"), (small.DEADLOCK, (), "from b, n 2 no final state can be reached"),
+    (LOCKED, ("n <= 2",), "from b, n 5 no final state can be reached"), (small.DEADLOCK, (), "from a, n 2 no final state can be reached"),
 ]  # fmt: skip
 
 
