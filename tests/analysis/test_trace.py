@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from hypothesis import (
     given,
@@ -69,7 +72,8 @@ def test_a_step_is_read_as_it_is_written(**data: object) -> None:
     one = call(event, event.complete(data))
     assert parse_trace(SHOP, f"end,{one},end")[1].data == event.complete(data)
     assert parse_trace(SHOP, [one]) == (one,)
-    assert (str(one), repr(one.data)) == (str(Call(*one.__getnewargs__())), repr(event.complete(data)))
+    for again in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+        assert (type(again), again, again.event, again.data) == (Call, one, "note", event.complete(data))
 
 
 @pytest.mark.parametrize(("trace", "place", "words"), [
