@@ -4,14 +4,15 @@
     timers.attach(session)                     # from now on; what is due in a state that is left is cancelled
 
 Theory.
-1. A time counts from entering the state: a row that stays does not restart it, one that leaves and comes back does.
-   When it is over, the event is fired like any other: it may be refused, and a journal records it as any other.
-2. All sessions share one queue, and of the clock little more than one call is awaited at a time.  A session whose state
-   sends itself nothing is in no queue; one that waits is kept alive.
-3. Whether the state was left in the meantime is asked with the session's lock held.  So what is late, because a clock
-   was busy or has jumped ahead, is not fired in another state.  Each is fired once, in the order of their moments.
-4. What a listener raises reaches `on_error`.  Without it the error goes on to the clock, once all that is due has been
-   fired: `advance` of a simulated clock raises it, the other clocks log it.
+1. A time counts from entering the state.  A row that stays does not restart it; a row that leaves and comes back does.
+   When the time is over, the event is fired like any other: a guard may refuse it, and a journal records it.
+2. All sessions share one queue, and the clock is asked for one call at a time, as a rule.  A session with nothing due
+   is in no queue; one that waits is kept alive.
+3. Whether the state was left in the meantime is checked with the session's lock held.  So an event that comes late,
+   because the clock was busy or has jumped ahead, is never fired in another state.  Each event is fired once, in the
+   order in which they were due.
+4. An error that a listener raises goes to `on_error`.  Without it, the clock gets the error once everything due has
+   been fired: `advance` of a simulated clock raises it, and the other clocks log it.
 """
 
 from __future__ import annotations
