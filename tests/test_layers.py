@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "fsm.journal": {"fsm"},
     "fsm.stepper": {"fsm", "fsm.analysis", "fsm.journal"},
     "fsm.draw": {"fsm", "fsm.analysis", "fsm.solver"},
-    "fsm.export": {"fsm", "fsm.analysis"},
+    "fsm.export": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},

@@ -1,5 +1,6 @@
 """`fsm export`: a chart as C, Python, JavaScript, SCXML, XState, Promela, SMT-LIB or JSON.
 
+Promela is written within the bounds, and Promela and SMT-LIB with the properties beside the chart (`chart_options.py`).
 For a chart `module:NAME` it uses `ADDITIONS` beside the chart: source to put at the end of a file, by format.  It is
 looked for in `module`, then in `module.additions`.
 """
@@ -10,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 
 from fsm.commands import CommandError, write_output
-from fsm.commands.chart_options import add_chart_arguments, beside, chart_of
+from fsm.commands.chart_options import add_chart_arguments, beside, bounds, chart_of, properties
 from fsm.export import FORMATS, ExportError, files
 from fsm.stepper.text import printable
 
@@ -33,7 +34,10 @@ def run(args: argparse.Namespace) -> int:
     if not isinstance(additions, Mapping):
         raise CommandError(f"ADDITIONS beside {args.chart} is {type(additions).__name__}, not a mapping")
     try:
-        made = files(chart, args.format, args.file or "", addition=additions.get(args.format, ""))
+        made = files(
+            chart, args.format, args.file or "", bounds=bounds(args, chart), properties=properties(args),
+            addition=additions.get(args.format, ""),
+        )  # fmt: skip
     except ExportError as error:
         raise CommandError(printable(str(error))) from None
     for name, text in made.items():

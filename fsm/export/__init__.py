@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Any
 
-from fsm.chart import Chart
 from fsm.export.errors import ExportError, ReadError
 from fsm.export.formats import FORMATS, export, files
 
@@ -23,9 +23,9 @@ __all__ = ["FORMATS", "ExportError", "ReadError", "export", "files"]
 class _Export(ModuleType):
     """The module as a function, so that the door `fsm.export` is what it is called."""
 
-    def __call__(self, chart: Chart, format: str, *, addition: str = "") -> str:
+    def __call__(self, *arguments: Any, **options: Any) -> str:
         """Return a chart in another language; see `fsm.export.export`."""
-        return export(chart, format, addition=addition)
+        return export(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _Export

@@ -25,7 +25,7 @@ class JavaScript(Words):
     def __init__(self, table: Table, subject: str) -> None:
         """Name everything in the chart's order."""
         self.names, self.subject, self.numbers, self.timed = (
-            Names(reserved.JAVASCRIPT),
+            Names(reserved.JAVASCRIPT_MODULE),
             subject,
             table.numbers,
             table.timed,

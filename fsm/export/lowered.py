@@ -117,6 +117,11 @@ class LoweredRow(NamedTuple):
     effects: tuple[Set, ...]
 
     @property
+    def together(self) -> tuple[Set, ...]:
+        """The effects as they are meant: all at once, each from what was before."""
+        return tuple(map(_assignment, self.row.effects))
+
+    @property
     def behaviour(self) -> tuple[object, ...]:
         """What the row does, apart from where it starts."""
         return (self.guard, self.effects, self.row.target if self.row.leaves else None)

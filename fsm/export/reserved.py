@@ -6,7 +6,7 @@ import builtins
 from keyword import kwlist, softkwlist
 from typing import Final
 
-__all__ = ["JAVASCRIPT", "PROMELA", "PYTHON", "SMTLIB", "XML", "C"]
+__all__ = ["JAVASCRIPT", "JAVASCRIPT_MODULE", "PROMELA", "PYTHON", "SMTLIB", "XML", "XSTATE", "C"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,12 +33,22 @@ default delete do else enum eval export extends false finally for from function 
 import in instanceof interface isPrototypeOf let module namespace never new null number object of package private
 propertyIsEnumerable protected prototype public readonly return set static string super switch symbol then this
 throw toJSON toLocaleString toString true try type typeof undefined unknown valueOf var void while with yield
-Infinity JSON Map Math NaN Number Object RangeError String Answer EVENTS Event LIMIT METHODS Output STATES State
-data delays entries event fire flags sound state
+Infinity JSON Map Math NaN Number Object RangeError String
+""")
+JAVASCRIPT_MODULE: Final = JAVASCRIPT | _words("""
+Answer EVENTS Event LIMIT METHODS Output STATES State data delays entries event fire flags sound state
 """)
 
 XML: Final = (
-    JAVASCRIPT | PYTHON | {"In", "_event", "_ioprocessors", "_name", "_sessionid", "_x", "accepted", "error", "done"}
+    JAVASCRIPT
+    | {*kwlist}
+    | _words("""
+In _event _ioprocessors _name _sessionid _x done error event event_data init machine model source state target
+transition activate_initial_state active_listeners add_listener allow_event_without_transition allowed_events
+atomic_configuration_update bind_events_to cancel_event catch_errors_as_events configuration configuration_values
+current_state current_state_value enable_self_transition_entries enabled_events events id is_terminated name prepare
+raise_ send start_configuration_values states states_map
+""")  # the latter are attributes of python-statemachine's machines
 )
 
 PROMELA: Final = _words("""
@@ -52,3 +62,5 @@ release implies equivalent next U V W X and or not define include undef ifdef if
 SMTLIB: Final = _words("""
 and or not xor distinct ite let forall exists par assert true false state select store abs div mod
 """)
+
+XSTATE: Final = JAVASCRIPT | _words("type context event c e state")

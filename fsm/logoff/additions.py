@@ -1,4 +1,4 @@
-"""What an export of the store logoff has besides the table: in C, the call as MAPI has it.
+"""What an export of the store logoff has besides the table: in C the call of MAPI, in Promela what comes in time.
 
 `fsm export` finds it beside the chart (`ADDITIONS`, by format).
 Source: IMAPISupport::StoreLogoffTransports, as described by `spec.md`, section 3.
@@ -52,6 +52,14 @@ ADDITIONS: Final = {
         *(_defined(name, f"0x{value:X}u") for name, value in FLAGS.items()),
         *(_defined(name, f"((HRESULT)0x{value:08X}u)") for name, value in CODES.items()),
         CALL % (f"0x{ALL_INPUT:X}", "\n".join(CASES)),
-    ))
+    )),
+    "promela": """\
+/* A drain never goes back, and ends (with -f), unless PURGE flushes again and again. */
+ltl no_way_back { [] (state == draining -> [] (state == draining || state == released)) }
+#define purging (request == request_PURGE)
+#define waiting (state == blocked && request == request_ABORT)
+ltl drains_end { [] ((state == draining && !purging) -> <> (state == released || purging)) }
+ltl aborts_end { [] (waiting -> <> !waiting) }
+""",
 }
 """Source in the language of a format, to put at the end of the file."""

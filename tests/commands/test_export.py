@@ -11,6 +11,7 @@ from fsm import export
 from fsm.cli import main
 from fsm.logoff import LOGOFF
 from fsm.logoff.additions import ADDITIONS
+from fsm.logoff.properties import BOUNDS, PROPERTIES
 
 TURNSTILE = """
 from fsm import Chart, State, row
@@ -32,10 +33,11 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 @pytest.mark.parametrize("format", export.FORMATS)
 def test_what_is_printed_is_what_the_function_returns_every_time(capsys: pytest.CaptureFixture[str], format: str) -> None:
     first, second = run(capsys, "--format", format), run(capsys, "--format", format)
-    assert first == second == (0, fsm.export(LOGOFF, format, addition=ADDITIONS.get(format, "")), "")
+    text = fsm.export(LOGOFF, format, bounds=BOUNDS, properties=PROPERTIES, addition=ADDITIONS.get(format, ""))
+    assert first == second == (0, text, "")
     assert LOGOFF.fingerprint in first[1]
     assert fsm.__version__ in first[1]
-    assert f"fsm export --format {format}" in first[1]
+    assert f"format {format}) from the chart" in first[1]
 
 
 def test_what_belongs_together_is_written_side_by_side(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

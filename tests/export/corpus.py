@@ -68,28 +68,35 @@ TURN = Chart(  # values change places, which needs an order, or a temporary
 
 AMOUNT, TIP = Number("amount", "in cents"), Number("tip", default=1)
 DUE, PAID, CHANGE, OPEN, DRAWER = Counter("due"), Counter("paid"), Counter("change"), Boolean("open"), Choice("drawer", ("in", "out"), initial="in")
-TILL = Chart(  # data, linear guards, a true/false variable, time, coming back to where one is
-    "till: 1", doc='a "till"; see https://example.org/*?*/ \\ for more',
-    states=[State("idle", after={30: "lock", 2.5: "tick"}), State("paying", invariant=DUE > 0), State("locked", absorbing=True)],
-    events=[
-        Event("sell", "something is sold", data=(AMOUNT,)), Event("pay", data=(AMOUNT, TIP, Field("note", str, default=""))),
-        Event("slam"), Event("tick"), Event("lock"), Event("return"),
-    ],
-    variables=[DUE, PAID, CHANGE, OPEN, DRAWER],
-    rows=[
-        row("sell", "idle", "sell", guard=(AMOUNT > 0) & ~OPEN, target="paying", effects=[DUE.becomes(AMOUNT + 0), PAID.becomes(0)]),
-        row("more", "paying", "sell", guard=(AMOUNT > 0) & (DUE - PAID >= AMOUNT - 1), effects=[DUE.becomes(DUE + AMOUNT)]),
-        row("part", "paying", "pay", guard=PAID + AMOUNT < DUE + TIP, effects=[PAID.becomes(PAID + AMOUNT)]),
-        row("full", "paying", "pay", guard=PAID + AMOUNT >= DUE + TIP, target="idle",
-            effects=[CHANGE.becomes(PAID + AMOUNT - DUE - TIP), DUE.becomes(0), PAID.becomes(0), OPEN.becomes(True), DRAWER.becomes("out")]),
-        row("slam", "idle", "slam", guard=OPEN, effects=[OPEN.becomes(False), DRAWER.becomes("in")], reenter=True),
-        row("tick", "idle", "tick", effects=[CHANGE.becomes(0)]),
-        row("lock", "idle", "lock", guard=~OPEN & (2 * CHANGE <= PAID + 4), target="locked"),
-        row("return", "locked", "return"),
-    ],
-    outputs=[Output("OWES", 1 << 31, guard=DUE > PAID), Output("UNLOCKED", 1, states=("idle", "paying"))],
-    bounds={"amount": 3},
-)  # fmt: skip
+
+
+def till(tip: Number, after: dict[float, str]) -> Chart:  # data, linear guards, a true/false variable, time, coming back to where one is
+    return Chart(
+        "till: 1", doc='a "till"; see https://example.org/*?*/ \\ for more',
+        states=[State("idle", after=after), State("paying", invariant=DUE > 0), State("locked", absorbing=True)],
+        events=[
+            Event("sell", "something is sold", data=(AMOUNT,)), Event("pay", data=(AMOUNT, tip, Field("note", str, default=""))),
+            Event("slam"), Event("tick"), Event("lock"), Event("return"),
+        ],
+        variables=[DUE, PAID, CHANGE, OPEN, DRAWER],
+        rows=[
+            row("sell", "idle", "sell", guard=(AMOUNT > 0) & ~OPEN, target="paying", effects=[DUE.becomes(AMOUNT + 0), PAID.becomes(0)]),
+            row("more", "paying", "sell", guard=(AMOUNT > 0) & (DUE - PAID >= AMOUNT - 1), effects=[DUE.becomes(DUE + AMOUNT)]),
+            row("part", "paying", "pay", guard=PAID + AMOUNT < DUE + tip, effects=[PAID.becomes(PAID + AMOUNT)]),
+            row("full", "paying", "pay", guard=PAID + AMOUNT >= DUE + tip, target="idle",
+                effects=[CHANGE.becomes(PAID + AMOUNT - DUE - tip), DUE.becomes(0), PAID.becomes(0), OPEN.becomes(True), DRAWER.becomes("out")]),
+            row("slam", "idle", "slam", guard=OPEN, effects=[OPEN.becomes(False), DRAWER.becomes("in")], reenter=True),
+            row("tick", "idle", "tick", effects=[CHANGE.becomes(0)]),
+            row("lock", "idle", "lock", guard=~OPEN & (2 * CHANGE <= PAID + 4), target="locked"),
+            row("return", "locked", "return"),
+        ],
+        outputs=[Output("OWES", 1 << 31, guard=DUE > PAID), Output("UNLOCKED", 1, states=("idle", "paying"))],
+        bounds={"amount": 3, "tip": 2},
+    )  # fmt: skip
+
+
+TILL = till(TIP, {30: "lock", 2.5: "tick"})
+PLAIN_TILL = till(Number("tip"), {})  # all data have to be given, and nothing is due
 
 WORDS = Counter("class"[:4] + "_"), Counter("constructor"), Counter("init")
 RESERVED = Chart(  # names that some language keeps for itself
