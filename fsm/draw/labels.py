@@ -19,15 +19,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from fsm.condition import All, AnyOf, Compare, Condition, sum_text
+from fsm.condition import All, AnyOf, Compare, Condition, Terms, sides, sum_text
 
 if TYPE_CHECKING:
     from fsm.chart import Chart
     from fsm.variable import Sum
 
 __all__ = [
-    "Sums", "conditions", "display_name", "display_text", "guard_text", "identifier", "sums_of", "wrap_row",
-    "wrap_text",
+    "Sums", "conditions", "display_name", "display_text", "event_text", "guard_text", "identifier", "sums_of",
+    "wrap_row", "wrap_text",
 ]
 
 Sums: TypeAlias = "Mapping[str, Sum]"
@@ -77,7 +77,8 @@ def conditions(guard: Condition) -> tuple[Condition, ...]:
 def guard_text(guard: Condition, sums: Sums) -> str:
     """Return a guard in words; without named sums the same as `str(guard)`."""
     if isinstance(guard, Compare):
-        return f"{_sum_words(guard.terms, sums)} {guard.op} {guard.bound}"
+        left, right = sides(guard.terms)
+        return f"{_sum_words(left, sums)} {guard.op} {_sum_words(right, sums, guard.bound)}"
     if isinstance(guard, All):
         parts = conditions(guard)
         return " and ".join(_inside(part, sums) for part in parts) if len(parts) != 1 else guard_text(parts[0], sums)
@@ -91,13 +92,23 @@ def _inside(part: Condition, sums: Sums) -> str:
     return f"({text})" if isinstance(part, (All, AnyOf)) and part.parts() else text
 
 
-def _sum_words(terms: tuple[tuple[str, int], ...], sums: Sums) -> str:
+def _sum_words(terms: Terms, sums: Sums, constant: int = 0) -> str:
     rest, parts = dict(terms), []
     for name, named in sorted(sums.items(), key=lambda item: -len(item[1].terms)):
         if named.terms and not named.constant and all(rest.get(n) == factor for n, factor in named.terms):
             rest = {n: factor for n, factor in rest.items() if n not in dict(named.terms)}
             parts.append(display_name(name))
-    return " + ".join([*parts, *([sum_text(tuple(rest.items()))] if rest or not parts else [])])
+    if not parts:
+        return sum_text(terms, constant)
+    more = sum_text(tuple(rest.items()), constant)
+    return " + ".join([*parts, *([more] if more != "0" else [])])
+
+
+def event_text(chart: Chart, state: str, event: str) -> str:
+    """Return an event as it is written where it is awaited: `pay(amount)`, or `after 30 s: timeout`."""
+    times = [f"after {seconds:g} s: " for seconds, name in chart.state(state).after.items() if name == event]
+    data = ", ".join(one.name for one in chart.event(event).data)
+    return f"{' or '.join(times)}{display_name(event)}{f'({data})' if data else ''}"
 
 
 def wrap_text(text: str, letters: int) -> list[str]:

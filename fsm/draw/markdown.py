@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fsm.draw.highlight import Highlight
-from fsm.draw.labels import Sums, display_name, display_text, guard_text, identifier, sums_of
+from fsm.draw.labels import Sums, display_name, display_text, event_text, guard_text, identifier, sums_of
 from fsm.draw.picture import Line, row_ids
 from fsm.draw.style import LIGHT
 
@@ -103,9 +103,10 @@ def table(chart: Chart, highlight: Highlight, sums: Sums | None = None) -> str:
     for row in chart.rows:
         guard = guard_text(row.guard, named)
         why = prose(" ".join(part for part in (row.why, f"({', '.join(row.cites)})" if row.cites else "") if part))
-        cells = [code(display_name(row.id)), code(display_name(row.source)), code(display_name(row.event)),
-                 code(guard) if guard else "", code(row.effect_text) if row.effects else "",
-                 code(display_name(row.target)) if row.moves else "stays", why]
+        event = event_text(chart, row.source, row.event)
+        cells = [code(display_name(row.id)), code(display_name(row.source)), code(event), code(guard) if guard else "",
+                 code(row.effect_text) if row.effects else "",
+                 code(display_name(row.target)) if row.leaves else "stays", why]
         mark = highlight.mark((row.id,))
         lines.append([{"": "", "dimmed": ""}.get(mark, "»"), *cells] if highlight.rest else cells)
     heads = [" ", *heads] if highlight.rest else heads

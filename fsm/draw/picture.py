@@ -2,7 +2,7 @@
 
 Theory.
 1. A row that stays in its state is a line inside the state's box, as UML draws internal transitions: loops would hide
-   each other.
+   each other.  Rows that leave a state and enter it again share one loop.
 2. All rows between the same two states share one arc; each is a line of the arc's label.
 3. Every row has exactly one line (wrapped when it is long), which carries its id.  A test counts them in every format.
    In the overview a line stands for all rows of an event; each row still belongs to one line.
@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm.condition import ALWAYS
-from fsm.draw.labels import Sums, conditions, display_name, guard_text, identifier, sums_of, wrap_row
+from fsm.draw.labels import Sums, conditions, display_name, event_text, guard_text, identifier, sums_of, wrap_row
 
 if TYPE_CHECKING:
     from fsm.chart import Chart, Row, State
@@ -94,28 +94,30 @@ def beginnings(lines: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
 def picture(chart: Chart, sums: Sums | None = None) -> Picture:
     """Return the picture of a chart; `sums` are named sums of counters, by default those of the chart."""
     named = sums_of(chart) if sums is None else sums
-    return _picture(chart, lambda rows: _lines(rows, named), _legend(named))
+    return _picture(chart, lambda rows: _lines(chart, rows, named), _legend(chart, named))
 
 
 def overview(chart: Chart) -> Picture:
     """Return the same boxes and arcs with less text: an arc has a line for each event, a box the number of its rows."""
-    return _picture(chart, _events, (BRIEF,))
+    return _picture(chart, lambda rows: _events(chart, rows), (BRIEF,))
 
 
 def _picture(chart: Chart, lines: Callable[[list[Row]], tuple[Line, ...]], legend: tuple[str, ...]) -> Picture:
     boxes = tuple(
-        Box(state, _note(chart, state), lines([r for r in chart.rows if r.source == state and not r.moves]))
+        Box(state, _note(chart, state), lines([r for r in chart.rows if r.source == state and not r.leaves]))
         for state in chart.states
     )
     arcs = tuple(
-        Arc(source, target, lines([r for r in chart.rows if (r.source, r.target) == (source, target)]))
-        for source, target in dict.fromkeys((r.source, r.target) for r in chart.rows if r.moves)
+        Arc(source, target, lines([r for r in chart.rows if (r.source, r.target) == (source, target) and r.leaves]))
+        for source, target in dict.fromkeys((r.source, r.target) for r in chart.rows if r.leaves)
     )
     return Picture(chart, boxes, arcs, legend)
 
 
 def _note(chart: Chart, state: State) -> str:
-    """Return the note of a final state: the first clause of its description, or its outputs."""
+    """Return the note of an absorbing state, or of a final one: the first clause of its description, or its outputs."""
+    if state.absorbing:
+        return "absorbing"
     if not state.final:
         return ""
     clause = state.doc.partition(";")[0].strip()
@@ -129,22 +131,34 @@ ENDS: Final = "The dot is the start, the double outline the end."
 BRIEF: Final = f"An arrow lists the events that go this way, and how many rows when there are several. {ENDS}"
 
 
-def _legend(sums: Sums) -> tuple[str, ...]:
+def _legend(chart: Chart, sums: Sums) -> tuple[str, ...]:
     form = "event [condition] / effect: the event happens, if the condition holds, with this effect."
     share = "Indented lines share the condition and the effect above them."
     where = f"A line inside a state stays there; a line on an arrow goes where the arrow goes. {ENDS}"
     named = "; ".join(f"{display_name(name)} = {one}" for name, one in sums.items())
-    return (f"{form} {share}", where, *([named] if named else []))
+    return (f"{form} {share}", where, *_further(chart), *([named] if named else []))
 
 
-def _events(rows: list[Row]) -> tuple[Line, ...]:
-    if rows and not rows[0].moves:
+def _further(chart: Chart) -> Iterator[str]:
+    """Explain what only some pictures have."""
+    if any(event.data for event in chart.events):
+        yield "Names in brackets behind an event are the data that it brings."
+    if any(state.after for state in chart.states):
+        yield "An event with a time before it is due when the machine has been in the state for so long."
+    if any(row.reenter for row in chart.rows):
+        yield "An arrow back to the same state leaves it and enters it again."
+    if any(state.absorbing for state in chart.states):
+        yield "An absorbing state is not an end, and has no way to one."
+
+
+def _events(chart: Chart, rows: list[Row]) -> tuple[Line, ...]:
+    if rows and not rows[0].leaves:
         text = f"{len(rows)} rows stay here" if len(rows) > 1 else "1 row stays here"
         return (Line(tuple(row.id for row in rows), text),)
     lines = []
     for event in dict.fromkeys(row.event for row in rows):
         ids = tuple(row.id for row in rows if row.event == event)
-        lines.append(Line(ids, display_name(event) + (f" ({len(ids)})" if len(ids) > 1 else "")))
+        lines.append(Line(ids, event_text(chart, rows[0].source, event) + (f" ({len(ids)})" if len(ids) > 1 else "")))
     return tuple(lines)
 
 
@@ -152,20 +166,21 @@ def _events(rows: list[Row]) -> tuple[Line, ...]:
 
 
 class _RowText(NamedTuple):
-    """The texts of a row that it may share with others: its conditions and its effects."""
+    """The texts of a row: its event, and what it may share with others, its conditions and its effects."""
 
     row: Row
+    event: str
     guards: tuple[str, ...]
     effects: tuple[str, ...]
 
     def without(self, other: tuple[tuple[str, ...], tuple[str, ...]]) -> _RowText:
         guards = tuple(text for text in self.guards if text not in other[0])
-        return _RowText(self.row, guards, tuple(text for text in self.effects if text not in other[1]))
+        return _RowText(self.row, self.event, guards, tuple(text for text in self.effects if text not in other[1]))
 
 
-def _lines(rows: Sequence[Row], sums: Sums) -> tuple[Line, ...]:
-    texts = [_row_text(row, sums) for row in rows]
-    if len(texts) == 1 and texts[0].row.moves:
+def _lines(chart: Chart, rows: Sequence[Row], sums: Sums) -> tuple[Line, ...]:
+    texts = [_row_text(chart, row, sums) for row in rows]
+    if len(texts) == 1 and texts[0].row.leaves:
         return tuple(_alone(texts[0]))
     clusters: list[tuple[int, list[Line]]] = []
     rest = texts
@@ -180,9 +195,10 @@ def _lines(rows: Sequence[Row], sums: Sums) -> tuple[Line, ...]:
     return tuple(line for _, lines in sorted(clusters, key=lambda cluster: cluster[0]) for line in lines)
 
 
-def _row_text(row: Row, sums: Sums) -> _RowText:
+def _row_text(chart: Chart, row: Row, sums: Sums) -> _RowText:
     guards = [part for part in conditions(row.guard) if part != ALWAYS]
-    return _RowText(row, tuple(guard_text(part, sums) for part in guards), tuple(map(str, row.effects)))
+    event = event_text(chart, row.source, row.event)
+    return _RowText(row, event, tuple(guard_text(part, sums) for part in guards), tuple(map(str, row.effects)))
 
 
 def _has(one: _RowText, shared: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
@@ -208,7 +224,7 @@ def _most_shared(rows: Sequence[_RowText]) -> tuple[tuple[str, ...], tuple[str, 
 
 
 def _in_full(one: _RowText) -> str:
-    return " ".join(part for part in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)) if part)
+    return " ".join(part for part in (one.event, _guard(one.guards), _effect(one.effects)) if part)
 
 
 def _guard(guards: Sequence[str]) -> str:
@@ -235,6 +251,6 @@ def _row_lines(one: _RowText, indent: str) -> list[Line]:
 
 def _alone(one: _RowText) -> Iterable[Line]:
     """Yield the lines of an arc's only row: its event, its guard and its effects, each on lines of their own."""
-    for text in (display_name(one.row.event), _guard(one.guards), _effect(one.effects)):
+    for text in (one.event, _guard(one.guards), _effect(one.effects)):
         for piece in wrap_row(text, WIDTH) if text else ():
             yield Line((one.row.id,), piece)
