@@ -27,7 +27,7 @@ from typing import BinaryIO, Final
 
 from fsm.chart import Chart
 from fsm.commands import CommandError
-from fsm.journal.reader import LONGEST, JournalError, Replayed, replayed
+from fsm.journal.reader import LONGEST, JournalError, Replayed, data_of, replayed
 from fsm.snapshot import encode
 
 __all__ = ["FollowedJournal", "make_server", "messages", "serve"]
@@ -128,7 +128,9 @@ def _record(chart: Chart, one: Replayed) -> dict[str, object]:
     at = encode(chart, one.configuration)
     if record.start is not None:
         return {"session": record.session, "start": True, "at": at}
+    event = chart.event(record.event)
     step = {"session": record.session, "event": record.event, "at": at}
+    step |= {"data": dict(data_of(event, record.data))} if event.data else {}
     return {**step, "accepted": one.entry["accepted"], "reason": one.entry["reason"]}
 
 

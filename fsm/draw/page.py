@@ -39,6 +39,7 @@ __all__ = ["page"]
 
 SCRIPTS: Final = ("walk.js", "text.js", "picture.js", "show.js", "act.js")
 LIVE: Final = "live.js"
+DATA: Final = "data.js"
 SVG: Final = "{http://www.w3.org/2000/svg}"
 MARGIN: Final = 8
 """The margin of a drawing, in its units."""
@@ -72,7 +73,8 @@ def page(
     named = sums_of(chart) if sums is None else sums
     data = page_data(graph, paths, flag_name, sentences or {}, named)
     data |= {"where": where, "without": display_text(without), "more": more, "follows": display_text(follows)}
-    script = "".join(_file(name) for name in (*SCRIPTS, *([LIVE] if follows else [])))
+    scripts = (*SCRIPTS, DATA) if any(event.data for event in chart.events) else SCRIPTS
+    script = "".join(_file(name) for name in (*scripts, *([LIVE] if follows else [])))
     style = f"{_colours()}{_pictures_style()}\n{_file('page.css')}"
     parts = {
         "policy": _policy(script, style, served=bool(follows)),

@@ -12,6 +12,8 @@ Theory.
 5. Texts that many rows share (reasons, cited sentences) are kept once, by number.  The rows and states of a path follow
    from its trace.
 6. Names are kept unchanged, for traces and snapshots; `shown` has those that are displayed differently.
+7. Where events bring data, `events` are the steps to choose from, each with its text, its event by number and its data,
+   and `kinds` are the chart's events.  A chart without data has one step for each event.
 
 No session runs.  A callable guard gets a session in the configuration it is asked about.
 """
@@ -21,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from fsm.analysis.paths import ends_of
 from fsm.analysis.reachability import Graph, cut_text
 from fsm.condition import ALWAYS, Condition, label
 from fsm.draw.labels import Sums, display_name, display_text, guard_text
@@ -31,7 +34,7 @@ from fsm.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from fsm.analysis.paths import Path
-    from fsm.chart import Chart, Configuration, Output, Row
+    from fsm.chart import Chart, Configuration, Output, Row, State
     from fsm.condition import Value
     from fsm.variable import Variable
 
@@ -48,15 +51,16 @@ def page_data(
     cited = list(dict.fromkeys(name for row in chart.rows for name in row.cites))
     whys = list(dict.fromkeys(display_text(row.why) for row in chart.rows))
     flags = list(dict.fromkeys(flag for path in paths for flag in path.flags or ("",)))
-    texts = [*chart.states, *chart.events, *chart.names, *(o.name for o in chart.outputs), *(r.id for r in chart.rows),
-             *(label(value) for v in chart.variables if isinstance(v, Choice) for value in v.values), chart.name]
+    texts = [*chart.states, *chart.events, *graph.calls, *chart.names, *(o.name for o in chart.outputs),
+             *(r.id for r in chart.rows), chart.name,
+             *(label(value) for v in chart.variables if isinstance(v, Choice) for value in v.values)]
     return {
         "chart": chart.name, "doc": display_text(chart.doc), "fingerprint": chart.fingerprint, "version": VERSION,
         "bounds": [display_text(str(bound)) for bound in graph.bounds],
         "cut": display_text(cut_text(chart, graph.bounds, graph.cut)),
         "sums": [[display_name(name), display_text(str(named))] for name, named in sums.items()],
-        "states": [[s.name, display_text(s.doc), int(s.final), _guard(s.invariant, sums)] for s in chart.states],
-        "events": [[e.name, display_text(e.doc)] for e in chart.events],
+        "states": [_state(chart, state, sums) for state in chart.states],
+        **_events(graph),
         "variables": [_variable(variable) for variable in chart.variables],
         "outputs": [[o.name, o.bit, display_text(o.doc)] for o in _by_bit(chart)],
         "words": tables.words,
@@ -64,7 +68,7 @@ def page_data(
         "whys": whys, "sentences": [[display_name(name), display_text(sentences.get(name, ""))] for name in cited],
         "reasons": tables.reasons, "patterns": tables.patterns,
         "configurations": configurations, "outside": tables.outside,
-        "paths": [_path(chart, path, flags) for path in paths],
+        "paths": [_path(graph, path, flags) for path in paths],
         "flags": [flag and display_name(flag) for flag in flags], "flag": flag_name or "",
         "shown": {text: display_name(text) for text in map(str, texts) if display_name(text) != text},
     }  # fmt: skip
@@ -103,27 +107,25 @@ class _Tables:
     def configuration(self, number: int) -> list[int]:
         """Return the numbers of a configuration (rule 2)."""
         here = self.graph.configurations[number]
-        steps = {step.event.event: step for step in self.graph.out[number]}
-        legal = self.graph.legal[number]
+        steps = {step.event: step for step in self.graph.out[number]}
         subject = self._session.unchecked(here) if self.chart.opaque else None
         codes, targets = [], []
-        for event in map(str, self.chart.events):
+        for event in self.graph.calls:
             if event in steps:
                 codes.append(self._rows[steps[event].row])
                 targets.append(steps[event].target)
                 continue
-            verdict = judge(self.chart, here, event, subject)
-            if event in legal and verdict.row is not None:
+            verdict = judge(self.chart, here, event.event, subject, event.data)
+            if verdict.after is not None and verdict.row is not None:
                 codes.append(self._rows[verdict.row.id])
-                targets.append(self._beyond(here, verdict.row))
+                targets.append(self._beyond(verdict.after))
             else:
                 codes.append(-1 - _number(self._reasons, self._reason(verdict)))
         word = _number(self._words, self.chart.flags(here))
         return [*self._values(here), word, _number(self._patterns, tuple(codes)), *targets]
 
-    def _beyond(self, here: Configuration, row: Row) -> int:
+    def _beyond(self, there: Configuration) -> int:
         """Return the number of a configuration beyond the bounds."""
-        there = self.chart.after(here, row)
         if there not in self._places:
             self._places[there] = len(self.graph.configurations) + len(self.outside)
             self.outside.append(self._values(there))
@@ -170,19 +172,45 @@ def _variable(variable: Variable) -> list[object]:
     return [*entry, list(map(jsonable, variable.values))] if isinstance(variable, Choice) else entry
 
 
+def _state(chart: Chart, state: State, sums: Sums) -> list[object]:
+    """Return name, description, whether paths end here, the invariant and, for a chart with times, what is due when."""
+    entry: list[object] = [state.name, display_text(state.doc), int(state in ends_of(chart))]
+    entry.append(_guard(state.invariant, sums))
+    if not any(one.after for one in chart.states):
+        return entry
+    return [*entry, [[seconds, chart.events.index(event)] for seconds, event in state.after.items()]]
+
+
+def _events(graph: Graph) -> dict[str, object]:
+    """Return the steps to choose from and, where events bring data, the events (rule 7)."""
+    chart = graph.chart
+    if not any(event.data for event in chart.events):
+        return {"events": [[e.name, display_text(e.doc)] for e in chart.events]}
+    docs = {event.name: display_text(event.doc) for event in chart.events}
+    data = [[[one.name, display_text(one.doc), one.annotation] for one in event.data] for event in chart.events]
+    return {
+        "events": [[one, docs[one.event], chart.events.index(one.event), dict(one.data)] for one in graph.calls],
+        "kinds": [[e.name, docs[e.name], brings] for e, brings in zip(chart.events, data, strict=True)],
+    }
+
+
 def _row(chart: Chart, row: Row, sums: Sums, whys: Sequence[str], cited: Sequence[str]) -> list[object]:
     return [
         row.id, chart.states.index(row.source), chart.events.index(row.event), chart.states.index(row.target),
-        _guard(row.guard, sums), display_text(row.effect_text), whys.index(display_text(row.why)),
+        _guard(row.guard, sums), display_text(_effects(row)), whys.index(display_text(row.why)),
         [cited.index(name) for name in row.cites],
     ]  # fmt: skip
 
 
-def _path(chart: Chart, path: Path, flags: Sequence[str]) -> list[object]:
+def _effects(row: Row) -> str:
+    return ", ".join([*(["leaves and enters again"] if row.reenter else []), *map(str, row.effects)])
+
+
+def _path(graph: Graph, path: Path, flags: Sequence[str]) -> list[object]:
     """Return id and a witness for each flag at the end; without any, id, reason, and rows."""
     if path.witness is None:
-        rows = {row.id: number for number, row in enumerate(chart.rows)}
+        rows = {row.id: number for number, row in enumerate(graph.chart.rows)}
         return [path.id, display_text(path.infeasible or ""), [rows[row] for row in path.rows]]
     witnesses = path.flags or {"": path.witness}
-    events = chart.events
-    return [path.id, [[flags.index(flag), [events.index(one) for one in trace]] for flag, trace in witnesses.items()]]
+    steps = {str(one): number for number, one in enumerate(graph.calls)}
+    return [path.id, [[flags.index(flag), [steps[one] for one in trace]] for flag, trace in witnesses.items()]]

@@ -37,9 +37,17 @@ function take(event) {
   stopPlaying();
   leaveLive();
   const answered = walk.step(event);
+  if (answered.kind === "accepted") buttons[kindOf(event)].edited = false;
   if (answered.kind === "accepted") moved(stepText(answered));
   else say(stepText(answered));
   return answered;
+}
+
+function takeKind(kind) { return take(stepsOf[kind][0]); }
+
+function stepsFor(rows) { // for each event the step that takes one of these rows now: with the data beside it if that does
+  return [...new Set(rows.map((row) => data.rows[row][2]))].map((kind) => [chosen(kind), ...stepsOf[kind]]
+    .find((event) => event >= 0 && rows.includes(answer(walk.here, event).row))).filter((event) => event !== undefined);
 }
 
 function undo() {
@@ -179,11 +187,11 @@ function filter() {
 function clicked(target) { // in a picture
   const rows = rowsUnder(target);
   const events = [...new Set(rows.map((row) => data.rows[row][2]))];
-  const legal = events.filter((event) => rows.includes(answer(walk.here, event).row));
+  const legal = stepsFor(rows);
   if (legal.length === 1) take(legal[0]);
   else if (legal.length) say(`Several events go this way now: ${legal.map((event) => seen(data.events[event][0])).join(", ")}. Click one of the lines.`);
   else if (rows.length) {
-    const [id, source, event] = data.rows[rows[0]];
+    const [id, source, kind] = data.rows[rows[0]], event = Math.max(chosen(kind), stepsOf[kind][0]);
     if (source !== configuration(walk.here)[0]) say(`${rows.length > 1 ? "These lines belong" : `${seen(id)} belongs`} to ${stateName(source)}; it stands in ${stateName(configuration(walk.here)[0])}.`);
     else say(events.length > 1 ? "None of these is possible now." : stepText({ ...answer(walk.here, event), event }));
   }
@@ -196,7 +204,7 @@ for (const { id, paper } of pictures) {
   });
   paper.addEventListener("pointerover", ({ target }) => {
     const rows = target.closest(".row") ? rowsUnder(target) : [];
-    const legal = rows.filter((row) => answer(walk.here, data.rows[row][2]).row === row);
+    const legal = rows.filter((row) => stepsOf[data.rows[row][2]].some((event) => answer(walk.here, event).row === row));
     explain(-1, (legal.length === 1 ? legal[0] : rows.length === 1 ? rows[0] : -1));
   });
   paper.addEventListener("pointerleave", () => explain(-1));
@@ -228,7 +236,7 @@ addEventListener("keydown", (event) => {
     buttons[(place + (key === "ArrowDown" ? 1 : buttons.length - 1)) % buttons.length].button.focus();
     event.preventDefault();
   } else if ($("keys").checked && key.length === 1) {
-    const act = commands[key] ?? (KEYS.includes(key) && buttons[KEYS.indexOf(key)] ? () => take(KEYS.indexOf(key)) : null);
+    const act = commands[key] ?? (KEYS.includes(key) && buttons[KEYS.indexOf(key)] ? () => takeKind(KEYS.indexOf(key)) : null);
     if (act) {
       event.preventDefault();
       act();
@@ -241,7 +249,7 @@ let leaveLive = () => {}; // replaced in a page that follows a journal: stop fol
 // The functions of the page for tests and the console.
 const explorer = {
   data, walk, answer, describe, openTrace, openSnapshot, snapshotOf, pytestOf, show, take, openText,
-  eventNumber: (event) => data.events.findIndex(([text]) => text === event),
+  eventNumber: (event, given) => (data.kinds ? stepOf(event, given) : data.events.findIndex(([text]) => text === event)),
 };
 
 openAddress();

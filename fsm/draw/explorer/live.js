@@ -16,9 +16,10 @@ function received(record) { // one record of the journal
   if (follow.session === null) follow.session = record.session;
   const one = follow.walks.get(record.session);
   if (record.event === undefined) return;
-  const event = explorer.eventNumber(record.event);
+  const event = explorer.eventNumber(record.event, record.data);
   one.refusal = record.accepted ? "" : `${seen(record.event)} was refused: ${record.reason}.`;
   if (!record.accepted) return;
+  if (event < 0) one.events = null; // with data that the page does not hold
   if (one.events !== null) one.events.push(event);
   one.at = record.at;
 }

@@ -20,17 +20,24 @@ function consequence(row) { // the consequence of taking a row, in words
 
 // ---------------------------------------------------------------------------------------------------- built once
 
-const buttons = data.events.map(([text, doc], event) => {
+const buttons = kinds.map(([text, doc, brings], kind) => {
   const detail = make("span", { class: "detail" });
-  const key = KEYS[event] ? make("kbd", {}, KEYS[event]) : "";
+  const key = KEYS[kind] ? make("kbd", {}, KEYS[kind]) : "";
   const button = make("button", { type: "button", class: "event" }, key, make("span", { class: "name" }, name(text)), detail);
-  if (KEYS[event]) button.setAttribute("aria-keyshortcuts", KEYS[event]);
-  button.addEventListener("click", () => take(event));
-  for (const moment of ["focus", "pointerenter"]) button.addEventListener(moment, () => explain(event));
+  if (KEYS[kind]) button.setAttribute("aria-keyshortcuts", KEYS[kind]);
+  button.addEventListener("click", () => takeKind(kind));
+  for (const moment of ["focus", "pointerenter"]) button.addEventListener(moment, () => explain(chosen(kind)));
   for (const moment of ["blur", "pointerleave"]) button.addEventListener(moment, () => explain(-1));
-  $("list").append(make("li", {}, button));
-  return { button, detail, doc };
+  const item = make("li", {}, button), inputs = brings.map((datum) => dataInput(kind, ...datum)).filter(Boolean);
+  if (inputs.length) item.append(make("span", { class: "data" }, ...inputs.map(({ label }) => label)));
+  $("list").append(item);
+  return { button, detail, doc, inputs, edited: false };
 });
+
+// Of a chart whose events bring data, data.js has other versions of these.
+function dataInput() { return null; }
+function chosen(kind) { return stepsOf[kind][0]; } // the step of an event with the data that stand beside it
+function showKind(kind) { showEvent(buttons[kind], answer(walk.here, stepsOf[kind][0])); }
 
 const values = data.variables.map(([text, doc]) => {
   const value = make("dd");
@@ -42,9 +49,9 @@ const values = data.variables.map(([text, doc]) => {
 const tableRows = data.rows.map(([id, source, event, target, guard, effects, why], row) => {
   const now = make("td");
   const line = make("tr", {}, make("th", { scope: "row" }, name(id)), now, make("td", {}, name(data.states[source][0])),
-    make("td", {}, name(data.events[event][0])), make("td", {}, guard), make("td", {}, effects || "–"),
+    make("td", {}, name(kinds[event][0])), make("td", {}, guard), make("td", {}, effects || "–"),
     make("td", {}, name(data.states[target][0])), make("td", {}, data.whys[why]));
-  line.addEventListener("click", () => { if (line.className === "enabled") take(data.rows[row][2]); });
+  line.addEventListener("click", () => { if (line.className === "enabled") take(stepsFor([row])[0]); });
   $("rows").append(line);
   return { line, now };
 });
@@ -91,16 +98,16 @@ function show() {
   for (const { kind, row } of answers) (kind === "accepted" ? enabled : beyond).add(row);
   $("state").textContent = stateName(here[0]);
   $("stands").className = data.states[here[0]][2] ? "final" : "";
-  $("state-doc").textContent = data.states[here[0]][1];
+  $("state-doc").textContent = [data.states[here[0]][1], ...(data.states[here[0]][4] ?? []).map(([seconds, kind]) => `after ${seconds} s: ${seen(kinds[kind][0])}`)].filter(Boolean).join("; ");
   values.forEach(({ pair, value }, v) => {
     const text = valueOf(here, v);
     if (value.textContent !== text) value.textContent = text;
     pair.className = `${configuration(before)[1 + v] === here[1 + v] ? "" : "new "}${here[1 + v] === data.variables[v][2] ? "usual" : ""}`;
   });
   showOutputs(n);
-  answers.forEach((answered, event) => showEvent(buttons[event], answered));
-  const many = answers.filter(({ kind }) => kind === "accepted").length;
-  $("many").textContent = many ? `${many} of ${EVENTS} now` : "nothing more";
+  kinds.forEach((_, kind) => showKind(kind));
+  const many = new Set(answers.filter(({ kind }) => kind === "accepted").map(({ event }) => kindOf(event))).size;
+  $("many").textContent = many ? `${many} of ${kinds.length} now` : "nothing more";
   showTrail();
   tableRows.forEach(({ line, now }, row) => {
     const text = [...(enabled.has(row) ? ["possible"] : []), ...(row === last ? ["last"] : [])].join(", ");
@@ -114,9 +121,9 @@ function show() {
   document.title = `${stateName(here[0])} · ${seen(data.chart)}`;
 }
 
-function showEvent({ button, detail }, { kind, row, target, reason: why }) {
-  const text = kind === "refused" ? why : kind === "accepted" ? consequence(row) :
-    `leads beyond this page, to ${describe(target)}`;
+function showEvent({ button, detail }, { kind, row, target, reason: why, text: given }, other = "") {
+  const text = given ?? (kind === "refused" ? why + other : kind === "accepted" ? consequence(row) :
+    `leads beyond this page, to ${describe(target)}`);
   if (detail.textContent !== text) detail.textContent = text;
   if (button.dataset.kind !== kind) {
     button.dataset.kind = kind;
@@ -171,7 +178,7 @@ function explain(event, row = -1) {
     parts.push(make("p", {}, make("b", {}, name(data.events[event][0])), `: ${answered.reason}`), make("p", { class: "small" }, data.events[event][1]));
   } else if (which >= 0) {
     const [id, , of, , guard, , why, cites] = data.rows[which];
-    parts.push(make("p", {}, make("b", {}, name(data.events[of][0])), ` ${guard ? `[${guard}] ` : ""}${consequence(which)}`));
+    parts.push(make("p", {}, make("b", {}, name(kinds[of][0])), ` ${guard ? `[${guard}] ` : ""}${consequence(which)}`));
     const text = data.whys[why];
     if (text) parts.push(make("p", {}, `${text[0].toUpperCase()}${text.slice(1)}.`));
     parts.push(make("ul", { class: "cites" }, ...cites.map((cite) => make("li", {}, make("span", { class: "id" }, data.sentences[cite][0]), ` ${data.sentences[cite][1]}`))));

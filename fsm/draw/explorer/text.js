@@ -4,7 +4,7 @@ const traceOf = (events) => events.map((event) => data.events[event][0]).join(",
 const addressOf = (events) => (events.length ? `#${events.map((event) => written[event]).join(",")}` : "");
 
 function readTrace(text) { // the events of `a,b,c`, up to a problem
-  const words = text.trim() === "" ? [] : text.trim().split(",");
+  const words = text.trim() === "" ? [] : split(text.trim());
   const events = [];
   for (const [place, word] of words.entries()) {
     const event = eventNamed(word);
@@ -16,6 +16,10 @@ function readTrace(text) { // the events of `a,b,c`, up to a problem
   }
   return { events, wrong: "" };
 }
+
+// Of a chart whose events bring data, data.js has other versions of these.
+function split(text) { return text.split(","); }
+function callNamed() { return undefined; }
 
 function quoted(word) {
   let text = word.trim();
@@ -75,6 +79,7 @@ function snapshotOf(n) {
 function python(value) { // a value as Python writes it, in ASCII
   if (value === null) return "None";
   if (typeof value === "number") return String(value);
+  if (typeof value === "boolean") return value ? "True" : "False";
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
   if (typeof value === "object") return `{${Object.entries(value).map(([k, v]) => `${python(k)}: ${python(v)}`).join(", ")}}`;
   return JSON.stringify(value).replace(/[^\x20-\x7e]/gu, (c) => {
@@ -83,10 +88,18 @@ function python(value) { // a value as Python writes it, in ASCII
   });
 }
 
+function checksOf(events, n) { // how a test fires these events, and what it asks at the end
+  const legal = data.events.filter((_, event) => answer(n, event).kind !== "refused").map(([event]) => event);
+  return [
+    [`    for event in ${python(events.map((event) => data.events[event][0]))}:`, "        assert session.fire(event)"],
+    [`    assert [event for event, verdict in session.verdicts().items() if verdict] == ${python(legal)}`],
+  ];
+}
+
 function pytestOf(events, n) {
   const [module, chart] = data.where.split(":");
   const name = events.map((event) => data.events[event][0].replace(/[^A-Za-z0-9_]+/g, "_")).join("_then_").slice(0, 80);
-  const legal = data.events.filter((_, event) => answer(n, event).kind !== "refused").map(([event]) => event);
+  const [fired, answered] = checksOf(events, n);
   const { state, values } = snapshotOf(n);
   const flags = outputs(n).map((output) => data.outputs[output][0]);
   return [
@@ -95,12 +108,11 @@ function pytestOf(events, n) {
     "", "",
     `def test_${name || "start"}() -> None:`,
     `    session = Session.of(${chart})()`,
-    `    for event in ${python(events.map((event) => data.events[event][0]))}:`,
-    "        assert session.fire(event)",
+    ...fired,
     `    assert session.state == ${python(state)}`,
     `    assert session.snapshot()["values"] == ${python(values)}`,
     `    assert list(${chart}.flag_names(session.flags)) == ${python(flags)}`,
-    `    assert [event for event, verdict in session.verdicts().items() if verdict] == ${python(legal)}`,
+    ...answered,
     "",
   ].join("\n");
 }

@@ -6,6 +6,12 @@ const EVENTS = data.events.length, WIDTH = 1 + data.variables.length, INSIDE = d
 const REASONS = data.reasons.length; // codes below are refusals, the others rows
 const WORD = WIDTH, PATTERN = WIDTH + 1, TARGETS = WIDTH + 2;
 
+// A chart whose events bring data has several steps of a kind, one for each data; otherwise a step is an event.
+const kinds = data.kinds ?? data.events.map(([name, doc]) => [name, doc, []]);
+const kindOf = (event) => data.events[event][2] ?? event;
+const stepsOf = kinds.map(() => []);
+data.events.forEach((_, event) => stepsOf[kindOf(event)].push(event));
+
 // for each pattern, where an event's target stands among the targets
 const ranks = data.patterns.map((codes) => {
   let rank = 0;
@@ -56,7 +62,9 @@ data.events.forEach(([name], event) => known.set(name, event));
 function eventNamed(word) { // the number of an event, plain or percent-encoded; undefined for other words
   const text = word.trim();
   if (known.has(text)) return known.get(text);
-  try { return known.get(decodeURIComponent(text).trim()); } catch { return undefined; }
+  let plain = text;
+  try { plain = decodeURIComponent(text).trim(); } catch { /* it is no address */ }
+  return known.get(plain) ?? callNamed(plain) ?? callNamed(text);
 }
 
 // -------------------------------------------------------------------------------------------------------- the walk
