@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fsm.analysis.reachability import Graph
+from fsm.analysis.trace import Call
 from fsm.chart import Chart, Configuration
 from fsm.condition import Facts
 from fsm.machine import Machine
@@ -53,12 +54,10 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
             if len(enabled) > 1:
                 detail = f"{' and '.join(row.id for row in enabled)} are enabled together in {chart.describe(here)}"
                 yield Disagreement("rows", number, event, detail)
-            if event.data:
-                continue
-            expected = chart.after(here, enabled[0]) if enabled else None
+            expected = chart.after(here, enabled[0], event.data) if enabled else None
             run.write(session, here)
             try:
-                run.triggers[event](session)
+                run.triggers[event.event](session, **event.data)
                 found: Configuration | None = run.read(session)
             except Refused:
                 found = None
@@ -67,7 +66,7 @@ def disagreements(graph: Graph) -> Iterator[Disagreement]:
                     yield Disagreement("refusal", number, event, detail)
             if found != expected:
                 yield Disagreement("compiled", number, event, _disagreement(chart, here, event, expected, found))
-            if (str(here[0]), event) not in opaque and (other := machine.fire(here, event)) != expected:
+            if (str(here[0]), event.event) not in opaque and (other := machine.fire(here, event)) != expected:
                 yield Disagreement("machine", number, event, _disagreement(chart, here, event, expected, other))
 
 
@@ -79,13 +78,13 @@ class _TransitionsMachine:
         # no model and no triggers on it: an event may be called like something that every object has
         self.machine = Machine(chart=chart, model=None, model_attribute="where it stands")
 
-    def fire(self, here: Configuration, event: str) -> Configuration | None:
+    def fire(self, here: Configuration, event: Call) -> Configuration | None:
         """Return where the event leads, or None when the machine does not take it."""
         for name, value in zip(self.chart.names, here[1:], strict=True):
             setattr(self.model, name, value)
         self.machine.set_state(str(here[0]), self.model)
-        known = self.machine.get_transitions(event, str(here[0]))  # without any, transitions would raise MachineError
-        if not known or not self.machine.events[event].trigger(self.model):
+        known = self.machine.get_transitions(event.event, str(here[0]))  # without any it would raise MachineError
+        if not known or not self.machine.events[event.event].trigger(self.model, **event.data):
             return None
         return self.machine.configuration(self.model)
 

@@ -153,7 +153,8 @@ def _settled(chart: Chart, row: Row, places: list[dict[str, Value]]) -> Iterator
     spoken = [atom for state in chart.states for atom in atoms(state.invariant)]
     spoken += [a for one in chart.rows if one.source == row.source and one != row for a in atoms(one.guard)]
     spoken += atoms(row.guard)  # last: the mere opposite of the guard explains least
-    for atom in dict.fromkeys(atom for atom in spoken if isinstance(atom, Compare)):
+    known = set(chart.names)  # what an event brings settles nothing beforehand
+    for atom in dict.fromkeys(atom for atom in spoken if isinstance(atom, Compare) and atom.names() <= known):
         answers = {atom.holds(place) for place in places}
         if len(answers) == 1:
             yield atom if True in answers else negated(atom)

@@ -29,7 +29,7 @@ from typing import Final, TypeAlias
 
 from fsm.analysis.infeasibility import Abstraction, contradiction
 from fsm.analysis.reachability import LIMIT, Cut, Edge, Explorer, Graph
-from fsm.analysis.trace import found_by
+from fsm.analysis.trace import found_by, parse_trace
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition, label
 from fsm.session import Session
@@ -358,8 +358,8 @@ class Atlas:
         """Execute the trace from the start to the final state, in a session of its own."""
         session = self._session_class.unchecked(self.chart.start())
         try:
-            for event in trace:
-                session.fire(event)
+            for event in parse_trace(self.chart, trace):
+                session.fire(event.event, **event.data)
             arrived = session.state == path.states[-1]
         except Refused:
             arrived = False

@@ -21,9 +21,9 @@ from typing import Final, NamedTuple
 from fsm.analysis.bounds import bounds_of
 from fsm.analysis.calls import Calls
 from fsm.analysis.divergence import covers, endless_loop, greatest_number, is_finite
-from fsm.analysis.trace import Call, call
+from fsm.analysis.trace import Call
 from fsm.chart import Chart, Configuration, Event, Row
-from fsm.condition import Condition, Facts, Values
+from fsm.condition import Condition, Facts
 from fsm.session import Session
 from fsm.validation import reachable
 from fsm.variable import Counter
@@ -100,9 +100,9 @@ class Explorer:
         self._session = cls.unchecked(start)
         run = cls.compiled()
         self._get, self._set = run.read, run.write
-        self._cells: dict[str, list[tuple[Event, Call, Callable[..., object], tuple[Row, ...]]]] = {
+        self._cells: dict[str, list[tuple[Event, Callable[..., object], tuple[Row, ...]]]] = {
             str(state): [
-                (event, call(event) if not event.data else Call("", event.name, {}), run.triggers[event.name], rows)
+                (event, run.triggers[event.name], rows)
                 for event in chart.events
                 if (rows := chart.rows_for(state, event))
             ]
@@ -170,45 +170,30 @@ class Explorer:
 
     def _rows_with_data(self, here: Configuration) -> Iterator[Row]:
         """The rows that might be taken here with data beyond the bounds."""
-        for event, _, _, rows in self._cells[str(here[0])] if self._calls.bounds else ():
+        for event, _, rows in self._cells[str(here[0])] if self._calls.bounds else ():
             yield from rows if event.data else ()
 
     def _after(self, here: Configuration) -> Iterator[tuple[Call, str, Configuration]]:
         """Every accepted event, asked of the engine: the event, the row's id, and the configuration after it."""
         session, get, put = self._session, self._get, self._set
         values = None
-        for event, plain, fire, rows in self._cells[str(here[0])]:
-            if event.data:
-                values = values or self.chart.values(here)
-                yield from self._with_data(here, values, event, rows)
-                continue
-            put(session, here)
-            try:
-                fire(session)
-            except Refused:
-                continue
-            except Exception as error:
-                raise self._raised(plain, here, error) from error
-            there = get(session)
-            row = rows[0]
-            if len(rows) > 1:
-                values = values or self.chart.values(here)
+        for event, fire, rows in self._cells[str(here[0])]:
+            for one in self._calls.of(event):
                 put(session, here)
-                row = next(one for one in rows if one.guard.holds(values, session))
-            yield plain, row.id, there
-
-    def _with_data(
-        self, here: Configuration, values: Values, event: Event, rows: tuple[Row, ...]
-    ) -> Iterator[tuple[Call, str, Configuration]]:
-        for one in self._calls.of(event):
-            known: Facts = {**values, **one.data}
-            self._set(self._session, here)
-            try:
-                row = next((row for row in rows if row.guard.holds(known, self._session)), None)
-            except Exception as error:
-                raise self._raised(one, here, error) from error
-            if row is not None:
-                yield one, row.id, self.chart.after(here, row, one.data)
+                try:
+                    fire(session, **one.data)
+                except Refused:
+                    continue
+                except Exception as error:
+                    raise self._raised(one, here, error) from error
+                there = get(session)
+                row = rows[0]
+                if len(rows) > 1:
+                    values = values or self.chart.values(here)
+                    put(session, here)
+                    known: Facts = {**values, **one.data} if one.data else values
+                    row = next(row for row in rows if row.guard.holds(known, session))
+                yield one, row.id, there
 
     def _raised(self, event: Call, here: Configuration, error: Exception) -> ExploreError:
         asked = f"asking {str(event)!r} in {self.chart.describe(here)}"

@@ -209,7 +209,8 @@ class _Examiner:
     def _dead_ends(self) -> Iterator[Wrong]:
         final = self.graph.final
         for number, legal in enumerate(self.graph.legal):
-            if not legal and number not in final:
+            absorbing = self.chart.state(str(self.graph.configurations[number][0])).absorbing
+            if not legal and number not in final and not absorbing:
                 yield f"nothing is accepted in {self._described(number)}", self.graph.trace(number)
 
     def _all_taken(self) -> Finding:

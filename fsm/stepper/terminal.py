@@ -25,11 +25,12 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from fsm.analysis.trace import TraceError, parse_trace
-from fsm.errors import SnapshotError
+from fsm.chart import Event
+from fsm.errors import DataError, SnapshotError
 from fsm.journal.reader import JournalError, TornLine
 from fsm.stepper.diagram import text_diagram
 from fsm.stepper.text import columns, cut, printable, wrapped
-from fsm.stepper.transcript import consequence, count_lines, trail
+from fsm.stepper.transcript import consequence, count_lines, trail, with_data
 from fsm.stepper.walk import Stepper
 from fsm.verdict import Refused, Verdict
 
@@ -42,6 +43,8 @@ NEAR: Final = 1_000
 KEYS: Final = "1234567890abdefhijkmnptvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The keys of events, in the chart's order; the arrows choose further ones.  Other letters are commands."""
 COMMANDS: Final = "u undo  r redo  s save  l load  c copy  g goal  ↑↓⏎ choose  < > ends  q quit"
+DATA: Final = "data of "
+"""Before the name of an event, in the name of the prompt that asks for its data."""
 REFUSED: Final = "\N{MULTIPLICATION SIGN}"
 STYLES: Final = {"box": "", "here": "bold $success", "lane": "dim", "lit": "$success"}
 
@@ -128,10 +131,11 @@ class StepperApp(App[None]):
         """Show the walk as it is now."""
         left = self.query_one("#left", Static)
         self.verdicts = self.stepper.verdicts()
-        wide = max((columns(printable(event)) for event in self.verdicts), default=0)
+        names = {event: with_data(self.stepper.chart, event) for event in self.verdicts}
+        wide = max(map(columns, names.values()), default=0)
         keys = {event: key for key, event in self.keys.items()}
         for place, (event, verdict) in enumerate(self.verdicts.items()):
-            line = _event_line(keys.get(event, " "), verdict, min(wide, 20))
+            line = _event_line(keys.get(event, " "), names[event], verdict, min(wide, 20))
             self._list.replace_option_prompt_at_index(place, line)
         left.update(self._left(left.size.width - 1, self.query_one("#main").size.height))
         self._show_trail()
@@ -176,16 +180,23 @@ class StepperApp(App[None]):
             event.stop()
             with self._list.prevent(OptionList.OptionHighlighted):
                 self._list.highlighted = self.stepper.chart.events.index(name)
-            self._fire(name)
+            self._choose(name)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the step of the event chosen with Enter or the mouse."""
-        self._fire(str(self.stepper.chart.events[event.option_index]))
+        self._choose(str(self.stepper.chart.events[event.option_index]))
 
     def on_option_list_option_highlighted(self) -> None:
         """Describe the chosen event."""
         self.message = ""
         self._show_message()
+
+    def _choose(self, event: str) -> None:
+        """Take a step, or ask first for the data of the event if some would be accepted."""
+        if self.stepper.chart.event(event).data and self.verdicts[event]:
+            self._prompt(f"{DATA}{event}", event, _hint(self.stepper.chart.event(event)))
+        else:
+            self._fire(event)
 
     def _fire(self, event: str) -> None:
         try:
@@ -194,6 +205,8 @@ class StepperApp(App[None]):
         except Refused as refusal:
             verdict = refusal.verdict
             self.message = f"cannot {verdict.event} while {verdict.state}: {verdict.reason}"
+        except (DataError, TraceError) as error:
+            self.message = str(error).removeprefix("event 1 of the trace: ")
         self.show()
 
     def action_undo(self) -> None:
@@ -229,11 +242,14 @@ class StepperApp(App[None]):
 
     def action_ask(self, what: str) -> None:
         """Ask for a file name in the message line."""
+        hint = "file to save the walk in" if what == "save" else "file (journal or snapshot), or a trace a,b,c"
+        self._prompt(what, what, hint)
+
+    def _prompt(self, name: str, label: str, hint: str) -> None:
         if self.query("#prompt"):
             return
-        hint = "file to save the walk in" if what == "save" else "file (journal or snapshot), or a trace a,b,c"
-        prompt = Input(id="prompt", name=what, placeholder=f"{hint}; Escape leaves")
-        self.query_one("#message", Static).update(_plain(f"{what}:"))
+        prompt = Input(id="prompt", name=name, placeholder=f"{hint}; Escape leaves")
+        self.query_one("#message", Static).update(_plain(f"{label}:"))
         self.query_one("#status", Vertical).mount(prompt)
         prompt.focus()
 
@@ -246,8 +262,14 @@ class StepperApp(App[None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the answer to the question."""
-        answer = event.value.strip()
-        self.action_leave(answer and (self._save(answer) if event.input.name == "save" else self._load(answer)))
+        answer, name = event.value.strip(), event.input.name or ""
+        if name.startswith(DATA):
+            self.action_leave()
+            event_name = name.removeprefix(DATA)
+            given = _named(self.stepper.chart.event(event_name), answer)
+            self._fire(f"{event_name}({given})" if answer else event_name)
+            return
+        self.action_leave(answer and (self._save(answer) if name == "save" else self._load(answer)))
 
     def _save(self, name: str) -> str:
         path, there = _file(name)
@@ -279,6 +301,17 @@ class StepperApp(App[None]):
         return f"the trace stops: {refusal}" if refusal else "walked the trace"
 
 
+def _hint(event: Event) -> str:
+    """What can be entered for an event: `amount=…,reason=…`, and what each datum is."""
+    told = [f"{one.name} ({one.doc})" if one.doc else one.name for one in event.data]
+    return f"{','.join(f'{one.name}=…' for one in event.data)}, where {', '.join(told)}"
+
+
+def _named(event: Event, answer: str) -> str:
+    """The data as they were entered, with the name of the datum before a value that stands alone."""
+    return answer if "=" in answer else f"{event.data[0].name}={answer}"
+
+
 def _file(name: str) -> tuple[Path, bool]:
     """Return the path that was entered, and whether it exists."""
     path = Path(name)
@@ -288,8 +321,8 @@ def _file(name: str) -> tuple[Path, bool]:
     return path, False
 
 
-def _event_line(key: str, verdict: Verdict, wide: int) -> Content:
-    name = cut(printable(verdict.event), wide)
+def _event_line(key: str, name: str, verdict: Verdict, wide: int) -> Content:
+    name = cut(name, wide)
     line = f"{key} {' ' if verdict.accepted else REFUSED} {name}{' ' * (wide - columns(name))} {consequence(verdict)}"
     return Content.styled(line, "" if verdict.accepted else "dim")
 

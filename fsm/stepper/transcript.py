@@ -5,6 +5,7 @@ All names are made printable, so that none can control the terminal.
 
 from __future__ import annotations
 
+from fsm.analysis.trace import call
 from fsm.chart import Chart, Configuration
 from fsm.condition import label
 from fsm.stepper.shortest_path import ShortestPath
@@ -12,7 +13,7 @@ from fsm.stepper.text import columns, cut, printable, wrapped
 from fsm.stepper.walk import Stepper
 from fsm.verdict import Refused, Verdict
 
-__all__ = ["as_data", "as_text", "consequence", "count_lines", "counts", "trail"]
+__all__ = ["as_data", "as_text", "consequence", "count_lines", "counts", "trail", "with_data"]
 
 
 def counts(chart: Chart, configuration: Configuration) -> str:
@@ -24,6 +25,12 @@ def count_lines(chart: Chart, configuration: Configuration, width: int) -> list[
     """The counts in lines of at most `width` columns that never part a value from its name."""
     glued = counts(chart, configuration).replace(" ", "\xa0").replace(",\xa0", ", ")
     return [line.replace("\xa0", " ") for line in wrapped(glued, width)]
+
+
+def with_data(chart: Chart, event: str) -> str:
+    """An event as it is offered: `pay(amount, reason)`, or its name alone if it brings nothing."""
+    data = ", ".join(one.name for one in chart.event(event).data)
+    return printable(event) + (f"({data})" if data else "")
 
 
 def consequence(verdict: Verdict) -> str:
@@ -63,10 +70,11 @@ def as_text(stepper: Stepper, refusal: Refused | None, path: ShortestPath | None
     lines += [f"{n:>4} {printable(m.event)}: {_position(stepper, m.configuration)}" for n, m in enumerate(walked, 1)]
     if refusal is not None:
         verdict = refusal.verdict
-        lines.append(f"{len(walked) + 1:>4} {printable(verdict.event)}: refused, {consequence(verdict)}")
+        step = call(stepper.chart.event(verdict.event), verdict.data or {})
+        lines.append(f"{len(walked) + 1:>4} {printable(step)}: refused, {consequence(verdict)}")
     blocks = {True: ["can happen now:"], False: ["cannot:"]}
     for event, verdict in stepper.verdicts().items():
-        blocks[verdict.accepted].append(f"  {printable(event)}: {consequence(verdict)}")
+        blocks[verdict.accepted].append(f"  {with_data(stepper.chart, event)}: {consequence(verdict)}")
     now = f"now {printable(stepper.state)}; {counts(stepper.chart, stepper.configuration) or 'no variables'}; "
     lines.append(f"{now}output 0x{stepper.flags:X} {' '.join(map(printable, stepper.flag_names)) or 'none'}")
     for block in blocks.values():
@@ -78,7 +86,9 @@ def as_data(stepper: Stepper, refusal: Refused | None, path: ShortestPath | None
     """Return the same as a JSON value: `start` and `now` are snapshots, `steps` have the keys of `fsm replay`."""
     refused = None
     if refusal is not None:
-        refused = {"event": refusal.verdict.event, "place": stepper.place + 1, "reason": refusal.verdict.reason}
+        verdict = refusal.verdict
+        refused = {"event": verdict.event, "place": stepper.place + 1, "reason": verdict.reason}
+        refused |= {"data": verdict.data} if verdict.data else {}
     goal = None
     if path is not None:
         events = None if path.events is None else list(path.events)

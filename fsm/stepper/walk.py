@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from errno import EINVAL
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from fsm.analysis.trace import TraceError
+from fsm.analysis.trace import Call, TraceError, call, parse_trace
 from fsm.chart import Chart, Configuration
-from fsm.journal.reader import entry, header, replayed, start
+from fsm.errors import UnknownEvent
+from fsm.journal.reader import data_of, entry, header, replayed, start
 from fsm.session import Session
 from fsm.snapshot import decode, encode
 from fsm.stepper.shortest_path import LIMIT, ShortestPath, find_shortest_path
@@ -31,9 +32,9 @@ __all__ = ["Moment", "Stepper"]
 
 
 class Moment(NamedTuple):
-    """An event that was accepted, and the configuration after it."""
+    """An event that was accepted, with its data, and the configuration after it."""
 
-    event: str
+    event: Call
     configuration: Configuration
 
 
@@ -72,7 +73,9 @@ class Stepper:
             if record.start is not None or record.session not in walks:
                 walks[record.session] = cls(chart, record.start)
             if now.get("accepted"):
-                walks[record.session].trail.append(Moment(record.event, configuration))
+                event = chart.event(record.event)
+                step = call(event, data_of(event, record.data))
+                walks[record.session].trail.append(Moment(step, configuration))
         if not walks and session is None:
             return cls(chart)
         named = session if session is not None else next(iter(walks))
@@ -148,24 +151,40 @@ class Stepper:
         """Yield the steps up to here, with the keys of `fsm replay`."""
         before = self.begin
         for seq, (event, after) in enumerate(self.trail[: self.place], 1):
-            yield entry(self.chart, "default", seq, event, before, after, None)
+            yield entry(self.chart, "default", seq, event.event, before, after, None, event.data)
             before = after
 
     def verdicts(self) -> dict[str, Verdict]:
-        """Return what every event would do now, or why not, in the chart's order.  Changes nothing."""
+        """Return what every event would do now, or why not, in the chart's order.  Changes nothing.
+
+        Of an event with data it says what some data would do, or why none would do anything.
+        """
         return self._session.unchecked(self.configuration).verdicts()
 
     # -------------------------------------------------------------------------------------------------------- walking
 
-    def fire(self, event: str) -> Moment:
-        """Take a step.  On Refused or UnknownEvent nothing has changed."""
+    def fire(self, event: str, /, **data: object) -> Moment:
+        """Take a step: an event with its data, or a step of a trace as text (`pay(amount=5)`).
+
+        On Refused, UnknownEvent, DataError or TraceError nothing has changed.
+        """
         session = self._session.unchecked(self.configuration)
-        session.fire(event)
-        moment = Moment(event, session.configuration)
+        step = self._step(event, data)
+        session.fire(step.event, **step.data)
+        moment = Moment(step, session.configuration)
         if self.trail[self.place : self.place + 1] != [moment]:
             self.trail[self.place :] = [moment]
         self.place += 1
         return moment
+
+    def _step(self, event: str, data: Mapping[str, object]) -> Call:
+        if isinstance(event, Call):
+            return event
+        if self.chart.has_event(event):
+            return call(self.chart.event(event), self.chart.event(event).complete(data))
+        if event.endswith(")"):
+            return parse_trace(self.chart, [event])[0]
+        raise UnknownEvent(self.chart.name, event, self.chart.events)
 
     def walk(self, events: Iterable[str]) -> Refused | None:
         """Take steps up to the first refusal, which is returned, not raised; the steps before it stay."""
