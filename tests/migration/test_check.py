@@ -252,6 +252,13 @@ def test_true_and_false_may_be_computed_and_copied() -> None:
         assert Session.of(new).restore(session.snapshot(), migrations=[migration]).configuration == arrives
     with pytest.raises(DefinitionError, match=r"\(rich and big\) \(after pay,pay\)"):
         Migration(old, new, moves=[move("a", "rich", guard=N > 1), move("a", guard=N <= 1)], values={"rich": paid, "big": N > 2})
+    poor = Chart("poor", states=[State("a", invariant=~big), State("b", final=True)], events=["end"], variables=[big],
+                 rows=[row("end", "a", "end", target="b")])
+    with pytest.raises(DefinitionError, match=r"breaks the invariant of 'a' \(not big\) \(after pay,pay,pay\)"):
+        Migration(old, poor, values={"big": N > 2}, removed=["paid"])
+    assert Migration(old, poor, values={"big": N < 0}, removed=["paid"])
+    with pytest.raises(DefinitionError, match=r"breaks the invariant of 'a' \(not big\) \(after pay\)"):
+        Migration(old, poor, values={"big": paid}, removed=["n"])
     with pytest.raises(DefinitionError, match=r"'rich' would get a value that it does not have: .*maybe"):
         Migration(old, new, values={"rich": "maybe", "big": True}, removed=["n", "paid"])
 

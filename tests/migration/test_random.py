@@ -54,7 +54,7 @@ def old_charts(draw: Any) -> Chart:
 
 
 invariants = st.one_of(
-    st.just(ALWAYS), st.just(X > 0), st.just(X + Y >= 1), st.just(Y < 3), st.just(GAIT == "walk"), st.just((X == 0) | (Y > 1)),
+    st.just(ALWAYS), st.just(X > 0), st.just(X + Y >= 1), st.just(Y < 3), st.just(GAIT == "walk"), st.just(GAIT != "walk"), st.just((X == 0) | (Y > 1)),
 )
 
 

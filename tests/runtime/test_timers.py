@@ -486,6 +486,35 @@ def test_a_thread_that_steps_at_the_same_moment_never_sees_a_time_out_in_another
     assert wrong == []
 
 
+def test_a_time_that_is_over_while_another_thread_leaves_the_state_fires_nothing() -> None:
+    class ByHand:
+        """A clock whose calls are made by the test."""
+
+        def __init__(self) -> None:
+            self.now, self.calls = 0.0, list[Any]()
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def call_later(self, seconds: float, callback: Any) -> Any:
+            self.calls.append(callback)
+
+    clock = ByHand()
+    timers, session = Timers(clock), GuardedBell()
+    timers.attach(session)
+    session.fire("push")
+    clock.now = 10.0
+    with session.lock:
+        thread = threading.Thread(target=clock.calls[0])
+        thread.start()
+        while timers._queue:  # until the clock's thread waits for the lock, with the entry in its hand
+            pass
+        session.fire("again")
+    thread.join()
+    assert session.configuration == ("ringing", 1, 0)
+    assert timers.due(session) == ((10.0, "warn"), (30.0, "timeout"))
+
+
 def test_closing_does_not_wait_for_a_step_that_hangs() -> None:
     entered, release = threading.Event(), threading.Event()
 
