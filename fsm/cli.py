@@ -40,6 +40,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:  # while modules were imported, or the arguments read
+        return 128 + 2
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in words if not word.startswith("-")), None)
     parser = _Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")

@@ -1,8 +1,10 @@
 """`fsm serve`: a small real message store, between an inbound port, a submission port and a smarthost.
 
 It prints one line `ready ...` when it is ready; the log is on standard error.  The first SIGTERM or SIGINT starts the
-plan, and each further one begins its next step (`fsm.store.signals`).  At the end it prints the outcome, one sentence.
-The exit status is 0 if the store was released, and 75 (try again later) if the plan ended before.
+plan, and each further one begins its next step (`fsm.store.signals`); so does any other signal that would end a
+program.  SIGHUP reads the certificate and the users anew.  At the end it prints the outcome, one sentence.  The exit
+status is 0 if the store was released, and 75 (try again later) if the plan ended before, whether or not somebody reads
+what is printed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import getpass
 import logging
+import os
 import signal
 import sys
 from importlib.util import find_spec
@@ -21,6 +24,7 @@ from fsm.commands import CommandError, number, whole
 
 if TYPE_CHECKING:
     from fsm.mail.config import Config, Security
+    from fsm.mail.logs import BackgroundHandler
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +33,10 @@ TEMPFAIL: Final = 75
 SWITCH: Final = 0.0005
 """The interval of `sys.setswitchinterval`: the event loop must not wait 5 ms, the default, for the store's thread.
 Measured with one client: a fifth more messages a second."""
+
+
+ENDING: Final = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
+"""Signals that would end a program, and here count as SIGTERM."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way_out.add_argument("--smarthost-lmtp", action="store_true", help="speak LMTP to it, not SMTP")
     way_out.add_argument("--smarthost-as-it-is", action="store_true",
                          help="send it 8-bit and UTF-8 mail unchanged, also when it does not offer that")  # fmt: skip
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice: the SMTP commands, too")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more: each message; twice: even more")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,12 +105,15 @@ def run(args: argparse.Namespace) -> int:
         config = _config(args)
     except ConfigError as error:
         raise CommandError(str(error)) from None
-    _log_to_stderr(args.verbose)
+    handler = _log_to_stderr(args.verbose)
     sys.setswitchinterval(SWITCH)
-    return asyncio.run(_serve(config))
+    try:
+        return asyncio.run(_serve(config, handler))
+    finally:
+        handler.finish()
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, handler: BackgroundHandler) -> int:
     from fsm.mail.errors import CannotServe, ConfigError
     from fsm.mail.server import MailServer
     from fsm.store.signals import on_signals
@@ -112,19 +123,32 @@ async def _serve(config: Config) -> int:
             there = [f"{name}={address}" for name, address in server.addresses.items()]
             if config.smarthost is not None:
                 there.append(f"smarthost={config.smarthost.address}")
-            with on_signals(server.store, config.closing_plan):
+            loop = asyncio.get_running_loop()
+            with on_signals(server.store, config.closing_plan, say=handler.say):
+                loop.add_signal_handler(signal.SIGHUP, server.reload)
+                for name in ENDING:
+                    loop.add_signal_handler(getattr(signal, name), os.kill, os.getpid(), signal.SIGTERM)
                 if config.smarthost is None and config.submission is not None:
-                    print("fsm serve: there is no smarthost: what is submitted stays in the outbox", file=sys.stderr)
-                print("ready", *there, f"store={config.folder}", flush=True)
+                    handler.say("fsm serve: there is no smarthost: what is submitted stays in the outbox")
+                _print(" ".join(["ready", *there, f"store={config.folder}"]))
                 outcome = await server.served()
-            for one in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(one, signal.SIG_IGN)  # it ends anyway, and a signal would change the exit status
-            print(outcome, flush=True)
+            for one in ("SIGTERM", "SIGINT", "SIGHUP", *ENDING):
+                loop.remove_signal_handler(getattr(signal, one))
+                signal.signal(getattr(signal, one), signal.SIG_IGN)  # it ends anyway, with the status of the outcome
+            _print(str(outcome))
     except CannotServe as error:
         raise CommandError(str(error), 1) from None
     except ConfigError as error:
         raise CommandError(str(error)) from None
     return 0 if outcome else TEMPFAIL
+
+
+def _print(text: str) -> None:
+    """Print a line, if somebody reads it."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at exit
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -197,9 +221,12 @@ def _usable(name: str) -> str:
 
 
 def _password(file: str | None) -> str:
+    from fsm.mail.auth import writable_by_others
     from fsm.mail.errors import ConfigError
 
     try:
+        if file is not None and (problem := writable_by_others(file)):
+            raise ConfigError(f"the password file {problem}")
         return "" if file is None else Path(file).read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the password in {file}: {getattr(error, 'strerror', None) or error}") from None
@@ -217,10 +244,12 @@ def _new_user(name: str) -> int:
     return 0
 
 
-def _log_to_stderr(verbose: int) -> None:
-    logging.basicConfig(
-        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+def _log_to_stderr(verbose: int) -> BackgroundHandler:
+    from fsm.mail.logs import BackgroundHandler, Sparing
+
+    handler = BackgroundHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(Sparing())
+    logging.basicConfig(level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    return handler

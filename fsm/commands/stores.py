@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm.commands import CommandError
+from fsm.stepper.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from fsm.mail.errors import ControlError
 
     try:
-        found = running()
+        problems: list[str] = []
+        found = running(problems)
+        for problem in problems:
+            print(f"fsm stores: {printable(problem)}", file=sys.stderr)
         if args.act == "list":
             if args.name is not None:
                 raise CommandError(f"to list takes no name; what shall {args.name} do: {', '.join(ACTS[1:])}?")
@@ -59,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
                 raise CommandError("say `logoff NAME FLAG`, with one of NO_WAIT, ORDERLY, PURGE, ABORT, QUIET")
             answers = [ask(_one(found, args.name), do=args.act, **request)]
     except ControlError as error:
-        raise CommandError(str(error), 1) from None
+        raise CommandError(printable(str(error)), 1) from None
     for answer in answers:
-        print(json.dumps(answer) if args.json else _text(answer))
+        print(json.dumps(answer) if args.json else "\n".join(map(printable, _lines(answer))))
     if not answers and not args.json:
         print("no store is running")
     return 0
@@ -78,7 +83,7 @@ def _one(found: list[tuple[Path, dict[str, object]]], name: str | None) -> Path:
     raise CommandError(f"{what}; running: {there}", 1)
 
 
-def _text(answer: dict[str, Any]) -> str:
+def _lines(answer: dict[str, Any]) -> list[str]:
     asked = f" on {answer['request']}" if answer["request"] else ""
     where = ", ".join(f"{name} {address}" for name, address in answer["addresses"].items())
     lines = [f"{answer['name']} (process {answer['pid']}): {answer['state']}{asked}{f'; {where}' if where else ''}"]
@@ -89,4 +94,4 @@ def _text(answer: dict[str, Any]) -> str:
         lines.append(f"    closing: {answer['step']}, {answer['time_left']:.0f} s left{then}")
     lines += [f"    in the way: {blocker}" for blocker in answer["blockers"]]
     lines += [f"    put aside: {message}" for message in answer["aside"]]
-    return "\n".join(lines)
+    return lines

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import stat
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Final
 
 from fsm.mail.errors import UsersError
 
-__all__ = ["Users", "new_entry"]
+__all__ = ["Users", "new_entry", "writable_by_others"]
 
 COST: Final = (1 << 14, 8, 1)
 """N, R, P: 16 MiB and about 50 ms on the machine this was written for."""
@@ -41,6 +42,8 @@ class Users:
 
     def __init__(self, file: str | Path) -> None:
         try:
+            if problem := writable_by_others(file):
+                raise UsersError(f"the users file {problem}")
             lines = Path(file).read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -64,6 +67,13 @@ class Users:
     def accepts(self, name: bytes, password: bytes) -> bool:
         """Return whether there is such a user with this password.  Takes about 50 ms: call it from a thread."""
         return self._known.get(name, self._nobody).matches(password)
+
+
+def writable_by_others(file: str | Path) -> str | None:
+    """Return what is wrong with a file that everybody may write, as the rest of a sentence; None if it is not so."""
+    if not Path(file).stat().st_mode & stat.S_IWOTH:
+        return None
+    return f"{file} can be written by everybody, who could let themselves in; do `chmod o-w {file}`"
 
 
 def new_entry(name: str, password: str) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fsm.logoff.flags import Logoff
-from fsm.mail.auth import Users
+from fsm.mail.auth import Users, writable_by_others
 from fsm.mail.errors import ConfigError
+from fsm.mail.syntax import line
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 
 __all__ = ["Address", "Config", "Limits", "Security", "Smarthost"]
@@ -201,6 +202,8 @@ class Config:
             raise ConfigError("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
         if len(self.sub_addresses) > 1 or (self.sub_addresses and not re.match(r"[+=_.~#-]", self.sub_addresses)):
             raise ConfigError(f"sub-addresses are divided by one of + = _ . ~ # -, not by {self.sub_addresses!r}")
+        if not self.name.isprintable() or len(self.name) > 100:
+            raise ConfigError(f"a store's name is printable, of 100 characters at most, not {self.name[:100]!r}")
         if not self.give_up > 0:
             raise ConfigError(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
 
@@ -243,6 +246,9 @@ class Config:
                 raise ConfigError(f"the key {self.key} needs its certificate")
             return None
         try:
+            for file in (self.certificate, self.key):
+                if file is not None and (problem := writable_by_others(file)):
+                    raise ConfigError(f"the certificate or key {problem}")
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(self.certificate, self.key)
         except ssl.SSLError as error:
@@ -256,4 +262,4 @@ class Config:
     @property
     def store_name(self) -> str:
         """The name of the store: `name`, or the last part of its folder."""
-        return self.name or self.folder.resolve().name or "store"
+        return self.name or line(self.folder.resolve().name) or "store"

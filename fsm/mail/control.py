@@ -61,7 +61,7 @@ class Control:
     ) -> None:
         self._store, self._config, self._addresses, self._close_store = store, config, addresses, close
         self._listening: asyncio.Server | None = None
-        self._asking: dict[asyncio.StreamWriter, None] = {}
+        self._asking: dict[asyncio.StreamWriter, asyncio.Task[object] | None] = {}
         self.path: Path | None = None
 
     async def open(self) -> None:
@@ -80,16 +80,18 @@ class Control:
             log.warning("`fsm stores` will not see this store: %s", error)
 
     async def close(self) -> None:
-        """Stop listening, and remove the socket."""
+        """Stop listening, stop answering, and remove the socket."""
         if self._listening is not None:
             self._listening.close()
-        for writer in list(self._asking):
-            writer.close()
+        answering = [task for task in self._asking.values() if task is not None]
+        for task in answering:
+            task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
     async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._asking[writer] = None
+        self._asking[writer] = asyncio.current_task()
         try:
             while line := await reader.readline():
                 if _asks_to_watch(line):
@@ -98,8 +100,8 @@ class Control:
                         await writer.drain()
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ValueError, OSError):
-            pass  # a line without end, or a client that has gone
+        except (ValueError, OSError, asyncio.CancelledError):
+            pass  # a line without end, a client that has gone, or the end, which asyncio's streams would report
         finally:
             del self._asking[writer]
             writer.close()
@@ -192,10 +194,30 @@ def ask(path: Path, **request: object) -> dict[str, object]:
     return answer
 
 
-def running() -> list[tuple[Path, dict[str, object]]]:
-    """Return the sockets of this user's running stores with their status, sorted by name and process."""
+STATUS_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("name", "folder", "state"), (str,)),
+    **dict.fromkeys(("pid", "inbound", "outbound", "ready", "deferred", "peers", "held"), (int,)),
+    **dict.fromkeys(("request", "step", "next_step"), (str, type(None))),
+    **dict.fromkeys(("blockers", "aside", "flags"), (list,)),
+    "addresses": (dict,), "time_left": (int, float, type(None)),
+}  # fmt: skip
+"""What a status holds, as far as others rely on it."""
+
+
+def running(problems: list[str] | None = None) -> list[tuple[Path, dict[str, object]]]:
+    """Return the sockets of this user's running stores with their status, sorted by name and process.
+
+    A socket that gives no proper answer is left out, and a sentence about it is added to `problems`.
+    """
     found = []
-    for path in folder().glob("*.store"):
-        with suppress(ControlError):
-            found.append((path, ask(path, do="status")))
+    for path in sorted(folder().glob("*.store")):
+        try:
+            status = ask(path, do="status")
+            wrong = [name for name, types in STATUS_TYPES.items() if not isinstance(status.get(name), types)]
+            if wrong:
+                raise ControlError(f"the answer of {path} is no status: its {wrong[0]} is {status.get(wrong[0])!r:.50}")
+            found.append((path, status))
+        except ControlError as error:
+            if problems is not None and path.exists():
+                problems.append(str(error))
     return sorted(found, key=lambda one: (str(one[1]["name"]), str(one[1]["pid"])))

@@ -3,9 +3,12 @@
 Theory.
 1. A message is written to `tmp`, made durable there, linked into `new` under its final name, and then `new` itself is
    made durable.  Only then is it stored.  A crash before that leaves at most a file in `tmp`, which nobody reads.
-2. Linking fails if the name is taken.  So a name that follows from the message stores it once, however often storing
+2. If that fails at its last step, the message is taken away again: what was answered 451 is not there, and comes again.
+3. Linking fails if the name is taken.  So a name that follows from the message stores it once, however often storing
    is tried.  Names in `cur` count, too: a mail reader moves there what it has seen, with its flags behind a colon.
-3. Lines end as they do on this system, as every Maildir reader expects.  What came over SMTP has no bare CR or LF, so
+4. A file system without hard links has a message moved to its final name.  Names are unique, so nothing is replaced but
+   a message that is stored a second time under the name that follows from it.
+5. Lines end as they do on this system, as every Maildir reader expects.  What came over SMTP has no bare CR or LF, so
    nothing is lost by that.
 """
 
@@ -29,6 +32,8 @@ __all__ = ["Maildir"]
 
 STALE: Final = 36 * 3600.0
 """Seconds after which a file in `tmp` may be removed (the rule of the Maildir specification)."""
+LINKLESS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+"""The errors of file systems without hard links."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -45,8 +50,7 @@ class Maildir:
             for part in ("", "tmp", "new", "cur"):
                 (self.folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
-            (probe := self.folder / "tmp" / self._unique()).touch(mode=0o600)
-            probe.unlink()
+            self._links = self._probe()
         except OSError as error:
             raise self._error(error) from error
 
@@ -61,7 +65,12 @@ class Maildir:
         try:
             if name is None or not self._has(name):
                 self._write(content, final)
-            _sync_folder(self.folder / "new")  # also when it was there: the process that put it there may have crashed
+            try:
+                _sync_folder(self.folder / "new")  # also if it was there: who put it there may have crashed
+            except OSError:
+                if name is None:
+                    (self.folder / "new" / final).unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise self._error(error) from error
         return final
@@ -91,10 +100,28 @@ class Maildir:
                 file.write(content.replace(b"\r\n", b"\n"))
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):  # stored meanwhile
-                os.link(temporary, self.folder / "new" / final)
+            if self._links:
+                with suppress(FileExistsError):  # stored meanwhile
+                    os.link(temporary, self.folder / "new" / final)
+            else:
+                temporary.rename(self.folder / "new" / final)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _probe(self) -> bool:
+        """Return whether the folder has hard links; OSError if it cannot be written to."""
+        probe, other = (self.folder / "tmp" / self._unique() for _ in range(2))
+        probe.touch(mode=0o600)
+        try:
+            os.link(probe, other)
+            other.unlink()
+        except OSError as error:
+            if error.errno not in LINKLESS:
+                raise
+            return False
+        finally:
+            probe.unlink()
+        return True
 
     def _has(self, name: str) -> bool:
         if (self.folder / "new" / name).exists() or (self.folder / "cur" / name).exists():

@@ -146,6 +146,18 @@ class MailServer:
             self._end = self._loop.create_task(self._close())
             self._asked.set()
 
+    def reload(self) -> None:
+        """Read the certificate and the users anew, for the connections that come.  If that fails, nothing changes."""
+        try:
+            tls, users = self.config.tls, self.config.users
+        except ConfigError as error:
+            log.error("the certificate and the users stay as they were: %s", error)
+            return
+        for port in self.ports.values():
+            port.tls = tls
+            port.users = users if port.users is not None else None
+        log.warning("the certificate and the users were read anew")
+
     async def served(self) -> Outcome:
         """Wait until the store is released, or its plan is over, and everything is closed; return the outcome."""
         await self._asked.wait()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import signal
 import smtplib
+import socket
+import ssl
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
-from fsm.mail.auth import Users
+from fsm.mail.auth import Users, new_entry
 from fsm.mail.demo.samples import SAMPLES
 from tests.support import program
 
@@ -64,6 +68,15 @@ def test_a_signal_closes_by_the_plan_and_all_that_was_ready_is_sent(signum: sign
         assert len(list((tmp_path / "store" / "inbox" / "new").iterdir())) == len(SAMPLES) - 1
 
 
+def _answer(process: subprocess.Popen[str]) -> str:
+    """Send SIGTERM, again if it came together with the one before and did not count, and return the line that answers it."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGTERM)
+    while not select.select([process.stderr], [], [], 0.5)[0]:
+        process.send_signal(signal.SIGTERM)
+    return process.stderr.readline()
+
+
 def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_path: Path) -> None:
     with served(tmp_path / "store", "--plan", "ORDERLY 60s -> NO_WAIT 60s", "--smarthost", "127.0.0.1:9") as (process, addresses):
         assert process.stderr is not None
@@ -75,11 +88,10 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
             for _ in range(4):
                 process.stderr.readline()  # the ladder
             for step, then in (("ORDERLY 60s", "the next signal takes NO_WAIT 60s"), ("NO_WAIT 60s", "with the next signal the plan ends")):
-                process.send_signal(signal.SIGTERM)
-                line = process.stderr.readline()
+                line = _answer(process)
                 assert line.startswith(f"store: SIGTERM: {step}: ")
                 assert then in line
-            process.send_signal(signal.SIGTERM)
+            _answer(process)
             out, err = process.communicate(timeout=120)
         assert process.returncode == 75, err
         assert out.startswith("not released, draining")
@@ -182,3 +194,81 @@ def test_a_folder_that_is_removed_under_a_server_is_answered_no_more(tmp_path: P
     assert "was removed or replaced while it was open" in errors
     assert "Traceback" not in errors
     assert process.returncode == 75
+
+
+def test_a_reader_who_has_gone_does_not_change_the_outcome(tmp_path: Path) -> None:
+    with served(tmp_path / "store") as (process, _):
+        assert process.stdout is not None
+        process.stdout.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGQUIT, signal.SIGALRM])
+def test_what_would_end_a_program_starts_the_plan(signum: signal.Signals, tmp_path: Path) -> None:
+    with served(tmp_path / "store") as (process, _):
+        process.send_signal(signum)
+        out, _ = process.communicate(timeout=120)
+        assert (process.returncode, out[:8]) == (0, "released")
+
+
+def test_hup_reads_the_certificate_and_the_users_anew_and_no_connection_is_lost(tmp_path: Path) -> None:
+    users, pem = tmp_path / "users", tmp_path / "c.pem"
+    pem.write_bytes(Path("tests/mail/localhost.pem").read_bytes())
+    users.write_text(new_entry("joe", "old") + "\n")
+    with served(tmp_path / "store", "--users", str(users), "--certificate", str(pem)) as (process, addresses):
+        assert process.stderr is not None
+        host, port = addresses["submission"].split(":")
+
+        def code(password: str) -> int:
+            with smtplib.SMTP("localhost", int(port), timeout=120) as client:
+                client.starttls(context=ssl.create_default_context(cafile="tests/mail/localhost.pem"))
+                client.ehlo("me")
+                return client.docmd("AUTH PLAIN " + b64encode(f"\0joe\0{password}".encode()).decode())[0]
+
+        with smtplib.SMTP(host, int(port), timeout=120) as kept:
+            kept.ehlo("me")
+            for text, expected, codes in (
+                (new_entry("joe", "new"), "were read anew", (235, 535)), ("nonsense", "stay as they were", (235, 535)),
+            ):  # fmt: skip
+                users.write_text(text + "\n")
+                process.send_signal(signal.SIGHUP)
+                while expected not in process.stderr.readline():
+                    pass
+                assert (code("new"), code("old")) == codes
+            assert kept.noop()[0] == 250
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    with served(tmp_path / "store", "-vv", "--smarthost", "127.0.0.1:9") as (process, addresses):  # its standard error is a pipe that is not read
+        host, port = addresses["submission"].split(":")
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
+            for _ in range(600):
+                client.sendmail("a@example.org", [f"{'b' * 60}@example.net"], "Subject: x\r\n\r\nx\r\n")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) in (0, 75)
+
+
+@pytest.mark.parametrize("files", [40, 120])
+def test_more_connections_than_files_are_one_line_a_second_and_the_rest_is_served(files: int, tmp_path: Path) -> None:
+    code = f"import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files})); from fsm.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "serve", "--submission", "127.0.0.1:0", "--store", str(tmp_path / "store")]
+    with program(*command) as process:
+        assert process.stdout is not None
+        host, _, port = process.stdout.readline().split("submission=")[1].split()[0].rpartition(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(files + 20)]
+        assert idle[0].recv(100).startswith(b"220")
+        for one in idle[1:]:
+            one.close()
+        idle[0].sendall(b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\n")
+        with idle[0], idle[0].makefile("rb") as replies:
+            while not replies.readline().startswith(b"354"):
+                pass
+            idle[0].sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
+            assert replies.readline().startswith(b"250")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
+        assert "too few for 2000 sessions" in err
+        assert "Traceback" not in err
+        assert len(err.splitlines()) < 40

@@ -41,6 +41,17 @@ def test_what_is_no_address_is_one_sentence(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["nowhere.invalid:25", "mail.example.invalid:587"])
+def test_a_smarthost_may_be_unknown_for_now(text: str) -> None:
+    address = Address.parse(text, "--smarthost", listening=False)
+    assert (str(address), address.ip, address.loopback) == (text, "", False)
+
+
+def test_the_plan_without_a_smarthost_has_no_two_equal_steps() -> None:
+    plan = Config(Path("x"), inbound=HERE).closing_plan
+    assert [str(step) for step in plan.steps] == ["ORDERLY 25s", "cancel 3s"]
+
+
 def test_port_0_is_for_listening_only() -> None:
     with pytest.raises(ConfigError, match="1 to 65535"):
         Address.parse("localhost:0", "--smarthost", listening=False)
@@ -132,6 +143,18 @@ def test_a_file_of_nobody_or_of_one_twice_is_refused(tmp_path: Path) -> None:
             Users(file)
     with pytest.raises(ConfigError, match="cannot read"):
         _ = Config(tmp_path, inbound=HERE, users_file=tmp_path / "none", certificate=PEM).users
+
+
+def test_files_that_everybody_may_write_are_refused_with_the_mode_to_set(tmp_path: Path) -> None:
+    users, pem = tmp_path / "users", tmp_path / "c.pem"
+    users.write_text(new_entry("joe", "secret") + "\n")
+    pem.write_bytes(PEM.read_bytes())
+    config = Config(tmp_path, inbound=HERE, users_file=users, certificate=pem)
+    for file, read in ((users, lambda: config.users), (pem, lambda: config.tls)):
+        assert read() is not None
+        file.chmod(0o666)
+        with pytest.raises(ConfigError, match=r"can be written by everybody, .*chmod o-w"):
+            read()
 
 
 @pytest.mark.parametrize(("name", "password"), [("", "x"), ("a:b", "x"), ("#a", "x"), (" a", "x"), ("a\nb", "x"), ("a", "")])

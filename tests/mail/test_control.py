@@ -15,11 +15,11 @@ import pytest
 from fsm.cli import main
 from fsm.mail.control import ask, folder, running
 from fsm.mail.demo.sink import Reaction
-from fsm.mail.errors import ControlError
+from fsm.mail.errors import ConfigError, ControlError
 from fsm.mail.server import MailServer
 from fsm.store import Plan
 from tests.mail.sink import STALL, Faulty
-from tests.mail.support import counted, run, serving, until
+from tests.mail.support import counted, run, serving, settings, until
 
 
 @pytest.fixture(autouse=True)
@@ -243,3 +243,50 @@ def test_somebody_decides_about_what_was_put_aside(here: Path, tmp_path: Path) -
                 await asyncio.to_thread(lambda: ask(path, do="resume", id=ids[1]))
 
     run(case())
+
+
+def test_the_end_of_a_store_with_many_who_ask_is_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with serving(tmp_path) as server:
+            (path,) = folder().glob("*.store")
+            asking = [await asyncio.open_unix_connection(str(path)) for _ in range(10)]
+            for _, writer in asking:
+                writer.write(b'{"do": "watch"}\n' + b'{"do": "status"}\n' * 50)
+            for reader, _ in asking:
+                await reader.readline()
+            server.close()
+            await server.served()
+        for reader, writer in asking:
+            await reader.read()
+            writer.close()
+
+    run(work())
+    assert [record.message for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
+def test_a_socket_with_a_bad_answer_is_named_and_the_others_are_listed(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [b"[1, 2]\n", b'{"name": "x"}\n', b"\xff\n", b'{"error": "\\u202e\\u001b[2J"}\n']
+
+    async def bad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answers.pop(0))
+        writer.close()
+
+    async def work() -> None:
+        async with serving(tmp_path, name="good"):
+            odd = await asyncio.start_unix_server(bad, str(folder() / "odd.store"))
+            while answers:
+                assert await asyncio.to_thread(_asked) == 0
+                out, err = capsys.readouterr()
+                assert out.startswith("good (process ")
+                assert err.startswith("fsm stores: ")
+                assert err.rstrip("\n").isprintable()
+            odd.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "\u202ex", "x" * 101])
+def test_a_name_that_is_not_printable_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="printable"):
+        settings(tmp_path, name=name)

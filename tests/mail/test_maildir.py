@@ -114,6 +114,39 @@ def test_trouble_stores_nothing_and_says_to_try_later(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_what_could_not_be_made_durable_is_not_there_when_it_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, real = Maildir(tmp_path), os.fsync
+
+    def fail(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path / "new":
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for name in (None, "report-1"):
+        for _ in range(3):
+            with pytest.raises(MaildirError, match="Input/output error"):
+                inbox.store(WORDS, name=name)
+        assert len(inbox.messages()) == (name is not None)  # under its own name the next try finds it
+    monkeypatch.setattr(os, "fsync", real)
+    inbox.store(WORDS)
+    inbox.store(WORDS, name="report-1")
+    assert len(inbox.messages()) == 2
+
+
+def test_a_folder_without_hard_links_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    inbox = Maildir(tmp_path)
+    inbox.store(WORDS)
+    for _ in range(2):
+        inbox.store(WORDS, name="report-1")
+    assert [file.read_bytes() for file in inbox.messages()] == [WORDS.replace(b"\r\n", b"\n")] * 2
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_no_room_is_said_as_such_and_leaves_nothing(tmp_path: Path) -> None:
     program = f"""
 import resource
