@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "stores": "list the running stores, their state and what is in their way; ask one to log off",
     "tour": "see real mail logged off in mid-traffic in each way, with every message accounted for",
     "step": "walk through a machine on the terminal, or print a walk",
+    "stubs": "write the typed session class of a machine for editors and type checkers, and keep it fresh",
 }
 """Modules of `fsm.commands`, each with its summary."""
 

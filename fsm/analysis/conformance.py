@@ -81,7 +81,7 @@ class _TransitionsMachine:
     def fire(self, here: Configuration, event: Call) -> Configuration | None:
         """Return where the event leads, or None when the machine does not take it."""
         for name, value in zip(self.chart.names, here[1:], strict=True):
-            setattr(self.model, name, value)
+            setattr(self.model, self.machine.attribute(name, self.model), value)
         self.machine.set_state(str(here[0]), self.model)
         known = self.machine.get_transitions(event.event, str(here[0]))  # without any it would raise MachineError
         if not known or not self.machine.events[event.event].trigger(self.model, **event.data):
