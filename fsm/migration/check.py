@@ -43,6 +43,8 @@ KEPT: Final = "every invariant of the new table holds on arrival"
 APPLIED: Final = "applied to each configuration, the migration gives one of the new table"
 SEARCHED: Final = 20_000
 """The configurations that are searched for a counterexample when a migration is declared."""
+FAILURES: Final = 5
+"""The proofs that may fail before no further one is tried."""
 
 
 def problems(moves: Moves, old: Chart, new: Chart) -> Iterator[str]:
@@ -51,12 +53,17 @@ def problems(moves: Moves, old: Chart, new: Chart) -> Iterator[str]:
     What is neither proved nor found within a short search is no mistake; `examine` tells of it.
     The names and kinds have been checked (`shape.py`).
     """
-    for question in _questions(moves, old, new):
-        values = _suspect(question, old)
-        if values is not None:
-            reached = _Reached(old, _near(old, values), SEARCHED)
-            if (trace := reached.trace_to(question)) is not None:
-                yield f"{question.detail} (after {','.join(trace) or 'the start'})"
+    suspects = _suspects(_questions(moves, old, new), old)
+    if not suspects:
+        return
+    found: dict[_Question, tuple[str, ...]] = {}
+    counts = sorted(max(_counts(values), default=0) for values in suspects.values())
+    for most in dict.fromkeys((counts[0], counts[-1])):
+        reached = _Reached(old, _near(old, most), SEARCHED)
+        found |= reached.traces_to(one for one in suspects if one not in found)
+    for question in suspects:
+        if question in found:
+            yield f"{question.detail} (after {','.join(found[question]) or 'the start'})"
 
 
 def examine(moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Condition] = ()) -> tuple[Finding, ...]:
@@ -70,10 +77,15 @@ def examine(moves: Moves, old: Chart, new: Chart, bounds: Iterable[str | Conditi
         return (place,)
     reached = _Reached(old, bounds_of(old, bounds), LIMIT)
     if not reached.bounds and reached.all_found() is not None:  # without bounds it has no end
-        reached = _Reached(old, _near(old, {}), LIMIT)
-    answers = [(question, _suspect(question, old)) for question in _questions(moves, old, new)]
-    findings = [_finding(sentence, [one for one in answers if one[0].sentence == sentence], reached, old)
-                for sentence in (ONE, COUNTS, KEPT)]
+        reached = _Reached(old, _near(old, 0), LIMIT)
+    reached.all_found()
+    suspects = _suspects(_questions(moves, old, new), old)
+    traces = reached.traces_to(suspects)
+    proved = _out_of_reach((one for one in suspects if one not in traces), old)
+    findings = []
+    for sentence in (ONE, COUNTS, KEPT):
+        left = {one: values for one, values in suspects.items() if one.sentence == sentence and one not in proved}
+        findings.append(_finding(sentence, left, traces, reached))
     return (place, *findings, _applied(moves, reached, old))
 
 
@@ -108,20 +120,43 @@ def _questions(moves: Moves, old: Chart, new: Chart) -> Iterator[_Question]:
                 yield _Question(KEPT, state, broken, f"move {one} breaks the invariant of {one.target!r} ({promise})")
 
 
-def _suspect(question: _Question, old: Chart) -> Mapping[str, Value] | None:
-    """Return values where something would be wrong, if they can occur; None if it is proved that they cannot."""
-    try:
-        values = possible(All(question.state.invariant, question.wrong), old)
-    except NotKnown:
-        values = {}
-    return None if values is None or proves_unreachable(old, str(question.state), question.wrong) else values
+def _suspects(questions: Iterable[_Question], old: Chart) -> dict[_Question, Mapping[str, Value]]:
+    """The questions that the invariants of the old states leave open, each with values where something would be wrong.
+
+    There are none if it would be too much work to find some.
+    """
+    found: dict[_Question, Mapping[str, Value]] = {}
+    for question in questions:
+        try:
+            values = possible(All(question.state.invariant, question.wrong), old)
+        except NotKnown:
+            values = {}
+        if values is not None:
+            found[question] = values
+    return found
 
 
-def _near(old: Chart, values: Mapping[str, Value]) -> tuple[Condition, ...]:
-    """Bounds that end the search for a configuration with about these counts."""
+def _out_of_reach(questions: Iterable[_Question], old: Chart) -> frozenset[_Question]:
+    """The questions that are proved to be about nothing that can be reached."""
+    proved, failures = set[_Question](), 0
+    for question in questions:
+        if failures < FAILURES:
+            if proves_unreachable(old, str(question.state), question.wrong):
+                proved.add(question)
+            else:
+                failures += 1
+    return frozenset(proved)
+
+
+def _counts(values: Mapping[str, Value]) -> list[int]:
+    return [value for value in values.values() if isinstance(value, int)]
+
+
+def _near(old: Chart, most: int) -> tuple[Condition, ...]:
+    """Bounds that end the search for a configuration with counts up to about `most`."""
     counters = [variable for variable in old.variables if isinstance(variable, Counter)]
-    most = max([greatest_number(old), *(one for one in values.values() if isinstance(one, int))]) + 1
-    return (*(one <= most + one.initial for one in counters), *(one <= most for one in old.numbers.values()))
+    limit = max(greatest_number(old), most) + 1
+    return (*(one <= limit + one.initial for one in counters), *(one <= limit for one in old.numbers.values()))
 
 
 class _Reached:
@@ -158,12 +193,22 @@ class _Reached:
     def __len__(self) -> int:
         return len(self.explorer.configurations) if self.explorer is not None else 0
 
-    def trace_to(self, question: _Question) -> tuple[str, ...] | None:
-        """Return a trace to a configuration where something is wrong, if one is found."""
+    def traces_to(self, questions: Iterable[_Question]) -> dict[_Question, tuple[str, ...]]:
+        """Return a shortest trace for each question about a configuration that is found."""
+        open_: dict[str, list[_Question]] = {}
+        for question in questions:
+            open_.setdefault(str(question.state), []).append(question)
+        found: dict[_Question, tuple[str, ...]] = {}
         for number, here in self:
-            if here[0] == question.state and question.wrong.holds(self.old.values(here)):
-                return self.trace(number)
-        return None
+            if not open_:
+                break
+            values = self.old.values(here)
+            for question in open_.get(str(here[0]), ()):
+                if question not in found and question.wrong.holds(values):
+                    found[question] = self.trace(number)
+            if all(question in found for question in open_.get(str(here[0]), ())):
+                open_.pop(str(here[0]), None)
+        return found
 
     def trace(self, number: int) -> tuple[str, ...]:
         """Return a shortest trace to the n-th configuration."""
@@ -174,26 +219,23 @@ class _Reached:
 
 
 def _finding(
-    sentence: str, answers: list[tuple[_Question, Mapping[str, Value] | None]], reached: _Reached, old: Chart
-) -> Finding:
-    open_, found, trace = list[str](), list[str](), None
-    for question, values in answers:
-        if values is None:
-            continue
-        way = reached.trace_to(question)
-        if way is not None:
-            found.append(question.detail)
-            trace = way if trace is None else trace
-        elif reached.stopped is not None:
-            such = " and ".join(f"{name} {label(value)}" for name, value in values.items())
-            when = f"can be reached with {such}" if such else "is possible, which is too much work to decide"
-            open_.append(f"{question.detail}, if that {when}; {reached.stopped}")
+    sentence: str, left: Mapping[_Question, Mapping[str, Value]], traces: Mapping[_Question, tuple[str, ...]],
+    reached: _Reached,
+) -> Finding:  # fmt: skip
+    """What is known of the questions of a sentence; `left` are those that are not proved."""
     looked = f"looked at in {len(reached):,} configurations"
-    if found:
-        return Finding(sentence, "fails", looked, "; ".join(found), trace)
-    if open_:
-        return Finding(sentence, "unknown", looked, "; ".join(open_))
-    return Finding(sentence, "holds", "proved for all counts" if all(v is None for _, v in answers) else looked)
+    if found := [one for one in left if one in traces]:
+        return Finding(sentence, "fails", looked, "; ".join(one.detail for one in found), traces[found[0]])
+    if not left:
+        return Finding(sentence, "holds", "proved for all counts")
+    if reached.stopped is None:
+        return Finding(sentence, "holds", looked)
+    doubts = []
+    for question, values in left.items():
+        such = " and ".join(f"{name} {label(value)}" for name, value in values.items())
+        when = f"can be reached with {such}" if such else "is possible, which is too much work to decide"
+        doubts.append(f"{question.detail}, if that {when}")
+    return Finding(sentence, "unknown", looked, f"{'; '.join(doubts)}; {reached.stopped}")
 
 
 def _applied(moves: Moves, reached: _Reached, old: Chart) -> Finding:
