@@ -13,8 +13,8 @@ from inspect import Parameter, Signature
 from types import FunctionType
 from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar, overload
 
+from fsm.callables import never_runs
 from fsm.chart import Chart, Event
-from fsm.condition import never_runs
 from fsm.data import REQUIRED, DataDeclaration, Number
 from fsm.errors import DefinitionError
 
