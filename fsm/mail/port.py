@@ -45,7 +45,7 @@ UNREAD_COMMANDS: Final = 16 * 1024
 """Octets of commands that may wait; then reading stops until they are executed."""
 UNREAD_REPLIES: Final = 16 * 1024
 """Octets of replies that the client may leave unread; then nothing more is read from it."""
-PIECE: Final = 256 * 1024
+PIECE: Final = 64 * 1024
 """Octets that are read at a time."""
 
 
