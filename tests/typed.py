@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, assert_type
 
-from fsm import Choice, Counter, Machine, Receipt, Session, Verdict, row, trigger
+from fsm import Choice, Counter, Machine, Receipt, Session, Step, Verdict, row, trigger
 from fsm.chart import Chart, Configuration, Row, State
 from fsm.condition import Condition
 from fsm.logoff import GuardedStoreSession, Logoff, LogoffStatus, MessageStore, StoreHandle, StoreSession
+from fsm.migration import Migration, move
+from fsm.runtime import Stream, Timers
 
 session = StoreSession(ready=1, deferred=2, peers=0)
 assert_type(session.submit(), Literal[True])
@@ -54,3 +57,22 @@ class Turnstile(Session, chart=TURNSTILE):
 assert_type(Turnstile().coin(), Literal[True])
 Turnstile().push()  # type: ignore[attr-defined]
 Machine(chart=TURNSTILE, model=object)
+
+timers = Timers(on_error=lambda error, session, event: print(session.state, event.upper(), error.args))
+assert_type(timers.attach(Turnstile(), elapsed=2.5), Turnstile)
+assert_type(timers.restore(Turnstile, {}, away=3), Turnstile)
+assert_type(Turnstile().steps(most=5), Stream[Step])
+assert_type(Turnstile().due, Mapping[float, str])
+moved = Migration(
+    "0" * 16, TURNSTILE, moves=[move("shut", "locked", guard=COINS > 3, values={"coins": COINS - 1})],
+    renamed={"money": "coins"}, values={"coins": COINS + 1, "colour": {"red": None}, "open": True}, removed=["x"],
+)  # fmt: skip
+assert_type(Turnstile.restore({}, migrations=[moved]), Turnstile)
+Turnstile.restore({}, migrations=["x"])  # type: ignore[list-item]
+move("a", guard=3)  # type: ignore[arg-type]
+
+
+async def follow(session: Turnstile) -> None:
+    """The steps of a session are typed."""
+    async for step in session.steps():
+        assert_type(step, Step)
