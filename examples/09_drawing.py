@@ -20,4 +20,4 @@ print(type(graph).__module__, type(graph).__name__, len(graph.source) > 1000)
 picture = draw.svg(session, renderer="embedded")  # needs no system program; `dot` is used when it is there
 root = ElementTree.fromstring(picture)
 rows = [node for node in root.iter() if node.get("id", "").startswith("t-")]
-print(len(rows), "rows, each exactly once; title:", root.find("{http://www.w3.org/2000/svg}title").text)
+print(len(rows), "rows, each exactly once; title:", root.findtext("{http://www.w3.org/2000/svg}title"))

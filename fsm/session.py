@@ -93,7 +93,7 @@ class Session:
     """One position in a chart.  Subclass it with `chart=`, or let `Session.of(chart)` create the class."""
 
     __slots__ = ("__weakref__", "_dispatcher", "_state")
-    chart: ClassVar[Chart]
+    chart: Chart
     _state: str
     _dispatcher: Dispatcher | None
     _class_engine: ClassVar[Engine]

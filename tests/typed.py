@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, assert_type
 
-from fsm import Choice, Counter, Machine, Receipt, Session, Step, Verdict, row, trigger
+from fsm import Choice, Counter, Event, Field, Machine, Number, Receipt, Refused, Session, Step, Verdict, row, trigger
 from fsm.chart import Chart, Configuration, Row, State
 from fsm.condition import Condition
 from fsm.logoff import GuardedStoreSession, Logoff, LogoffStatus, MessageStore, StoreHandle, StoreSession
@@ -49,12 +49,17 @@ TURNSTILE = Chart(
 class Turnstile(Session, chart=TURNSTILE):
     """A class of one's own."""
 
+    coins: int
+
     @trigger
     def coin(self) -> None:
         """A coin goes in."""
 
 
 assert_type(Turnstile().coin(), Literal[True])
+assert_type(Turnstile().coins, int)
+assert_type(Turnstile.at("locked", coins=3), Turnstile)
+assert_type(TURNSTILE.step(("locked", 0), "coin").after, Configuration)
 Turnstile().push()  # type: ignore[attr-defined]
 Machine(chart=TURNSTILE, model=object)
 
@@ -76,3 +81,39 @@ async def follow(session: Turnstile) -> None:
     """The steps of a session are typed."""
     async for step in session.steps():
         assert_type(step, Step)
+
+
+ACCOUNT = Chart("account", states=["open"], events=[Event("pay", data=(Number("amount"), Field("why", str, default="")))], rows=[
+    row("pay", "open", "pay"),
+])  # fmt: skip
+
+
+class Account(Session, chart=ACCOUNT):
+    """A class whose event brings data."""
+
+    @trigger
+    def pay(self, *, amount: int, why: str = "") -> None:
+        """Money comes in."""
+
+    def on_refused(self, refused: Refused) -> None:
+        assert_type(refused.verdict, Verdict)
+
+    def after_pay(self, step: Step) -> None:
+        assert_type(step.session, Session)
+        assert_type(step.data["amount"], int | str | float | None)
+
+
+class Sender(Session, chart=TURNSTILE):
+    """A class with another name for a trigger."""
+
+    @trigger(event="coin")
+    def insert(self) -> None:
+        """A coin goes in."""
+
+
+assert_type(Account().pay(amount=5), Literal[True])
+assert_type(Account().fire("pay", amount=5), Literal[True])
+assert_type(Sender().insert(), Literal[True])
+Account().pay(amount="5")  # type: ignore[arg-type]
+Account().pay(5)  # type: ignore[call-arg]
+Account().pay(amount=5, colour=1)  # type: ignore[call-arg]

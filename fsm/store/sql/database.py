@@ -71,7 +71,8 @@ class Database:
         cache_size: int = CACHE_SIZE,
     ) -> None:  # fmt: skip
         self.url = url_for(where)
-        self.store, self.profile, self.policy = store, profile, policy
+        self.store, self.profile = store, profile
+        self.policy: Policy = policy
         self._host, self._lease, self._patience, self._cache_size = host, lease, patience, cache_size
         self._clock = clock or (time.time if is_sqlite(self.url) else None)
         self._opened: _Opened | None = None
