@@ -27,7 +27,7 @@ from fsm.analysis.properties import (
     fits,
 )
 from fsm.analysis.reachability import LIMIT, Cut, ExploreError, Graph
-from fsm.analysis.traps import Suspect, bounds_around, suspects
+from fsm.analysis.traps import Ends, bounds_around, ends
 from fsm.chart import Chart
 from fsm.condition import Condition
 from fsm.validation import proofs, shape_problems
@@ -102,6 +102,14 @@ def _lost(graph: Graph) -> tuple[list[int], list[int]]:
     return lost, [number for number in lost if number not in outside]
 
 
+def _outside(graph: Graph, found: Ends) -> int | None:
+    """The first configuration that is not good; None if there is none."""
+    for number, here in enumerate(graph.configurations):
+        if not found.good[str(here[0])].holds(graph.chart.values(here)):
+            return number
+    return None
+
+
 class _Examiner:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.chart = graph, graph.chart
@@ -172,28 +180,34 @@ class _Examiner:
     def _reachable(self) -> Finding:
         sentence = "a final state can be reached from every configuration"
         graph = self.graph
-        found = suspects(self.chart) if graph.cut.steps and not (self.problems or self.open) else None
         lost, stuck = _lost(graph)
         if stuck:
             return Finding(sentence, "fails", self.nodes, self._without_end(graph, stuck[0]), graph.trace(stuck[0]))
-        if found == ():
+        found = ends(self.chart) if graph.cut.steps and not (self.problems or self.open) else None
+        if found is not None and not found.doubtful:
             known = f"looked at in {self.nodes}" if not lost else "some ways lead out of the bounds"
             return Finding(sentence, "holds", f"proved for all counts; {known}")
-        if found and (trap := self._beyond(found)) is not None:
-            return Finding(sentence, "fails", f"{self.nodes}, and what lies beyond them", *trap)
+        if found is not None and (trap := self._trap(found)) is not None:
+            return Finding(sentence, "fails", *trap)
         if not lost:
             return Finding(sentence, "holds", self.nodes)
         detail = f"{self._without_end(graph, lost[0])} within the bounds"
         return Finding(sentence, "unknown", self.nodes, detail, graph.trace(lost[0]))
 
-    def _beyond(self, found: tuple[Suspect, ...]) -> Wrong | None:
-        """Look for a trap beyond the bounds, where its counts may be."""
+    def _trap(self, found: Ends) -> tuple[str, str, tuple[str, ...]] | None:
+        """Look for a trap, also beyond the bounds: return how it is known, what it is, and a trace."""
+        if found.exact and (number := _outside(self.graph, found)) is not None:
+            return "proved for all counts", self._without_end(self.graph, number), self.graph.trace(number)
         try:
-            wide = Graph(self.chart, bounds_around(self.chart, found), limit=BEYOND)
+            wide = Graph(self.chart, bounds_around(self.chart, found.doubtful), limit=BEYOND)
         except ExploreError:
             return None
+        if found.exact and (number := _outside(wide, found)) is not None:
+            return "proved for all counts", self._without_end(wide, number), wide.trace(number)
         _, stuck = _lost(wide)
-        return (self._without_end(wide, stuck[0]), wide.trace(stuck[0])) if stuck else None
+        if stuck:
+            return f"{self.nodes}, and what lies beyond them", self._without_end(wide, stuck[0]), wide.trace(stuck[0])
+        return None
 
     def _without_end(self, graph: Graph, number: int) -> str:
         return f"from {self.chart.describe(graph.configurations[number])} no final state can be reached"

@@ -7,14 +7,20 @@ import pytest
 from fsm.analysis.invariants import proves_always, proves_change
 from fsm.analysis.properties import Always, Changes, Falls
 from fsm.analysis.report import check
-from fsm.analysis.traps import suspects
-from fsm.chart import row
+from fsm.analysis.traps import ends
+from fsm.chart import Chart, row
 from fsm.condition import Opaque
 from fsm.logoff.chart import IN_FLIGHT, LOGOFF
 from fsm.logoff.properties import BOUNDS, PROPERTIES, WORK
 from fsm.session import Session
 from tests import small_charts as small
 from tests.small_charts import DONE, N, up
+
+
+def doubtful(chart: Chart) -> tuple[dict[str, object], ...]:
+    found = ends(chart)
+    assert found is not None
+    return found.doubtful
 
 
 @pytest.mark.parametrize("one", [p for p in PROPERTIES if isinstance(p, (Always, Falls, Changes))], ids=lambda p: p.sentence)
@@ -44,10 +50,10 @@ def test_proofs_by_induction_and_their_limits() -> None:
     assert proves_always(chart, even)
     assert not proves_always(chart, Always("too much", N > 1, states=("b",)))
     assert not proves_always(chart, Always("not at the start", N > 0))
-    assert suspects(chart) == ()
-    assert suspects(LOGOFF) == ()
-    assert suspects(small.DEADLOCK)
-    assert suspects(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
+    assert doubtful(chart) == ()
+    assert doubtful(LOGOFF) == ()
+    assert doubtful(small.DEADLOCK)
+    assert doubtful(small.chart("asked", [row("ask", "a", "ask", guard=lambda s: True, target="done")], ("a", DONE)))
 
 
 def test_a_drain_that_could_hang_is_not_proved() -> None:
@@ -71,7 +77,7 @@ def test_callables_prove_no_way_to_the_end() -> None:
     asked = small.chart("both", [
         row("yes", "a", "yes", guard=Opaque(few), target="done"), row("no", "a", "no", guard=~Opaque(few), target="done"),
     ], ("a", DONE))
-    assert suspects(asked)
+    assert doubtful(asked)
 
 
 def few(session: Session) -> bool:
