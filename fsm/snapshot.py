@@ -4,7 +4,8 @@
 
 Enumerated values are written by name, None as null.  A snapshot of a chart that behaves differently is refused, since
 this chart might never reach its configuration, unless migrations lead from that chart to this one (`fsm.migration`).
-A snapshot may say how many seconds were spent in the state, as `"elapsed"`; a session does not need it.
+A snapshot may say how many seconds were spent in the state, as `"elapsed"`, and up to which of them what was due has
+been fired, as `"fired"`; a session does not need it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fsm.condition import Value, label
 from fsm.errors import SnapshotError
 from fsm.variable import Choice
 
-__all__ = ["REMEDY", "VERSION", "Migrates", "decode", "elapsed", "encode", "jsonable", "migrated", "route"]
+__all__ = ["REMEDY", "VERSION", "Migrates", "decode", "encode", "jsonable", "migrated", "route", "seconds_in_state"]
 
 VERSION: Final = 1
 REMEDY: Final = ", to which a migration (fsm.migration) can lead"
@@ -67,7 +68,7 @@ def decode(chart: Chart, snapshot: object, migrations: Iterable[Migrates] = ()) 
         raise wrong(f"it is {type(snapshot).__name__}, not an object")
     if type(snapshot.get("snapshot")) is not int or snapshot["snapshot"] != VERSION:
         raise wrong(f"its version is {snapshot.get('snapshot')!r}, this program reads {VERSION}")
-    elapsed(chart, snapshot)
+    seconds_in_state(chart, snapshot)
     found = snapshot.get("fingerprint")
     if found != chart.fingerprint:
         older = snapshot.get("chart") == chart.name
@@ -88,16 +89,20 @@ def decode(chart: Chart, snapshot: object, migrations: Iterable[Migrates] = ()) 
         raise wrong(str(error), found) from None
 
 
-def elapsed(chart: Chart, snapshot: Mapping[str, object]) -> float:
-    """Return the seconds for which the session had been in its state; 0 where the snapshot does not say.
+def seconds_in_state(chart: Chart, snapshot: Mapping[str, object]) -> tuple[float, float]:
+    """Return how many seconds the session had been in its state, and up to which of them what was due has been fired.
 
-    SnapshotError if that is not a finite number, 0 or more.
+    Where the snapshot does not say so, these are 0 and all of them.  SnapshotError if they are no finite numbers, 0 or
+    more.
     """
-    seconds = snapshot.get("elapsed", 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
-        problem = f"its elapsed seconds are {seconds!r}, not a number, 0 or more"
-        raise SnapshotError(chart.name, problem, chart.fingerprint, snapshot.get("fingerprint"))
-    return float(seconds)
+    found: list[float] = []
+    for name, default in (("elapsed", 0), ("fired", snapshot.get("elapsed", 0))):
+        seconds = snapshot.get(name, default)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            problem = f"its {name} seconds are {seconds!r}, not a number, 0 or more"
+            raise SnapshotError(chart.name, problem, chart.fingerprint, snapshot.get("fingerprint"))
+        found.append(float(seconds))
+    return found[0], min(found)
 
 
 M = TypeVar("M", bound=Migrates)

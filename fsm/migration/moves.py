@@ -167,7 +167,9 @@ class Moves:
             target, found = self.apply(state, values)
         except ValueError as error:
             raise wrong(str(error)) from None
-        new = {**snapshot, "chart": self._name(snapshot), "fingerprint": self.new, "state": target, "values": found}
+        fired = {"fired": 0} if "elapsed" in snapshot else {}  # nothing that is due in the new state has been fired
+        words = {"chart": self._name(snapshot), "fingerprint": self.new, "state": target, "values": found}
+        new = {**snapshot, **words, **fired}
         if self.new_chart is not None:
             try:
                 decode(self.new_chart, new)

@@ -31,7 +31,7 @@ from weakref import ref
 from fsm.errors import StepInProgress
 from fsm.runtime.clock import SYSTEM, LoopClock, SystemClock, Timer, TimerClock
 from fsm.session import Session, Step
-from fsm.snapshot import Migrates, elapsed
+from fsm.snapshot import Migrates, migrated, seconds_in_state
 from fsm.verdict import Refused
 
 __all__ = ["AsyncTimers", "OnError", "Timers"]
@@ -178,12 +178,15 @@ class Timers:
     ) -> S:
         """Return an attached session in the configuration of a snapshot, with what is left of its times.
 
-        Where the snapshot has no elapsed seconds, the times begin anew.  `away` and errors as for `attach`, and errors
-        as for `Session.restore`.
+        Where the snapshot has no elapsed seconds, the times begin anew.  After a migration they count as well, and what
+        the new table would have had due up to then is fired at once.  `away` and errors as for `attach`, and errors as
+        for `Session.restore`.
         """
-        session = cls.restore(snapshot, migrations)
+        known = tuple(migrations)
+        session = cls.restore(snapshot, known)
         assert isinstance(snapshot, Mapping)  # anything else was refused
-        return self.attach(session, elapsed=elapsed(cls.chart, snapshot), away=away)
+        spent, fired = seconds_in_state(cls.chart, migrated(cls.chart, snapshot, known))
+        return self.attach(session, elapsed=fired, away=spent - fired + away)
 
     def close(self) -> None:
         """Fire nothing more in any session.  It waits for nothing, and can be called again.

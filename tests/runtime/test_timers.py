@@ -20,6 +20,7 @@ from hypothesis import (
 
 from fsm import Chart, DefinitionError, Refused, Session, SnapshotError, State, Step, row
 from fsm.journal import Recorder, replay
+from fsm.migration import Migration
 from fsm.runtime import AsyncTimers, Timers
 from fsm.runtime.clock import ScheduledCall
 from fsm.runtime.timers import SPARE
@@ -630,3 +631,32 @@ def test_it_is_as_if_somebody_counted(trace: list[str | int]) -> None:
         assert (session.configuration, log.steps) == (counted.session.configuration, counted.log.steps)
         if session.due:
             assert timers.elapsed(session) == counted.since
+
+
+def test_after_a_migration_what_the_new_table_has_due_is_not_taken_for_fired() -> None:
+    quiet = Chart(
+        "bell", states=["silent", State("ringing", after={5: "warn"}), State("broken", final=True)],
+        events=["push", "warn", "smash"],
+        rows=[row("push", "silent", "push", target="ringing"), row("warn", "ringing", "warn"),
+              row("smash", ("silent", "ringing"), "smash", target="broken")],
+    )
+    migration = Migration(quiet, BELL, values={"rings": 1, "warned": 0})
+    clock = SimulatedClock()
+    timers = Timers(clock)
+    session = timers.attach(Session.of(quiet)())
+    session.fire("push")
+    clock.advance(20)
+    snapshot = json.loads(json.dumps(timers.snapshot(session)))
+    for stored, migrations in ((snapshot, [migration]), (migration.migrated(snapshot), [])):
+        restored = timers.restore(Bell, stored, migrations)
+        assert timers.due(restored) == ((0.0, "warn"), (10.0, "timeout"))
+    clock.advance(0)
+    assert restored.configuration == ("ringing", 1, 1)
+    again = timers.restore(Bell, json.loads(json.dumps(timers.snapshot(restored))))
+    assert timers.due(again) == ((10.0, "timeout"),)
+
+
+@pytest.mark.parametrize("fired", [-1, "3", math.nan, True])
+def test_fired_seconds_that_are_none_are_refused(fired: Any) -> None:
+    with pytest.raises(SnapshotError, match="its fired seconds are"):
+        Bell.restore({**Bell().snapshot(), "elapsed": 3, "fired": fired})
