@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Final, NoReturn
 
 from fsm._version import __version__
@@ -22,6 +23,7 @@ COMMANDS: Final = {
     "draw": "draw a machine, or a flag, path or trace in it: SVG, DOT, Mermaid, a table, PNG, PDF",
     "explore": "make a page to step through a machine in the browser, or serve it and follow a journal",
     "export": "write a machine in another language: C, Python, JavaScript, SCXML, XState, Promela, SMT-LIB, JSON",
+    "import": "write a machine as Python source, from JSON, SCXML or a Machine of transitions",
     "migrate": "move stored snapshots or a journal from an older table to the present one, or check that all can be",
     "paths": "list every path to a final state, each with an executed witness or the reason why it has none",
     "replay": "answer a stream of events, one JSON line each",
@@ -31,7 +33,7 @@ COMMANDS: Final = {
     "step": "walk through a machine on the terminal, or print a walk",
     "stubs": "write the typed session class of a machine for editors and type checkers, and keep it fresh",
 }
-"""Modules of `fsm.commands`, each with its summary."""
+"""Modules of `fsm.commands` (`import_` for `import`, which Python keeps for itself), each with its summary."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,7 +58,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == wanted:
-            module = import_module(f"fsm.commands.{name}")
+            module = import_module(f"fsm.commands.{name}{'_' * iskeyword(name)}")
             module.add_arguments(command)
             command.set_defaults(run=module.run, refuse=command.error)
     if not words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
         main([name, "--help"])
     assert caught.value.code == 0
     assert f"usage: fsm {name}" in capsys.readouterr().out
-    assert import_module(f"fsm.commands.{name}").__doc__
+    assert import_module(f"fsm.commands.{name}{'_' * iskeyword(name)}").__doc__
 
 
 @pytest.mark.parametrize(("words", "message"), [

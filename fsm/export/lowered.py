@@ -17,7 +17,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from fsm.chart import Chart, Event, Row
-from fsm.condition import All, Among, Compare, Condition, Opaque, Value, label
+from fsm.condition import (
+    ALWAYS as EVER,
+    All,
+    Among,
+    Compare,
+    Condition,
+    Opaque,
+    Value,
+    label,
+)
 from fsm.data import Field
 from fsm.export.errors import ExportError
 from fsm.export.naming import in_comment
@@ -245,6 +254,12 @@ def lower_guard(guard: Condition) -> Guard:
             return ALWAYS if guard.negated else NEVER
         return Membership(guard.name, tuple(map(plain_value, guard.values)), guard.negated)
     return joined(isinstance(guard, All), [lower_guard(part) for part in guard.parts()])
+
+
+def all_of(*parts: Condition) -> Condition:
+    """Return the condition that all parts hold, in the fewest words."""
+    told = [part for part in parts if part != EVER]
+    return told[0] if len(told) == 1 else All(*told) if told else EVER
 
 
 def joined(every: bool, parts: Sequence[Guard]) -> Guard:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from fsm.chart import Chart
 from fsm.export.errors import ReadError
 from fsm.export.neutral import read as read_json
+from fsm.export.scxml_reader import read as read_scxml
 
 __all__ = ["LARGEST", "Imported", "read_file"]
 
@@ -35,4 +36,6 @@ def read_file(path: Path) -> Imported:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ReadError(f"byte {error.start + 1}", "it is not UTF-8") from None
+    if path.suffix.lower() == ".scxml":
+        return Imported(*read_scxml(text, path.stem))
     return Imported(read_json(text))

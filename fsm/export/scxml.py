@@ -119,12 +119,17 @@ def _opening(table: Table, words: ScxmlWords) -> Iterator[str]:
     yield f"<!-- {_note(f'{chart.name}: {chart.doc}' if chart.doc else chart.name)}."
     yield f"     {_note(made_by(chart, 'scxml').replace('--format', 'format'))}."
     yield from (f"     {_note(line)}" for line in changes("SCXML", words.names, words.events))
+    kept = dict.fromkeys(e.name for one in table.rows for e in one.effects if isinstance(e.name, Kept))
+    yield from (f"     {words.kept(name)} holds an earlier value within a step." for name in kept)
+    for state in chart.states:
+        if state.final and any(one.row.source == state for one in table.rows):
+            yield f"     {_note(repr(words.names('state', str(state))))} is final, but answers events."
     yield "-->"
     name, start = quoteattr(plain(chart.name)), quoteattr(give("state", chart.initial))
     namespace = '<scxml xmlns="http://www.w3.org/2005/07/scxml"'
     yield f'{namespace} version="1.0" name={name} datamodel="ecmascript" initial={start}>'
     data = {give("value", v.name): _start(words, v) for v in chart.variables}
-    data |= {words.kept(e.name): "0" for one in table.rows for e in one.effects if isinstance(e.name, Kept)}
+    data |= {words.kept(name): "0" for name in kept}
     data |= {
         give("datum of the document", "flags"): _flags(table, words, chart.initial),
         give("datum of the document", "accepted"): "0",

@@ -18,7 +18,21 @@ from fsm.export import ExportError
 from fsm.export.lowered import lower
 from fsm.export.scxml import ScxmlWords
 from fsm.logoff import LOGOFF
-from tests.export.corpus import PLAIN_TILL, TILL, TURN, Case, Cell, Values, cases, cells, everything, tours, up_to
+from tests.export.corpus import (
+    PLAIN_TILL,
+    TILL,
+    TURN,
+    Case,
+    Cell,
+    Values,
+    cases,
+    cells,
+    everything,
+    examples,
+    timeless,
+    tours,
+    up_to,
+)
 from tests.export.tools import debian_python, node
 from tests.support import small
 
@@ -31,7 +45,8 @@ RINGING = Chart(
         row("enough", "ringing", "enough", target="over"),
     ],
 )  # fmt: skip
-MACHINES = [Case(LOGOFF, small(2, 2, 2)), Case(TURN, up_to(3)), Case(PLAIN_TILL, up_to(6)), *cases()[3:]]
+MACHINES = [Case(LOGOFF, small(2, 2, 2)), Case(TURN, up_to(3)), Case(PLAIN_TILL, up_to(3)), *(case for case in cases()[3:] if case not in examples())]
+MACHINES += [Case(timeless(case.chart), case.within) for case in examples()]
 WALKED = [Case(LOGOFF, small(1, 1, 1)), *(case for case in MACHINES if case.chart is not LOGOFF and not case.name.startswith("http"))]
 
 

@@ -17,7 +17,7 @@ from tests.export.tools import MODULES, node
 from tests.support import small
 
 HERE = Path(__file__).parent
-WALKED = [Case(LOGOFF, small(1, 1, 1)), Case(TILL, up_to(6)), *(case for case in cases() if case.chart not in (LOGOFF, TILL) and not case.name.startswith("http"))]
+WALKED = [Case(LOGOFF, small(1, 1, 1)), Case(TILL, up_to(3)), *(case for case in cases() if case.chart not in (LOGOFF, TILL) and not case.name.startswith("http"))]
 
 
 def written(case: Case, folder: Path) -> XStateWords:
