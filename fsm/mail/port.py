@@ -418,7 +418,7 @@ class Session(asyncio.BufferedProtocol):
         """End a session whose time is up.  While a reply is due it is the disk that takes its time."""
         now, idle = self._loop.time(), self.port.config.limits.idle
         until = now + idle
-        if self._asked not in ("storing", "admission", "password") or self._paused_writing:
+        if self._asked is None or self._paused_writing:
             until = self._since + idle
             dialogue = self.dialogue
             if dialogue is not None and dialogue.receiving and dialogue.content is not None:

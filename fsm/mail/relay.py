@@ -152,7 +152,6 @@ class Connection:
     ) -> None:
         self.smarthost, self._context, self._config, self._notify = smarthost, context, config, notify
         self._link: Link | None = None
-        self._item: Item | None = None
 
     async def deliver(self, item: Item) -> None:
         """Send the item's message.  Its outcome is decided (`fail`, `defer`), or it was sent, or LinkLost is raised.
@@ -164,8 +163,6 @@ class Connection:
         if not message.recipients:
             item.fail(replies.NO_RECIPIENTS)
             return
-        self._item = item
-        item.on_cancel(lambda reason: self.abort(reason) if self._item is item else None)
         results = _Results()
         try:
             await self._transact(item, message, results)

@@ -1,0 +1,71 @@
+"""Other people's clients: each submits over STARTTLS with a login, and what it sent is in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import smtplib
+import ssl
+from pathlib import Path
+
+import pytest
+
+from fsm.mail.auth import new_entry
+from tests.mail.support import run, serving
+
+PEM = Path(__file__).with_name("localhost.pem")
+MESSAGE = "Subject: x\r\n\r\nhello\r\n.dot\r\n"
+PROGRAMS = {
+    "curl": f"curl -sS --cacert {PEM} --ssl-reqd --user joe:secret smtp://localhost:{{port}} --mail-from a@example.org"
+            " --mail-rcpt b@example.net --mail-rcpt c@example.net -T -",
+    "swaks, LOGIN": "swaks --silent 2 --server localhost --port {port} --tls --auth LOGIN --auth-user joe --auth-password secret --from a@example.org"
+                    " --to b@example.net,c@example.net --data -",
+    "swaks, pipelined": "swaks --silent 2 --server localhost --port {port} --tls --auth PLAIN --auth-user joe --auth-password secret --pipeline"
+                        " --from a@example.org --to b@example.net,c@example.net --data -",
+    "msmtp": f"msmtp --host=localhost --port={{port}} --tls=on --tls-starttls=on --tls-trust-file={PEM} --auth=on --user=joe"
+             " --passwordeval='echo secret' --from=a@example.org b@example.net c@example.net",
+}  # fmt: skip
+
+
+def secured(folder: Path) -> dict[str, Path]:
+    (folder / "users").write_text(new_entry("joe", "secret") + "\n")
+    return {"certificate": PEM, "users_file": folder / "users"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_submits(name: str, tmp_path: Path) -> None:
+    program = PROGRAMS[name].split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"a mail client of other people (apt-get install {program})")
+
+    async def work() -> None:
+        async with serving(tmp_path, **secured(tmp_path)) as server:
+            port = server.addresses["submission"].rpartition(":")[2]
+            client = await asyncio.create_subprocess_shell(
+                PROGRAMS[name].format(port=port), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            )
+            out, _ = await client.communicate(MESSAGE.encode())
+            assert client.returncode == 0, out
+            (message,) = await server.store.messages("ready")
+            assert (message.sender, message.recipients) == ("a@example.org", ("b@example.net", "c@example.net"))
+            whole = await server.store.message(message.id)
+            assert whole is not None
+            assert whole.content.rstrip().endswith(b"\r\n\r\nhello\r\n.dot")
+            assert b"with ESMTPSA" in whole.content
+
+    run(work())
+
+
+def test_smtplib_submits(tmp_path: Path) -> None:
+    def submit(port: int) -> None:
+        with smtplib.SMTP("localhost", port, timeout=120) as client:
+            client.starttls(context=ssl.create_default_context(cafile=str(PEM)))
+            client.login("joe", "secret")
+            client.sendmail("a@example.org", ["b@example.net"], MESSAGE, mail_options=["BODY=8BITMIME"])
+
+    async def work() -> None:
+        async with serving(tmp_path, **secured(tmp_path)) as server:
+            await asyncio.to_thread(submit, int(server.addresses["submission"].rpartition(":")[2]))
+            assert len(await server.store.messages("ready")) == 1
+
+    run(work())
