@@ -5,7 +5,8 @@ Theory.
    statement a comment has the ids of its rows.
 2. Mermaid cannot colour or indent a single line: highlighted rows begin with `»`, rows under a heading with `·`; states
    are coloured.
-3. Names are data.  In Mermaid everything but letters, digits and harmless punctuation becomes a character entity; in
+3. Names are data.  In Mermaid everything but letters, digits and harmless punctuation becomes a character entity, and
+   so does the blank in `direction LR`, which Mermaid takes for a statement anywhere in a line; in
    the table names are code spans or, where those are not safe, entities.  So no name can become a link, an element, a
    directive, or another cell.
 """
@@ -88,8 +89,15 @@ def _marked(line: Line, highlight: Highlight) -> str:
     return ("· " if bare != line.text else "") + mark + _text(bare)
 
 
+SPECIAL: Final = re.compile(r"""
+    [^\w .,+=()/·»-]                             # what may mean something to Mermaid or to Markdown
+    | (?<=direction)[ ]+(?=(?:TB|BT|RL|LR)\b)    # wherever they stand in a line, these words turn the picture
+    | (?<![^\W_])_ | _(?![^\W_])                 # Markdown's emphasis
+""", re.IGNORECASE | re.VERBOSE)  # fmt: skip
+
+
 def _text(text: str) -> str:
-    return re.sub(r"[^\w .,+=()/·»-]", lambda found: f"#{ord(found[0])};", text)
+    return SPECIAL.sub(lambda found: "".join(f"#{ord(character)};" for character in found[0]), text)
 
 
 # --------------------------------------------------------------------------------------------------- table
