@@ -8,9 +8,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 from fsm.chart import Chart, Event, State, row
+from fsm.data import Field, Number
 from fsm.draw.labels import identifier
 from fsm.logoff import LOGOFF
-from fsm.variable import Choice, Counter
+from fsm.variable import Boolean, Choice, Counter
 from tests import small_charts
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -69,7 +70,23 @@ TWICE = Chart(  # two enumerated variables, two ends
         row("leave", "a", "leave", target="no"),
     ),
 )
-CHARTS = (LOGOFF, nasty_chart(), OPAQUE, LONELY, TWICE, small_charts.PLAIN, small_charts.ROUND, small_charts.LURE)
+TRIES, LIMIT, AMOUNT, READY = Counter("tries"), Counter("limit", initial=2), Number("amount"), Boolean("ready")
+TIMED = Chart(  # data, times, loops, an absorbing state, comparisons of counters, a true/false variable
+    "timed", variables=(TRIES, LIMIT, READY), states=(
+        State("idle", after={0.5: "tick", 30: "late"}), State("busy", after={30: "late"}), State("broken", absorbing=True),
+        State("gone", final=True),
+    ), events=(Event("pay", data=(AMOUNT, Field("reason", str))), "tick", "late", "quit"), rows=(
+        row("pay", "idle", "pay", guard=(AMOUNT > 2 * TRIES + 1) & ~READY, effects=[TRIES.becomes(TRIES + AMOUNT)], target="busy"),
+        row("tick", "idle", "tick", reenter=True), row("retry", "busy", "late", guard=TRIES < LIMIT, reenter=True,
+                                                       effects=[TRIES.becomes(TRIES + 1), READY.becomes(True)]),
+        row("fail", "busy", "late", guard=TRIES >= LIMIT, target="broken"), row("again", "busy", "pay", reenter=True),
+        *row("late", ("idle",), "late"), *row("quit", ("idle", "busy"), "quit", target="gone"),
+    ),
+)  # fmt: skip
+CHARTS = (
+    LOGOFF, nasty_chart(), OPAQUE, LONELY, TWICE, TIMED, small_charts.PLAIN, small_charts.ROUND, small_charts.LURE,
+    small_charts.ACCOUNT,
+)  # fmt: skip
 
 
 def in_svg(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from tests.draw.support import (
     CHARTS,
     OPAQUE,
     SVG,
+    TIMED,
     TWICE,
     in_dot,
     in_mermaid,
@@ -142,6 +143,33 @@ def test_a_sum_with_a_name_is_written_by_it(guard: object, text: str) -> None:
 def test_a_callable_guard_is_drawn_by_its_name() -> None:
     assert "[_guess()]" in draw.svg(OPAQUE, renderer="embedded")
     assert "`_guess()`" in draw.table(OPAQUE)
+
+
+def test_data_times_loops_and_absorbing_states_are_in_every_format() -> None:
+    words = {
+        "pay": ("pay(amount, reason)", "amount > 2 * tries + 1", "not ready", "tries += amount"),
+        "tick": ("after 0.5 s: tick",), "late-idle": ("after 30 s: late",),
+        "retry": ("after 30 s: late", "tries < limit", "tries += 1", "ready = true"),
+    }  # fmt: skip
+    dot, mermaid, table = draw.graph(TIMED).source, draw.mermaid(TIMED), draw.table(TIMED)
+    shown = "".join(ElementTree.fromstring(svg(TIMED, "embedded")).itertext())
+    for texts in words.values():
+        for text in texts:
+            assert text in shown
+            assert text.replace(">", "&gt;").replace("<", "&lt;") in dot
+            assert text.replace("<", "#60;").replace(">", "#62;").replace(":", "#58;").replace("*", "#42;") in mermaid
+            assert text in table
+    assert "absorbing" in shown
+    assert "absorbing" in dot
+    assert "s_broken : absorbing" in mermaid
+    arrows = {(arc.source, arc.target): row_ids(arc.lines) for arc in picture(TIMED).arcs}
+    assert arrows["busy", "busy"] == ("retry", "again")
+    assert arrows["idle", "idle"] == ("tick",)
+    assert {box.state: row_ids(box.lines) for box in picture(TIMED).boxes}["idle"] == ("late-idle",)
+    assert {(arc.source, arc.target) for arc in overview(TIMED).arcs} == set(arrows)
+    assert "  s_busy --> s_busy : " in mermaid
+    assert "| `tick` | `idle` | `after 0.5 s: tick` |  |  | `idle` |" in table
+    assert "An absorbing state" not in "".join(picture(LOGOFF).legend)
 
 
 def test_start_and_end_are_marked() -> None:

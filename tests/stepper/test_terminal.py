@@ -16,6 +16,7 @@ from fsm.journal.reader import header
 from fsm.logoff import LOGOFF
 from fsm.stepper.terminal import KEYS, StepperApp, keys_of
 from fsm.stepper.walk import Stepper
+from tests.small_charts import ACCOUNT
 from tests.support import run
 
 CROSS = "\N{MULTIPLICATION SIGN}"
@@ -122,6 +123,40 @@ def test_events_are_chosen_with_the_arrows_and_the_mouse_too() -> None:
         assert app.stepper.trace == "event_79,event_77,event_03"
 
     drive(act, MANY)
+
+
+def test_an_event_with_data_asks_for_them() -> None:
+    async def act(pilot: Pilot[None], app: StepperApp) -> None:
+        shows(app, "1   deposit(amount)", f"2 {CROSS} withdraw(amount")
+        await pilot.press("2")
+        await pilot.pause()
+        shows(app, "cannot withdraw")
+        for answer, told in [("5", ""), ("amount=0", "cannot deposit while open: needs amount > 0"), ("amount=-1", "0 or more, not -1"),
+                             ("tip=1", "it needs amount (in cents); it takes no 'tip'"), ("", "it needs amount"), ("=", "deposit")]:
+            await pilot.press("1")
+            await pilot.pause()
+            assert pilot.app.query_one("#prompt", Input).placeholder == "amount=…, where amount (in cents); Escape leaves"
+            await typed(pilot, answer)
+            shows(app, told or "balance 5")
+        await pilot.press("2")
+        await pilot.pause()
+        await typed(pilot, 'amount=2,reason="rent, may"')
+        await pilot.press("5")
+        await pilot.pause()
+        shows(app, "needs balance == 0; balance is 3")
+
+    walk = drive(act, ACCOUNT, size=(120, 24))
+    assert walk.trace == 'deposit(amount=5),withdraw(amount=2,reason="rent, may")'
+    assert [entry["data"] for entry in walk.entries()] == [{"amount": 5}, {"amount": 2, "reason": "rent, may"}]
+
+
+def test_a_walk_with_data_is_saved_and_loaded(tmp_path: Path) -> None:
+    walk = Stepper(ACCOUNT)
+    assert walk.walk(["deposit(amount=3)", 'withdraw(amount=1,reason="rent")', "freeze"]) is None
+    walk.save(tmp_path / "walk.jsonl")
+    again = Stepper.load(ACCOUNT, tmp_path / "walk.jsonl")
+    assert (again.trace, again.configuration) == (walk.trace, walk.configuration)
+    assert str(again.path_to("closed")) == "shortest way to closed: thaw,withdraw(amount=2),close"
 
 
 def test_the_goal_changes_and_the_trace_is_copied() -> None:
