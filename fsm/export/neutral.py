@@ -54,7 +54,9 @@ def _given(**parts: Json) -> dict[str, Json]:
 def _state(state: State) -> Json:
     promise = _guard(state.invariant) if state.invariant != ALWAYS else None
     after: list[Json] = [{"seconds": seconds, "event": event} for seconds, event in state.after.items()]
+    progress: list[Json] = [*state.progress]
     kind = _given(doc=state.doc, final=state.final, absorbing=state.absorbing, after=after, invariant=promise)
+    kind |= _given(progress=progress)
     return {"name": state.name, **kind}
 
 
@@ -187,7 +189,10 @@ class _Reader:
         promise = self.guard(one["invariant"], f"{place}.invariant") if "invariant" in one else ALWAYS
         after = {clock["seconds"]: clock["event"] for clock in one.get("after", ())}
         final, absorbing = one.get("final", False), one.get("absorbing", False)
-        return State(one["name"], one.get("doc", ""), final=final, invariant=promise, absorbing=absorbing, after=after)
+        return State(
+            one["name"], one.get("doc", ""), final=final, invariant=promise, absorbing=absorbing, after=after,
+            progress=one.get("progress", ()),
+        )  # fmt: skip
 
     def event(self, one: dict[str, Any]) -> Event:
         return Event(one["name"], one.get("doc", ""), data=[self.datum(each) for each in one.get("data", ())])

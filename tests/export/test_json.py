@@ -27,6 +27,7 @@ def test_what_is_read_is_what_was_written(case: Case) -> None:
     back = read(text)
     assert back.fingerprint == case.chart.fingerprint
     assert fsm.export(back, "json") == text
+    assert [one.progress for one in back.states] == [one.progress for one in case.chart.states]
     assert [one._replace(guard=str(one.guard), effects=one.effect_text) for one in back.rows] == [
         one._replace(guard=str(one.guard), effects=one.effect_text) for one in case.chart.rows
     ]
