@@ -26,6 +26,7 @@ from bench.mail import mail
 from bench.pictures import paths, pictures
 from bench.result import Result, best
 from bench.screens import screens
+from bench.store import store
 from fsm.cli import main as fsm
 from fsm.logoff import LOGOFF, StoreSession
 
@@ -191,7 +192,7 @@ def table(results: list[Result]) -> str:
 
 def main() -> int:
     stepped, trigger = steps()
-    results = [imports(), *stepped, *memory(), replay(), *paths(trigger), *pictures(), *screens(), *mail()]
+    results = [imports(), *stepped, *memory(), replay(), *paths(trigger), *pictures(), *screens(), *store(), *mail()]
     text = table(results)
     print(text)
     (HERE / "results.md").write_text(

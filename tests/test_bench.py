@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import mail, rivals, run
+from bench import mail, rivals, run, store
 from bench.handwritten import HandWrittenSession
 from fsm.logoff import LOGOFF, StoreSession
 
@@ -66,6 +66,17 @@ def test_a_logoff_with_messages_ready_delivers_them_all_and_so_does_the_library(
     figures, ratio = mail.race(1, lambda: mail.released(20), lambda: mail.released(0), lambda: mail.library(20))
     assert min(figures) > 0
     assert ratio == figures[0] / figures[2]
+
+
+@pytest.mark.parametrize("racer", [store.ours, store.by_hand])
+def test_the_store_and_the_program_by_hand_work_all_that_is_submitted(racer: store.Racer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "JOBS", 200)
+    (found,) = store.race(lambda: str(tmp_path / "store.db"), 1, racer)
+    assert min(found) > 0
+
+
+def test_processes_on_one_store_work_all_of_it(tmp_path: Path) -> None:
+    assert store.together(str(tmp_path / "store.db"), 2, 60) > 0
 
 
 def test_a_race_that_hangs_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
