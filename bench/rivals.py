@@ -47,8 +47,13 @@ class Model:
             setattr(self, variable.name, variable.initial)
 
 
-def stock() -> Callable[[], Model]:
-    """A maker of models on one shared transitions.Machine."""
+def listened() -> Callable[[], Model]:
+    """As `stock`, with one callback after each step."""
+    return stock(after_state_change=lambda: None)
+
+
+def stock(**options: Any) -> Callable[[], Model]:
+    """A maker of models on one shared transitions.Machine, which gets these options."""
     model = type("StockModel", (Model,), {})
     named: dict[str, str] = {}
     rows = []
@@ -65,7 +70,8 @@ def stock() -> Callable[[], Model]:
             "before": [f"effects_{number}"] if row.effects else [],
         })  # fmt: skip
     machine = transitions.Machine(
-        model=None, states=[str(s) for s in LOGOFF.states], transitions=rows, initial="open", auto_transitions=False
+        model=None, states=[str(s) for s in LOGOFF.states], transitions=rows, initial="open", auto_transitions=False,
+        **options,
     )
 
     def make() -> Model:

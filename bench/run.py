@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import rivals
+from bench.engine import engine
 from bench.handwritten import HandWrittenSession
 from bench.mail import mail
 from bench.pictures import paths, pictures
@@ -192,7 +193,8 @@ def table(results: list[Result]) -> str:
 
 def main() -> int:
     stepped, trigger = steps()
-    results = [imports(), *stepped, *memory(), replay(), *paths(trigger), *pictures(), *screens(), *store(), *mail()]
+    events = [[event for event, _ in life] for life in lives(400)]
+    results = [imports(), *stepped, *engine(events), *memory(), replay(), *paths(trigger), *pictures(), *screens(), *store(), *mail()]
     text = table(results)
     print(text)
     (HERE / "results.md").write_text(

@@ -96,7 +96,7 @@ def compile_choosers(chart: Chart, step: type, *, take: bool) -> dict[str, Choos
     It returns a new `step`, with the attributes session, event, row, before, after (the configurations) and data, and
     with the row's place in the chart; or None if no row is enabled.
     """
-    names: dict[str, object] = {"_new": object.__new__, "_Step": step}
+    names: dict[str, object] = {"_Step": step}
     names |= {f"_row_{place}": row for place, row in enumerate(chart.rows)}
     space = _compiled(chart, "steps" if take else "choices", names, lambda: _choosers(chart, names, take))
     return {str(event): space[_function("choose", place)] for place, event in enumerate(chart.events)}
@@ -384,7 +384,7 @@ def _chosen(
     before = {name: texts.use(name) for name in (*chart.names, *chart.names)}  # twice: for before and after
     after = before | {effect.name: _new(effect, texts) for effect in row.effects}
     old, new = ", ".join(["state", *before.values()]), ", ".join([repr(row.target), *after.values()])
-    yield f"{pad}_step = _new(_Step)"  # its __init__ would take as long again as the rest
+    yield f"{pad}_step = _Step()"  # an __init__ would take as long again as the rest
     yield f"{pad}_step.session = self"
     yield f"{pad}_step.event = {row.event!r}"
     yield f"{pad}_step.row = _row_{places[id(row)]}"

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from fsm.chart import Chart, Configuration, Name, Row, State
 from fsm.condition import Datum, Value
-from fsm.data import NO_DATA
 from fsm.definition import check, declare, is_trigger, listener_methods, own_attributes, trigger
 from fsm.dispatcher import UNLOCKED, Dispatcher, GuardedDispatcher, Receipt, settle
 from fsm.engine import Engine
@@ -61,18 +60,6 @@ class Step:
     before: Configuration
     after: Configuration
     data: Mapping[str, Datum]
-
-    def __init__(
-        self,
-        session: Session,
-        event: str,
-        row: Row,
-        before: Configuration,
-        after: Configuration,
-        data: Mapping[str, Datum] = NO_DATA,
-    ) -> None:
-        self.session, self.event, self.row = session, event, row
-        self.before, self.after, self.data = before, after, data
 
     def __repr__(self) -> str:
         return f"<Step {self.event}: {self.row.id}, to {self.session.chart.describe(self.after)}>"
