@@ -20,7 +20,7 @@ from fsm.data import DataDeclaration, Number
 from fsm.solver import NotKnown, possible
 from fsm.variable import Counter
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "can_be_taken"]
 
 
 class Calls:
@@ -91,6 +91,18 @@ class Calls:
     def _allows(self, data: Mapping[str, Datum]) -> bool:
         known = [bound for bound in self.bounds if bound.names() <= set(data)]
         return all(bound.holds(data) for bound in known)
+
+
+def can_be_taken(chart: Chart, row: Row, here: Configuration, subject: object = None) -> bool:
+    """Whether a row can be taken here, with some data where its event brings any.
+
+    A callable guard is called with the subject or, where there are data that it may take, counts as true.
+    """
+    values = chart.values(here)
+    if not chart.event(row.event).data:
+        return row.guard.holds(values, subject)
+    present = (_is(chart, name, values[name]) for name in chart.names if name in row.guard.names())
+    return possible(All(_without_callables(row.guard), *present), chart) is not None
 
 
 def _spoken(event: Event, rows: Iterable[Row]) -> frozenset[str]:

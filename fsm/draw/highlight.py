@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fsm.analysis.calls import can_be_taken
 from fsm.analysis.trace import TraceError, parse_trace
 from fsm.condition import All, Compare, Condition
 from fsm.solver import impossible
@@ -232,9 +233,9 @@ def position(chart: Chart, now: Configuration, came: str | Sequence[str] = (), *
     if steps and steps[-1][1] != now:
         problem = f"the trace leads to: {chart.describe(steps[-1][1])}; the session is: {chart.describe(now)}"
         raise TraceError(problem)
-    values, state = chart.values(now), str(now[0])
+    state = str(now[0])
     marks = {row.id: "taken" for row, _ in steps}
-    enabled = [row for row in chart.rows if row.source == state and row.guard.holds(values, subject)]
+    enabled = [row for row in chart.rows if row.source == state and can_be_taken(chart, row, now, subject)]
     can = dict.fromkeys((row.id for row in enabled), "enabled")
     states = {s: "taken" for row, _ in steps for s in (row.source, row.target)}
     outputs = " ".join(chart.flag_names(chart.flags(now)))

@@ -12,13 +12,13 @@ from fsm import draw
 from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.chart import Chart
-from fsm.draw.highlight import MARKS, follow
+from fsm.draw.highlight import MARKS, follow, position
 from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF, Logoff, StoreSession
 from fsm.logoff.chart import FLAGS
 from fsm.session import Session
 from tests.draw.support import OPAQUE, SVG, TWICE, nasty_chart
-from tests.small_charts import PLAIN
+from tests.small_charts import ACCOUNT, PLAIN
 
 GRAPH = Graph(LOGOFF, ["inbound <= 2", "outbound + ready + deferred <= 2", "peers <= 1"])
 REQUEST = LOGOFF.names.index("request") + 1
@@ -262,3 +262,19 @@ def test_a_notebook_gets_a_picture_or_the_source(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(draw.DrawingError) as caught:
         draw.svg(session)
     assert caught.value.dot == draw.graph(LOGOFF).source
+
+
+def test_what_is_enabled_of_an_event_with_data_is_what_some_data_would_take() -> None:
+    session = Session.of(ACCOUNT)()
+    assert {row for row, mark in position(ACCOUNT, session.configuration).rows.items() if mark == "enabled"} == {
+        "deposit", "freeze", "close",
+    }  # fmt: skip
+    session.fire("deposit", amount=2)
+    assert {row for row, mark in position(ACCOUNT, session.configuration).rows.items() if mark == "enabled"} == {
+        "deposit", "withdraw", "freeze",
+    }  # fmt: skip
+    picture = draw.svg(session, came="deposit(amount=2)", renderer="embedded")
+    assert 'class="row enabled"' in picture.replace('id="t-withdraw" ', "")
+    assert draw.trace(ACCOUNT, "deposit(amount=2),withdraw(amount=2),close").rows == dict.fromkeys(
+        ("deposit", "withdraw", "close"), "taken"
+    )
