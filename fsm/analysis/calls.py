@@ -69,7 +69,7 @@ class Calls:
             try:
                 self._beyond[key] = possible(wanted, self.chart)
             except NotKnown:
-                self._beyond[key] = {}  # there may be some
+                self._beyond[key] = {one.name: (self._greatest(one) or 0) + 1 for one in event.numbers}  # perhaps
         found = self._beyond[key]
         if found is None:
             return None
@@ -102,7 +102,10 @@ def can_be_taken(chart: Chart, row: Row, here: Configuration, subject: object = 
     if not chart.event(row.event).data:
         return row.guard.holds(values, subject)
     present = (_is(chart, name, values[name]) for name in chart.names if name in row.guard.names())
-    return possible(All(_without_callables(row.guard), *present), chart) is not None
+    try:
+        return possible(All(_without_callables(row.guard), *present), chart) is not None
+    except NotKnown:  # there may be some
+        return True
 
 
 def _spoken(event: Event, rows: Iterable[Row]) -> frozenset[str]:
