@@ -22,6 +22,7 @@ from typing import Any
 
 from bench import rivals
 from bench.engine import engine
+from bench.exports import exports
 from bench.handwritten import HandWrittenSession
 from bench.mail import mail
 from bench.pictures import paths, pictures
@@ -194,7 +195,10 @@ def table(results: list[Result]) -> str:
 def main() -> int:
     stepped, trigger = steps()
     events = [[event for event, _ in life] for life in lives(400)]
-    results = [imports(), *stepped, *engine(events), *memory(), replay(), *paths(trigger), *pictures(), *screens(), *store(), *mail()]
+    results = [
+        imports(), *stepped, *engine(events), *exports(events, drive), *memory(), replay(), *paths(trigger), *pictures(),
+        *screens(), *store(), *mail(),
+    ]  # fmt: skip
     text = table(results)
     print(text)
     (HERE / "results.md").write_text(

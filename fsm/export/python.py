@@ -143,6 +143,19 @@ def _in_states(table: Table, states: tuple[str, ...]) -> str:
 
 
 def _rows(words: PythonWords, event: Event, cell: Cell) -> Iterator[str]:
+    words.reads = {}
+    list(_decided(words, event, cell))  # once to count how often each variable is read
+    words.local = frozenset(n for n, reads in words.reads.items() if reads > 1 and n not in words.numbers)
+    yield from (
+        f"{words.names('value', name)} = self.{words.names('value', name)}"
+        for name in words.reads
+        if name in words.local
+    )
+    yield from _decided(words, event, cell)
+    words.local = frozenset()
+
+
+def _decided(words: PythonWords, event: Event, cell: Cell) -> Iterator[str]:
     for one in cell.rows:
         pad = "" if one.guard == ALWAYS else "    "
         yield from [f"if {words.guard(one.guard)}:"] if pad else []
@@ -154,7 +167,8 @@ def _rows(words: PythonWords, event: Event, cell: Cell) -> Iterator[str]:
 
 def _take(words: PythonWords, one: LoweredRow) -> Iterator[str]:
     for effect in one.effects:
-        to = words.kept(effect.name) if isinstance(effect.name, Kept) else words.variable(effect.name)
+        kept = isinstance(effect.name, Kept)
+        to = words.kept(effect.name) if kept else f"self.{words.names('value', effect.name)}"
         yield f"{to} = {words.new(effect.name, effect.value)}"
     yield from [f"self.state = {one.row.target!r}"] if one.row.moves else []
     yield from ["self.entries += 1"] if words.timed and one.row.leaves else []

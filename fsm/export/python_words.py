@@ -19,6 +19,8 @@ class PythonWords(Words):
     def __init__(self, table: Table) -> None:
         """Name everything in the chart's order."""
         self.names, self.numbers, self.timed = Names(reserved.PYTHON), table.numbers, table.timed
+        self.local: frozenset[str] = frozenset()
+        self.reads: dict[str, int] = {}
         for name in (*table.chart.names, *table.data):
             self.names.give("value", name)
         for event in table.chart.events:
@@ -31,8 +33,10 @@ class PythonWords(Words):
         self.cls = self.names.give("class", camel(table.chart.name))
 
     def variable(self, name: str) -> str:
-        """An attribute, or a parameter."""
-        return self.names("value", name) if name in self.numbers else f"self.{self.names('value', name)}"
+        """An attribute, or a parameter; an attribute that is read more than once is a local variable."""
+        found = self.names("value", name)
+        self.reads[name] = self.reads.get(name, 0) + 1
+        return found if name in self.numbers or name in self.local else f"self.{found}"
 
     def kept(self, name: str) -> str:
         """A local variable."""
