@@ -36,7 +36,7 @@ def theirs() -> Path:
 
 
 def run(folder: Path, *tests: str) -> str:
-    words = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-p", "no:cacheprovider", "-p", "our_machine"]
+    words = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "our_machine"]
     done = subprocess.run(
         [*words, *tests], cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(HERE / "conformance")},
     )  # fmt: skip

@@ -223,6 +223,7 @@ class _Source:
         options = {
             "final": "True" if state.final else "", "absorbing": "True" if state.absorbing else "",
             "invariant": self._optional(state.invariant), "after": _times(state),
+            "progress": repr(tuple(map(str, state.progress))) if state.progress else "",
         }  # fmt: skip
         if not doc and not any(options.values()):
             return _quoted(state.name)
