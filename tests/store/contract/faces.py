@@ -84,7 +84,7 @@ FACES = {"threads": Threads, "asyncio": aio.AsyncStore}
 
 def run(case: Coroutine[Any, Any, None]) -> None:
     """Run a case; one that hangs is a failure, not a wait."""
-    asyncio.run(asyncio.wait_for(case, 180))
+    asyncio.run(asyncio.wait_for(case, 20))
 
 
 @asynccontextmanager
