@@ -29,6 +29,7 @@ from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseSpooler, BaseStore
 from fsm.store.clock import Clock, LoopClock
 from fsm.store.core import Options, StoreCore
+from fsm.store.deposit import AsyncConnection, Connection, awaited
 from fsm.store.errors import Stopped
 from fsm.store.group_commit import SILENCE
 from fsm.store.in_flight import Direction, Item
@@ -56,6 +57,7 @@ class Waiter:
         self._loop = ref(loop)
         self._woken: list[asyncio.Future[None]] = []
         self._lock = Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Waiter:
@@ -102,6 +104,13 @@ class Waiter:
             if not done.done() and spooler.commit.silent:
                 spooler.commit.abandon()
                 return
+
+    def look_after(self, done: Future[None], spooler: SpoolerCore) -> None:
+        """Wait patiently in a task, so that whoever waits for a storage that does not answer is told."""
+        if not done.done():
+            task = asyncio.get_running_loop().create_task(self.patiently(done, spooler))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _wake(self, woken: asyncio.Future[None]) -> None:
         with self._lock:
@@ -215,9 +224,9 @@ class AsyncStore(BaseStore):
         return await self.opened()
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the store by the default plan, unless it is released, and let it go."""
+        """Close the store by the default plan, unless it was closed, and let it go."""
         try:
-            if not self._state.ended:
+            if not (self._state.ended or self._shutdown.over):
                 await self.close()
         finally:
             done = self._let_go()
@@ -235,7 +244,9 @@ class AsyncStore(BaseStore):
         done = self._let_go()
         if self._alone:
             done = self._spooler.close()
-        if not self._waiter.is_here:
+        if self._waiter.is_here:
+            self._waiter.look_after(done, self._spooler)
+        else:
             self._spooler.commit.wait(done)
 
     def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> AsyncInFlight:
@@ -264,14 +275,17 @@ class AsyncStore(BaseStore):
                 self._core.abandon(item)
 
     async def submit(
-        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
-    ) -> str:
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
+        connection: Connection | AsyncConnection | None = None,
+    ) -> str:  # fmt: skip
         """Put a message into the queue and return its id; see `Store.submit`.
 
         If the task is cancelled meanwhile, it cannot know whether the message is in the queue; with `shielded` the
-        message is submitted all the same.
+        message is submitted all the same.  The `connection` may be one whose statements are awaited.
         """
         core = await self._ready()
+        if connection is not None:
+            return await awaited(core.outbox.deposit(content, sender, recipients, connection))
         return await self._wait(core.outbox.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
@@ -357,7 +371,7 @@ class AsyncSpooler(BaseSpooler):
     async def __aexit__(self, *_: object) -> None:
         """Close all stores by the default plan, unless they have ended, and let them go."""
         try:
-            if self._core.stores:
+            if not self._core.over:
                 await self.close()
         finally:
             await self._waiter.patiently(self._core.close(), self._core)
@@ -393,5 +407,7 @@ class AsyncSpooler(BaseSpooler):
     def let_go(self) -> None:
         """Stop holding the stores, and close the storage.  In the loop it does not wait; see `AsyncStore.let_go`."""
         done = self._core.close()
-        if not self._waiter.is_here:
+        if self._waiter.is_here:
+            self._waiter.look_after(done, self._core)
+        else:
             self._core.commit.wait(done)

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import RLock, Thread, get_ident
@@ -92,6 +93,9 @@ class PeerCounter(Protocol):
 
     def refresh(self) -> None:
         """Have the store looked at soon, because it does not count what the storage has."""
+
+    def expect(self) -> None:
+        """Have it looked at when somebody's transaction, which has left a message, is committed."""
 
 
 class Member(Protocol):
@@ -542,7 +546,9 @@ class GroupCommit:
         if revives:
             found = tx.revive([state.handle for state in asking])
         else:
-            found = tx.look([ask for _, ask in asking.values()])
+            # a store that takes nothing new must not adopt: what it did not count would be lost when it leaves
+            asks = [(ask, ask.adopt and state.session.accepting) for state, (_, ask) in asking.items()]
+            found = tx.look([replace(ask, adopt=adopts) for ask, adopts in asks])
         asked = [(state, task) for state, (task, _) in asking.items()]
         for (state, task), look in zip(asked, found, strict=True):
             place = batch.place(state)

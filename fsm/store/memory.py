@@ -19,7 +19,7 @@ from typing import Final
 from fsm.store.errors import StorageError
 from fsm.store.life import sources, target
 from fsm.store.message import Message
-from fsm.store.storage import LAPSED, Ask, Handle, Look, News
+from fsm.store.storage import LAPSED, Ask, Handle, Look, News, Steps
 
 __all__ = ["MemoryStorage"]
 
@@ -74,7 +74,7 @@ class MemoryStorage:
     is opened without a name.
     """
 
-    durable = False
+    durable = notifies = False
     segment = 0
 
     def __init__(self, *, store: str = "default") -> None:
@@ -134,6 +134,10 @@ class MemoryStorage:
         with self._lock:
             queue = self._queues.get(store)
             return queue.messages.get(id) if queue is not None else None
+
+    def deposit(self, handle: Handle, message: Message, connection: object) -> Steps:
+        """See `Storage`."""
+        raise StorageError("a store in memory takes part in no transaction: nothing was submitted")
 
     def close(self) -> None:
         """See `Storage`.  The messages are kept."""

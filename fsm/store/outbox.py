@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from fsm.logoff.flags import MapiError, Result
+from fsm.store.errors import StoreClosing
 from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.life import sources
 from fsm.store.message import Message, new_id
 from fsm.store.state import StoreState
-from fsm.store.storage import News
+from fsm.store.storage import News, Rows
 
-__all__ = ["Outbox"]
+__all__ = ["Deposit", "Outbox"]
+
+Deposit: TypeAlias = Generator[Rows | Awaitable[Rows], Rows, str]
+"""The steps of a submission over somebody's connection; the result is the message's id."""
 
 ABORTS: Final = {"ready": "abort_submit", "deferred": "abort_deferred"}
 """The event by which a withdrawn message leaves the session's counts, by the state it was in."""
@@ -30,14 +34,11 @@ class Outbox:
 
     def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
         """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
-        if not isinstance(content, bytes):
-            raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
-        if isinstance(recipients, str):
-            raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
+        _check(content, recipients)
 
         def decide(step: PendingStep) -> str:
-            id = new_id()
-            message = Message(id, content, sender, tuple(recipients), self._state.clock.time())
+            message = self._message(content, sender, recipients)
+            id = message.id
             step.admit("submit", message=id)
             step.tx.submit(step.handle, message)
             step.fresh.append(id)
@@ -47,6 +48,23 @@ class Outbox:
         future = self._commit.schedule(self._state, decide, "a submission")
         future.add_done_callback(self._state.count_refusal)
         return future
+
+    def deposit(self, content: bytes, sender: str, recipients: Sequence[str], connection: object) -> Deposit:
+        """Put a message into the queue by the transaction that is under way on this connection; return its id.
+
+        See `Storage.deposit`.  It is counted when that has committed.  StoreClosing.
+        """
+        _check(content, recipients)
+        if not self._state.session.accepting:
+            self._state.counters["refused_new"] += 1
+            raise StoreClosing(f"the store is closing: {self._state.session.may('submit').reason}")
+        message = self._message(content, sender, recipients)
+        yield from self._state.storage.deposit(self._state.handle, message, connection)
+        self._state.peers_rule.expect()
+        return message.id
+
+    def _message(self, content: bytes, sender: str, recipients: Sequence[str]) -> Message:
+        return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time())
 
     def withdraw(self, id: str) -> Future[None]:
         """Take a message back.  MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not there."""
@@ -93,6 +111,13 @@ class Outbox:
 
     def _decided(self) -> None:
         self._state.set_aside -= 1
+
+
+def _check(content: bytes, recipients: Sequence[str]) -> None:
+    if not isinstance(content, bytes):
+        raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
+    if isinstance(recipients, str):
+        raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
 
 
 def _taken(step: PendingStep) -> News:

@@ -29,7 +29,16 @@ class Peers:
 
     def __init__(self, state: StoreState, commit: GroupCommit, gained: Callable[[], object]) -> None:
         self._state, self._commit, self._gained = state, commit, gained
-        self._scheduled = False
+        self._scheduled = self._expecting = False
+
+    def expect(self) -> None:
+        """Look for a message that somebody's transaction has left; where that holds a lock, as soon as it ends.
+
+        Other storages tell when it has committed.
+        """
+        if not self._state.storage.notifies:
+            self._expecting = True
+            self.refresh()
 
     def refresh(self) -> None:
         """Look who is there, and adopt what is nobody's.  Called when something has changed, from any thread."""
@@ -59,7 +68,10 @@ class Peers:
         self._scheduled = False
         if (error := done.exception()) is not None and not self._state.closed:
             log.warning("%s: cannot count the peers: %s", self._state.name, error)
-            self._state.clock.call_later(RETRY_SECONDS, self.refresh)  # nobody will notify us a second time
+            soon = self._expecting and getattr(error, "busy", False)  # it has waited for the lock long enough
+            self._state.clock.call_later(0.0 if soon else RETRY_SECONDS, self.refresh)  # nobody will notify us again
+        else:
+            self._expecting = False
 
     def seen(self, step: PendingStep, look: Look, *, anew: bool = False) -> None:
         """Count what came and went.  With `anew` the look tells all that there is, as when a store is opened."""

@@ -39,7 +39,7 @@ class Shutdown:
 
     __slots__ = (
         "_asking", "_began", "_core", "_followers", "_grace", "_noticed", "_plan", "_position", "_state", "_summary",
-        "_timer", "_turn", "_until", "_waiting", "on_notice", "on_released", "version",
+        "_timer", "_turn", "_until", "_waiting", "on_notice", "on_released", "over", "version",
     )  # fmt: skip
 
     def __init__(self, core: StoreCore) -> None:
@@ -56,6 +56,8 @@ class Shutdown:
         self._asking = False
         """True until the present step's logoff is answered.  The step's time is not over before, but for the grace."""
         self._grace = 0.0
+        self.over = False
+        """True once a plan has run to its end, whether or not the store was released."""
         self._noticed = False
         """True once the `on_notice` callbacks were called."""
         self.on_notice: list[Callable[[], object]] = []
@@ -219,7 +221,7 @@ class Shutdown:
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._plan, self._position = None, -1
+        self._plan, self._position, self.over = None, -1, True
         waiting, self._waiting = self._waiting, []
         core, state = self._core, self._state
         steps, seconds = tuple(self._summary), state.clock.monotonic() - self._began

@@ -122,6 +122,11 @@ class SpoolerCore:
         ended.add_done_callback(gone)
         return done
 
+    @property
+    def over(self) -> bool:
+        """True if a plan for each store has run to its end, or there are none."""
+        return all(one.shutdown.over or one.core.state.ended for _, one in self.all_open())
+
     def all_open(self) -> list[tuple[str, Opened]]:
         """Return the open stores and their names."""
         with self.lock:

@@ -18,19 +18,25 @@ Theory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from fsm.store.message import Message
 
-__all__ = ["LAPSED", "Ask", "Handle", "Look", "News", "Policy", "Removed", "Storage", "Transaction"]
+__all__ = ["LAPSED", "Ask", "Handle", "Look", "News", "Policy", "Removed", "Rows", "Steps", "Storage", "Transaction"]
 
 Policy = Literal["resend", "hold"]
 """What happens to a message that may or may not have arrived: send it again (and count that), or set it aside."""
 LAPSED: Final = "the process that was sending it has stopped; whether it arrived is unknown"
 """The `reason` of a message whose claim has lapsed."""
+
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+"""What a statement answers."""
+Steps: TypeAlias = Generator[Rows | Awaitable[Rows], Rows, None]
+"""Statements, one after the other: yields what each answers, to be awaited if it has to be, and wants it back."""
 
 
 class Handle:
@@ -176,11 +182,12 @@ class Storage(Protocol):
     """Where a spooler keeps its stores.
 
     `durable` is true if they outlive the process.  `store` is the name of the store that is opened without a name.
-    Whenever `segment` has changed, every session writes a start record before its next entry, because older ones may be
-    deleted.
+    `notifies` is true if all processes hear of a deposit when it is committed.  Whenever `segment` has changed, every
+    session writes a start record before its next entry, because older ones may be deleted.
     """
 
     durable: bool
+    notifies: bool
     store: str
 
     @property
@@ -214,6 +221,12 @@ class Storage(Protocol):
 
     def message(self, store: str, id: str) -> Message | None:
         """Return a message with its content, or None if it does not exist (any longer)."""
+
+    def deposit(self, handle: Handle, message: Message, connection: object) -> Steps:
+        """Submit a message over somebody's connection to the same database, in the transaction that is under way there.
+
+        TypeError, or StorageError if it is another database; nothing has happened then.
+        """
 
     def close(self) -> None:
         """Unregister this process and release all resources.  Closing again does nothing."""

@@ -25,6 +25,7 @@ from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseSpooler, BaseStore
 from fsm.store.clock import SYSTEM, Clock
 from fsm.store.core import Options
+from fsm.store.deposit import Connection, answered
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
@@ -83,9 +84,9 @@ class Store(BaseStore):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the store by the default plan, unless it is released, and let it go."""
+        """Close the store by the default plan, unless it was closed, and let it go."""
         try:
-            if not self._state.ended:
+            if not (self._state.ended or self._shutdown.over):
                 self.close()
         finally:
             self.let_go()
@@ -122,11 +123,20 @@ class Store(BaseStore):
             if item is not None and not item.entered:
                 self._core.abandon(item)
 
-    def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+    def submit(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, connection: Connection | None = None
+    ) -> str:
         """Put a message into the queue and return its id.  With a durable storage the message is durable then.
 
-        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
+        With a `connection` (or session) to the store's database it is part of the transaction that is under way there:
+        it is in the queue when that commits, and never was when it rolls back.  The store counts it then, and wakes who
+        waits for messages.
+
+        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored, or the connection
+        leads to another database; nothing has changed.
         """
+        if connection is not None:
+            return answered(self._core.outbox.deposit(content, sender, recipients, connection))
         return self._wait(lambda: self._core.outbox.submit(content, sender, recipients))
 
     def withdraw(self, id: str) -> None:
@@ -224,7 +234,7 @@ class Spooler(BaseSpooler):
     def __exit__(self, *_: object) -> None:
         """Close all stores by the default plan, unless they have ended, and let them go."""
         try:
-            if self._core.stores:
+            if not self._core.over:
                 self.close()
         finally:
             self.let_go()

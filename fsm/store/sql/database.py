@@ -36,6 +36,7 @@ from fsm.store.sql.connect import (
     storage_errors,
     url_for,
 )
+from fsm.store.sql.deposit import FILE, SERVER, Identity, deposit, identity_of
 from fsm.store.sql.driver import Driver, driver_for
 from fsm.store.sql.journal import JournalWriter, Keep, is_written
 from fsm.store.sql.listing import list_messages, read_message
@@ -44,7 +45,7 @@ from fsm.store.sql.parts import changed_since
 from fsm.store.sql.processes import Lease, Process, Processes, this_process
 from fsm.store.sql.transaction import DatabaseTransaction
 from fsm.store.sql.watcher import Watcher
-from fsm.store.storage import Handle, News, Removed, Transaction
+from fsm.store.storage import Handle, News, Removed, Steps, Transaction
 
 __all__ = ["Database"]
 
@@ -71,11 +72,13 @@ class Database:
         journal: Keep | None = None,
     ) -> None:  # fmt: skip
         self.url = url_for(where)
+        self.notifies = not is_sqlite(self.url)
         self.store, self.profile = store, profile
         self._host, self._patience = host, patience
         self._lease = Lease(lease, clock or (time.time if is_sqlite(self.url) else None))
         self._keep = journal if journal is not None else Keep()
         self._opened: _Opened | None = None
+        self._identity: Identity | None = None
         self._lock = Lock()
         """Held to close, and to give back a connection that another thread has used for reading."""
 
@@ -211,6 +214,18 @@ class Database:
         """See `Storage`."""
         with self._reading() as connection:
             return read_message(connection, store, self.profile, id)
+
+    def deposit(self, handle: Handle, message: Message, connection: object) -> Steps:
+        """See `Storage`."""
+        kind = "sqlite" if is_sqlite(self.url) else "postgresql"
+        return deposit(connection, kind, str(self), handle.number, message, self._is_ours)
+
+    def _is_ours(self, identity: Identity) -> bool:
+        if identity != self._identity:  # it is not known yet, or the server has been started again
+            kind, text = ("sqlite", FILE) if is_sqlite(self.url) else ("postgresql", SERVER)
+            with self._reading() as connection:
+                self._identity = identity_of(kind, connection.execute(sa.text(text)).all())
+        return identity == self._identity
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:

@@ -28,7 +28,7 @@ from fsm.store.storage import News
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Bell", "bell_for"]
+__all__ = ["CHANNEL", "Bell", "bell_for"]
 
 LOG: Final = logging.getLogger("fsm.store")
 CHANNEL: Final = "fsm_spooler"
