@@ -152,7 +152,7 @@ class StoreCore:
     def blockers(self) -> tuple[Blocker, ...]:
         """Return what is in flight, the longest first, and the storage if it is in the way."""
         found, silent = self.state.blockers(), self.commit.in_the_way
-        if silent is None:
+        if silent is None or self.state.ended:  # nothing is in the way of a store that has ended
             return found
         return (*found, Blocker("storage", str(self.state.storage), "", "", silent[0], silent[0], silent[1]))
 

@@ -168,7 +168,8 @@ def test_in_another_boot_or_namespace_the_lease_decides(database: Place) -> None
 
 def test_who_was_removed_cannot_commit_and_can_come_back(database: Place) -> None:
     time = 1000.0
-    a, b = opened(database, clock=lambda: time, host="a"), opened(database, clock=lambda: time, host="b")
+    a = opened(database, clock=lambda: time, host="a", lease=5000.0)
+    b = opened(database, clock=lambda: time, host="b")
     first, second = b.submit(2)
     assert b.claim() == [first]
     time = 2000.0
