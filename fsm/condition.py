@@ -20,11 +20,12 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Final, NoReturn, TypeAlias
 
+from fsm.callables import name_of_callable, never_runs, told_apart
 from fsm.errors import DefinitionError
 
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Conditional", "Datum", "Facts", "Opaque", "Terms",
-    "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "never_runs", "opaque_parts",
+    "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "opaque_parts",
     "sides", "sum_text", "truth", "value_key", "with_data",
 ]
 
@@ -249,8 +250,8 @@ def negated(part: Condition | Conditional | Callable[..., bool]) -> Condition:
 class Opaque(Condition):
     """A callable guard, called with the session or the model and drawn as `[name()]`.
 
-    It must not change anything: verdicts call it, too.  The fingerprint contains its module and name, and the line of
-    a lambda or local function.  `takes` names the data of the event that it is called with, by keyword.
+    It must not change anything: verdicts call it, too.  The fingerprint contains its module and name, and the text of
+    a lambda or local function (`callables.py`).  `takes` names the data of the event that it is called with.
     """
 
     __slots__ = ("function", "negated", "takes")
@@ -262,16 +263,11 @@ class Opaque(Condition):
     @property
     def name(self) -> str:
         """The qualified name of the callable, and of a partial one its arguments."""
-        if isinstance(self.function, partial):
-            given = [*map(repr, self.function.args), *(f"{k}={v!r}" for k, v in self.function.keywords.items())]
-            return f"{Opaque(self.function.func).name}({', '.join(given)})"
-        return getattr(self.function, "__qualname__", type(self.function).__name__)
+        return name_of_callable(self.function)
 
     def key(self) -> tuple[object, ...]:
-        code = getattr(self.function, "__code__", None) if "<" in self.name else None  # a lambda, or a local function
-        line = code.co_firstlineno if code is not None else 0
         home = self.function.func if isinstance(self.function, partial) else self.function
-        return ("Opaque", getattr(home, "__module__", ""), self.name, line, self.negated)
+        return ("Opaque", getattr(home, "__module__", ""), self.name, told_apart(self.function), self.negated)
 
     def __str__(self) -> str:
         call = self.name if isinstance(self.function, partial) else f"{self.name}()"
@@ -325,17 +321,6 @@ def condition(guard: Condition | Conditional | Callable[..., bool]) -> Condition
     raise DefinitionError(f"guard {guard!r}", ("a guard is a condition over variables, or a callable",))
 
 
-def never_runs(function: object) -> str:
-    """Say of a function whose call would run nothing what kind it is: `an async function`; empty for any other."""
-    while isinstance(function, partial):
-        function = function.func
-    function = getattr(function, "__func__", function)  # of a bound, static or class method
-    if not hasattr(function, "__code__"):
-        function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return next((kind for flag, kind in WAITING.items() if flags & flag), "")
-
-
 def truth(answer: object) -> bool:
     """Return the answer of a callable guard as a bool.  TypeError for a coroutine or generator, which has not run."""
     if answer is True or answer is False:
@@ -347,9 +332,6 @@ def truth(answer: object) -> bool:
         raise TypeError(f"a guard answers at once, and one returned a {kind}, which would always be true")
     return bool(answer)
 
-
-WAITING: Final = {0x200: "an async generator function", 0x80: "an async function", 0x20: "a generator function"}
-"""By the flag of their code: functions that only run when they are awaited or iterated over."""
 
 ALWAYS: Final[Condition] = All()
 

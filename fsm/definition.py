@@ -13,8 +13,8 @@ from inspect import Parameter, Signature
 from types import FunctionType
 from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar, overload
 
+from fsm.callables import never_runs
 from fsm.chart import Chart, Event
-from fsm.condition import never_runs
 from fsm.data import REQUIRED, DataDeclaration, Number
 from fsm.errors import DefinitionError
 
@@ -196,7 +196,8 @@ def _fits(function: FunctionType, one: DataDeclaration) -> bool:
         return False
     try:
         found = function.__annotations__.get(one.name, _type(one))
-        found = eval(found, function.__globals__) if isinstance(found, str) else found
+        while isinstance(found, str):
+            found = eval(found, function.__globals__)
     except Exception:  # a name that only type checkers know
         return True
     return bool(found == _type(one))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import CoroutineType
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from fsm.condition import Datum
@@ -60,12 +61,12 @@ class Dispatcher:
     """Takes the steps of a session that has listeners, and runs the events posted to it."""
 
     __slots__ = (
-        "applied", "calls", "common", "draining", "during", "early", "engine", "failure", "listeners", "plans",
-        "posted",
+        "applied", "calls", "draining", "during", "early", "engine", "failure", "last", "listeners", "more", "plans",
+        "posted", "takers",
     )
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.takers = engine, engine.takers
         self.listeners: dict[int, tuple[object, Mapping[str, Call]]] = {}
         """By the identity of the listener: the listener, which is kept alive, and its methods by name."""
         self.plans: dict[int, tuple[Calls, Calls]] = {}
@@ -74,8 +75,8 @@ class Dispatcher:
         """The methods of all listeners by their names."""
         self.early = False
         """Whether any method is called before effects."""
-        self.common: tuple[Calls, Calls] | None = None
-        """The plan of all rows, if no method belongs to a state or event."""
+        self.last: Calls = ()
+        """What is called after the effects of any row, if no method belongs to a state or event."""
         self.during: str | None = None
         """The event of the step under way."""
         self.applied = False
@@ -84,6 +85,8 @@ class Dispatcher:
         """The error that a callback of transitions has raised and another has been told of."""
         self.posted: deque[Receipt] = deque()
         self.draining = False
+        self.more = True
+        """Whether there is more to do after a step: something is posted, or nobody listens any more."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
@@ -108,15 +111,17 @@ class Dispatcher:
             for name, call in methods.items():
                 self.calls[name] = (*self.calls.get(name, ()), call)
         self.early = any(name.startswith(("before", "on_exit_")) for name in self.calls)
-        plan = self._called(("before",)), self._called(LAST)
-        self.common = plan if self.calls.keys() <= MOMENTS else None
+        self.more = not listeners or bool(self.posted)
+        self.last = self._called(LAST) if self.calls.keys() <= MOMENTS else ()
 
     def retire(self, session: Any) -> None:
         """Leave the session if it has no listeners, and no step is under way or posted."""
         if not (self.listeners or self.posted or self.draining) and self.during is None:
             session._dispatcher = None
 
-    def _plan(self, place: int, row: Row) -> tuple[Calls, Calls]:
+    def _plan(self, row: Row, place: int) -> tuple[Calls, Calls]:
+        if (plan := self.plans.get(place)) is not None:
+            return plan
         left, entered = ((f"on_exit_{row.source}",), (f"on_enter_{row.target}",)) if row.leaves else ((), ())
         first = self._called((f"before_{row.event}", "before", *left))
         then = self._called(("on_step", *entered, f"after_{row.event}", "after", "on_transition"))
@@ -132,42 +137,54 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------------- steps
 
-    def step(self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA) -> Literal[True]:
-        """Take a step.  StepInProgress in the middle of another; Refused if the event is not accepted."""
+    def step(
+        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, *, routed: bool = False
+    ) -> Literal[True]:
+        """Take a step, `routed` through transitions or not.
+
+        StepInProgress in the middle of another; Refused if the event is not accepted.
+        """
         if self.during is not None:
             raise StepInProgress(event, self.during)
-        if self.posted and not self.draining:  # an interrupt came before they could be dropped
+        if self.more and self.posted and not self.draining:  # an interrupt came before they could be dropped
             self._drop(None)
         self.during = event
         try:
-            engine = self.engine
-            at_once = not (self.early or engine.routed)
-            step = (engine.takers if at_once else engine.choosers)[event](session, data)
-            if step is None:
-                self._refuse(session, event, data)
-            plan = self.common or self.plans.get(step.place)
-            first, then = plan if plan is not None else self._plan(step.place, step.row)
-            if not at_once:
-                for call in first:
-                    call(step)
-                if event in engine.routed:
-                    self._transit(session, step)
-                else:
-                    engine.write(session, step.after)
-            for call in then:
-                call(step)
+            if self.early or routed:
+                self._chosen(session, event, data, routed=routed)
+            else:
+                step = self.takers[event](session, data)
+                if step is None:
+                    self._refuse(session, event, data)
+                for call in self.last or self._plan(step.row, step.place)[1]:
+                    if (answer := call(step)) is not None:
+                        never_waits(answer)
         finally:
             self.during = None
-            if self.posted:
+            if self.more:
                 self.drain(session)
-            if not self.listeners:
                 self.retire(session)
         return True
+
+    def _chosen(self, session: Any, event: str, data: Mapping[str, Datum], *, routed: bool) -> None:
+        """Take a step for which something is called before its effects, or that transitions takes."""
+        step = self.engine.choosers[event](session, data)
+        if step is None:
+            self._refuse(session, event, data)
+        first, then = self._plan(step.row, step.place)
+        for call in first:
+            never_waits(call(step))
+        if routed:
+            self._transit(session, step)
+        else:
+            self.engine.write(session, step.after)
+        for call in then:
+            never_waits(call(step))
 
     def _refuse(self, session: Any, event: str, data: Mapping[str, Datum]) -> NoReturn:
         error = Refused(refusal(session.chart, session.configuration, event, session, data), session)
         for call in self._called(("on_refused",)):
-            call(error)
+            never_waits(call(error))
         raise error
 
     def _transit(self, session: Any, step: Any) -> None:
@@ -185,6 +202,7 @@ class Dispatcher:
     def post(self, session: Any, receipt: Receipt) -> None:
         """Run an event after the step under way, or now."""
         self.posted.append(receipt)
+        self.more = True
         if self.during is None:
             self.drain(session)
 
@@ -202,6 +220,7 @@ class Dispatcher:
             raise
         finally:
             self.draining = False
+            self.more = not self.listeners
 
     def _drop(self, reason: BaseException | None) -> None:
         """Settle what has been posted without running it."""
@@ -227,13 +246,23 @@ class GuardedDispatcher(Dispatcher):
         """The lock that a step holds."""
         return self._lock
 
-    def step(self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA) -> Literal[True]:
+    def step(
+        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, *, routed: bool = False
+    ) -> Literal[True]:
         """Take a step when the one under way has ended."""
         with self._lock:
-            return super().step(session, event, data)
+            return super().step(session, event, data, routed=routed)
 
     def retire(self, session: Any) -> None:
         """Stay: the session needs its lock."""
+
+
+def never_waits(answer: object) -> None:
+    """TypeError if a listener has returned a coroutine, of which nothing has run."""
+    if hasattr(answer, "__await__"):
+        if isinstance(answer, CoroutineType):
+            answer.close()
+        raise TypeError("a listener returned a coroutine, which a step would not run; react with session.steps()")
 
 
 def settle(session: Any, receipt: Receipt) -> None:

@@ -18,8 +18,9 @@ import transitions
 from transitions import core
 from transitions.core import EventData
 
+from fsm.callables import never_runs
 from fsm.chart import Chart, Configuration, Row
-from fsm.condition import ALWAYS, Condition, Datum, Opaque, Values, never_runs
+from fsm.condition import ALWAYS, Condition, Datum, Opaque, Values
 from fsm.data import NO_DATA
 from fsm.errors import DefinitionError
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import wraps
 from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
@@ -229,7 +230,7 @@ class Session:
             event, name = engine.named(event)
         if data and not self.chart.event(event).data:
             self.chart.event(event).complete(data)
-        function = getattr(type(self), name) if name else self.compiled().triggers[str(event)]
+        function = getattr(type(self), name) if name else _unnamed(self, str(event))
         accepted: Literal[True] = function(self, **data)
         return accepted
 
@@ -418,6 +419,7 @@ def _guard(cls: type[Session]) -> None:
 
 
 def _locked(read: Callable[[Any], object]) -> Callable[[Any], object]:
+    @wraps(read, updated=())
     def locked(self: Session) -> object:
         with self.lock:
             return read(self)
@@ -460,12 +462,16 @@ def _routed(event: str) -> Callable[..., object]:
     def routed(self: Session, **data: object) -> bool:
         given = self.chart.event(event).complete(data)
         with self.lock:
-            if self._dispatcher is not None:
-                return self._dispatcher.step(self, event, given)
-            self._dispatcher = dispatcher = Dispatcher(self._class_engine)
-            return dispatcher.step(self, event, given)
+            if self._dispatcher is None:
+                self._dispatcher = Dispatcher(self._class_engine)
+            return self._dispatcher.step(self, event, given, routed=True)
 
     return routed
+
+
+def _unnamed(session: Session, event: str) -> Callable[..., Any]:
+    """The trigger of an event that has no method."""
+    return _routed(event) if event in session._class_engine.routed else session.compiled().triggers[event]
 
 
 def _own(cls: type[Session], name: str) -> Callable[[Any], object]:

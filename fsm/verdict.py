@@ -219,11 +219,17 @@ def judge(
         raise UnknownEvent(chart.name, name, chart.events) from None
     given = known.complete(data) if data or not known.required else None
     values: Facts = {**chart.values(configuration), **(given or {})}
-    for row in chart.rows_for(str(configuration[0]), name):
-        accepted = row.guard.holds(values, subject) if given is not None else _some(row.guard, values, subject, chart)
-        if accepted is not False:
+    rows = chart.rows_for(str(configuration[0]), name)
+    if given is not None and (subject is None or not chart.opaque):  # nothing to solve, and nothing to call twice
+        found = next((row for row in rows if row.guard.holds(values)), None)
+        return Verdict(chart, name, configuration, found, None, given)
+    failing = []
+    for row in rows:
+        missed = _failing(row.guard, values, subject, chart)
+        if not missed:
             return Verdict(chart, name, configuration, row, (), given)
-    return refusal(chart, configuration, name, subject, given)
+        failing.append(missed)
+    return Verdict(chart, name, configuration, None, _common(failing), given)
 
 
 def change(chart: Chart, configuration: Configuration, event: Name, data: Mapping[str, object]) -> Change:
@@ -266,21 +272,33 @@ def _unmet(
 ) -> tuple[Condition, ...]:
     values: Facts = {**chart.values(configuration), **(data or {})}
     rows = chart.rows_for(str(configuration[0]), event)
-    failing = [_failing(row.guard, values, subject, chart) for row in rows]
+    failing = []
+    for guard in (row.guard for row in rows):
+        callables = [part for part in _parts(guard) if is_opaque(part)]
+        failing.append(_failing(guard, values, subject, chart) or callables)  # or one has changed its mind
+    return _common(failing)
+
+
+def _common(failing: list[list[Condition]]) -> tuple[Condition, ...]:
+    """What fails in every row; if nothing does, one row or another would suffice."""
     if not failing:
         return ()
     in_all = tuple(part for part in failing[0] if all(part in other for other in failing[1:]))
-    return in_all or (_either([All(*parts) for parts in failing]),)  # none fails in every row: one row would suffice
+    return in_all or (_either([All(*parts) for parts in failing]),)
+
+
+def _parts(guard: Condition) -> tuple[Condition, ...]:
+    return guard.parts() if isinstance(guard, All) else (guard,)
 
 
 def _failing(guard: Condition, values: Facts, subject: object, chart: Chart) -> list[Condition]:
     """The parts that do not hold.  A callable is called only if all others hold, since it may rely on them."""
-    parts = list(guard.parts()) if isinstance(guard, All) else [guard]
+    parts = _parts(guard)
     data = [part for part in parts if not is_opaque(part)]
     failing = [part for part in data if _some(part, values, None, chart) is False]
-    asked = [part for part in parts if is_opaque(part)]
-    failing = failing or [part for part in asked if _some(part, values, subject, chart) is False]
-    return failing or asked or data  # a callable has changed its mind; or no data fulfil all parts at once
+    if failing or _some(All(*data), values, None, chart) is False:
+        return failing or data  # each would hold for some data, and all of them for none
+    return [part for part in parts if is_opaque(part) and _some(part, values, subject, chart) is False]
 
 
 def _some(guard: Condition, values: Facts, subject: object, chart: Chart) -> bool | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import (
@@ -10,6 +13,7 @@ from hypothesis import (
     strategies as st,
 )
 
+from fsm.chart import Chart, row
 from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Opaque, condition, label, negated
 from fsm.data import Number
 from fsm.errors import DefinitionError
@@ -123,3 +127,59 @@ def test_a_guard_is_a_condition_or_a_callable(wrong: object) -> None:
 def test_a_comparison_knows_its_variables() -> None:
     assert Compare((("a", 1), ("b", 2)), "<", 3).names() == {"a", "b"}
     assert ((A > 0) | (C == None)).names() == {"a", "c"}
+
+
+# ------------------------------------------------------------------------------ what is known of a callable guard
+
+
+def has(role: str, session: object) -> bool:
+    return role == "admin"
+
+
+def asks(session: object, role: str) -> bool:
+    return role == "admin"
+
+
+def guarded(text: str, **names: Any) -> str:
+    """The fingerprint of a chart whose guard is written so, in a file of its own."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "guards.py")
+        path.write_text(text)
+        space: dict[str, Any] = {"__name__": "guards", **names}
+        exec(compile(text, str(path), "exec"), space)
+        chart = Chart("c", states=["a"], events=["go"], rows=[row("r", "a", "go", guard=space["guard"])])
+        return chart.fingerprint
+
+
+LAMBDA = "guard = lambda session: session.n > 1\n"
+SAME = [
+    (LAMBDA, "# a comment\n\n" + LAMBDA), (LAMBDA, "guard = lambda session:   session.n > 1  # why\n"),
+    (LAMBDA, "other, guard = lambda session: session.n > 2, lambda session: session.n > 1\n"),
+    ("def make(n):\n    def guard(session): return n\n    return guard\nguard = make(1)", "def make(n):\n\n    def guard(session):\n        # why\n        return n\n    return guard\nguard = make(1)"),
+    ("from functools import partial\nguard = partial(has, 'admin')", "from functools import partial\n\nguard = partial(has, 'admin')"),
+    ("from functools import partial\nguard = partial(has, object())", "from functools import partial\nguard = partial(has, object())"),
+]  # fmt: skip
+OTHER = [
+    (LAMBDA, "guard = lambda session: session.n > 2\n"),
+    ("a, guard = lambda s: s.n > 2, lambda s: s.n > 1", "guard, a = lambda s: s.n > 2, lambda s: s.n > 1"),
+    ("def make(n):\n    return lambda s: n\nguard = make(1)", "def make(n):\n    return lambda s: n\nguard = make(2)"),
+    ("guard = lambda s, n=1: n", "guard = lambda s, n=2: n"),
+    ("from functools import partial\nguard = partial(has, 'admin')", "from functools import partial\nguard = partial(has, 'guest')"),
+    ("from functools import partial\nguard = partial(asks, role='admin')", "from functools import partial\nguard = partial(asks, role='guest')"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_comments_and_lines_do_not_change_the_fingerprint_of_a_guard(one: str, other: str) -> None:
+    assert guarded(one, has=has, asks=asks) == guarded(other, has=has, asks=asks)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_guards_that_do_something_else_have_other_fingerprints(one: str, other: str) -> None:
+    assert guarded(one, has=has, asks=asks) != guarded(other, has=has, asks=asks)
+
+
+def test_a_function_without_source_is_told_apart_by_its_code() -> None:
+    guards = [eval(f"lambda s: s.n > {n}") for n in (1000, 2000)]
+    one, other = (Chart("c", states=["a"], events=["go"], rows=[row("r", "a", "go", guard=guard)]) for guard in guards)
+    assert one.fingerprint != other.fingerprint

@@ -12,7 +12,7 @@ from transitions.extensions import GraphMachine
 from transitions.extensions.markup import MarkupMachine
 
 import fsm.machine
-from fsm import DefinitionError, Machine, Refused, StepInProgress
+from fsm import Chart, Counter, DataError, DefinitionError, Event, Field, Machine, Number, Refused, StepInProgress, row
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from tests.support import after, configurations
@@ -246,3 +246,72 @@ def test_nothing_private_of_transitions_is_used() -> None:
 def test_a_machine_of_a_chart_takes_no_other_table(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="a machine of store-logoff"):
         Machine(chart=LOGOFF, **options)
+
+
+# ------------------------------------------------------------------------------------------------- natural names
+
+RETRY = Counter("retry")
+NAMES = Chart("names", states=["a", "b"], events=["retry", "post", "fire"], variables=[
+    RETRY, Counter("retry_"), *map(Counter, ("events", "states", "name", "initial", "models", "trigger", "is_a", "may_post")),
+], rows=[
+    row("first", "a", "retry", guard=RETRY < 5, effects=[RETRY.becomes(RETRY + 1), Counter("events").becomes(Counter("events") + 2)], target="b"),
+    row("again", "b", "retry", target="a"), row("post", "a", "post"), row("fire", "b", "fire"),
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_variable_called_like_a_trigger_or_something_of_the_machine_steps_aside(own: bool) -> None:
+    model = Store()
+    machine = Machine(chart=NAMES) if own else Machine(chart=NAMES, model=model)
+    one: Any = machine if own else model
+    assert one.post()
+    assert one.retry()
+    assert one.fire()
+    assert one.trigger("retry")
+    assert machine.configuration(one) == ("a", 1, 0, 2, *(0,) * 7)
+    assert (one.retry__, one.retry_, getattr(one, machine.attribute("events", one))) == (1, 0, 2)
+    assert (one.is_a(), one.may_post()) == (True, True)
+    if own:
+        assert [str(name) for name in machine.states] == ["a", "b"]
+
+
+def test_an_event_called_like_the_attribute_for_the_state_is_refused() -> None:
+    chart = Chart("c", states=["a"], events=["state"], rows=[row("r", "a", "state")])
+    with pytest.raises(DefinitionError, match=r"its event state has the name of the state attribute; choose another model_attribute="):
+        Machine(chart=chart)
+    model = Store()
+    Machine(chart=chart, model=model, model_attribute="place")
+    assert model.state()
+
+
+def test_an_error_that_a_callback_of_on_exception_is_told_of_reaches_the_caller(kind: type[StoreSession]) -> None:
+    told: list[BaseException] = []
+    machine = kind.machine()
+    machine.on_exception = [lambda data: told.append(data.error)]
+    machine.before_state_change = [lambda data: 1 // 0]
+    session = kind()
+    with pytest.raises(ZeroDivisionError):
+        session.submit()
+    assert isinstance(told[0], ZeroDivisionError)
+    assert session.ready == 0
+    machine.before_state_change = []
+    assert session.submit() is True
+
+
+def test_a_model_takes_the_data_of_an_event_among_the_keywords() -> None:
+    amount, balance = Number("amount"), Counter("balance")
+    chart = Chart("account", states=["open"], events=[Event("pay", data=(amount, Field("why", str, default="")))], variables=[balance],
+                  rows=[row("pay", "open", "pay", guard=amount > 1, effects=[balance.becomes(balance + amount)])])  # fmt: skip
+    model, seen = Store(), []
+    machine = Machine(chart=chart, model=model, send_event=True, after_state_change=lambda data: seen.append(data.kwargs))
+    assert model.pay(amount=5, other="kept")
+    assert model.pay(amount=1) is False
+    assert (model.may_pay(amount=2), model.may_pay(amount=0)) == (True, False)
+    with pytest.raises(DataError, match="it needs amount"):
+        model.pay()
+    assert (machine.configuration(model), seen) == (("open", 5), [{"amount": 5, "other": "kept"}])
+    kind: Any = Session.of(chart)
+    kind.machine().after_pay(lambda data: seen.append(data.kwargs))
+    session = kind()
+    assert session.pay(amount=7)
+    assert (session.configuration, seen[-1]) == (("open", 7), {"amount": 7, "why": ""})

@@ -90,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way_out.add_argument("--smarthost-lmtp", action="store_true", help="speak LMTP to it, not SMTP")
     way_out.add_argument("--smarthost-as-it-is", action="store_true",
                          help="send it 8-bit and UTF-8 mail unchanged, also when it does not offer that")  # fmt: skip
+    parser.add_argument("--log", choices=["text", "json"], default="text", help="the form of the log (default text)")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more: each message; twice: even more")
 
 
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         config = _config(args)
     except ConfigError as error:
         raise CommandError(str(error)) from None
-    handler = _log_to_stderr(args.verbose)
+    handler = _log_to_stderr(args.verbose, args.log)
     sys.setswitchinterval(SWITCH)
     try:
         return asyncio.run(_serve(config, handler))
@@ -244,11 +245,12 @@ def _new_user(name: str) -> int:
     return 0
 
 
-def _log_to_stderr(verbose: int) -> BackgroundHandler:
-    from fsm.mail.logs import BackgroundHandler, Sparing
+def _log_to_stderr(verbose: int, form: str) -> BackgroundHandler:
+    from fsm.mail.logs import BackgroundHandler, JsonLines, Sparing
 
     handler = BackgroundHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else text)
     handler.addFilter(Sparing())
     logging.basicConfig(level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -134,7 +134,9 @@ class Recorder:
             raise ValueError(f"this is a journal of {self.chart.name}, not of {session.chart.name}")
         with session.lock, self._lock:  # in the order in which a step takes them
             recordings = self._present()
-            if id(session) in recordings or name in {one.name for one in recordings.values()}:
+            if (known := recordings.get(id(session))) is not None:
+                raise ValueError(f"this session is attached already, as {known.name!r}")
+            if name in {one.name for one in recordings.values()}:
                 raise ValueError(f"a session {name!r} is attached already; give this one another name")
             recording = session.listen(_Recording(self, name, session.configuration))
             self._recordings[id(session)] = ref(session), recording

@@ -5,10 +5,13 @@ Theory.
    when the queue is full, lines are dropped and counted.
 2. One cause (a text before its details are filled in) is told a few times a second.  The next line of its kind says how
    many were left out.  What tells of single messages is not left out: it is no trouble, and asked for.
+3. Each message has one line for each thing that happens to it (`tell`): taken, received, refused, sent, deferred,
+   bounced, uncertain.  It begins with the message's id, which is the same in all of them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -17,8 +20,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["BackgroundHandler", "Sparing"]
+from fsm.mail.syntax import line
 
+__all__ = ["BackgroundHandler", "JsonLines", "Sparing", "tell"]
+
+log: Final = logging.getLogger("fsm.mail.messages")
 WAITING: Final = 10_000
 """Lines that may wait to be written."""
 A_SECOND: Final = 3
@@ -69,7 +75,7 @@ class BackgroundHandler(logging.Handler):
                 text += f"\n({dropped} lines were dropped, because nobody read them)"
             data = f"{text}\n".encode("utf-8", "backslashreplace")
             try:
-                while data:
+                while data:  # a pipe takes what fits
                     data = data[os.write(self._descriptor, data) :]
             except OSError:
                 pass  # there is no reader any more
@@ -101,3 +107,23 @@ class Sparing(logging.Filter):
             record.msg = f"{record.getMessage()} (and {left_out} more of the kind)"
             record.args = None
         return True
+
+
+def tell(event: str, id: str, **facts: str | int) -> None:
+    """Log what happened to a message; `facts` that are empty are left out."""
+    if log.isEnabledFor(logging.INFO):
+        told = {name: line(value) if isinstance(value, str) else value for name, value in facts.items() if value != ""}
+        text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+        log.info("%s %s: %s", id or "-", event, text, extra={"told": {"event": event, "id": id, **told}})
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as a line of JSON: time, level, logger, and the message or what is told of one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        entry = {"time": moment, "level": record.levelname, "logger": record.name}
+        told = getattr(record, "told", None) or {"message": record.getMessage()}
+        error = {"error": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps({**entry, **told, **error}, ensure_ascii=True)

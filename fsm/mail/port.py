@@ -28,6 +28,7 @@ from fsm.mail.config import Config
 from fsm.mail.content import Content
 from fsm.mail.limits import Budget, Limiter
 from fsm.mail.logins import Logins
+from fsm.mail.logs import tell
 from fsm.mail.received import Hop
 from fsm.mail.reception import Envelope, Receiver, Reception
 from fsm.mail.smtp.server_dialogue import Dialogue, Rules
@@ -44,7 +45,7 @@ UNREAD_COMMANDS: Final = 16 * 1024
 """Octets of commands that may wait; then reading stops until they are executed."""
 UNREAD_REPLIES: Final = 16 * 1024
 """Octets of replies that the client may leave unread; then nothing more is read from it."""
-PIECE: Final = 256 * 1024
+PIECE: Final = 64 * 1024
 """Octets that are read at a time."""
 
 
@@ -324,6 +325,9 @@ class Session(asyncio.BufferedProtocol):
     def _stored_with(self, reply: str) -> None:
         assert self.dialogue is not None
         self._reception = None
+        if reply[0] != "2":
+            tell("refused", "", sender=f"<{self.dialogue.sender}>", recipients=", ".join(self.dialogue.recipients),
+                 client=self.dialogue.peer, reply=reply)  # fmt: skip
         if not self._answered():
             return
         self.dialogue.answer(reply)

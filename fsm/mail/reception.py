@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
+from fsm.mail.logs import tell
 from fsm.mail.maildir import Maildir
 from fsm.mail.received import Hop, below_trace
 from fsm.mail.syntax import line
@@ -103,6 +104,8 @@ class _Submission(Reception):
         except StorageError as error:
             log.warning("cannot store a submitted message: %s", error)
             return replies.STORAGE_ERROR
+        tell("taken", id, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients), octets=len(whole),
+             client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
         return replies.QUEUED.format(id=id)
 
 
@@ -136,7 +139,7 @@ class _Inbound(Reception):
             self._content.set_result(None)
 
     async def _receive(self) -> str:
-        envelope, stored = self._envelope, ""
+        envelope, stored, whole = self._envelope, "", b""
         try:
             what = f"MAIL FROM <{line(envelope.sender)}>"
             async with self._receiver.store.inbound(peer=envelope.hop.peer, what=what) as item:
@@ -159,6 +162,8 @@ class _Inbound(Reception):
             log.warning("message %s is in the inbox, but cannot be recorded yet: %s", stored, error)
         except Stopped:
             return replies.STOPPED
+        tell("received", stored, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients),
+             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
         return replies.STORED.format(name=stored)
 
     async def _arrival(self, item: Item) -> bytearray:

@@ -29,6 +29,7 @@ from fsm.mail.dsn import Failure
 from fsm.mail.envelope import envelope_of
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
+from fsm.mail.logs import tell
 from fsm.mail.smtp.client_dialogue import Answer, Transaction
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
@@ -101,6 +102,7 @@ class Relay:
                             self._free.append(connection)
             except (LinkLost, Stopped, StorageError) as error:
                 log.warning("message %s was not delivered: %s", item.id, error)
+                tell("not delivered", item.id, reason=str(error))
             except Exception:
                 log.exception("message %s was not delivered", item.id)  # the error decides its outcome
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -237,6 +239,9 @@ class Connection:
 
     async def _conclude(self, item: Item, message: Message, results: _Results) -> None:
         """Decide the outcome of the item: sent, failed, or deferred for those recipients that are to be tried again."""
+        if results.sent:
+            tell("sent", message.id, recipients=", ".join(results.sent), octets=len(message.content),
+                 smarthost=str(self.smarthost.address), attempts=message.attempts)  # fmt: skip
         if results.deferred and self._expired(message):
             perhaps = bool((results.unknown and results.committed) or message.uncertain)
             text, days = replies.EXPIRED_UNCERTAIN if perhaps else replies.EXPIRED, self._config.give_up / 86400
@@ -254,7 +259,9 @@ class Connection:
             except Exception as error:
                 log.warning("message %s is tried again: cannot report its failure now: %s", message.id, error)
                 return
+            _tell_all("bounced" if reported else "failed", message, results.failed)
         if results.deferred:
+            _tell_all("deferred", message, results.deferred)
             rest = results.sent and all(TOO_MANY.match(one.reason) for one in results.deferred)
             item.defer(
                 _summary(results.deferred), after=0.0 if rest else None,
@@ -288,6 +295,11 @@ def _complain(smarthost: Smarthost, answer: str) -> None:
             "nothing can be sent: the smarthost %s wants a login or TLS that is not configured: %s; see"
             " --smarthost-user and --smarthost-tls; the mail waits", *cause,
         )  # fmt: skip
+
+
+def _tell_all(event: str, message: Message, failures: Sequence[Failure]) -> None:
+    recipients = ", ".join(failure.recipient for failure in failures)
+    tell(event, message.id, recipients=recipients, reason=_summary(failures), attempts=message.attempts)
 
 
 def _summary(failures: Sequence[Failure]) -> str:

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, Self, TypeAlias, TypeVar
 from weakref import ref
 
 from fsm.errors import StepInProgress
-from fsm.runtime.clock import SYSTEM, LoopClock, SystemClock, TimerClock
+from fsm.runtime.clock import SYSTEM, LoopClock, SystemClock, Timer, TimerClock
 from fsm.session import Session, Step
 from fsm.snapshot import Migrates, migrated, seconds_in_state
 from fsm.verdict import Refused
@@ -99,8 +99,8 @@ class Timers:
         self._lock = threading.RLock()  # held for moments, and never while anything of a session is called
         self._attached: dict[int, _Attached] = {}
         self._queue: list[_Entry] = []
-        self._calls: list[float] = []
-        """The moments for which the clock has been asked to call, as a heap."""
+        self._calls: list[tuple[float, int, Timer]] = []
+        """The calls that the clock has been asked for, by their moments, as a heap."""
         self._numbers = itertools.count()
         self._closed = False
 
@@ -195,9 +195,12 @@ class Timers:
         """
         with self._lock:
             self._closed = True
-            ended = list(self._attached.values())
+            ended, calls = list(self._attached.values()), self._calls
+            self._calls = []
             self._attached.clear()
             self._queue.clear()
+        for _, _, call in calls:
+            call.cancel()
         for attached in ended:
             attached.entry = attached.kept = None
 
@@ -250,17 +253,18 @@ class Timers:
         """Have the clock call when something is due, unless it will call before.  The lock is held."""
         while self._queue and not self._queue[0].live:
             heapq.heappop(self._queue)
-        if self._queue and not (self._calls and self._calls[0] <= self._queue[0].moment):
+        if self._queue and not (self._calls and self._calls[0][0] <= self._queue[0].moment):
             moment = self._queue[0].moment
-            heapq.heappush(self._calls, moment)
-            self._clock.call_later(max(0.0, moment - self._clock.monotonic()), self._wake)
+            call = self._clock.call_later(max(0.0, moment - self._clock.monotonic()), self._wake)
+            heapq.heappush(self._calls, (moment, next(self._numbers), call))
 
     def _wake(self) -> None:
         """Fire what is due.  Called by the clock."""
         errors: list[Exception] = []
         now = self._clock.monotonic()
         with self._lock:
-            heapq.heappop(self._calls)
+            if self._calls:
+                heapq.heappop(self._calls)
         try:
             while (entry := self._take(now)) is not None:
                 self._fire(entry, errors)

@@ -28,7 +28,7 @@ from fsm.variable import Choice
 
 __all__ = ["atoms", "impossible", "possible"]
 
-ROUNDS: Final = 20
+ROUNDS: Final = 10
 """How often new limits are passed on.  Stopping early costs time in the search, and loses no solution."""
 LOOK: Final = 4
 """After so many splits a region is looked into for a point."""
@@ -157,6 +157,7 @@ def _values(table: Table, name: str) -> tuple[Value, ...]:
 
 def _inside(terms: Terms, op: str, bound: int) -> _Tree:
     """A comparison as a leaf, in the one form that all with the same meaning have."""
+    terms = tuple(sorted(terms))
     least, most = {
         "==": (bound, bound), "!=": (bound, bound), "<": (None, bound - 1), "<=": (None, bound),
         ">": (bound + 1, None), ">=": (bound, None),
@@ -210,8 +211,14 @@ def _settled(tree: _Tree, region: _Region, work: Work) -> tuple[_Tree, _Region] 
             return None
         parts = tree.parts if isinstance(tree, _Joint) and tree.every else (tree,)
         before = region
+        plain = [part for part in parts if isinstance(part, _Inside) and not part.negated]
+        if plain:
+            narrower = _narrowed(region, [(part.terms, part.range) for part in plain], work)
+            if narrower is None:
+                return None
+            region = narrower
         for part in parts:
-            if isinstance(part, (_Inside, _OneOf)):
+            if isinstance(part, _OneOf) or (isinstance(part, _Inside) and part.negated):
                 narrower = _asserted(part, region, work)
                 if narrower is None:
                     return None
@@ -254,13 +261,11 @@ def _leaf(tree: _Tree) -> _Inside | _OneOf:
 
 
 def _asserted(leaf: _Inside | _OneOf, region: _Region, work: Work) -> _Region | None:
-    """The region in which a leaf holds; the same one if that is not one piece."""
+    """The region in which a leaf holds that is no range; the same one if that is not one piece."""
     if isinstance(leaf, _OneOf):
         work.spend(len(region.answers))
         left = tuple(value for value in region.answers[leaf.name] if value in leaf.values)
         return region._replace(answers={**region.answers, leaf.name: left})
-    if not leaf.negated:
-        return _narrowed(region, leaf.terms, leaf.range, work)
     pieces = list(_split(leaf, region, work, outside_only=True))
     return region if len(pieces) == 2 else pieces[0] if pieces else None
 
@@ -283,7 +288,7 @@ def _split(
     if least is not None:
         cuts.append((None, least - 1))
     for cut in cuts:
-        if (narrower := _narrowed(region, leaf.terms, cut, work)) is not None:
+        if (narrower := _narrowed(region, [(leaf.terms, cut)], work)) is not None:
             yield narrower
 
 
@@ -300,12 +305,15 @@ def _empty(one: Range) -> bool:
     return one[0] is not None and one[1] is not None and one[0] > one[1]
 
 
-def _narrowed(region: _Region, terms: Terms, cut: Range, work: Work) -> _Region | None:
-    """The region with one range cut and the others narrowed accordingly; None if nothing is left."""
-    ranges = dict(region.ranges)
-    ranges[terms] = _common(ranges[terms], cut)
-    if _empty(ranges[terms]):
-        return None
+def _narrowed(region: _Region, cuts: list[tuple[Terms, Range]], work: Work) -> _Region | None:
+    """The region with some ranges cut and the others narrowed accordingly; None if nothing is left."""
+    ranges, asked = dict(region.ranges), dict(region.asked)
+    for terms, cut in cuts:
+        ranges[terms] = _common(ranges[terms], cut)
+        if _empty(ranges[terms]):
+            return None
+        if len(terms) > 1:
+            asked[terms] = _common(asked.get(terms, ANY), cut)
     for _ in range(ROUNDS):
         before = dict(ranges)
         work.spend(10 * len(ranges))
@@ -314,7 +322,6 @@ def _narrowed(region: _Region, terms: Terms, cut: Range, work: Work) -> _Region 
                 return None
         if ranges == before:
             break
-    asked = {**region.asked, terms: _common(region.asked.get(terms, ANY), cut)} if len(terms) > 1 else region.asked
     return region._replace(ranges=ranges, asked=asked)
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -354,3 +354,65 @@ def test_sync_writes_to_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) ->
             session.submit()
             session.submit()
         assert len(synced) == expected
+
+
+class Alike(StoreSession):
+    """Sessions that equal each other, and have no hash."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_equal_sessions_are_recorded_each_by_itself(path: Path) -> None:
+    one, other = Alike(), Alike()
+    with Recorder(LOGOFF, path) as journal:
+        journal.attach(one, "a")
+        journal.attach(other, "b")
+        other.submit()
+        journal.detach(other)
+        one.submit()
+        with pytest.raises(ValueError, match="this session is attached already, as 'a'"):
+            journal.attach(one, "c")
+    assert recorded(path) == ["start", "start", "submit", "submit"]
+
+
+class Watched(GuardedStoreSession):
+    """A session that tells when another thread than the main one asks for its lock."""
+
+    __slots__ = ("asked",)
+
+    @property
+    def lock(self) -> Any:
+        """The lock."""
+        if current_thread() is not main_thread():
+            self.asked.set()
+        return super().lock
+
+
+def test_who_attaches_a_session_in_the_middle_of_a_step_waits_without_the_journals_lock(path: Path) -> None:
+    """A step holds the session's lock and then takes the journal's; the other order would be a deadlock."""
+    session, asking = Watched(), Event()
+    session.asked = Event()
+
+    class Meanwhile:
+        def before(self, step: Step) -> None:
+            asking.set()
+            session.asked.wait()
+
+    with Recorder(LOGOFF, path) as journal:
+        journal.attach(session, "one")
+        session.listen(Meanwhile())
+
+        def detach() -> None:
+            asking.wait()
+            journal.detach(session)
+
+        thread = Thread(target=detach, daemon=True)
+        thread.start()
+        session.submit()
+        thread.join()
+    assert recorded(path) == ["start", "submit"]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from pathlib import Path
 
-from fsm.mail.logs import A_SECOND, WAITING, BackgroundHandler, Sparing
+import pytest
+
+from fsm.mail.demo.sink import Exchange
+from fsm.mail.logs import A_SECOND, WAITING, BackgroundHandler, JsonLines, Sparing
+from tests.mail.sink import Faulty
+from tests.mail.support import Client, counted, run, serving, until
 
 
 def record(text: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
@@ -59,3 +66,37 @@ def test_one_cause_is_told_a_few_times_a_second_and_then_how_often() -> None:
     assert again.getMessage() == f"cannot x (and {100 - A_SECOND} more of the kind)"
     assert sparing.filter(another := record("cannot %s", "y"))
     assert another.getMessage() == "cannot y"
+
+
+def test_each_message_has_a_line_for_what_happens_to_it_with_one_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fsm.mail.messages")
+
+    async def work() -> None:
+        def rcpt(exchange: Exchange) -> str | None:
+            return {"n": "550 5.1.1 no", "l": "450 4.2.1 later"}.get(exchange.command[9:10])
+
+        async with Faulty({"rcpt": rcpt}) as sink, serving(tmp_path, sink=sink) as server:
+            async with await Client.at(server.addresses["submission"]) as client:
+                await client.begin("a@example.org", "yes@x.net", "no@x.net", "later@x.net")
+                id = (await client.end()).split()[-1]
+                await client.begin()
+                await client.write(b"a\0b\r\n.\r\n")
+                assert (await client.reply()).startswith("550")
+            async with await Client.at(server.addresses["inbound"]) as client:
+                await client.begin()
+                name = (await client.end()).split()[-1]
+            await until(server, counted(deferred=1, received=1))
+        told = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "fsm.mail.messages"]
+        lines = [(entry["event"], entry["id"], entry.get("recipients")) for entry in told]
+        assert sorted(lines) == sorted([
+            ("taken", id, "yes@x.net, no@x.net, later@x.net"), ("sent", id, "yes@x.net"), ("bounced", id, "no@x.net"), ("deferred", id, "later@x.net"),
+            ("refused", "", "b@example.net"), ("received", name, "b@example.net"),
+        ])  # fmt: skip
+        assert next(entry["reason"] for entry in told if entry["event"] == "bounced") == "550 5.1.1 no"
+
+    run(work())
+
+
+def test_a_record_is_a_line_of_json() -> None:
+    entry = json.loads(JsonLines().format(record("cannot %s\n", "\u202e")))
+    assert (entry["level"], entry["message"], entry["logger"]) == ("WARNING", "cannot \u202e\n", "fsm.mail")

@@ -22,6 +22,7 @@ from fsm import Chart, DefinitionError, Refused, Session, SnapshotError, State, 
 from fsm.journal import Recorder, replay
 from fsm.migration import Migration
 from fsm.runtime import AsyncTimers, Timers
+from fsm.runtime.clock import ScheduledCall
 from fsm.runtime.timers import SPARE
 from fsm.testing.clock import SimulatedClock
 from fsm.testing.loop import run
@@ -339,6 +340,7 @@ def test_closed_timers_fire_nothing_and_leave_the_session_with_its_next_step() -
     with timers:
         pass
     timers.close()
+    assert timers._calls == []
     clock.advance(100)
     assert log.steps == ["push:ringing"]
     session.forget(log)
@@ -434,6 +436,31 @@ def test_in_asyncio_an_error_reaches_the_hook_or_the_log(caplog: pytest.LogCaptu
     assert "the lamp is broken" in caplog.text
 
 
+def test_in_asyncio_another_thread_may_step_a_guarded_session() -> None:
+    async def main() -> list[str]:
+        session = GuardedBell()
+        log = session.listen(Log())
+        async with AsyncTimers() as timers:
+            timers.attach(session)
+            await asyncio.to_thread(session.fire, "push")
+            await asyncio.sleep(31)
+        return log.steps
+
+    assert run(main()) == ["push:ringing", "warn:ringing", "timeout:missed"]
+
+
+def test_a_session_may_live_longer_than_the_loop_of_its_timers() -> None:
+    async def main() -> Session:
+        session = AsyncTimers().attach(Bell())
+        session.fire("push")
+        return session
+
+    session = run(main())
+    session.fire("answer")
+    session.fire("push")
+    assert session.state == "ringing"
+
+
 def test_outside_of_a_loop_there_are_no_asyncio_timers() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         AsyncTimers()
@@ -497,8 +524,9 @@ def test_a_time_that_is_over_while_another_thread_leaves_the_state_fires_nothing
         def monotonic(self) -> float:
             return self.now
 
-        def call_later(self, seconds: float, callback: Any) -> Any:
+        def call_later(self, seconds: float, callback: Any) -> ScheduledCall:
             self.calls.append(callback)
+            return ScheduledCall(callback)
 
     clock = ByHand()
     timers, session = Timers(clock), GuardedBell()

@@ -22,13 +22,16 @@ from base64 import b64decode
 from binascii import Error
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from fsm.chart import Configuration
 from fsm.mail import replies
 from fsm.mail.content import Content
 from fsm.mail.smtp.server_chart import SERVER
 from fsm.mail.syntax import USUAL_PATH, parsed_path, wrong_address
 from fsm.session import Session
+from fsm.verdict import judge
 
 __all__ = ["Dialogue", "Rules"]
 
@@ -46,6 +49,12 @@ _ServerSession: Final = Session.of(SERVER)
 def _where(event: str) -> frozenset[str]:
     """The states that have a row for the event."""
     return frozenset(str(state) for state in SERVER.states if SERVER.rows_for(state, event))
+
+
+@lru_cache(maxsize=1024)
+def _accepted(configuration: Configuration, event: str) -> bool:
+    """Return the verdict, which is asked for at every command of every client."""
+    return judge(SERVER, configuration, event).accepted
 
 
 COMMANDS, CHALLENGED, RECEIVING, ALIVE = map(_where, ("aside", "check", "complete", "lost"))
@@ -269,8 +278,7 @@ class Dialogue:
 
     def _may(self, event: str) -> bool:
         """Whether the chart accepts the command; otherwise say why not."""
-        session = self._session
-        if session.may(event):
+        if _accepted(self._session.configuration, event):
             return True
         self._say(self._reason(event))
         return False
@@ -307,10 +315,10 @@ class Dialogue:
         self._say(self._offers() if extended else replies.HELLO.format(text=self.rules.hostname))
 
     def _offers(self) -> str:
-        rules, session = self.rules, self._session
+        rules, here = self.rules, self._session.configuration
         offers = [rules.hostname, "PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
-        offers += ["STARTTLS"] if session.may("starttls") else []
-        offers += ["AUTH PLAIN LOGIN"] if session.may("auth") else []
+        offers += ["STARTTLS"] if _accepted(here, "starttls") else []
+        offers += ["AUTH PLAIN LOGIN"] if _accepted(here, "auth") else []
         return "\r\n".join([*(replies.OFFER.format(text=offer) for offer in offers), replies.HELLO.format(text="HELP")])
 
     def _ehlo(self, argument: str) -> None:
