@@ -1,7 +1,7 @@
 # make tour    real mail, logged off in each way   make bench     every speed the README speaks of, side by side
 # make test    everything CI does                  make diagrams  draw the gallery again
 # make quick   what starts no process, in a minute make readme, make examples   update what they show
-# make soak    200 rounds of kill -9               make mutants  would a broken table be seen?
+# make soak    200 rounds of kill -9, disasters      make mutants  would a broken table be seen?
 #
 # Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
 
@@ -40,6 +40,7 @@ tests: .venv/ready
 
 soak: .venv/ready  # other seeds each time; FSM_SEED=n begins at a seed
 	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest $(BESIDE) tests/crash
+	$(BIN)/python -m tests.crash.disasters
 
 mutants: .venv/ready  # each small fault of the table, against the cells with which every export is compared
 	$(BIN)/python -m tests.export.mutants

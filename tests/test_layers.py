@@ -180,7 +180,7 @@ def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) ->
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
-    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
+    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {f"fsm.store.sql.{one}" for one in ("messages", "parts", "processes", "transaction")},
     "z3": {"fsm.solver.by_z3"},
     "litestar": {"fsm.contrib.asgi"}, "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},

@@ -100,6 +100,7 @@ class MailServer:
             retry=Retry(first, factor, longest),
         )
         opened.callback(self.store.let_go)
+        await self.store.opened()
         self._receiver = Receiver(self.store, self.inbox)
         self._loop = asyncio.get_running_loop()
         self.store.on_released(self._ask_to_close)

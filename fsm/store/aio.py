@@ -17,24 +17,124 @@ block, and the block is left by Stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from threading import Lock
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 from fsm.logoff.flags import Logoff
-from fsm.store.base import BaseStore
+from fsm.store.base import BaseSpooler, BaseStore
 from fsm.store.clock import Clock, LoopClock
-from fsm.store.core import StoreCore
+from fsm.store.core import Options, StoreCore
+from fsm.store.deposit import AsyncConnection, Connection, awaited
 from fsm.store.errors import Stopped
+from fsm.store.group_commit import SILENCE
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
-from fsm.store.outcome import Outcome, Progress
+from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
+from fsm.store.retry import Retry
+from fsm.store.spooler import SpoolerCore
+from fsm.store.storage import Policy, Storage
 
-__all__ = ["AsyncInFlight", "AsyncStore"]
+__all__ = ["AsyncInFlight", "AsyncSpooler", "AsyncStore"]
 
 T = TypeVar("T")
+
+
+class Waiter:
+    """Waits in a loop for futures of other threads, and wakes the tasks of one batch with a single call into the loop.
+
+    There is one for each loop.
+    """
+
+    _waiters: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Waiter]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        self._woken: list[asyncio.Future[None]] = []
+        self._lock = Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Waiter:
+        """Return the waiter of this loop."""
+        waiter = cls._waiters.get(loop)
+        if waiter is None:
+            waiter = cls._waiters[loop] = cls(loop)
+        return waiter
+
+    @property
+    def is_here(self) -> bool:
+        """True in the thread of the loop, while that runs."""
+        try:
+            return asyncio.get_running_loop() is self._loop()
+        except RuntimeError:
+            return False
+
+    async def wait(
+        self, future: Future[T], undo: Callable[[T], object] | None = None, *,
+        shielded: bool = False, turn: bool = False,
+    ) -> T:  # fmt: skip
+        """Wait for the result.  If the task is cancelled, nothing happens, or it is undone, or (`shielded`) it goes on.
+
+        With `turn` tasks that were answered before go on first, even if this result is there already.
+        """
+        if future.done() and not turn:
+            return future.result()
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: self._wake(woken))
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if not shielded and not future.cancel() and undo is not None:
+                future.add_done_callback(lambda done: None if done.exception() else undo(done.result()))
+            raise
+        return future.result()
+
+    async def patiently(self, done: Future[None], spooler: SpoolerCore) -> None:
+        """Wait for a spooler, as long as its storage answers."""
+        while not done.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SILENCE):
+                    await self.wait(done, shielded=True)
+            if not done.done() and spooler.commit.silent:
+                spooler.commit.abandon()
+                return
+
+    def look_after(self, done: Future[None], spooler: SpoolerCore) -> None:
+        """Wait patiently in a task, so that whoever waits for a storage that does not answer is told."""
+        if not done.done():
+            task = asyncio.get_running_loop().create_task(self.patiently(done, spooler))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _wake(self, woken: asyncio.Future[None]) -> None:
+        with self._lock:
+            self._woken.append(woken)
+            first = len(self._woken) == 1
+        if first and (loop := self._loop()) is not None:
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(self._wake_all)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            woken, self._woken = self._woken, []
+        for one in woken:
+            if not one.done():
+                one.set_result(None)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop that runs here.  RuntimeError, with a hint, if none does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        problem = "an AsyncStore is opened in a running event loop, inside `async def`; Store is for threads"
+        raise RuntimeError(problem) from None
 
 
 class AsyncInFlight(Item):
@@ -72,7 +172,8 @@ class AsyncInFlight(Item):
         return ours and task is not None and task.uncancel() == 0
 
     def _cancel(self, reason: str) -> None:
-        self._store.loop.call_soon_threadsafe(self._cancel_here, reason)
+        with suppress(RuntimeError):  # the loop has ended
+            self._store.loop.call_soon_threadsafe(self._cancel_here, reason)
 
     def _cancel_here(self, reason: str) -> None:
         if self._task is not None:
@@ -81,7 +182,11 @@ class AsyncInFlight(Item):
 
 
 class AsyncStore(BaseStore):
-    """A message store for asyncio; created in a running loop, and used in that loop."""
+    """A message store for asyncio; created in a running loop, and used in that loop.
+
+    Opening it does not block the loop: `async with`, `await store.opened()` and every other call that is awaited wait
+    for it.  Whoever looks at the store before that (`store.session`, `store.inbound()`) waits in the loop's thread.
+    """
 
     _home: asyncio.AbstractEventLoop | None = None
 
@@ -92,33 +197,57 @@ class AsyncStore(BaseStore):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop in which the store is used."""
         if self._home is None:
-            try:
-                self._home = asyncio.get_running_loop()
-            except RuntimeError:
-                problem = "an AsyncStore is opened in a running event loop, inside `async def`; Store is for threads"
-                raise RuntimeError(problem) from None
-            self._woken: list[asyncio.Future[None]] = []
+            self._home = running_loop()
         return self._home
 
-    def _here(self) -> StoreCore:
-        """Return the core.  RuntimeError in another loop than the store's: nothing has happened."""
-        if asyncio.get_running_loop() is not self.loop:
+    def _begin(self, spooler: SpoolerCore, name: str, options: Options, label: str) -> None:
+        self._waiter = Waiter.of(self.loop)
+        super()._begin(spooler, name, options, label)
+
+    async def opened(self) -> Self:
+        """Wait until the store is open, and return it.  Raise StorageError if it cannot be opened."""
+        await self._ready()
+        return self
+
+    async def _ready(self) -> StoreCore:
+        """Return the core when the store is open, in its own loop."""
+        if self._home is not asyncio.get_running_loop():
             raise RuntimeError(
                 f"the store {self.name!r} belongs to the event loop that opened it, and this is another: open a store "
                 "here, or use asyncio.run_coroutine_threadsafe(..., store.loop)"
             )
-        return self._core
+        if self._opened is None:
+            self._opened = await self._wait(self._opening, shielded=True)
+        return self._opened.core
 
     async def __aenter__(self) -> Self:
-        return self
+        return await self.opened()
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the store by the default plan, unless it is released, and let it go."""
+        """Close the store by the default plan, unless it was closed, and let it go."""
         try:
-            if not self._state.ended:
+            if not (self._state.ended or self._shutdown.over):
                 await self.close()
         finally:
-            self.let_go()
+            done = self._let_go()
+            await self._waiter.patiently(self._spooler.close() if self._alone else done, self._spooler)
+
+    def let_go(self) -> None:
+        """Stop holding the store: close its storage, and give None to whoever waits for a message.
+
+        What is still being sent counts as uncertain from now on.  Calling it again does nothing.  In the loop it does
+        not wait; elsewhere it waits for the storage, as long as that answers.
+        """
+        if self._opened is None:  # it is being opened, or could not be
+            self._opening.add_done_callback(lambda done: None if done.exception() else self.let_go())
+            return
+        done = self._let_go()
+        if self._alone:
+            done = self._spooler.close()
+        if self._waiter.is_here:
+            self._waiter.look_after(done, self._spooler)
+        else:
+            self._spooler.commit.wait(done)
 
     def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> AsyncInFlight:
         item = self._state.new_item(AsyncInFlight, direction, peer=peer, provider=provider, note=note)
@@ -137,7 +266,8 @@ class AsyncStore(BaseStore):
 
         item: Item | None = None
         try:
-            while (item := await self._wait(self._here().next_item(new), self._abandon, turn=True)) is not None:
+            core = await self._ready()
+            while (item := await self._wait(core.next_item(new), self._abandon, turn=True)) is not None:
                 assert isinstance(item, AsyncInFlight)
                 yield item
         finally:
@@ -145,47 +275,54 @@ class AsyncStore(BaseStore):
                 self._core.abandon(item)
 
     async def submit(
-        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
-    ) -> str:
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
+        connection: Connection | AsyncConnection | None = None,
+    ) -> str:  # fmt: skip
         """Put a message into the queue and return its id; see `Store.submit`.
 
         If the task is cancelled meanwhile, it cannot know whether the message is in the queue; with `shielded` the
-        message is submitted all the same.
+        message is submitted all the same.  The `connection` may be one whose statements are awaited.
         """
-        return await self._wait(self._here().outbox.submit(content, sender, recipients), shielded=shielded)
+        core = await self._ready()
+        if connection is not None:
+            return await awaited(core.outbox.deposit(content, sender, recipients, connection))
+        return await self._wait(core.outbox.submit(content, sender, recipients), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back; see `Store.withdraw`."""
-        await self._wait(self._here().outbox.withdraw(id))
+        await self._wait((await self._ready()).outbox.withdraw(id))
 
     async def resume(self, id: str) -> None:
         """Put a held or failed message back into the queue; see `Store.resume`."""
-        await self._wait(self._here().outbox.resume(id))
+        await self._wait((await self._ready()).outbox.resume(id))
 
     async def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
-        return await asyncio.to_thread(self._state.storage.messages, *states)
+        state = (await self._ready()).state
+        return await self._wait(self._spooler.read(lambda: state.storage.messages(state.handle.name, *states)))
 
     async def message(self, id: str) -> Message | None:
         """Return one message with its content, or None if it is not there (any longer)."""
-        return await asyncio.to_thread(self._state.storage.message, id)
+        state = (await self._ready()).state
+        return await self._wait(self._spooler.read(lambda: state.storage.message(state.handle.name, id)))
 
     async def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
-        return await self._wait(self._here().logoff(self._event(flag)))
+        event = self._event(flag)
+        return await self._wait((await self._ready()).logoff(event))
 
     async def release(self) -> Outcome:
         """Give up the last reference: ask for ABORT unless a logoff is under way.  Never wait for messages."""
-        return await self._wait(self._here().logoff("release"))
+        return await self._wait((await self._ready()).logoff("release"))
 
     async def close(self, plan: Plan | str | None = None) -> Outcome:
         """Close the store by a plan; see `Store.close`.  Cancelling the wait does not undo the closing."""
-        self._here()
+        await self._ready()
         return await self._wait(self.begin_closing(plan))
 
     async def progress(self) -> AsyncIterator[Progress]:
         """Yield how the store stands, now and after every change (several at once are one); end with the release."""
-        self._here()
+        await self._ready()
         version = -1
         while await self._wait(self._shutdown.news(version)):
             version = self._shutdown.version
@@ -194,7 +331,8 @@ class AsyncStore(BaseStore):
     async def _enter(self, item: AsyncInFlight) -> None:
         """Begin an item whose block is entered."""
         if item.enter():
-            await self._wait(self._here().begin_inbound(item), self._core.abandon)
+            core = await self._ready()
+            await self._wait(core.begin_inbound(item), core.abandon)
         item.entered = True
 
     def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None]:
@@ -205,32 +343,71 @@ class AsyncStore(BaseStore):
         self, future: Future[T], undo: Callable[[T], object] | None = None, *,
         shielded: bool = False, turn: bool = False,
     ) -> T:  # fmt: skip
-        """Wait for the result.  If the task is cancelled, nothing happens, or it is undone, or (`shielded`) it goes on.
+        """See `Waiter.wait`."""
+        return await self._waiter.wait(future, undo, shielded=shielded, turn=turn)
 
-        With `turn` tasks that were answered before go on first, even if this result is there already.
-        """
-        if future.done() and not turn:
-            return future.result()
-        woken: asyncio.Future[None] = self.loop.create_future()
-        future.add_done_callback(lambda _: self._wake(woken))
+
+class AsyncSpooler(BaseSpooler):
+    """Many stores for asyncio in one storage: one connection for writing and a few threads for all of them.
+
+        async with AsyncSpooler(Database("mail.db")) as spooler:
+            store = await spooler.open("alice")
+            print(await spooler.close("NO_WAIT 20s -> ORDERLY 5s -> cancel 3s"))
+
+    Created in a running loop, and used in that loop, which it never blocks.  `storage` is a `Database`, or in memory if
+    it is left out.
+    """
+
+    def __init__(self, storage: Storage | None = None, *, clock: Clock | None = None) -> None:
+        self._waiter = Waiter.of(running_loop())
+        super().__init__(storage, clock=clock)
+
+    def _default_clock(self) -> Clock:
+        return LoopClock(running_loop())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all stores by the default plan, unless they have ended, and let them go."""
         try:
-            await woken
-        except asyncio.CancelledError:
-            if not shielded and not future.cancel() and undo is not None:
-                future.add_done_callback(lambda done: None if done.exception() else undo(done.result()))
+            if not self._core.over:
+                await self.close()
+        finally:
+            await self._waiter.patiently(self._core.close(), self._core)
+
+    async def open(
+        self, name: str, *, default_inbox: bool = True, uncertain: Policy = "resend", retry: Retry | None = None
+    ) -> AsyncStore:
+        """Open the store of this name; see `Spooler.open`."""
+        return (await self.open_many((name,), default_inbox=default_inbox, uncertain=uncertain, retry=retry))[0]
+
+    async def open_many(
+        self, names: Iterable[str], *, default_inbox: bool = True, uncertain: Policy = "resend",
+        retry: Retry | None = None,
+    ) -> list[AsyncStore]:  # fmt: skip
+        """Open all these stores together; see `Spooler.open_many`."""
+        options = Options(default_inbox, uncertain, Retry() if retry is None else retry)
+        stores: list[AsyncStore] = []
+        try:
+            for name in names:
+                stores.append(AsyncStore._of(self._core, name, options))
+            for store in stores:
+                await store.opened()
+        except BaseException:
+            for store in stores:
+                store.let_go()
             raise
-        return future.result()
+        return stores
 
-    def _wake(self, woken: asyncio.Future[None]) -> None:
-        """Wake the waiting task in the loop; the tasks of one batch with a single call into it."""
-        with self._state.lock:
-            self._woken.append(woken)
-            if len(self._woken) == 1 and not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(self._wake_all)
+    async def close(self, plan: Plan | str | None = None) -> SpoolerOutcome:
+        """Close all stores by a plan; see `Spooler.close`.  Cancelling the wait does not undo the closing."""
+        return await self._waiter.wait(self.begin_closing(plan))
 
-    def _wake_all(self) -> None:
-        with self._state.lock:
-            woken, self._woken = self._woken, []
-        for one in woken:
-            if not one.done():
-                one.set_result(None)
+    def let_go(self) -> None:
+        """Stop holding the stores, and close the storage.  In the loop it does not wait; see `AsyncStore.let_go`."""
+        done = self._core.close()
+        if self._waiter.is_here:
+            self._waiter.look_after(done, self._core)
+        else:
+            self._core.commit.wait(done)

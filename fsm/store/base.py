@@ -6,27 +6,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
 from fsm.logoff.flags import Logoff, LogoffStatus
 from fsm.logoff.session import StoreSession
 from fsm.store.clock import Clock
-from fsm.store.core import StoreCore
+from fsm.store.core import Options, StoreCore
 from fsm.store.in_flight import Blocker, Item
-from fsm.store.memory import MemoryStorage
-from fsm.store.outcome import Outcome, Progress
-from fsm.store.plan import Plan, PlanStep
+from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
+from fsm.store.plan import DEFAULT, Plan, PlanStep
 from fsm.store.process import until_exit
 from fsm.store.retry import Retry
 from fsm.store.shutdown import Shutdown
+from fsm.store.spooler import Opened, SpoolerCore
+from fsm.store.state import StoreState
 from fsm.store.storage import Policy, Storage
 
-__all__ = ["BaseStore"]
+__all__ = ["BaseSpooler", "BaseStore"]
 
 ItemT = TypeVar("ItemT", bound=Item)
 log: Final = logging.getLogger("fsm.store")
+AT_EXIT: Final = 2.0
+"""Seconds for which a program that ends waits for stores that were left open."""
 
 
 class BaseStore:
@@ -38,26 +41,62 @@ class BaseStore:
     or "hold".  `retry` is the schedule for deferred messages.  Raise StorageError if the storage cannot be opened.
     """
 
+    _opened: Opened | None = None
+    _spooler: SpoolerCore
+    _opening: Future[Opened]
+    _name: str
+    _alone = False
+    """True if the store is the only one of its spooler, which ends with it."""
+
     def __init__(
         self, storage: Storage | None = None, *, name: str = "store", default_inbox: bool = True,
         uncertain: Policy = "resend", retry: Retry | None = None, clock: Clock | None = None,
     ) -> None:  # fmt: skip
-        if storage is not None and not callable(getattr(storage, "transaction", None)):
-            raise TypeError(f"a store is kept in a storage such as Database('store.db'), not in {storage!r}")
-        if retry is not None and not isinstance(retry, Retry):
-            raise TypeError(f"retry is a Retry, such as Retry(first=60, factor=2, longest=3600), not {retry!r}")
-        self._core = StoreCore(
-            storage if storage is not None else MemoryStorage(), clock if clock is not None else self._default_clock(),
-            name=name, default_inbox=default_inbox, uncertain=uncertain, retry=retry or Retry(),
-        )  # fmt: skip
-        self._state = self._core.state
-        self._shutdown = Shutdown(self._core)
+        options = Options(default_inbox, uncertain, Retry() if retry is None else retry)
+        spooler = SpoolerCore(storage, clock if clock is not None else self._default_clock())
+        self._alone = True
+        self._begin(spooler, spooler.storage.store, options, name)
+
+    @classmethod
+    def _of(cls, spooler: SpoolerCore, name: str, options: Options) -> Self:
+        """Return the store of this name, which is being opened."""
+        store = cls.__new__(cls)
+        store._begin(spooler, name, options, name)
+        return store
+
+    def _begin(self, spooler: SpoolerCore, name: str, options: Options, label: str) -> None:
+        self._spooler, self._name = spooler, label
         self._starting: set[int] = set()
         """The threads that start something and do not wait for it yet."""
-        until_exit(self, f"the store {name!r}", BaseStore._left_open)
+        until_exit(self, f"the store {label!r}", BaseStore._left_open)
+        self._opening = spooler.open(name, options, label)
+        self._opening.add_done_callback(self._has_opened)
+
+    def _has_opened(self, done: Future[Opened]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._opened = done.result()
+        elif self._alone:
+            self._spooler.close()
 
     def _default_clock(self) -> Clock:
         raise NotImplementedError
+
+    @property
+    def _all(self) -> Opened:
+        """The open store.  Whoever looks at a store that is just being opened waits for that; StorageError."""
+        return self._opened if self._opened is not None else self._opening.result()
+
+    @property
+    def _core(self) -> StoreCore:
+        return self._all.core
+
+    @property
+    def _state(self) -> StoreState:
+        return self._all.core.state
+
+    @property
+    def _shutdown(self) -> Shutdown:
+        return self._all.shutdown
 
     def prepare_item(self, item: ItemT) -> ItemT:
         """Return a new item before it is given to the program.  A subclass may override this to observe items."""
@@ -77,7 +116,7 @@ class BaseStore:
     @property
     def name(self) -> str:
         """The name it was given, as in the log."""
-        return self._state.name
+        return self._name
 
     @property
     def session(self) -> StoreSession:
@@ -135,12 +174,11 @@ class BaseStore:
     @property
     def counters(self) -> Mapping[str, int]:
         """What happened since the store was opened, by the names in `fsm.store.state.COUNTERS`."""
-        with self._state.lock:
-            return dict(self._state.counters)
+        return self._state.counted()
 
     def blockers(self) -> tuple[Blocker, ...]:
-        """Return what is in flight, by name, the longest first."""
-        return self._state.blockers()
+        """Return what is in flight, by name, the longest first; and the storage, while it does not answer or fails."""
+        return self._core.blockers()
 
     def progress_now(self) -> Progress:
         """Return how the store stands, all of it at one moment."""
@@ -178,24 +216,86 @@ class BaseStore:
         """
         self._shutdown.on_released.append(callback)
 
-    def let_go(self) -> None:
-        """Stop holding the store: close its storage, and give None to whoever waits for a message.
-
-        What is still being sent counts as uncertain from now on.  Calling it again does nothing.
-        """
-        self._core.close()
-        self._state.notify()
+    def _let_go(self) -> Future[None]:
+        """Stop holding the store; the future is done when its storage knows, or will not."""
+        opened = self._all
+        done = self._spooler.let_go(opened)
+        opened.core.state.notify()
+        return done
 
     def _left_open(self) -> None:
         """Let the store go, because the interpreter exits."""
-        if not self._state.ended:
-            lost = "" if self._state.storage.durable else ", and what is in its queue is lost"
-            problem = "the program ends, and the store is still open%s; close it before, as `with` does: %s"
-            log.warning(f"%s: {problem}", self.name, lost, self.progress_now())
-        self.let_go()
+        if self._alone and self._opened is not None and not self._spooler.closing:
+            if not self._state.ended:
+                lost = "" if self._state.storage.durable else ", and what is in its queue is lost"
+                problem = "the program ends, and the store is still open%s; close it before, as `with` does: %s"
+                log.warning(f"%s: {problem}", self.name, lost, self.progress_now())
+            self._spooler.commit.wait(self._spooler.close(), AT_EXIT)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a store cannot be pickled: open one in each process, on the same database")
 
     def __repr__(self) -> str:
+        if self._opened is None:
+            return f"<{type(self).__name__} {self.name}: not open>"
         return f"<{type(self).__name__} {self.name}: {self.session.chart.describe(self.session.configuration)}>"
+
+
+class BaseSpooler:
+    """Many stores in one storage: a `Database`, or in memory if it is left out.
+
+    All of them share one connection for writing, one committing thread and one watcher.
+    """
+
+    def __init__(self, storage: Storage | None = None, *, clock: Clock | None = None) -> None:
+        self._core = SpoolerCore(storage, clock if clock is not None else self._default_clock())
+        until_exit(self, f"the spooler of {self._core.storage}", BaseSpooler._left_open)
+
+    def _default_clock(self) -> Clock:
+        raise NotImplementedError
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the open stores, in the order in which they were opened."""
+        return tuple(self._core.stores)
+
+    @property
+    def in_service(self) -> bool:
+        """What a readiness probe should answer: False as soon as closing begins."""
+        return not self._core.closing
+
+    @property
+    def blockers(self) -> Mapping[str, tuple[Blocker, ...]]:
+        """What is in flight, by the name of its store; stores in which nothing is are left out."""
+        found = ((name, one.core.blockers()) for name, one in self._core.all_open())
+        return {name: blockers for name, blockers in found if blockers}
+
+    def begin_closing(self, plan: Plan | str | None = None) -> Future[SpoolerOutcome]:
+        """Start closing all stores by a plan, without waiting; return a future for the outcome.
+
+        Nothing new begins in any store before the flag of the plan's first step was asked of all.  Raise ValueError for
+        a plan that makes no sense.
+        """
+        chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
+        return self._core.close_all(chosen)
+
+    def next_step(self) -> None:
+        """Begin the plan's next step now, in all stores, as another signal does."""
+        for _, one in self._core.all_open():
+            one.shutdown.next_step()
+
+    def _left_open(self) -> None:
+        """Let the stores go, because the interpreter exits."""
+        core = self._core
+        if (names := [name for name, one in core.all_open() if not one.core.state.ended]) and not core.closing:
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            lost = "" if core.storage.durable else ", and what is in their queues is lost"
+            problem = "the program ends, and stores are still open (%s%s)%s; close the spooler before, as `with` does"
+            log.warning(f"%s: {problem}", core.storage, ", ".join(names[:5]), more, lost)
+        core.commit.wait(core.close(), AT_EXIT)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a spooler cannot be pickled: open one in each process, on the same database")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._core.stores)} stores in {self._core.storage}>"

@@ -4,7 +4,7 @@ Theory.
 1. The callers stand in line.  At the end of each batch as many ready messages are claimed as there are callers, in the
    same transaction; the oldest message goes to the first caller.
 2. A message claimed for a caller who has gone meanwhile goes to the next in line, or back into the queue.
-3. If a peer may have messages and none of ours is ready, ready messages of the peer are taken over.
+3. If others may have messages and none of ours is ready, ready messages of theirs are taken over.
 4. The line ends when the store is released or closed: each caller gets None.
 """
 
@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import islice
 from typing import Final
 
-from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
-from fsm.store.reconciliation import reconcile
-from fsm.store.state import RETRY_SECONDS, StoreState
+from fsm.store.state import StoreState
+from fsm.store.storage import News
+from fsm.verdict import Refused
 
 __all__ = ["Claims"]
 
@@ -34,10 +34,13 @@ class Claims:
     `unclaimed` is called with an item in flight that nobody took, so that its message goes back into the queue.
     """
 
+    __slots__ = ("_commit", "_interruption", "_line", "_paused", "_scheduled", "_state", "_unclaimed")
+
     def __init__(self, state: StoreState, commit: GroupCommit, unclaimed: Callable[[Item], object]) -> None:
         self._state, self._commit, self._unclaimed = state, commit, unclaimed
-        self._line: deque[tuple[Future[Item | None], Callable[[], Item]]] = deque()
+        self._line: deque[tuple[Future[Item | None], Callable[[], Item]]] | None = None
         self._scheduled = self._paused = False
+        self._interruption: BaseException | None = None
 
     @property
     def waiting(self) -> bool:
@@ -47,6 +50,8 @@ class Claims:
     def next(self, new: Callable[[], Item]) -> Future[Item | None]:
         """Stand in line.  The result is the next message as an item made by `new`, or None if there will be none."""
         future: Future[Item | None] = Future()
+        if self._line is None:
+            self._line = deque()
         self._line.append((future, new))
         self.dispatch()
         return future
@@ -62,61 +67,65 @@ class Claims:
 
     def dispatch(self) -> None:
         """Have messages claimed for those in line, if there are any and they may begin."""
-        state, session = self._state, self._state.session
-        while self._line and self._line[0][0].cancelled():
-            self._line.popleft()
+        state, session, line = self._state, self._state.session, self._line
+        while line and line[0][0].cancelled():
+            line.popleft()
+        if not line:
+            return
         if session.complete or state.closed:
             while self._hand_over(lambda _: None):
                 pass
-        elif self._line and not self._scheduled and not self._paused:
-            ours = state.queue.ready and session.may("outbound_begin")
-            if ours or (state.peers_may_have_mail and state.peers and session.accepting):
+        elif not self._scheduled and not self._paused:
+            ours = session.ready and session.may("outbound_begin")
+            if ours or (state.peers_may_have_mail and session.peers and session.accepting):
                 self._scheduled = True  # every batch ends with a claim; this one is for that alone
-                self._commit.schedule(lambda _: None).add_done_callback(self._claimed)
+                self._commit.schedule(state, lambda _: None, "the next message").add_done_callback(self._claimed)
 
-    def claim(self, step: PendingStep) -> None:
-        """Claim messages for those in line, at the end of a batch."""
-        state = self._state
-        available = len(state.queue.ready) + len(step.ready_ids)
-        if not self._line or self._paused or not (available or state.peers_may_have_mail):
-            return
+    def wanted(self, step: PendingStep) -> tuple[int, bool]:
+        """Return how many messages are wanted, and whether others may be asked for them, at the end of a batch."""
+        state, session = self._state, step.session
+        if not self._line or self._paused or state.closed or session.complete:
+            return 0, False
+        look = state.peers_may_have_mail and session.peers > 0 and session.accepting
+        if not (look or session.ready):
+            return 0, False
         with state.lock:
-            look, state.peers_may_have_mail = state.peers_may_have_mail, False
-            in_line = (future for future, _ in self._line if not future.cancelled())
-            wanted = sum(1 for _ in (in_line if look else islice(in_line, available)))
-            ids = state.queue.oldest(wanted)
-        if step.ready_ids:
-            ids = sorted({*ids, *step.ready_ids})[:wanted]
-        claimed: list[Message] = []
-        if ids and step.session.may("outbound_begin"):
-            claimed = step.tx.claim(ids)
-            for message in claimed:
-                step.fire("outbound_begin", message=message.id)
-            if len(claimed) < len(ids):  # after these have begun: they are no longer in our share
-                reconcile(state, step)
-        if look and state.peers and len(claimed) < wanted and step.session.accepting:
-            claimed += self._take_over(step, wanted - len(claimed))
-        if claimed:
-            step.after_commit.append(lambda: self._distribute(claimed))
+            if look:
+                state.peers_may_have_mail = False  # whoever rings from here on is heard
+            return sum(not future.cancelled() for future, _ in self._line), look
 
-    def _take_over(self, step: PendingStep, wanted: int) -> list[Message]:
-        state, taken = self._state, step.tx.take(wanted)
-        for message in taken:
-            step.fire("submit", message=message.id, why="taken over from a peer")
-            step.fire("outbound_begin", message=message.id)
-        if taken:
-            step.after_commit.append(lambda: state.counters.update(taken_over=len(taken)))
-            step.after_commit.append(self._look_again)
-            step.after_commit.append(state.storage.notify_peers)
-        return taken
-
-    def _look_again(self) -> None:
-        self._state.peers_may_have_mail = True
-
-    def _distribute(self, messages: list[Message]) -> None:
+    def claimed(self, step: PendingStep, ids: Sequence[str], *, taken: bool, short: bool = False) -> None:
+        """Begin with these messages; `taken` are those of others, `short` if fewer were there than are counted."""
         state = self._state
+        try:
+            for id in ids:
+                if taken:
+                    step.fire("submit", message=id, why="taken over from a peer")
+                step.fire("outbound_begin", message=id)
+        except Refused:  # the session does not count what the storage has: it will
+            state.peers_rule.refresh()
+            raise
+        if taken and ids:
+            step.after_commit.append(lambda: self._taken_over(step.handle.number, len(ids)))
+        if short:
+            step.after_commit.append(state.peers_rule.refresh)
+
+    def _taken_over(self, store: int, count: int) -> None:
+        state = self._state
+        state.peers_may_have_mail = True
+        state.counters["taken_over"] += count
+        state.storage.ring(News("taken", frozenset((store,))))
+
+    def distribute(self, messages: Sequence[Message]) -> None:
+        """Give the messages to those in line, the oldest to the first, after the commit."""
+        state, interruption = self._state, self._interruption
+        self._interruption = None
         for message in messages:
-            state.queue.remove(message.id)
+            if interruption is not None and self._line:
+                future, _ = self._line.popleft()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(interruption)
+                    interruption = None
             if not self._hand_over(lambda new, message=message: state.begin(new(), message)):  # type: ignore[misc]
                 self._unclaimed(state.begin(state.new_item(Item, "outbound"), message))
 
@@ -128,13 +137,18 @@ class Claims:
                 return True
         return False
 
+    def interrupted(self, error: BaseException) -> None:
+        """Keep the SystemExit or the like that a listener raised at a claim: it is for the first in line."""
+        self._interruption = error
+
     def failed(self, error: BaseException) -> None:
         """Note that no message could be claimed; after a pause it is tried again."""
         state = self._state
         with state.lock:
+            state.peers_may_have_mail = True
             if self._line and not self._paused:
                 log.warning("%s: cannot claim a message: %s", state.name, error)
-                self._paused = state.peers_may_have_mail = True
+                self._paused = True
                 state.clock.call_later(RETRY_SECONDS, self._resume)
 
     def _resume(self) -> None:

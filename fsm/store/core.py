@@ -1,4 +1,4 @@
-"""The core of a store: the state, the group commit and the rules, created and connected here and nowhere else.
+"""The core of a store: the state and the rules, created and connected here and nowhere else.
 
 Theory.
 1. Everything that happens is scheduled with the group commit, which decides, commits and steps in one order.
@@ -12,70 +12,61 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from fsm.logoff.flags import Logoff
 from fsm.store.claims import Claims
-from fsm.store.clock import Clock
 from fsm.store.deferred import DeferredTimer
 from fsm.store.endings import Endings
-from fsm.store.errors import StorageError
 from fsm.store.group_commit import GroupCommit, PendingStep
-from fsm.store.in_flight import Ending, Item
+from fsm.store.in_flight import Blocker, Ending, Item
 from fsm.store.message import Message
 from fsm.store.outbox import Outbox
-from fsm.store.outcome import Outcome
+from fsm.store.outcome import Left, Outcome
 from fsm.store.peers import Peers
-from fsm.store.reconciliation import reconcile
 from fsm.store.retry import Retry
-from fsm.store.state import RETRY_SECONDS, StoreState
-from fsm.store.storage import Opening, Policy, Storage
+from fsm.store.state import StoreState
+from fsm.store.storage import Ask, News, Policy
 
-__all__ = ["StoreCore"]
+__all__ = ["Options", "StoreCore"]
 
 log: Final = logging.getLogger("fsm.store")
-UNCLAIMED: Final = Ending("deferred", "nobody was there to send it", after=0.0)
+UNCLAIMED: Final = Ending("deferred", "nobody was there to send it", after=0.0, refund=True)
 NOT_RECEIVED: Final = Ending("failed", "nobody was there to take it")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a store is opened.
+
+    Without the `default_inbox`, NO_WAIT and PURGE stop what is coming in.  `uncertain` is the policy for messages of
+    which nobody can tell whether they arrived: "resend" or "hold".  `retry` is the schedule for deferred messages.
+    Raise TypeError or ValueError for what makes no sense.
+    """
+
+    default_inbox: bool = True
+    uncertain: Policy = "resend"
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.retry, Retry):
+            raise TypeError(f"retry is a Retry, such as Retry(first=60, factor=2, longest=3600), not {self.retry!r}")
+        if self.uncertain not in ("resend", "hold"):
+            raise ValueError(f"what is uncertain is dealt with by 'resend' or 'hold', not by {self.uncertain!r}")
 
 
 class StoreCore:
     """An open store, without a way to wait.  All methods may be called from any thread."""
 
-    def __init__(
-        self, storage: Storage, clock: Clock, *, name: str, default_inbox: bool, uncertain: Policy, retry: Retry
-    ) -> None:
-        if uncertain not in ("resend", "hold"):
-            raise ValueError(f"what is uncertain is dealt with by 'resend' or 'hold', not by {uncertain!r}")
-        storage.policy = uncertain
-        opening = storage.open()
-        try:
-            self.state = StoreState(
-                storage, clock, opening, name=name, default_inbox=default_inbox, uncertain=uncertain
-            )
-            self._note_lapsed(opening)
-            session, lock = self.state.session, self.state.lock
-            self.commit = GroupCommit(
-                session, storage, opening.holder, lock=lock, clock=clock, thread=storage.durable
-            )
-            self.outbox = Outbox(self.state, self.commit)
-            self.endings = Endings(self.state, self.commit, retry)
-            self.claims = Claims(self.state, self.commit, lambda item: self.endings.end(item, UNCLAIMED))
-            self.peers = Peers(self.state, self.commit)
-            self.deferred = DeferredTimer(self.state, self.commit)
-            self.commit.start(self._dispatch, at_end=self.claims.claim, on_failure=self._commit_failed)
-            storage.watch(self.peers.refresh)
-        except BaseException:
-            storage.close()
-            raise
+    def __init__(self, state: StoreState, commit: GroupCommit, retry: Retry) -> None:
+        self.state, self.commit, self.clock = state, commit, state.clock
+        self.outbox = Outbox(state, commit)
+        self.deferred = DeferredTimer(state, commit)
+        self.endings = Endings(state, commit, retry, self.deferred.deferred)
+        self.claims = state.claims_rule = Claims(state, commit, lambda item: self.endings.end(item, UNCLAIMED))
+        self.peers = state.peers_rule = Peers(state, commit, self.deferred.forget)
         self._inbound = 0
-
-    def _note_lapsed(self, opening: Opening) -> None:
-        if not opening.lapsed:
-            return
-        log.warning("%s: %d messages were being sent when their process ended", self.state.name, len(opening.lapsed))
-        self.state.counters["lapsed"] = len(opening.lapsed)
-        lapsed = set(opening.lapsed)
-        self.state.doubtful |= {m.id: m for m in self.state.storage.messages() if m.id in lapsed}
 
     # -------------------------------------------------------------------------------------------------- in flight
 
@@ -90,7 +81,7 @@ class StoreCore:
             step.after_commit.append(lambda: self.state.begin(item))
             return item
 
-        future = self.commit.schedule(decide)
+        future = self.commit.schedule(self.state, decide, f"the beginning of {item.id}")
         future.add_done_callback(self.state.count_refusal)
         return future
 
@@ -125,21 +116,18 @@ class StoreCore:
 
         def decide(step: PendingStep) -> None:
             session = step.session
-            if not session.complete:
-                self.peers.count(step)
-                if not session.peers:  # the last process here honours what others have just left, too
-                    self.peers.adopt(step)
-                    reconcile(self.state, step)  # a process taken for dead adopts messages that it counts already
             ready, deferred = session.ready, session.deferred
             step.fire(event)
             if deferred and session.ready == ready + deferred:  # PURGE's flush
-                flushed = step.tx.ready([id for id, _ in step.tx.share().deferred])
-                step.after_commit.append(lambda: self.state.enqueue(flushed))
+                step.tx.flush(step.handle)
+                step.after_commit.append(lambda: self.state.became_ready(deferred))
             stops_inbound = not self.state.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
             step.after_commit.append(lambda: self._asked(event, stops_inbound))
             step.answer = self.outcome
 
-        return cast("Future[Outcome]", self.commit.schedule(decide))
+        # the last process here honours what others have just left, too
+        ask = Ask(self.state.handle, adopt=self.state.session.accepting, alone=True)
+        return cast("Future[Outcome]", self.commit.schedule(self.state, decide, event, ask=ask))
 
     def _asked(self, event: str, stops_inbound: bool) -> None:
         state, session = self.state, self.state.session
@@ -147,64 +135,43 @@ class StoreCore:
         if stops_inbound:
             inbound = [item for item in state.items.values() if item.message is None]
             self.stop(inbound, "the store has no inbox to put it in now")
-        if session.complete:
-            state.storage.notify_peers()
 
-    def outcome(self, steps: tuple[str, ...] = (), seconds: float = 0.0, *, reads: bool = True) -> Outcome:
-        """Return how the store stands; with `reads` also which messages stay in the queue of a released store."""
+    def outcome(self, steps: tuple[str, ...] = (), seconds: float = 0.0) -> Outcome:
+        """Return how the store stands; what stays in the queue of a released store is read when it is looked at."""
         state, session = self.state, self.state.session
         to_peers = session.complete and bool(session.peers)
         with state.lock:
-            blockers, doubtful = state.blockers(), tuple(state.doubtful.values())
-        left = tuple(self._left()) if reads and session.complete and not to_peers else ()
+            blockers, doubtful = self.blockers(), tuple(state.doubtful.values())
+        queued = session.ready + session.deferred
+        left = Left(queued, self._left) if session.complete and not to_peers else Left()
         return Outcome(
-            session.complete, session.state, session.request, session.status, session.ready + session.deferred, left,
-            doubtful, blockers, steps, seconds, to_peers, state.set_aside,
+            session.complete, session.state, session.request, session.status, queued, left, doubtful, blockers, steps,
+            seconds, to_peers, state.set_aside,
         )  # fmt: skip
 
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Return what is in flight, the longest first, and the storage if it is in the way."""
+        found, silent = self.state.blockers(), self.commit.in_the_way
+        if silent is None or self.state.ended:  # nothing is in the way of a store that has ended
+            return found
+        return (*found, Blocker("storage", str(self.state.storage), "", "", silent[0], silent[0], silent[1]))
+
     def _left(self) -> list[Message]:
-        storage = self.state.storage
-        queued = storage.messages("ready", "deferred")
+        storage, name = self.state.storage, self.state.handle.name
+        queued = storage.messages(name, "ready", "deferred")
         if storage.durable:
             return queued
-        return [whole for message in queued if (whole := storage.message(message.id)) is not None]
+        return [whole for message in queued if (whole := storage.message(name, message.id)) is not None]
 
     # --------------------------------------------------------------------------------------------- after a commit
 
-    def _dispatch(self) -> None:
-        """Serve those who wait for a message, set the timer, and notify those who follow."""
+    def dispatch(self) -> None:
+        """Serve those who wait for a message, set the timer, and notify those who follow.  With the lock held."""
         state = self.state
-        with state.lock:
-            self.claims.dispatch()
-            self.deferred.arm()
-            if state.news_for_peers and state.peers and not self.claims.waiting:
-                state.storage.notify_peers()  # a message waits, and a peer may be free to send it
+        self.claims.dispatch()
+        self.deferred.arm()
+        if state.news_for_peers:
+            if state.session.peers and not self.claims.waiting:  # a message waits, and a peer may be free to send it
+                state.storage.ring(News("work", frozenset((state.handle.number,))))
             state.news_for_peers = False
-            state.notify()
-
-    def _commit_failed(self, error: BaseException) -> None:
-        self.claims.failed(error)
-        if isinstance(error, StorageError) and not error.certain:
-            self.state.clock.call_later(RETRY_SECONDS, self._find_out)
-
-    def _find_out(self) -> None:
-        """Find out what a transaction of unknown result has left."""
-        state = self.state
-        if state.closed:
-            return
-        self.peers.refresh()
-        try:
-            state.set_aside = len(state.storage.messages("held", "failed"))
-        except StorageError as error:
-            log.warning("%s: cannot count the messages that are set aside: %s", state.name, error)
-            state.clock.call_later(RETRY_SECONDS, self._find_out)
-
-    def close(self) -> None:
-        """Let the store go: nobody waits any longer, and this process no longer holds it."""
-        with self.state.lock:
-            if self.state.closed:
-                return
-            self.state.closed = True
-            self._dispatch()
-        self.commit.close()
-        self.state.storage.close()
+        state.notify()

@@ -7,16 +7,18 @@ blocker, and is tried again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypedDict
 
 from fsm.store.errors import StorageError
-from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
 from fsm.store.in_flight import Ending, Item
 from fsm.store.message import Message
 from fsm.store.retry import Retry
-from fsm.store.state import RETRY_SECONDS, StoreState
+from fsm.store.state import StoreState
+from fsm.store.storage import News
 
 __all__ = ["Endings"]
 
@@ -32,13 +34,26 @@ COUNTERS: Final = {"refused": "refused_inbound", "resend": "deferred", "hold": "
 """The counter, where it is not called like the way to end."""
 
 
-class Endings:
-    """The endings of a store's items; `retry` is the schedule for deferred messages."""
+class _Deferred(TypedDict):
+    due: float
+    wait: float
+    uncertain: bool
+    refund: bool
 
-    def __init__(self, state: StoreState, commit: GroupCommit, retry: Retry) -> None:
-        self._state, self._commit, self._retry = state, commit, retry
-        self._unrecorded: list[tuple[Item, Ending]] = []
-        state.longest_wait = retry.longest
+
+class Endings:
+    """The endings of a store's items.
+
+    `retry` is the schedule for deferred messages; `deferred` is called with the due time and the wait of each.
+    """
+
+    __slots__ = ("_commit", "_deferred", "_policy", "_retry", "_state", "_unrecorded")
+
+    def __init__(
+        self, state: StoreState, commit: GroupCommit, retry: Retry, deferred: Callable[[float, float], object]
+    ) -> None:
+        self._state, self._commit, self._retry, self._deferred = state, commit, retry, deferred
+        self._unrecorded: list[tuple[Item, Ending]] | None = None
 
     def end(self, item: Item, ending: Ending) -> Future[None]:
         """End the item, once.  The future is done when that is durable; StorageError if it is still to be recorded."""
@@ -56,46 +71,49 @@ class Endings:
         state, manner = self._state, self._manner(item, ending)
 
         def decide(step: PendingStep) -> None:
+            if item.recorded:  # by a batch that nobody could tell the outcome of then
+                return
             if not step.session.complete:  # a session that was released to its peers counts nothing any more
-                uncertain = int(ending.kind == "uncertain")
-                step.fire(EVENTS[manner], message=item.id, why=ending.reason, uncertain=uncertain)
+                more = {"uncertain": int(ending.kind == "uncertain"), "refund": int(ending.refund)}
+                step.fire(EVENTS[manner], message=item.id, why=ending.reason, **more)
             if item.message is not None:
                 self._store(step, item.message, manner, ending)
             step.after_commit.append(lambda: self._ended(item, ending, manner))
 
         # nobody waits for this ending if no message is ready to follow it, and no logoff is under way
-        patient = item.message is not None and not state.queue.ready and state.session.request is None
-        future = self._commit.schedule(decide, patient=patient)
+        patient = item.message is not None and not state.session.ready and state.session.request is None
+        what = f"the end of {item.id} ({ending.kind})"
+        future = self._commit.schedule(state, decide, what, patient=patient)
         future.add_done_callback(lambda done: self._recorded(item, ending, done.exception()))
         return future
 
     def _manner(self, item: Item, ending: Ending) -> str:
         if ending.kind == "uncertain":
-            return self._state.uncertain
+            return self._state.handle.policy
         return "refused" if item.message is None and ending.kind == "failed" else ending.kind
 
     def _store(self, step: PendingStep, message: Message, manner: str, ending: Ending) -> None:
-        state, tx, id = self._state, step.tx, message.id
-        if manner == "sent":
-            tx.sent(id)
+        tx, handle, id, reason, to = step.tx, step.handle, message.id, ending.reason, ending.recipients
+        if manner == "sent" or (manner == "failed" and ending.reported):
+            tx.sent(handle, id)
         elif manner == "failed":
-            tx.failed(id, ending.reason, reported=ending.reported, recipients=ending.recipients)
+            tx.ended(handle, id, "fail", reason, recipients=to)
         elif manner == "hold":
-            tx.held(id, ending.reason)
+            tx.ended(handle, id, "hold", reason, uncertain=True)
         else:
-            after = self._retry.after(message.attempts) if ending.after is None else ending.after
-            state.longest_wait = max(state.longest_wait, after)
-            due, uncertain = state.clock.time() + after, ending.kind == "uncertain"
-            tx.deferred(id, due, ending.reason, recipients=ending.recipients, uncertain=uncertain)
+            wait = self._retry.after(message.attempts) if ending.after is None else ending.after
+            due, unsure = self._state.clock.time() + wait, ending.kind == "uncertain"
+            more: _Deferred = {"due": due, "wait": wait, "uncertain": unsure, "refund": ending.refund}
+            tx.ended(handle, id, "defer", reason, recipients=to, **more)
             if step.session.complete:  # the message is the peers' now
-                step.after_commit.append(state.storage.notify_peers)
+                step.after_commit.append(lambda: self._state.storage.ring(News("peers", frozenset((handle.number,)))))
             else:
-                step.after_commit.append(lambda: state.queue.defer(id, due))
+                step.after_commit.append(lambda: self._deferred(due, wait))
 
     def _ended(self, item: Item, ending: Ending, manner: str) -> None:
         state, message = self._state, item.message
         state.finish(item)
-        item.unrecorded = None
+        item.unrecorded, item.recorded = None, True
         state.counters[COUNTERS.get(manner, manner)] += 1
         state.set_aside += manner == "hold" or (manner == "failed" and not ending.reported)
         if manner in ("failed", "deferred"):
@@ -110,18 +128,19 @@ class Endings:
             log.warning("%s: delivery of %s is uncertain (%s): %s", state.name, item.id, ending.reason, manner)
 
     def _recorded(self, item: Item, ending: Ending, error: BaseException | None) -> None:
-        if error is None:
-            return
         state = self._state
+        if error is None or not isinstance(error, Exception):  # the latter is a listener's, and the ending is recorded
+            return
         with state.lock:
             if state.closed:
                 self._too_late(item)
                 return
             item.unrecorded = error
             log.error("%s: cannot record the outcome of %s: %s", state.name, item.id, error)
-            self._unrecorded.append((item, ending))
-            if len(self._unrecorded) == 1:
+            if self._unrecorded is None:
+                self._unrecorded = []
                 state.clock.call_later(RETRY_SECONDS, self._record_again)
+            self._unrecorded.append((item, ending))
 
     def _too_late(self, item: Item) -> None:
         self._state.finish(item)
@@ -130,7 +149,7 @@ class Endings:
 
     def _record_again(self) -> None:
         with self._state.lock:
-            again, self._unrecorded = self._unrecorded, []
+            again, self._unrecorded = self._unrecorded or [], None
         for item, ending in again:
             self.record(item, ending)
 

@@ -32,11 +32,12 @@ class StorageError(Exception):
     """The storage failed: it is full, locked, damaged, missing, or of a newer version.  Nothing has changed.
 
     `problem` is the reason in one sentence.  `busy` is true if the same call may succeed a little later.  `certain` is
-    false if a server was lost during a commit and could not be asked in time: the change may have been made.
+    false if a server was lost during a commit and could not be asked in time: the change may have been made.  `lost` is
+    true if the connection to a server ended.
     """
 
-    def __init__(self, problem: str, *, busy: bool = False, certain: bool = True) -> None:
-        self.problem, self.busy, self.certain = problem, busy, certain
+    def __init__(self, problem: str, *, busy: bool = False, certain: bool = True, lost: bool = False) -> None:
+        self.problem, self.busy, self.certain, self.lost = problem, busy, certain, lost
         super().__init__(problem)
 
 

@@ -25,7 +25,7 @@ from fsm.store.process import check_process
 
 __all__ = ["Blocker", "Direction", "Ending", "Item"]
 
-Direction: TypeAlias = Literal["inbound", "outbound"]
+Direction: TypeAlias = Literal["inbound", "outbound", "storage"]
 REASONS: Final = {
     "CancelledError": "it was cancelled",
     "KeyboardInterrupt": "it was interrupted",
@@ -46,11 +46,17 @@ class Ending:
     after: float | None = None
     reported: bool = False
     recipients: tuple[str, ...] | None = None
+    refund: bool = False
+    """True if the attempt does not count, because the store itself has stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """An item in flight, as it stands in the way.  `age` and `silent` (since the last progress) are in seconds."""
+    """An item in flight, as it stands in the way.  `age` and `silent` (since the last progress) are in seconds.
+
+    Its `direction` is "storage" if it is no item but the storage, which does not answer, or fails, for `age` seconds;
+    `id` is its name and `note` the reason, or what is under way in it.
+    """
 
     direction: Direction
     id: str
@@ -61,6 +67,8 @@ class Blocker:
     note: str
 
     def __str__(self) -> str:
+        if self.direction == "storage":
+            return f"storage {self.id}, {self.age:.1f} s, {self.note}"
         other = self.provider or self.peer
         preposition = {"inbound": "from", "outbound": "to"}[self.direction]
         named = f"{self.direction} {self.id}{f' {preposition} {other}' if other else ''}, {self.age:.1f} s"
@@ -90,6 +98,8 @@ class Item:
         """True once its ending was requested."""
         self.unrecorded: BaseException | None = None
         """Why its ending is not recorded; None if it is, or if the item has not ended."""
+        self.recorded = False
+        """True once its ending is recorded."""
         self._clock, self._lock, self._changed = clock, lock, changed
         self._note = note
         self._began = self._moved = clock.monotonic()
@@ -180,7 +190,9 @@ class Item:
         reason = self.stopped or " ".join(str(error).split()) or REASONS.get(type(error).__name__, type(error).__name__)
         if self.direction == "inbound":
             return Ending("failed", reason)
-        return Ending("uncertain" if self._past_no_return else "deferred", reason)
+        if self._past_no_return:
+            return Ending("uncertain", reason)
+        return Ending("deferred", reason, refund=self.stopped is not None)
 
     # ----------------------------------------------------------------------------------------------- for the store
 

@@ -1,21 +1,25 @@
-"""A storage in memory, for a store that ends with its program.  It has no peers.
+"""A storage in memory, for stores that end with their program.  They have no peers.
 
-A transaction remembers what each message was before its first change, and restores that when it fails.
+Theory.
+1. The ready messages and the deferred ones are in heaps, by their ids and by the times they are due.  An entry that is
+   out of date stays in its heap until it comes up.
+2. A transaction remembers what each message was before its first change, and restores that when it fails.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import RLock
 from typing import Final
-from uuid import uuid4
 
 from fsm.store.errors import StorageError
+from fsm.store.life import sources, target
 from fsm.store.message import Message
-from fsm.store.storage import LAPSED, Opening, Peer, Policy, Share
+from fsm.store.storage import LAPSED, Ask, Handle, Look, News, Steps
 
 __all__ = ["MemoryStorage"]
 
@@ -23,42 +27,80 @@ KEPT: Final = 10_000
 """Journal entries that are kept."""
 
 
+class _Queue:
+    """The messages of one store."""
+
+    __slots__ = ("due", "messages", "ready", "waits")
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Message] = {}
+        self.ready: list[str] = []
+        self.due: list[tuple[float, str]] = []
+        self.waits: dict[str, float] = {}
+        """How long each deferred message was told to wait, in seconds."""
+
+    def put(self, message: Message) -> None:
+        """Keep this message, in the heap of its state."""
+        self.messages[message.id] = message
+        if message.state == "ready":
+            heapq.heappush(self.ready, message.id)
+        elif message.state == "deferred":
+            heapq.heappush(self.due, (message.due or 0.0, message.id))
+
+    def oldest(self, limit: int) -> list[Message]:
+        """Take at most so many ready messages out of the heap, the oldest first."""
+        found: dict[str, Message] = {}
+        while self.ready and len(found) < limit:
+            one = self.messages.get(heapq.heappop(self.ready))
+            if one is not None and one.state == "ready":
+                found[one.id] = one
+        return list(found.values())
+
+    def first_due(self) -> tuple[float, Message] | None:
+        """Return the message that is due first."""
+        while self.due:
+            due, id = self.due[0]
+            one = self.messages.get(id)
+            if one is not None and one.state == "deferred" and one.due == due:
+                return due, one
+            heapq.heappop(self.due)
+        return None
+
+
 class MemoryStorage:
     """A storage in memory.  `journal` holds the newest lines of the journal: start records and entries.
 
-    It can be opened again after `close`.  Claims lapse then, as after a crash, and the `policy` decides about them.
+    It can be opened again after `close`.  Claims lapse then, as after a crash.  `store` is the name of the store that
+    is opened without a name.
     """
 
-    durable = False
+    durable = notifies = False
+    segment = 0
 
-    def __init__(self, *, policy: Policy = "resend") -> None:
-        self.policy = policy
+    def __init__(self, *, store: str = "default") -> None:
+        self.store = store
         self.journal: deque[str] = deque(maxlen=KEPT)
-        self._messages: dict[str, tuple[Message, bool]] = {}  # and whether it is owned
+        self._queues: dict[str, _Queue] = {}
         self._lock = RLock()
         self._open = False
-        self._left = False
 
-    def open(self) -> Opening:
+    def __str__(self) -> str:
+        return "memory"
+
+    def open(self) -> None:
         """See `Storage`."""
         with self._lock:
             if self._open:
                 raise StorageError("this storage is open already")
-            self._open, self._left = True, False
-            lapsed = tuple(sorted(id for id, (one, _) in self._messages.items() if one.state == "claimed"))
-            for id in lapsed:
-                one = self._messages[id][0]
-                state = "ready" if self.policy == "resend" else "held"
-                self._messages[id] = replace(one, state=state, uncertain=one.uncertain + 1, reason=LAPSED), False
-            return Opening(uuid4().hex[:12], _Transaction(self).adopt(), (), lapsed)
+            self._open = True
 
     @contextmanager
-    def transaction(self) -> Iterator[_Transaction]:
+    def transaction(self, *, fenced: bool = True) -> Iterator[_Transaction]:
         """See `Storage`."""
         with self._lock:
             if not self._open:
                 raise StorageError("this storage is not open")
-            transaction = _Transaction(self)
+            transaction = _Transaction(self._queues)
             try:
                 yield transaction
             except BaseException:
@@ -66,145 +108,189 @@ class MemoryStorage:
                 raise
             self.journal.extend(transaction.lines)
 
-    def watch(self, changed: Callable[[], None]) -> None:
+    def settle(self) -> bool:
+        """Return True: every transaction has an outcome."""
+        return True
+
+    def survey(self, handles: Sequence[Handle], peers: Sequence[int]) -> frozenset[int]:
+        """Return nothing: there are no peers."""
+        return frozenset()
+
+    def watch(self, changed: Callable[[News], None]) -> None:
         """Do nothing: there are no peers."""
 
-    def notify_peers(self) -> None:
+    def ring(self, news: News) -> None:
         """Do nothing: there are no peers."""
 
-    def messages(self, *states: str) -> list[Message]:
+    def messages(self, store: str | None = None, *states: str) -> list[Message]:
         """See `Storage`."""
         with self._lock:
-            found = [one for one, _ in self._messages.values() if not states or one.state in states]
+            queue = self._queues.get(self.store if store is None else store)
+            found = [one for one in queue.messages.values() if not states or one.state in states] if queue else []
         return [replace(one, content=b"") for one in sorted(found, key=lambda one: one.id)]
 
-    def message(self, id: str) -> Message | None:
+    def message(self, store: str, id: str) -> Message | None:
         """See `Storage`."""
         with self._lock:
-            found = self._messages.get(id)
-        return found[0] if found is not None else None
+            queue = self._queues.get(store)
+            return queue.messages.get(id) if queue is not None else None
+
+    def deposit(self, handle: Handle, message: Message, connection: object) -> Steps:
+        """See `Storage`."""
+        raise StorageError("a store in memory takes part in no transaction: nothing was submitted")
 
     def close(self) -> None:
         """See `Storage`.  The messages are kept."""
         with self._lock:
-            self._messages = {id: (one, False) for id, (one, _) in self._messages.items()}
-            self._open = False
+            if self._open:
+                for queue in self._queues.values():
+                    _Transaction(self._queues).lapse_all(queue)
+                self._open = False
 
 
 class _Transaction:
     """See `storage.Transaction`."""
 
-    def __init__(self, storage: MemoryStorage) -> None:
+    def __init__(self, queues: dict[str, _Queue]) -> None:
         self.lines: list[str] = []
-        self._storage, self._messages = storage, storage._messages
-        self._before: dict[str, tuple[Message, bool] | None] = {}
-        self._left_before = storage._left
+        self._queues = queues
+        self._before: dict[tuple[str, str], tuple[_Queue, Message | None]] = {}
+        self._handles: list[tuple[Handle, bool]] = []
 
     def undo(self) -> None:
         """Restore what the transaction has changed."""
-        for id, before in self._before.items():
+        for handle, left in self._handles:
+            handle.left = left
+        for (_, id), (queue, before) in self._before.items():
             if before is None:
-                self._messages.pop(id, None)
+                queue.messages.pop(id, None)
             else:
-                self._messages[id] = before
-        self._storage._left = self._left_before
+                queue.put(before)
 
-    def submit(self, message: Message) -> None:
-        if message.id in self._messages:
+    def open(self, handles: Sequence[Handle]) -> list[Look]:
+        return [self._open(handle) for handle in handles]
+
+    def _open(self, handle: Handle) -> Look:
+        queue = self._queues.setdefault(handle.name, _Queue())
+        handle.parts = (1,)
+        lapsed = [self._decide(handle, one) for one in self._all(queue, "uncertain")]
+        counts = {state: len(self._all(queue, state)) for state in ("ready", "deferred", "held", "failed")}
+        aside = counts["held"] + counts["failed"]
+        return Look(0, counts["ready"], counts["deferred"], aside=aside, lapsed=lapsed)
+
+    def look(self, asks: Sequence[Ask]) -> list[Look]:
+        return [Look() for _ in asks]
+
+    def revive(self, handles: Sequence[Handle]) -> list[Look]:
+        return self.open(handles)
+
+    def leave(self, handle: Handle, ready: int | None, deferred: int | None) -> None:
+        self._handles.append((handle, handle.left))
+        handle.left = True
+
+    def lapse(self, handle: Handle) -> None:
+        self.lapse_all(self._queues[handle.name], handle)
+
+    def lapse_all(self, queue: _Queue, handle: Handle | None = None) -> None:
+        """Let all claims of a queue lapse."""
+        for one in self._all(queue, *sources("lapse")):
+            self._put(handle, queue, replace(one, state=target("lapse")))
+
+    def submit(self, handle: Handle, message: Message) -> None:
+        queue = self._queues[handle.name]
+        if message.id in queue.messages:
             raise StorageError(f"there is a message {message.id!r} already")
-        self._put(replace(message, state="ready", due=None), ours=True)
+        self._put(handle, queue, replace(message, state="ready", due=None))
 
-    def claim(self, ids: Sequence[str]) -> list[Message]:
-        found = [self._find(id, "ready", ours=True) for id in dict.fromkeys(ids)]
-        return [self._claim(one) for one in found if one is not None]
+    def claim_new(self, handle: Handle, ids: Sequence[str]) -> list[Message]:
+        queue = self._queues[handle.name]
+        return [self._put(handle, queue, queue.messages[id].claimed()) for id in ids]
 
-    def take(self, limit: int) -> list[Message]:
-        ready = sorted(id for id, (one, ours) in self._messages.items() if one.state == "ready" and not ours)
-        return [self._claim(self._messages[id][0]) for id in ready[:limit]]
+    def claim(self, wants: Sequence[tuple[Handle, int]]) -> list[list[Message]]:
+        return [self._claim(handle, self._queues[handle.name], limit) for handle, limit in wants]
 
-    def sent(self, id: str) -> None:
-        if self._find(id, "claimed", ours=True):
-            self._remove(id)
+    def _claim(self, handle: Handle, queue: _Queue, limit: int) -> list[Message]:
+        return [self._put(handle, queue, one.claimed()) for one in queue.oldest(limit)]
 
-    def deferred(
-        self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
-    ) -> None:
-        if one := self._find(id, "claimed", ours=True):
+    def take(self, wants: Sequence[tuple[Handle, int]]) -> list[list[Message]]:
+        return [[] for _ in wants]
+
+    def sent(self, handle: Handle, id: str) -> None:
+        queue = self._queues[handle.name]
+        if self._is(queue, id, *sources("send")):
+            self._remove(handle, queue, id)
+
+    def ended(
+        self, handle: Handle, id: str, event: str, reason: str, *, due: float | None = None, wait: float | None = None,
+        recipients: Sequence[str] | None = None, uncertain: bool = False, refund: bool = False,
+    ) -> None:  # fmt: skip
+        queue = self._queues[handle.name]
+        if self._is(queue, id, "claimed"):
+            one = queue.messages[id]
             to = one.recipients if recipients is None else tuple(recipients)
-            one = replace(one, state="deferred", due=due, reason=reason, recipients=to)
-            self._put(replace(one, uncertain=one.uncertain + uncertain), ours=True)
+            one = replace(one, state=target(event), due=due, reason=reason, recipients=to)
+            self._put(handle, queue, replace(one, uncertain=one.uncertain + uncertain, attempts=one.attempts - refund))
+            if wait is not None:
+                queue.waits[id] = wait
 
-    def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
-        if reported:
-            self.sent(id)
-        elif one := self._find(id, "claimed", ours=True):
-            to = one.recipients if recipients is None else tuple(recipients)
-            self._put(replace(one, state="failed", reason=reason, recipients=to))
+    def fall_due(self, handle: Handle, now: float, limit: int) -> list[str]:
+        queue, ids = self._queues[handle.name], list[str]()
+        while len(ids) < limit and (first := queue.first_due()) is not None and first[0] <= now:
+            ids.append(first[1].id)
+            self._ready(handle, queue, first[1])
+        return sorted(ids)
 
-    def held(self, id: str, reason: str) -> None:
-        if one := self._find(id, "claimed", ours=True):
-            self._put(replace(one, state="held", reason=reason, uncertain=one.uncertain + 1))
+    def first_due(self, handle: Handle) -> tuple[float, float] | None:
+        queue = self._queues[handle.name]
+        first = queue.first_due()
+        return (first[0], queue.waits.get(first[1].id, 0.0)) if first is not None else None
 
-    def ready(self, ids: Sequence[str]) -> list[str]:
-        found = [id for id in dict.fromkeys(ids) if self._find(id, "deferred", ours=True)]
-        for id in found:
-            self._put(replace(self._messages[id][0], state="ready", due=None), ours=True)
+    def flush(self, handle: Handle) -> None:
+        queue = self._queues[handle.name]
+        for one in self._all(queue, *sources("fall_due")):
+            self._ready(handle, queue, one)
+
+    def withdraw(self, handle: Handle, id: str) -> tuple[str | None, bool]:
+        queue = self._queues[handle.name]
+        one = queue.messages.get(id)
+        if one is not None and one.state in sources("withdraw"):
+            self._remove(handle, queue, id)
+        return (one.state if one is not None else None), True
+
+    def resume(self, handle: Handle, id: str) -> bool:
+        queue = self._queues[handle.name]
+        if found := self._is(queue, id, *sources("resume")):
+            self._ready(handle, queue, queue.messages[id])
         return found
 
-    def withdraw(self, id: str) -> str | None:
-        one, _ = self._messages.get(id, (None, False))
-        if one is None or one.state == "claimed":
-            return one.state if one else None
-        self._remove(id)
-        return one.state
+    def record(self, header: str, lines: Sequence[str]) -> None:
+        self.lines += lines
 
-    def resume(self, id: str) -> bool:
-        one = self._find(id, "held") or self._find(id, "failed")
-        if one:
-            self._put(replace(one, state="ready", due=None), ours=True)
-        return one is not None
+    def _all(self, queue: _Queue, *states: str) -> list[Message]:
+        return sorted((one for one in queue.messages.values() if one.state in states), key=lambda one: one.id)
 
-    def share(self) -> Share:
-        mine = (one for one, ours in self._messages.values() if ours and one.state in ("ready", "deferred"))
-        return Share.of((one.id, one.due) for one in mine)
+    def _is(self, queue: _Queue, id: str, *states: str) -> bool:
+        return id in queue.messages and queue.messages[id].state in states
 
-    def adopt(self) -> Share:
-        found = [one for one, ours in self._messages.values() if not ours and one.state in ("ready", "deferred")]
-        for one in found:
-            self._put(one, ours=True, also_left=True)
-        return Share.of((one.id, one.due) for one in found)
+    def _decide(self, handle: Handle, one: Message) -> Message:
+        state = target(handle.policy, "uncertain")
+        one = replace(one, state=state, uncertain=one.uncertain + 1, reason=LAPSED)
+        return replace(self._put(handle, self._queues[handle.name], one), content=b"")
 
-    def begin(self, session: str, header: str, line: str) -> None:
-        self.lines.append(line)
+    def _ready(self, handle: Handle, queue: _Queue, one: Message) -> None:
+        queue.waits.pop(one.id, None)
+        self._put(handle, queue, replace(one, state="ready", due=None))
 
-    def record(self, session: str, line: str) -> None:
-        self.lines.append(line)
-
-    def peers(self) -> tuple[Peer, ...]:
-        return ()
-
-    def leave(self) -> None:
-        self._storage._left = True
-        for one, ours in [*self._messages.values()]:
-            if ours and one.state in ("ready", "deferred"):
-                self._put(one)
-
-    def _find(self, id: str, state: str, ours: bool = False) -> Message | None:
-        one, our_own = self._messages.get(id, (None, False))
-        return one if one is not None and one.state == state and (our_own or not ours) else None
-
-    def _claim(self, one: Message) -> Message:
-        return self._put(one.claimed(), ours=True, also_left=True)
-
-    def _put(self, one: Message, *, ours: bool = False, also_left: bool = False) -> Message:
-        self._remember(one.id)
-        self._messages[one.id] = one, ours and (also_left or not self._storage._left)
+    def _put(self, handle: Handle | None, queue: _Queue, one: Message) -> Message:
+        self._remember(handle, queue, one.id)
+        queue.put(one)
         return one
 
-    def _remove(self, id: str) -> None:
-        self._remember(id)
-        del self._messages[id]
+    def _remove(self, handle: Handle, queue: _Queue, id: str) -> None:
+        self._remember(handle, queue, id)
+        del queue.messages[id]
+        queue.waits.pop(id, None)
 
-    def _remember(self, id: str) -> None:
-        self._before.setdefault(id, self._messages.get(id))
-
+    def _remember(self, handle: Handle | None, queue: _Queue, id: str) -> None:
+        if handle is not None:
+            self._before.setdefault((handle.name, id), (queue, queue.messages.get(id)))

@@ -2,75 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from concurrent.futures import Future
+from functools import partial
+from typing import Final, TypeAlias
 
 from fsm.logoff.flags import MapiError, Result
+from fsm.store.errors import StoreClosing
 from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.life import sources
 from fsm.store.message import Message, new_id
-from fsm.store.reconciliation import reconcile
 from fsm.store.state import StoreState
+from fsm.store.storage import News, Rows
 
-__all__ = ["Outbox"]
+__all__ = ["Deposit", "Outbox"]
+
+Deposit: TypeAlias = Generator[Rows | Awaitable[Rows], Rows, str]
+"""The steps of a submission over somebody's connection; the result is the message's id."""
+
+ABORTS: Final = {"ready": "abort_submit", "deferred": "abort_deferred"}
+"""The event by which a withdrawn message leaves the session's counts, by the state it was in."""
 
 
 class Outbox:
     """The outbound queue of a store, as its clients see it."""
 
+    __slots__ = ("_commit", "_state")
+
     def __init__(self, state: StoreState, commit: GroupCommit) -> None:
         self._state, self._commit = state, commit
-        self._last_id = max([*state.queue.ready, *state.queue.deferred], default="")
 
     def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
         """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
-        if not isinstance(content, bytes):
-            raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
-        if isinstance(recipients, str):
-            raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
+        _check(content, recipients)
 
         def decide(step: PendingStep) -> str:
-            self._last_id = id = new_id(self._last_id)
-            message = Message(id, content, sender, tuple(recipients), self._state.clock.time())
+            message = self._message(content, sender, recipients)
+            id = message.id
             step.admit("submit", message=id)
-            step.tx.submit(message)
-            step.ready_ids.append(id)
-            step.after_commit.append(lambda: self._state.enqueue([id], "submitted"))
+            step.tx.submit(step.handle, message)
+            step.fresh.append(id)
+            step.after_commit.append(self._submitted)
             return id
 
-        future = self._commit.schedule(decide)
+        future = self._commit.schedule(self._state, decide, "a submission")
         future.add_done_callback(self._state.count_refusal)
         return future
+
+    def deposit(self, content: bytes, sender: str, recipients: Sequence[str], connection: object) -> Deposit:
+        """Put a message into the queue by the transaction that is under way on this connection; return its id.
+
+        See `Storage.deposit`.  It is counted when that has committed.  StoreClosing.
+        """
+        _check(content, recipients)
+        if not self._state.session.accepting:
+            self._state.counters["refused_new"] += 1
+            raise StoreClosing(f"the store is closing: {self._state.session.may('submit').reason}")
+        message = self._message(content, sender, recipients)
+        yield from self._state.storage.deposit(self._state.handle, message, connection)
+        self._state.peers_rule.expect()
+        return message.id
+
+    def _message(self, content: bytes, sender: str, recipients: Sequence[str]) -> Message:
+        return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time())
 
     def withdraw(self, id: str) -> Future[None]:
         """Take a message back.  MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not there."""
 
         def decide(step: PendingStep) -> None:
-            found = step.tx.withdraw(id)
-            if found == "claimed":
+            found, ours = step.tx.withdraw(step.handle, id)
+            if found in sources("send"):
                 raise MapiError(Result.MAPI_E_UNABLE_TO_ABORT, f"the message {id} is being sent right now")
-            if found is None or found == "theirs":
-                why = "is another process's" if found else "is not in the queue; it was sent, withdrawn, or never there"
+            if found is None:
+                why = "is not in the queue; it was sent, withdrawn, or never there"
                 raise MapiError(Result.MAPI_E_NOT_IN_QUEUE, f"the message {id} {why}")
-            if found in ("held", "failed"):
+            if id in step.fresh:
+                step.fresh.remove(id)
+            if found in sources("resume"):
                 step.after_commit.append(self._decided)
-            elif not step.session.complete:
-                reconcile(self._state, step, why=f"{id} was withdrawn", counter="withdrawn")
+            elif found in ABORTS:
+                if ours and not step.session.complete:
+                    step.fire(ABORTS[found], message=id)
+                else:
+                    step.after_commit.append(partial(self._state.storage.ring, _taken(step)))
+                step.after_commit.append(self._withdrawn)
 
-        return self._commit.schedule(decide)
+        return self._commit.schedule(self._state, decide, f"withdrawing {id}")
 
     def resume(self, id: str) -> Future[None]:
         """Put a held or failed message back into the queue.  StoreClosing, or MapiError NOT_IN_QUEUE."""
 
         def decide(step: PendingStep) -> None:
             step.admit("submit", message=id)
-            if not step.tx.resume(id):
+            if not step.tx.resume(step.handle, id):
                 raise MapiError(Result.MAPI_E_NOT_IN_QUEUE, f"no message {id} is held or failed")
-            step.after_commit.append(lambda: self._state.enqueue([id], "submitted"))
+            step.after_commit.append(self._submitted)
             step.after_commit.append(self._decided)
 
-        future = self._commit.schedule(decide)
+        future = self._commit.schedule(self._state, decide, f"resuming {id}")
         future.add_done_callback(self._state.count_refusal)
         return future
 
+    def _submitted(self) -> None:
+        self._state.became_ready(1, "submitted")
+
+    def _withdrawn(self) -> None:
+        self._state.counters["withdrawn"] += 1
+
     def _decided(self) -> None:
         self._state.set_aside -= 1
+
+
+def _check(content: bytes, recipients: Sequence[str]) -> None:
+    if not isinstance(content, bytes):
+        raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
+    if isinstance(recipients, str):
+        raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
+
+
+def _taken(step: PendingStep) -> News:
+    return News("taken", frozenset((step.handle.number,)))

@@ -1,23 +1,23 @@
 """Peers: the other processes that have the same store open, and what their coming and going means here.
 
 Theory.
-1. Counting the peers and asking for a logoff is one transaction, under the lock of the registry: of several processes
-   that leave together, exactly one sees no peers.
-2. A message that a peer took is `abort_submit` here.  The messages of a process that left or died are adopted by
-   `submit`, the deferred ones to be tried at once, as long as this store takes new work.
+1. Counting the peers and asking for a logoff is one transaction, under the lock of the store: of several processes that
+   leave together, exactly one sees no peers.
+2. A message that a peer took is `abort_submit` here.  What a process leaves behind is adopted by `submit`, as long as
+   this store takes new work; deferred messages stay deferred.
+3. A process that was taken for dead registers again.  What it counted meanwhile may be a peer's: it counts anew.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Lock
 from typing import Final
 
-from fsm.store.group_commit import GroupCommit, PendingStep
-from fsm.store.reconciliation import reconcile
-from fsm.store.state import RETRY_SECONDS, StoreState
-from fsm.store.storage import Peer
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.state import StoreState
+from fsm.store.storage import Ask, Look
 
 __all__ = ["Peers"]
 
@@ -25,63 +25,92 @@ log: Final = logging.getLogger("fsm.store")
 
 
 class Peers:
-    """The peers of a store."""
+    """The peers of a store.  `gained` is called when messages came into our parts."""
 
-    def __init__(self, state: StoreState, commit: GroupCommit) -> None:
-        self._state, self._commit = state, commit
-        self._scheduled = False
-        self._lock = Lock()
+    def __init__(self, state: StoreState, commit: GroupCommit, gained: Callable[[], object]) -> None:
+        self._state, self._commit, self._gained = state, commit, gained
+        self._scheduled = self._expecting = False
+
+    def expect(self) -> None:
+        """Look for a message that somebody's transaction has left; where that holds a lock, as soon as it ends.
+
+        Other storages tell when it has committed.
+        """
+        if not self._state.storage.notifies:
+            self._expecting = True
+            self.refresh()
 
     def refresh(self) -> None:
-        """Count the peers and adopt orphaned messages.  Called when the registry changed, from any thread."""
-        with self._lock:  # not the state's, which the closing thread may hold while it waits for this one
-            if self._scheduled or self._state.closed:
-                return
-            self._scheduled = True
-        self._commit.schedule(self._refresh).add_done_callback(self._refreshed)
-
-    def _refresh(self, step: PendingStep) -> None:
-        with self._lock:
-            self._scheduled = False  # what changes from here on needs another refresh
-        if step.session.complete:
+        """Look who is there, and adopt what is nobody's.  Called when something has changed, from any thread."""
+        if self._scheduled or self._state.closed or self._state.session.complete:
             return
-        self.count(step)
-        self.adopt(step)
-        reconcile(self._state, step)
+        self._scheduled = True
+        ask = Ask(self._state.handle)
+        done = self._commit.schedule(self._state, self._began, "counting the peers", ask=ask)
+        done.add_done_callback(self._refreshed)
+
+    def read_notes(self) -> None:
+        """Count out what others have taken from our parts.  Called when one of them says so, from any thread."""
+        if self._scheduled or self._state.closed or self._state.session.complete:
+            return
+        self._scheduled = True
+        ask = Ask(self._state.handle, peers=False, adopt=False)
+        self._commit.schedule(self._state, self._began, "reading notes", ask=ask).add_done_callback(self._refreshed)
+
+    def _began(self, step: PendingStep) -> None:
+        self._scheduled = False  # what changes from here on needs another look
         step.after_commit.append(self._look_for_mail)
 
     def _look_for_mail(self) -> None:
         self._state.peers_may_have_mail = True
 
     def _refreshed(self, done: Future[None]) -> None:
-        if (error := done.exception()) is not None:
-            with self._lock:
-                self._scheduled = False
-            if not self._state.closed:
-                log.warning("%s: cannot count the peers: %s", self._state.name, error)
-                self._state.clock.call_later(RETRY_SECONDS, self.refresh)  # nobody will notify us a second time
+        self._scheduled = False
+        if (error := done.exception()) is not None and not self._state.closed:
+            log.warning("%s: cannot count the peers: %s", self._state.name, error)
+            soon = self._expecting and getattr(error, "busy", False)  # it has waited for the lock long enough
+            self._state.clock.call_later(0.0 if soon else RETRY_SECONDS, self.refresh)  # nobody will notify us again
+        else:
+            self._expecting = False
 
-    def count(self, step: PendingStep) -> None:
-        """Count the peers.  From here to the end of the transaction nobody opens or leaves the store."""
-        peers = step.tx.peers()
-        more = len(peers) - step.session.peers  # the state's own list may be from before this batch
+    def seen(self, step: PendingStep, look: Look, *, anew: bool = False) -> None:
+        """Count what came and went.  With `anew` the look tells all that there is, as when a store is opened."""
+        session = step.session
+        if session.complete:
+            return
+        ready, deferred = look.ready - look.taken_ready, look.deferred - look.taken_deferred
+        if anew:
+            ready, deferred = ready - session.ready, deferred - session.deferred
+        if look.peers is not None:
+            self._count(step, look.peers)
+        # the deferred messages first: a drain ends with the last ready one, and nothing may follow that
+        self._lose(step, "abort_deferred", -deferred)
+        self._lose(step, "abort_submit", -ready)
+        if (ready > 0 or deferred > 0) and session.accepting:
+            gained_ready, gained_deferred = max(0, ready), max(0, deferred)
+            step.gain(gained_ready, gained_deferred, "taken over: it was nobody's")
+            step.after_commit.append(lambda: self._state.became_ready(gained_ready + gained_deferred, "taken_over"))
+            step.after_commit.append(self._gained)
+        if look.lapsed:
+            step.after_commit.append(lambda: self._lapsed(look))
+
+    def _lose(self, step: PendingStep, event: str, count: int) -> None:
+        for _ in range(count):
+            step.fire(event, why="taken by a peer")
+        if count > 0:
+            step.after_commit.append(lambda: self._state.counters.update(taken_by_peers=count))
+
+    def _count(self, step: PendingStep, peers: int) -> None:
+        more = peers - step.session.peers
         for _ in range(more):
             step.fire("peer_opened")
         for _ in range(-more):
             step.fire("peer_closed")
-        step.after_commit.append(lambda: self._counted(peers))
+        if more:
+            log.info("%s: %d other processes have the store open", self._state.name, peers)
 
-    def adopt(self, step: PendingStep) -> None:
-        """Make messages that belong to nobody ours, and ready, if the store takes new work."""
-        if not step.session.accepting:
-            return
-        share = step.tx.adopt()
-        ids = [*share.ready, *step.tx.ready([id for id, _ in share.deferred])]
-        for id in ids:
-            step.fire("submit", message=id, why="taken over: it was nobody's")
-        step.after_commit.append(lambda: self._state.enqueue(ids, "taken_over"))
-
-    def _counted(self, peers: tuple[Peer, ...]) -> None:
-        if peers != self._state.peers:
-            log.info("%s: %d other processes have the store open", self._state.name, len(peers))
-        self._state.peers = peers
+    def _lapsed(self, look: Look) -> None:
+        state = self._state
+        state.counters["lapsed"] += len(look.lapsed)
+        state.doubtful |= {message.id: message for message in look.lapsed}
+        state.set_aside += sum(message.state == "held" for message in look.lapsed)

@@ -9,6 +9,8 @@ Theory.
    open socket.  So the plan goes on, and its cancel step stops them.
 4. Closing again joins the closing under way; nobody can lengthen it.  If the store is not released when the plan is
    over, the outcome says what is in the way; the store is as it is, and may be closed again.
+5. Closing ends, whatever the storage does.  A step whose logoff is not answered waits a little longer than its time
+   (`GRACE` for all steps together), and so does the outcome; then it names the storage as what is in the way.
 """
 
 from __future__ import annotations
@@ -21,18 +23,24 @@ from typing import Final, cast
 from fsm.logoff.flags import Logoff
 from fsm.store.clock import Timer
 from fsm.store.core import StoreCore
-from fsm.store.group_commit import PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, PendingStep
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import DEFAULT, Plan, PlanStep
-from fsm.store.state import RETRY_SECONDS
 
 __all__ = ["Shutdown"]
 
 log: Final = logging.getLogger("fsm.store")
+GRACE: Final = 0.4
+"""Seconds beyond its time for which a plan waits for the storage to answer; and as many for the outcome."""
 
 
 class Shutdown:
     """The closing of a store, and its progress."""
+
+    __slots__ = (
+        "_asking", "_began", "_core", "_followers", "_grace", "_noticed", "_plan", "_position", "_state", "_summary",
+        "_timer", "_turn", "_until", "_waiting", "on_notice", "on_released", "over", "version",
+    )  # fmt: skip
 
     def __init__(self, core: StoreCore) -> None:
         self._core, self._state = core, core.state
@@ -46,7 +54,12 @@ class Shutdown:
         self._waiting: list[Future[Outcome]] = []
         self._followers: list[Future[bool]] = []
         self._asking = False
-        """True until the present step's logoff is answered.  The step's time is not over before."""
+        """True until the present step's logoff is answered.  The step's time is not over before, but for the grace."""
+        self._grace = 0.0
+        self.over = False
+        """True once a plan has run to its end, whether or not the store was released."""
+        self._noticed = False
+        """True once the `on_notice` callbacks were called."""
         self.on_notice: list[Callable[[], object]] = []
         self.on_released: list[Callable[[], object]] = []
         self.version = 0
@@ -71,34 +84,51 @@ class Shutdown:
         steps = self._plan.steps if self._plan is not None else ()
         return steps[self._position + 1] if self._position + 1 < len(steps) else None
 
+    def announce(self, plan: Plan) -> bool:
+        """Let readiness flip, and call the `on_notice` callbacks; return False if the store has ended or is closing."""
+        state = self._state
+        with state.lock:
+            if self._plan is not None or state.ended:
+                return False
+            self._position, self._summary, self._grace, self._noticed = -1, [], GRACE, False
+            self._began, self._plan = state.clock.monotonic(), plan
+            log.info("%s: closing: %s", state.name, plan)
+            state.notify()
+        try:
+            self._call(self.on_notice)  # without the lock: they may use the store
+        finally:
+            self._noticed = True
+        return True
+
     def begin(self, plan: Plan | str | None = None) -> Future[Outcome]:
         """Start the plan, or join the one under way.  Cancelling the future ends the waiting, not the closing."""
         chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
         future: Future[Outcome] = Future()
         with self._state.lock:
             self._waiting.append(future)
-            if self._plan is not None:
-                return future
-            self._position, self._summary = -1, []
-            self._began = self._state.clock.monotonic()
-            if self._state.ended:
+            if self._plan is None and self._state.ended:
+                self._summary, self._began = [], self._state.clock.monotonic()
                 self._finish()
                 return future
-            self._plan = chosen
-            log.info("%s: closing: %s", self._state.name, chosen)
-            self._state.notify()
-        self._call(self.on_notice)  # without the lock: they may use the store
-        with self._state.lock:
-            if self._plan is chosen and self._position < 0:
-                self.next_step()
+        try:
+            self.announce(chosen)
+        finally:
+            with self._state.lock:
+                if self._plan is not None and self._position < 0 and self._noticed:
+                    self.next_step()
         return future
 
     def _call(self, callbacks: Sequence[Callable[[], object]]) -> None:
+        interruption: BaseException | None = None
         for callback in callbacks:
             try:
                 callback()
             except Exception:
                 log.exception("%s: a callback raised", self._state.name)
+            except BaseException as error:  # SystemExit and the like are for who has caused the call
+                interruption = error
+        if interruption is not None:
+            raise interruption
 
     def next_step(self) -> None:
         """End the present step's time and begin the next step; after the last one the plan is over."""
@@ -151,14 +181,20 @@ class Shutdown:
             if turn == self._turn and (step := self.step) is not None:
                 self._asking = False
                 self._stop_items(step)  # also what was claimed before and began meanwhile
-                if state.clock.monotonic() >= self._until:
-                    self._time_over(turn)
+                if (late := state.clock.monotonic() - self._until) >= 0:
+                    self._grace = max(0.0, self._grace - late)
+                    self.next_step()
                 elif failed:
                     state.clock.call_later(RETRY_SECONDS, lambda: self._ask_again(step, turn))
 
     def _time_over(self, turn: int) -> None:
         with self._state.lock:
-            if self._plan is not None and turn == self._turn and not self._asking:
+            if self._plan is None or turn != self._turn:
+                return
+            if self._asking and self._grace > 0:
+                grace, self._grace = self._grace, 0.0
+                self._timer = self._state.clock.call_later(grace, lambda: self._time_over(turn))
+            else:
                 self.next_step()
 
     def _summarize(self) -> None:
@@ -185,25 +221,31 @@ class Shutdown:
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._plan, self._position = None, -1
+        self._plan, self._position, self.over = None, -1, True
         waiting, self._waiting = self._waiting, []
         core, state = self._core, self._state
         steps, seconds = tuple(self._summary), state.clock.monotonic() - self._began
         state.notify()
 
-        def finish(done: Future[Outcome]) -> None:
-            if (error := done.exception()) is not None:
-                log.error("%s: cannot read what is left in the queue: %s", state.name, error)
-            outcome = core.outcome(steps, seconds, reads=False) if error else done.result()
-            log.log(logging.INFO if outcome else logging.WARNING, "%s: %s", state.name, outcome)
-            for future in waiting:
+        def finish(outcome: Outcome) -> None:
+            with state.lock:
+                told = waiting[:]
+                waiting.clear()
+            if told:
+                timer.cancel()
+                log.log(logging.INFO if outcome else logging.WARNING, "%s: %s", state.name, outcome)
+            for future in told:
                 if future.set_running_or_notify_cancel():
                     future.set_result(outcome)
 
         def decide(step: PendingStep) -> None:  # what was scheduled before may be in the same batch, and comes first
             step.answer = lambda: core.outcome(steps, seconds)
 
-        cast("Future[Outcome]", core.commit.schedule(decide)).add_done_callback(finish)
+        timer = state.clock.call_later(GRACE, lambda: finish(core.outcome(steps, seconds)))
+        answered = cast("Future[Outcome]", core.commit.schedule(state, decide, "the outcome"))
+        answered.add_done_callback(
+            lambda done: finish(done.result() if done.exception() is None else core.outcome(steps, seconds))
+        )
 
     # ------------------------------------------------------------------------------------------------- the progress
 
@@ -225,6 +267,6 @@ class Shutdown:
             left = max(0.0, self._until - state.clock.monotonic()) if step is not None else None
             return Progress(
                 session.state, session.request, session.status, session.inbound, session.outbound, session.ready,
-                session.deferred, state.set_aside, session.peers, step, self.upcoming, left, state.blockers(),
-                dict(state.counters), self.in_service,
+                session.deferred, state.set_aside, session.peers, step, self.upcoming, left, self._core.blockers(),
+                state.counted(), self.in_service,
             )  # fmt: skip

@@ -1,29 +1,32 @@
-"""What a store is at a moment: its session, what is in flight, its part of the queue, its peers and its counters.
+"""What a store is at a moment: its session, what is in flight, and its counters.
 
-The session counts messages; the state knows which ones they are.  The rules (outbox, claims, endings, peers, retry)
-each read and change the state, and none of them uses another.  `core.py` creates them and connects them.
+The session counts messages; which ones they are, the storage knows.  The rules (outbox, claims, endings, peers,
+deferred) each read and change the state, and none of them uses another.  `core.py` creates them and connects them.
 
-Every field is guarded by `lock`, except that the queue and the counters are also read inside a commit, when no step is
-under way.
+Every field is guarded by `lock`, which all stores of a spooler share.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
+from secrets import token_hex
 from threading import RLock
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from fsm.journal.encoder import ENCODE
 from fsm.logoff.session import StoreSession
 from fsm.store.clock import Clock
 from fsm.store.errors import StoreClosing
 from fsm.store.in_flight import Blocker, Direction, Item
 from fsm.store.message import Message
-from fsm.store.queue_index import QueueIndex
-from fsm.store.storage import Opening, Policy, Storage
+from fsm.store.storage import Handle, Look, Storage
 
-__all__ = ["COUNTERS", "RETRY_SECONDS", "StoreState"]
+if TYPE_CHECKING:
+    from fsm.store.group_commit import Claimer, PeerCounter
+
+__all__ = ["COUNTERS", "StoreState"]
 
 ItemT = TypeVar("ItemT", bound=Item)
 T = TypeVar("T")
@@ -32,63 +35,61 @@ COUNTERS: Final = (
     "refused_new", "stopped", "lapsed", "taken_by_peers", "taken_over",
 )  # fmt: skip
 """The names of the counters; all start at 0 when the store is opened."""
-RETRY_SECONDS: Final = 1.0
-"""Seconds before something that failed because of the storage is tried again."""
 
 
 class StoreState:
-    """The state of one open store.
+    """The state of one open store; without the `default_inbox` NO_WAIT and PURGE stop what is coming in."""
 
-    `uncertain` is the policy for messages of which nobody can tell whether they arrived; without the `default_inbox`
-    NO_WAIT and PURGE stop what is coming in.
-    """
+    __slots__ = (
+        "_subscribers", "claims_rule", "clock", "closed", "counters", "default_inbox", "doubtful", "handle", "holder",
+        "items", "journal_head", "lock", "name", "news_for_peers", "peers_may_have_mail", "peers_rule", "segment",
+        "seq", "session", "set_aside", "storage",
+    )  # fmt: skip
+    claims_rule: Claimer
+    peers_rule: PeerCounter
 
     def __init__(
-        self, storage: Storage, clock: Clock, opening: Opening, *, name: str, default_inbox: bool, uncertain: Policy
+        self, storage: Storage, clock: Clock, lock: RLock, handle: Handle, look: Look, *, name: str, default_inbox: bool
     ) -> None:
-        self.storage, self.clock, self.name = storage, clock, name
-        self.default_inbox, self.uncertain = default_inbox, uncertain
-        self.lock: Final = RLock()
-        self.holder = opening.holder
-        """The id under which this process has the store open; also the session's name in the journal."""
-        self.peers = opening.peers
-        self.queue = QueueIndex(opening.share)
-        ready, deferred = len(self.queue.ready), len(self.queue.deferred)
-        self.session = StoreSession(ready=ready, deferred=deferred, peers=len(self.peers))
+        self.storage, self.clock, self.lock, self.handle = storage, clock, lock, handle
+        self.name, self.default_inbox = name, default_inbox
+        self.holder = token_hex(6)
+        """The id of this opening of the store; also the session's name in the journal."""
+        self.journal_head = f'{{"session":{ENCODE(self.holder)},"seq":'
+        self.seq, self.segment = 0, -1
+        """The number of the last entry in the journal, and the storage's `segment` at its last start record."""
+        self.session = StoreSession(ready=look.ready, deferred=look.deferred, peers=look.peers or 0)
         self.items: dict[str, Item] = {}
         """The messages in flight by id, the longest in flight first."""
-        self.counters: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
-        self.doubtful: dict[str, Message] = {}
+        self.counters: Counter[str] = Counter()
+        self.doubtful: dict[str, Message] = {message.id: message for message in look.lapsed}
         """The messages that may have arrived or not, without their content."""
-        self.set_aside = len(storage.messages("held", "failed"))
+        self.set_aside = look.aside
         """Messages that wait for a person's decision: held, or failed without a report."""
-        self.peers_may_have_mail = False
-        """True if a peer may have ready messages and nobody to send them."""
+        self.peers_may_have_mail = bool(look.peers)
+        """True if others may have ready messages and nobody to send them."""
         self.news_for_peers = False
         """True if messages became ready that a peer could send."""
-        self.longest_wait = 0.0
-        """The longest time, in seconds, that a deferred message was told to wait."""
         self.closed = False
-        self._subscribers: list[Callable[[], object]] = []
+        self._subscribers: tuple[Callable[[], object], ...] = ()
 
     # ----------------------------------------------------------------------------------------------- notification
 
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call this after every change, with the lock held; return a function that ends the subscription."""
         with self.lock:
-            self._subscribers.append(callback)
+            self._subscribers = (*self._subscribers, callback)
 
         def unsubscribe() -> None:
             with self.lock:
-                if callback in self._subscribers:
-                    self._subscribers.remove(callback)
+                self._subscribers = tuple(one for one in self._subscribers if one != callback)
 
         return unsubscribe
 
     def notify(self) -> None:
         """Call the subscribers."""
         with self.lock:
-            for callback in tuple(self._subscribers):
+            for callback in self._subscribers:
                 callback()
 
     # ------------------------------------------------------------------------------------------- items and messages
@@ -112,12 +113,11 @@ class StoreState:
         if self.items.get(item.id) is item:  # a store taken for dead may have claimed the same message again
             del self.items[item.id]
 
-    def enqueue(self, ids: Sequence[str], counter: str | None = None) -> None:
-        """Add messages that are ready and ours; count them under this name."""
-        self.queue.add_ready(ids)
-        self.news_for_peers = self.news_for_peers or bool(ids)
+    def became_ready(self, count: int, counter: str | None = None) -> None:
+        """Note that so many messages became ready; count them under this name."""
+        self.news_for_peers = self.news_for_peers or count > 0
         if counter is not None:
-            self.counters[counter] += len(ids)
+            self.counters[counter] += count
 
     def count_refusal(self, done: Future[T]) -> None:
         """Count a call that was refused because the store takes no new work."""
@@ -129,6 +129,11 @@ class StoreState:
     def ended(self) -> bool:
         """True once the store is released and this process has nothing in flight, or after `let_go()`."""
         return self.closed or (self.session.complete and not self.items)
+
+    def counted(self) -> dict[str, int]:
+        """Return all counters."""
+        with self.lock:
+            return {name: self.counters[name] for name in COUNTERS}
 
     def blockers(self) -> tuple[Blocker, ...]:
         """What is in flight, the longest first."""

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import get_ident
@@ -22,14 +22,19 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from fsm.logoff.flags import Logoff
-from fsm.store.base import BaseStore
+from fsm.store.base import BaseSpooler, BaseStore
 from fsm.store.clock import SYSTEM, Clock
+from fsm.store.core import Options
+from fsm.store.deposit import Connection, answered
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
-from fsm.store.outcome import Outcome, Progress
+from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
+from fsm.store.retry import Retry
+from fsm.store.spooler import Opened
+from fsm.store.storage import Policy, Storage
 
-__all__ = ["InFlight", "Store"]
+__all__ = ["InFlight", "Spooler", "Store"]
 
 T = TypeVar("T")
 WITHIN: Final = (
@@ -56,16 +61,32 @@ class InFlight(Item):
 class Store(BaseStore):
     """A message store for threads.  All of it may be used from any thread."""
 
+    def __init__(
+        self, storage: Storage | None = None, *, name: str = "store", default_inbox: bool = True,
+        uncertain: Policy = "resend", retry: Retry | None = None, clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(storage, name=name, default_inbox=default_inbox, uncertain=uncertain, retry=retry, clock=clock)
+        self._opening.result()
+
     def _default_clock(self) -> Clock:
         return SYSTEM
+
+    def let_go(self) -> None:
+        """Stop holding the store: close its storage, and give None to whoever waits for a message.
+
+        What is still being sent counts as uncertain from now on.  Calling it again does nothing.  It waits for the
+        storage only as long as that answers.
+        """
+        done = self._let_go()
+        self._spooler.commit.wait(self._spooler.close() if self._alone else done)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the store by the default plan, unless it is released, and let it go."""
+        """Close the store by the default plan, unless it was closed, and let it go."""
         try:
-            if not self._state.ended:
+            if not (self._state.ended or self._shutdown.over):
                 self.close()
         finally:
             self.let_go()
@@ -102,11 +123,20 @@ class Store(BaseStore):
             if item is not None and not item.entered:
                 self._core.abandon(item)
 
-    def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+    def submit(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, connection: Connection | None = None
+    ) -> str:
         """Put a message into the queue and return its id.  With a durable storage the message is durable then.
 
-        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored; nothing has changed.
+        With a `connection` (or session) to the store's database it is part of the transaction that is under way there:
+        it is in the queue when that commits, and never was when it rolls back.  The store counts it then, and wakes who
+        waits for messages.
+
+        Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored, or the connection
+        leads to another database; nothing has changed.
         """
+        if connection is not None:
+            return answered(self._core.outbox.deposit(content, sender, recipients, connection))
         return self._wait(lambda: self._core.outbox.submit(content, sender, recipients))
 
     def withdraw(self, id: str) -> None:
@@ -122,11 +152,14 @@ class Store(BaseStore):
 
     def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
-        return self._state.storage.messages(*states)
+        return self._read(lambda: self._state.storage.messages(self._state.handle.name, *states))
 
     def message(self, id: str) -> Message | None:
         """Return one message with its content, or None if it is not there (any longer)."""
-        return self._state.storage.message(id)
+        return self._read(lambda: self._state.storage.message(self._state.handle.name, id))
+
+    def _read(self, job: Callable[[], T]) -> T:
+        return self._state.clock.result(self._spooler.read(job))
 
     def logoff(self, flag: Logoff) -> Outcome:
         """Ask for the logoff and return how the store stands, without waiting for messages.  Refused once released."""
@@ -159,7 +192,10 @@ class Store(BaseStore):
 
     def _leave(self, item: InFlight, error: BaseException | None) -> None:
         """End an item whose block is left by this error (None: normally)."""
-        self._wait(lambda: self._core.endings.end(item, item.ending(error)))
+        if self._core.commit.is_current_thread:  # in a listener nobody waits for it
+            self._core.endings.end(item, item.ending(error))
+        else:
+            self._wait(lambda: self._core.endings.end(item, item.ending(error)))
 
     def _wait(self, start: Callable[[], Future[T]], undo: Callable[[T], object] | None = None) -> T:
         """Start something and wait for it.  If the wait is interrupted, nothing happens, or it is undone."""
@@ -177,3 +213,72 @@ class Store(BaseStore):
             if undo is not None and not future.cancel() and not (future.done() and future.exception()):
                 future.add_done_callback(lambda done: undo(done.result()))
             raise
+
+
+class Spooler(BaseSpooler):
+    """Many stores for threads in one storage: one connection for writing and a few threads for all of them.
+
+        with Spooler(Database("mail.db")) as spooler:
+            store = spooler.open("alice")
+            print(spooler.close("NO_WAIT 20s -> ORDERLY 5s -> cancel 3s"))
+
+    All of it may be used from any thread.  `storage` is a `Database`, or in memory if it is left out.
+    """
+
+    def _default_clock(self) -> Clock:
+        return SYSTEM
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all stores by the default plan, unless they have ended, and let them go."""
+        try:
+            if not self._core.over:
+                self.close()
+        finally:
+            self.let_go()
+
+    def open(
+        self, name: str, *, default_inbox: bool = True, uncertain: Policy = "resend", retry: Retry | None = None
+    ) -> Store:
+        """Open the store of this name, which is created if there is none; see `Store` for the options.
+
+        Raise StorageError if that is impossible or the store is open here already, and StoreClosing once the spooler
+        is closing.
+        """
+        return self.open_many((name,), default_inbox=default_inbox, uncertain=uncertain, retry=retry)[0]
+
+    def open_many(
+        self, names: Iterable[str], *, default_inbox: bool = True, uncertain: Policy = "resend",
+        retry: Retry | None = None,
+    ) -> list[Store]:  # fmt: skip
+        """Open all these stores together, which is faster.  If one cannot be opened, none of them stays open."""
+        options = Options(default_inbox, uncertain, Retry() if retry is None else retry)
+        stores: list[Store] = []
+        try:
+            for name in names:
+                stores.append(Store._of(self._core, name, options))
+            for store in stores:
+                self._core.clock.result(store._opening)
+        except BaseException:
+            for store in stores:
+                store._opening.add_done_callback(self._undo)
+            raise
+        return stores
+
+    def _undo(self, opened: Future[Opened]) -> None:
+        if opened.exception() is None:
+            self._core.let_go(opened.result())
+
+    def close(self, plan: Plan | str | None = None) -> SpoolerOutcome:
+        """Close all stores by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for them.
+
+        They share its budget.  Nothing new begins anywhere from the first moment, but for what the plan lets begin; no
+        more stores are opened.
+        """
+        return self._core.clock.result(self.begin_closing(plan))
+
+    def let_go(self) -> None:
+        """Stop holding the stores, and close the storage; see `Store.let_go`."""
+        self._core.commit.wait(self._core.close())

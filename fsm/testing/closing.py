@@ -34,6 +34,7 @@ from fsm.logoff.properties import PROPERTIES
 from fsm.session import Step
 from fsm.store import aio, sync
 from fsm.store.base import BaseStore
+from fsm.store.deposit import AsyncConnection, Connection
 from fsm.store.errors import Stopped, StoreClosing
 from fsm.store.in_flight import Item
 from fsm.store.memory import MemoryStorage
@@ -335,9 +336,11 @@ class _Observed(BaseStore):
 
 
 class _ThreadsStore(_Observed, sync.Store):
-    def submit(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str:
+    def submit(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, connection: Connection | None = None
+    ) -> str:
         try:
-            id = super().submit(content, sender, recipients)
+            id = super().submit(content, sender, recipients, connection=connection)
         except StoreClosing as error:
             self._ledger.refused(error, content)
             raise
@@ -351,10 +354,11 @@ class _ThreadsStore(_Observed, sync.Store):
 
 class _AsyncioStore(_Observed, aio.AsyncStore):
     async def submit(
-        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False
-    ) -> str:
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
+        connection: Connection | AsyncConnection | None = None,
+    ) -> str:  # fmt: skip
         try:
-            id = await super().submit(content, sender, recipients, shielded=shielded)
+            id = await super().submit(content, sender, recipients, shielded=shielded, connection=connection)
         except StoreClosing as error:
             self._ledger.refused(error, content)
             raise

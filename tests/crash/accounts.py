@@ -29,7 +29,7 @@ from fsm.logoff.chart import LOGOFF
 from fsm.mail.demo.sink import Delivered
 from fsm.store.sql import read_journal
 from fsm.store.sql.connect import engine_for, url_for
-from fsm.store.sql.schema import CONTENTS, HOLDERS, MESSAGES
+from fsm.store.sql.schema import CONTENTS, MESSAGES, PROCESSES
 from tests.crash.clients import Attempt, AttemptLog
 
 CERTAIN = ("outbound_sent", "outbound_deferred", "outbound_failed")
@@ -93,6 +93,7 @@ def sendings_in(journal: Sequence[bytes]) -> dict[str, Sending]:
             sendings[id].sent += event == "outbound_sent"
             sendings[id].failed += event == "outbound_failed"
             sendings[id].uncertain += entry.get("uncertain", 0)
+            sendings[id].begun -= entry.get("refund", 0)
             sendings[id].last = event
             open_now[session, id] -= 1
     for (_, id), count in open_now.items():
@@ -107,12 +108,12 @@ def rows_in(path: Path, account: Account) -> dict[str, Any]:
         with closing(engine.connect()) as connection:
             rows = {row.id: row for row in connection.execute(sa.select(MESSAGES))}
             contents = {*connection.scalars(sa.select(CONTENTS.c.id))}
-            holders = connection.scalars(sa.select(HOLDERS.c.id)).all()
+            processes = connection.scalars(sa.select(PROCESSES.c.number)).all()
     finally:
         engine.dispose()
-    account.unless(not holders, f"these still hold the store: {holders}")
+    account.unless(not processes, f"these still hold the store: {processes}")
     account.unless(contents == {*rows}, f"messages and contents differ: {contents ^ {*rows}}")
-    stuck = [row.id for row in rows.values() if row.state == "claimed" or row.owner is not None]
+    stuck = [row.id for row in rows.values() if row.state in ("claimed", "uncertain") or row.process is not None]
     account.unless(not stuck, f"these belong to no running process: {stuck}")
     for row in rows.values():
         account.counts[row.state] += 1

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,13 +18,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from fsm.store import Database, Store
+from fsm.store import Database, Store, process
 from fsm.store.errors import StorageError
 from fsm.store.memory import MemoryStorage
 from fsm.store.storage import Storage
 from tests.store.contract.child import Child
 from tests.store.contract.faces import FACES, LONG, Make
 
+MOST = 30.0
+"""Seconds that a store which was let go has to end."""
 SETTINGS = "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=60 -c log_min_messages=fatal"
 
 
@@ -113,7 +116,7 @@ class Place:
     def new(self, **options: Any) -> Any:
         storage: Storage
         if self.kind == "memory":
-            storage = MemoryStorage(**{k: v for k, v in options.items() if k == "policy"})
+            storage = MemoryStorage(**{k: v for k, v in options.items() if k == "store"})
         else:
             storage = Database(self.where, **self.options | options)
         self.made.append(storage)
@@ -127,6 +130,10 @@ class Place:
     def end(self) -> None:
         for child in self.children:
             child.kill()
+        process._exiting()  # stores that the test left open
+        for thread in threading.enumerate():  # of stores that were let go without waiting, too
+            if thread.name == "fsm store":
+                thread.join(MOST)
         for storage in self.made:
             with suppress(StorageError):
                 storage.close()
@@ -135,12 +142,10 @@ class Place:
 def place_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
     if kind == "postgresql":
         return Place(kind, request.getfixturevalue("server").new())
-    if kind == "sqlite, all read":
-        return Place("sqlite", str(folder / "store.db"), {"cache_size": 0})
     return Place(kind, str(folder / "store.db"))
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, all read", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place = place_of(request.param, request, tmp_path)
     yield place
@@ -149,14 +154,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    place = place_of(request.param, request, tmp_path)
-    yield place
-    place.end()
-
-
-@pytest.fixture(params=["sqlite", "sqlite, all read", "postgresql"])
-def every_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Also a database without a cache: for tests of messages."""
     place = place_of(request.param, request, tmp_path)
     yield place
     place.end()

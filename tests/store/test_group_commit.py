@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import pytest
 
-from fsm.logoff import StoreSession
-from fsm.store import StorageError
-from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.logoff import Logoff
+from fsm.store import Spooler, StorageError, Store
+from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
 from fsm.verdict import Refused
+from tests.store.contract.driven import next_item, scheduled
 
 
 class Counted(Database):
@@ -29,70 +30,61 @@ class Counted(Database):
         self.gate.set()
 
     @contextmanager
-    def transaction(self) -> Iterator[Any]:
+    def transaction(self, *, fenced: bool = True) -> Iterator[Any]:
         self.gate.wait(60)
-        with super().transaction() as tx:
+        with super().transaction(fenced=fenced) as tx:
             yield tx
         self.commits += 1
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Counted]:
-    storage = Counted(tmp_path / "store.db")
-    storage.open()
-    yield storage
-    storage.close()
+def storage(tmp_path: Path) -> Counted:
+    return Counted(tmp_path / "store.db")
 
 
 @pytest.fixture
-def commit(storage: Counted) -> Iterator[GroupCommit]:
-    commit = started(StoreSession(), storage, thread=True)
-    yield commit
+def store(storage: Counted) -> Iterator[Store]:
+    store = Store(storage)
+    yield store
     storage.gate.set()
-    commit.close()
-
-
-def started(session: StoreSession, storage: Any, *, thread: bool, **hooks: Any) -> GroupCommit:
-    commit = GroupCommit(session, storage, "here", lock=RLock(), thread=thread)
-    commit.start(lambda: None, **hooks)
-    return commit
+    store.let_go()
 
 
 def submit(content: bytes = b"x") -> Any:
     def decide(step: PendingStep) -> str:
         message = Message(new_id(), content)
         step.fire("submit", message=message.id)
-        step.tx.submit(message)
+        step.tx.submit(step.handle, message)
         return message.id
 
     return decide
 
 
-def test_what_waits_is_one_transaction_and_is_done_in_order(commit: GroupCommit, storage: Counted) -> None:
-    commit.schedule(submit()).result(60)
+def test_what_waits_is_one_transaction_and_is_done_in_order(store: Store, storage: Counted) -> None:
+    scheduled(store, submit()).result(60)
     storage.gate.clear()
-    first = commit.schedule(submit())  # this one may be under way by itself
-    futures = [first, *(commit.schedule(submit()) for _ in range(20))]
+    first = scheduled(store, submit())  # this one may be under way by itself
+    futures = [first, *(scheduled(store, submit()) for _ in range(20))]
     before = storage.commits
     storage.gate.set()
     ids = [future.result(60) for future in futures]
     assert ids == sorted(ids)
     assert storage.commits - before <= 2
-    assert [message.id for message in storage.messages()][1:] == ids
-    assert commit._session.ready == 22
+    assert [message.id for message in store.messages()][1:] == ids
+    assert store.session.ready == 22
 
 
-def test_the_session_steps_after_the_commit(commit: GroupCommit, storage: Counted) -> None:
+def test_the_session_steps_after_the_commit(store: Store, storage: Counted) -> None:
     seen: list[int] = []
 
     class Looks:
         def on_transition(self, step: Any) -> None:
-            seen.append(len(storage.messages()))
+            seen.append(len(store.messages()))
 
-    commit._session.listen(Looks())
+    store.session.listen(Looks())
     storage.gate.clear()
-    future = commit.schedule(submit())
-    assert commit._session.ready == 0
+    future = scheduled(store, submit())
+    assert store.session.ready == 0
     storage.gate.set()
     future.result(60)
     assert seen == [1]
@@ -105,42 +97,42 @@ def bad(step: PendingStep) -> None:
 
 def full(step: PendingStep) -> None:
     step.fire("submit")
-    step.tx.submit(Message("ill", b"x"))
+    step.tx.submit(step.handle, Message("ill", b"x"))
     raise StorageError("the disk is full")
 
 
 @pytest.mark.parametrize(("wrong", "error"), [(bad, ValueError), (full, StorageError), (lambda step: step.fire("outbound_sent"), Refused)])
-def test_one_that_fails_takes_nothing_with_it(commit: GroupCommit, storage: Counted, wrong: Any, error: type[Exception]) -> None:
-    commit.schedule(submit()).result(60)
+def test_one_that_fails_takes_nothing_with_it(store: Store, storage: Counted, wrong: Any, error: type[Exception]) -> None:
+    scheduled(store, submit()).result(60)
     storage.gate.clear()
-    futures = [commit.schedule(task) for task in (submit(), submit(), wrong, submit())]
+    futures = [scheduled(store, task) for task in (submit(), submit(), wrong, submit())]
     storage.gate.set()
     with pytest.raises(error):
         futures[2].result(60)
     for future in (futures[0], futures[1], futures[3]):
         future.result(60)
-    assert commit._session.ready == 4
-    assert len(storage.messages()) == 4
+    assert store.session.ready == 4
+    assert len(store.messages()) == 4
 
 
-def test_a_task_that_was_cancelled_before_its_turn_is_left_out(commit: GroupCommit, storage: Counted) -> None:
+def test_a_task_that_was_cancelled_before_its_turn_is_left_out(store: Store, storage: Counted) -> None:
     storage.gate.clear()
-    first = commit.schedule(submit())
+    first = scheduled(store, submit())
     while not first.running():
         first.done()  # its batch is made up now, and waits at the gate
-    future = commit.schedule(submit())
+    future = scheduled(store, submit())
     assert future.cancel()
     storage.gate.set()
-    commit.schedule(lambda step: None).result(60)
-    assert [message.id for message in storage.messages()] == [first.result(60)]
+    scheduled(store, lambda step: None).result(60)
+    assert [message.id for message in store.messages()] == [first.result(60)]
 
 
-def test_the_journal_tells_what_the_session_did(commit: GroupCommit, storage: Counted, tmp_path: Path) -> None:
+def test_the_journal_tells_what_the_session_did(store: Store, storage: Counted, tmp_path: Path) -> None:
     from fsm.journal import replay
     from fsm.logoff import LOGOFF
 
     for _ in range(3):
-        commit.schedule(submit()).result(60)
+        scheduled(store, submit()).result(60)
     journal = tmp_path / "journal.jsonl"
     journal.write_bytes(b"".join(read_journal(tmp_path / "store.db")))
     with journal.open("rb") as file:
@@ -148,101 +140,112 @@ def test_the_journal_tells_what_the_session_did(commit: GroupCommit, storage: Co
     assert journal.read_text().count('"submit"') == 3
 
 
-def test_after_closing_nothing_is_taken(commit: GroupCommit) -> None:
-    future = commit.schedule(submit())
-    commit.close()
+def test_after_closing_nothing_is_taken(store: Store) -> None:
+    future = scheduled(store, submit())
+    store.let_go()
     assert future.result(0)
     with pytest.raises(StorageError, match="let go"):
-        commit.schedule(submit()).result(0)
-    commit.close()
+        scheduled(store, submit()).result(0)
+    store.let_go()
 
 
 def test_in_memory_a_task_asked_in_the_middle_of_another_comes_after_it() -> None:
-    from fsm.store.memory import MemoryStorage
-
-    storage = MemoryStorage()
-    storage.open()
-    commit = started(StoreSession(), storage, thread=False)
+    store = Store()
     order: list[str] = []
 
     class Asks:
         def on_transition(self, step: Any) -> None:
             order.append(step.event)
             if step.event == "submit":
-                assert commit.is_current_thread
-                assert not commit.schedule(lambda step: step.fire("abort_submit")).done()
+                assert store._core.commit.is_current_thread
+                assert not scheduled(store, lambda step: step.fire("abort_submit")).done()
                 order.append("asked")
 
-    commit._session.listen(Asks())
-    commit.schedule(submit()).result(0)
+    store.session.listen(Asks())
+    scheduled(store, submit()).result(0)
     assert order == ["submit", "asked", "abort_submit"]
-    assert not commit.is_current_thread
+    assert not store._core.commit.is_current_thread
+    store.let_go()
 
 
-@pytest.mark.parametrize("thread", [True, False])
-def test_what_follows_from_a_batch_is_in_its_transaction(storage: Counted, thread: bool) -> None:
-    seen: list[list[str]] = []
-
-    def last(step: PendingStep) -> None:
-        if step.ready_ids:
-            (message,) = step.tx.claim(step.ready_ids)
-            step.fire("outbound_begin", message=message.id)
-            assert (message.content, message.attempts, message.state) == (b"x", 1, "claimed")
-            seen.append([*step.ready_ids])
-
-    def ask(step: PendingStep) -> str:
-        id: str = submit()(step)
-        step.ready_ids.append(id)
-        return id
-
-    session = StoreSession()
-    commit = started(session, storage, thread=thread, at_end=last)
-    try:
-        commit.schedule(lambda step: None).result(60)
-        before = storage.commits
-        id = commit.schedule(ask).result(60)
-        assert storage.commits == before + 1
-        assert seen == [[id]]
-        assert (session.ready, session.outbound) == (0, 1)
-        assert [(message.id, message.state, message.attempts) for message in storage.messages()] == [(id, "claimed", 1)]
-    finally:
-        commit.close()
+def test_a_message_that_somebody_waits_for_is_submitted_and_claimed_in_one_commit(store: Store, storage: Counted) -> None:
+    waiting = next_item(store)
+    scheduled(store).result(60)
+    before = storage.commits
+    id = store.submit(b"x")
+    item = waiting.result(60)
+    assert storage.commits == before + 1
+    assert (item.id, item.message.content, item.message.attempts) == (id, b"x", 1)
+    assert [(message.id, message.state) for message in store.messages()] == [(id, "claimed")]
+    store._core.abandon(item)
 
 
-@pytest.mark.parametrize("error", [StorageError("the claim cannot be"), ValueError("a mistake")])
-def test_when_what_follows_cannot_be_the_batch_is_done_all_the_same(storage: Counted, error: Exception) -> None:
-    def last(step: PendingStep) -> None:
-        step.fire("submit")
-        raise error
-
-    session, missed = StoreSession(), list[Exception]()
-    commit = started(session, storage, thread=True, at_end=last, on_failure=missed.append)
-    try:
-        id = commit.schedule(submit()).result(60)
-        assert [message.id for message in storage.messages("ready")] == [id]
-        assert session.ready == 1
-        assert missed
-        assert all(str(error) in str(one) for one in missed)
-    finally:
-        commit.close()
-
-
-def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(storage: Counted) -> None:
-    session, tried = StoreSession(), list[int]()
-    commit = started(session, storage, thread=True)
-    try:
-        commit.schedule(lambda step: None).result(60)
+def test_a_batch_of_several_stores_is_one_commit(storage: Counted) -> None:
+    with Spooler(storage) as spooler:
+        stores = spooler.open_many(f"store {n}" for n in range(20))
         storage.gate.clear()
-        first = commit.schedule(lambda step: tried.append(1))
-        futures = [first, *(commit.schedule(lambda step: tried.append(1)) for _ in range(5))]
-        opened, storage._opened = storage._opened, None
+        first = stores[0]._core.outbox.submit(b"x", "", ())
+        futures = [first, *(store._core.outbox.submit(b"x", "", ()) for store in stores)]
+        before = storage.commits
+        storage.gate.set()
+        assert len({future.result(60) for future in futures}) == 21
+        assert storage.commits - before <= 2
+        assert [store.session.ready for store in stores] == [2] + 19 * [1]
+
+
+def test_when_a_store_fails_the_others_of_its_batch_do_not(storage: Counted) -> None:
+    """Its mistakes are its own: of a task, of a listener, and of whoever claims a message."""
+    with Spooler(storage) as spooler:
+        good, bad_one, asks = spooler.open_many(("good", "bad", "asks"))
+        bad_one.session.listen(type("Bad", (), {"on_transition": lambda self, step: 1 / 0})())
+        storage.gate.clear()
+        futures = [scheduled(one, submit()) for one in (good, good, bad_one)]
+        wrong = scheduled(asks, bad)
         storage.gate.set()
         for future in futures:
-            with pytest.raises(StorageError, match="is not open"):
-                future.result(60)
-        storage._opened = opened
-        assert tried == []
-        assert commit.schedule(submit()).result(60)
-        assert session.ready == 1
-    finally:
-        commit.close()
+            future.result(60)
+        with pytest.raises(ValueError, match="no"):
+            wrong.result(60)
+        assert [store.session.ready for store in (good, bad_one, asks)] == [2, 1, 0]
+        assert next_item(good).result(60).message.content == b"x"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_who_causes_a_step_gets_the_exit_that_a_listener_raises_and_the_store_goes_on(
+    storage: Counted, durable: bool, error: type[BaseException]
+) -> None:
+    store = Store(storage if durable else None)
+
+    class Exits:
+        def on_transition(self, step: Any) -> None:
+            if step.event == "submit":
+                raise error("now")
+
+    listener = store.session.listen(Exits())
+    with pytest.raises(error):
+        store.submit(b"x")
+    store.session.forget(listener)
+    store.submit(b"y")
+    assert store.session.ready == len(store.messages()) == 2
+    store.on_released(lambda: sys.exit("released"))
+    with pytest.raises(SystemExit):
+        store.logoff(Logoff.ORDERLY)
+    assert store.state == "released"
+    store.let_go()
+
+
+def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(store: Store, storage: Counted) -> None:
+    tried: list[int] = []
+    scheduled(store).result(60)
+    storage.gate.clear()
+    futures = [scheduled(store, lambda step: tried.append(1)) for _ in range(6)]
+    opened, storage._opened = storage._opened, None
+    storage.gate.set()
+    for future in futures:
+        with pytest.raises(StorageError, match="is not open"):
+            future.result(60)
+    storage._opened = opened
+    assert tried == []
+    assert scheduled(store, submit()).result(60)
+    assert store.session.ready == 1

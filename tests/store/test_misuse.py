@@ -339,6 +339,46 @@ def test_an_item_that_has_ended_takes_nothing_more() -> None:
         assert (store.counters["received"], store.counters["sent"]) == (1, 1)
 
 
+# --------------------------------------------------------------------------------------------- the end in a listener
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=["sys.exit", "KeyboardInterrupt"])
+def test_what_ends_the_program_in_a_listener_reaches_who_caused_it_and_the_store_goes_on(error: BaseException, kind: str, tmp_path: Path) -> None:
+    class Ends:
+        def on_transition(self, step: Any) -> None:
+            if step.event == "submit" and armed:
+                armed.clear()
+                raise error
+
+    armed = [True]
+    with Store(Database(tmp_path / "store.db") if kind == "sqlite" else None) as store:
+        store.session.listen(Ends())
+        with pytest.raises(type(error)):
+            store.submit(b"first")
+        id = store.submit(b"second")
+        assert (store.session.ready, store.counters["submitted"]) == (2, 2), "the step is committed and stands"
+        assert id in [message.id for message in store.messages("ready")]
+        assert store.close(PLAN)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=["sys.exit", "KeyboardInterrupt"])
+def test_what_ends_the_program_when_the_store_is_released_does_too(error: BaseException, kind: str, tmp_path: Path) -> None:
+    def ends() -> None:
+        raise error
+
+    store = Store(Database(tmp_path / "store.db") if kind == "sqlite" else None)
+    store.on_released(ends)
+    store.submit(b"kept")
+    with pytest.raises(type(error)):
+        store.logoff(Logoff.ORDERLY)
+    assert store.state == "released"
+    assert store.close(PLAN)
+    assert len(store.messages("ready")) == 1
+    store.let_go()
+
+
 # --------------------------------------------------------------------------------------------------------------- exit
 
 LEFT_OPEN = """

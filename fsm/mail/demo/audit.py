@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fsm.mail.demo.clients import SendLog
 from fsm.mail.demo.sink import SmtpSink
-from fsm.store.sql import Database, read_journal
+from fsm.store import Database, Store
+from fsm.store.sql import read_journal
 
 __all__ = ["Audit", "audit"]
 
@@ -40,12 +41,11 @@ class Audit:
 
 def audit(store: Path, submitted: SendLog, received: SendLog, sink: SmtpSink) -> Audit:
     """Audit a store that no process has open, against its clients' logs and the sink that it delivered to."""
-    storage = Database(store / "outbox.db")
-    storage.open()
+    opened = Store(Database(store / "outbox.db"))  # whose claims have lapsed is uncertain from now on
     try:
-        kept = {message.id: message for message in storage.messages()}
+        kept = {message.id: message for message in opened.messages()}
     finally:
-        storage.close()
+        opened.let_go()
     delivered = Counter(message.message_id for message in sink.delivered)
     copies = Counter((message.message_id, recipient) for message in sink.delivered for recipient in message.recipients)
     inbox = Counter(_message_id(file) for file in sorted((store / "inbox" / "new").iterdir()))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -23,12 +24,15 @@ import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
 from fsm.store.sql.schema import ABOUT, METADATA, VERSION
+from fsm.store.sql.upgrade import upgrade
 
 __all__ = [
     "autocommit_connection", "check_version", "create_tables", "display_name", "engine_for", "is_sqlite",
     "storage_errors", "url_for",
 ]  # fmt: skip
 
+MOST: Final = 5
+"""Connections of one spooler."""
 CREATE_LOCK: Final = 0x66736D
 """PostgreSQL's advisory lock for those who create the tables: "fsm"."""
 
@@ -92,7 +96,10 @@ def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Eng
     if is_sqlite(url):
         return _sqlite(url, patience, reading)
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(patience))})
+        connecting = {"connect_timeout": max(2, round(patience))}
+        engine = sa.create_engine(
+            url, pool_pre_ping=True, pool_size=MOST, max_overflow=0, pool_timeout=patience, connect_args=connecting
+        )
     except (ModuleNotFoundError, ImportError, sa.exc.NoSuchModuleError):
         raise StorageError("PostgreSQL needs psycopg: pip install 'fsm-logoff[postgresql]'") from None
 
@@ -126,7 +133,9 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
         url = sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
     else:
         _create_file(path)
-    engine = sa.create_engine(url, connect_args={"timeout": patience})
+    engine = sa.create_engine(
+        url, pool_size=MOST, max_overflow=0, pool_timeout=patience, connect_args={"timeout": patience}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
@@ -135,7 +144,6 @@ def _sqlite(url: sa.URL, patience: float, reading: bool) -> sa.Engine:
             if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -179,11 +187,16 @@ def autocommit_connection(engine: sa.Engine) -> sa.Connection:
 
 
 def create_tables(connection: sa.Connection, url: sa.URL) -> None:
-    """Create the tables unless they exist.  Raise StorageError if this is another database or another version."""
+    """Create the tables unless they exist; upgrade older ones.
+
+    Raise StorageError if this is another database or a newer version.
+    """
     if not is_sqlite(url):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATE_LOCK)))
     tables = sa.inspect(connection).get_table_names()
     if ABOUT.name in tables:
+        if connection.scalar(sa.select(ABOUT.c.version)) == 1:
+            upgrade(connection, display_name(url))
         check_version(connection, url)
         return
     if tables and is_sqlite(url):
@@ -207,7 +220,12 @@ def storage_errors(url: sa.URL) -> Iterator[None]:
     """Raise errors of the database in this block as StorageError."""
     try:
         yield
-    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter from `execute.py`
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter from `driver.py`
+        raise _as_storage_error(url, error) from error
+    except Exception as error:
+        psycopg = sys.modules.get("psycopg")
+        if psycopg is None or not isinstance(error, psycopg.Error):
+            raise
         raise _as_storage_error(url, error) from error
 
 
@@ -225,6 +243,7 @@ def _as_storage_error(url: sa.URL, error: Exception) -> StorageError:
     code = getattr(original, "sqlstate", None) or ""
     for begins, means, busy in POSTGRESQL:
         if code.startswith(begins):
-            return StorageError(f"{place} {means}: {text}", busy=busy)
-    lost = isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or not code)
-    return StorageError(f"{place} cannot be reached: {text}" if lost else f"{place}: {text}", busy=lost)
+            lost = code.startswith(("57P", "08"))
+            return StorageError(f"{place} {means}: {text}", busy=busy, lost=lost)
+    lost = not code or getattr(error, "connection_invalidated", False)
+    return StorageError(f"{place} cannot be reached: {text}" if lost else f"{place}: {text}", busy=lost, lost=lost)

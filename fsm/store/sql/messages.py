@@ -1,331 +1,278 @@
 """The messages in the database: the statements that move a message from one state to the next, and its rows.
 
 Theory.
-1. The condition of each statement says in which state a message must be and who must own it; other rows stay as they
-   are.
+1. The condition of each statement says in which state a message must be, by the chart of its life, and whose claim it
+   must be; other rows stay as they are.
 2. Statements whose result nobody needs are collected and executed together, by kind, before anything is read and at the
    end.  No message is in two collections at once, so their order does not matter.
-3. A message that is claimed before it has been written is written as claimed.  A message in the cache (`cache.py`) is
-   claimed without being read.
+3. A message that is claimed in the transaction that submits it is written as claimed.
+4. Whoever takes messages out of another's part moves them into its own, and writes a note for the holder.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import sqlalchemy as sa
-
+from fsm.store.life import sources, target
 from fsm.store.message import Message
-from fsm.store.sql.cache import SubmittedCache
-from fsm.store.sql.execute import execute, fetch, one_of
-from fsm.store.sql.holders import Holders
-from fsm.store.sql.schema import CONTENTS, HOLDERS, MESSAGES
-from fsm.store.storage import LAPSED, Policy, Share
+from fsm.store.sql.driver import Driver
+from fsm.store.sql.schema import CONTENTS, MESSAGES, TAKEN
+from fsm.store.storage import Handle
 
-__all__ = ["Messages", "list_messages", "read_message"]
+__all__ = ["COLUMNS", "Messages", "Notes", "to_message"]
 
-COLUMNS: Final = [column for column in MESSAGES.c if column.name not in ("store", "owner")]
 ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
+COLUMNS: Final = "id, state, due, attempts, uncertain, reason, submitted, sender, recipients"
+NEW: Final = "id, store, part, state, process, attempts, uncertain, reason, submitted, sender, recipients"
 
 
-def _state_in(*states: str) -> sa.ColumnElement[bool]:
-    # without `literal` only `Connection.execute` would make parameters of the strings
-    return MESSAGES.c.state.in_([sa.literal(state) for state in states])
+def _in(event: str) -> str:
+    """A condition: the message is in a state in which this event may happen."""
+    return f"state IN ({', '.join(repr(state) for state in sources(event))})"
 
 
-ME, STORE = sa.bindparam("me", type_=sa.String), sa.bindparam("number", type_=sa.Integer)
-ONE: Final = MESSAGES.c.id == sa.bindparam("one")  # in an UPDATE no parameter may have the name of a column
-MINE: Final = (one_of(MESSAGES.c.id, "ids"), MESSAGES.c.owner == ME)
-QUEUED: Final = (MESSAGES.c.store == STORE, _state_in("ready", "deferred"))
-SENDING: Final = (ONE, MESSAGES.c.state == "claimed", MESSAGES.c.owner == ME)
-CLAIMING: Final = {"state": "claimed", "owner": ME, "due": sa.null(), "attempts": MESSAGES.c.attempts + 1}
-TO: Final = sa.func.coalesce(sa.bindparam("to", type_=sa.String), MESSAGES.c.recipients)
-ENDED: Final = {
-    "owner": sa.bindparam("then", type_=sa.String), "due": sa.bindparam("at", type_=sa.Float),
-    "reason": sa.bindparam("why", type_=sa.String),
-}  # fmt: skip
-UNSURE: Final = MESSAGES.c.uncertain + sa.bindparam("unsure", type_=sa.Integer)
-
-SUBMIT: Final = sa.insert(MESSAGES)
-CONTENT: Final = sa.insert(CONTENTS)
-SENT: Final = sa.delete(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed")
-DEFERRED: Final = sa.update(MESSAGES).where(*SENDING).values(**ENDED, state="deferred", recipients=TO, uncertain=UNSURE)
-ASIDE: Final = sa.update(MESSAGES).where(*SENDING).values(
-    **ENDED, state=sa.bindparam("now"), recipients=TO, uncertain=UNSURE
-)  # fmt: skip
-READY: Final = (*MINE, MESSAGES.c.state == "ready")
-CLAIM: Final = sa.update(MESSAGES).where(*READY).values(**CLAIMING).returning(*COLUMNS)
-CLAIM_CACHED: Final = sa.update(MESSAGES).where(*READY, MESSAGES.c.attempts == 0).values(**CLAIMING)
-UNCLAIM: Final = sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "claimed").values(
-    state="ready", attempts=MESSAGES.c.attempts - 1
+OURS: Final = "state = 'claimed' AND process = ?"
+CLAIMING: Final = f"state = '{target('claim')}', process = ?, due = NULL, wait = NULL"
+OLDEST: Final = "SELECT id FROM fsm_messages WHERE part = ? AND state = 'ready' ORDER BY id LIMIT ?"
+CLAIM_SQLITE: Final = (
+    f"UPDATE fsm_messages SET {CLAIMING}, attempts = attempts + 1 WHERE id ?* RETURNING {COLUMNS}"
 )
-CLAIMED: Final = sa.select(MESSAGES.c.id).where(*MINE, MESSAGES.c.state == "claimed")
-OLDEST: Final = (
-    sa.select(MESSAGES.c.id)
-    .where(MESSAGES.c.store == STORE, MESSAGES.c.state == "ready", sa.func.coalesce(MESSAGES.c.owner, "") != ME)
-    .order_by(MESSAGES.c.id)
-    .limit(sa.bindparam("limit"))
-    .with_for_update(skip_locked=True)
-)  # fmt: skip
-TAKE: Final = sa.update(MESSAGES).where(MESSAGES.c.id.in_(OLDEST)).values(**CLAIMING).returning(*COLUMNS)
-READ: Final = sa.select(CONTENTS.c.id, CONTENTS.c.content).where(one_of(CONTENTS.c.id, "ids"))
+CLAIM_ONE: Final = (
+    f"UPDATE fsm_messages m SET {CLAIMING}, attempts = m.attempts + 1 FROM fsm_contents c WHERE c.id = m.id AND m.id ="
+    f" ANY(ARRAY({OLDEST} FOR UPDATE SKIP LOCKED)) RETURNING m.{COLUMNS.replace(', ', ', m.')}, c.content, m.store"
+)
+CLAIM_MANY: Final = (
+    "WITH found AS (SELECT x.id FROM (SELECT m.id, w.n, row_number() OVER (PARTITION BY w.store ORDER BY m.id) AS nth"
+    " FROM unnest(?::int[], ?::int[], ?::int[]) AS w (store, part, n), LATERAL (SELECT id FROM fsm_messages"
+    " WHERE part = w.part AND state = 'ready' ORDER BY id LIMIT w.n FOR UPDATE SKIP LOCKED) m) x WHERE nth <= n)"
+    f" UPDATE fsm_messages m SET {CLAIMING}, attempts = m.attempts + 1 FROM found, fsm_contents c"
+    f" WHERE m.id = found.id AND c.id = m.id RETURNING m.{COLUMNS.replace(', ', ', m.')}, c.content, m.store"
+)
+THEIRS: Final = "SELECT number FROM fsm_parts WHERE store = ? AND NOT number ?* ORDER BY number"
+TAKE_SQLITE: Final = (
+    f"UPDATE fsm_messages SET part = ?, {CLAIMING}, attempts = attempts + 1 WHERE id ?* RETURNING {COLUMNS}"
+)
+TAKE: Final = (
+    "WITH found AS (SELECT p.number AS was, m.id FROM fsm_parts p, LATERAL (SELECT id FROM fsm_messages"
+    " WHERE part = p.number AND state = 'ready' ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED) m"
+    " WHERE p.store = ? AND NOT p.number ?* ORDER BY id LIMIT ?)"
+    f" UPDATE fsm_messages m SET part = ?, {CLAIMING}, attempts = m.attempts + 1 FROM found, fsm_contents c"
+    f" WHERE m.id = found.id AND c.id = m.id RETURNING m.{COLUMNS.replace(', ', ', m.')}, c.content, found.was"
+)
+GONE_CONTENTS_SQLITE: Final = (
+    f"DELETE FROM fsm_contents WHERE id IN (SELECT id FROM fsm_messages WHERE id ?* AND {OURS})"
+)
+GONE_SQLITE: Final = f"DELETE FROM fsm_messages WHERE id ?* AND {OURS}"
+GONE: Final = (
+    f"WITH gone AS (DELETE FROM fsm_messages WHERE id ?* AND {OURS} RETURNING id)"
+    " DELETE FROM fsm_contents c USING gone WHERE c.id = gone.id"
+)
+ENDED: Final = (
+    "UPDATE fsm_messages SET state = ?, process = NULL, due = ?, wait = ?, reason = ?,"
+    " recipients = coalesce(?, recipients), uncertain = uncertain + ?, attempts = attempts - ?,"
+    " part = CASE WHEN ? = 1 THEN NULL ELSE part END"
+    f" WHERE id = ? AND {OURS}"
+)
 DUE: Final = (
-    sa.update(MESSAGES).where(*MINE, MESSAGES.c.state == "deferred").values(state="ready", due=sa.null())
-    .returning(MESSAGES.c.id)
-)  # fmt: skip
-FIND: Final = sa.select(MESSAGES.c.state, MESSAGES.c.owner).where(ONE, MESSAGES.c.store == STORE).with_for_update()
-DELETE: Final = sa.delete(MESSAGES).where(ONE)
+    f"UPDATE fsm_messages SET state = '{target('fall_due')}', due = NULL, wait = NULL WHERE id IN (SELECT id FROM"
+    " fsm_messages WHERE part = ? AND state = 'deferred' AND due <= ? ORDER BY due LIMIT ?) RETURNING id"
+)
+FIRST_DUE: Final = (
+    "SELECT due, wait FROM fsm_messages WHERE part = ? AND state = 'deferred' ORDER BY due LIMIT 1"
+)
+FLUSH: Final = (
+    f"UPDATE fsm_messages SET state = '{target('fall_due')}', due = NULL, wait = NULL"
+    " WHERE part ?* AND state = 'deferred'"
+)
+WITHDRAW: Final = f"DELETE FROM fsm_messages WHERE id = ? AND store = ? AND {_in('withdraw')} RETURNING state, part"
+FIND: Final = "SELECT state FROM fsm_messages WHERE id = ? AND store = ?"
 RESUME: Final = (
-    sa.update(MESSAGES).where(ONE, MESSAGES.c.store == STORE, _state_in("held", "failed"))
-    .values(state="ready", owner=sa.bindparam("then", type_=sa.String), due=sa.null())
-)  # fmt: skip
-COUNTED: Final = sa.select(MESSAGES.c.id, MESSAGES.c.due).where(*QUEUED, MESSAGES.c.owner == ME)
-ADOPT: Final = (
-    sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == None).values(owner=ME)  # noqa: E711 - builds SQL
-    .returning(MESSAGES.c.id, MESSAGES.c.due)
-)  # fmt: skip
-LEAVE: Final = sa.update(MESSAGES).where(*QUEUED, MESSAGES.c.owner == ME).values(owner=sa.null())
-OWNER_IS_GONE: Final = MESSAGES.c.owner.not_in(sa.select(HOLDERS.c.id).where(HOLDERS.c.store == STORE))
-ORPHANED: Final = sa.update(MESSAGES).where(*QUEUED, OWNER_IS_GONE).values(owner=sa.null())
-LAPSE: Final = (
-    sa.update(MESSAGES).where(MESSAGES.c.store == STORE, MESSAGES.c.state == "claimed", OWNER_IS_GONE)
-    .values(state=sa.bindparam("now"), owner=sa.null(), reason=LAPSED, uncertain=MESSAGES.c.uncertain + 1)
-    .returning(MESSAGES.c.id)
-)  # fmt: skip
-LIST: Final = sa.select(*COLUMNS).where(MESSAGES.c.store == STORE).order_by(MESSAGES.c.id)
-WHOLE: Final = (
-    sa.select(*COLUMNS, CONTENTS.c.content).join(CONTENTS, CONTENTS.c.id == MESSAGES.c.id)
-    .where(MESSAGES.c.store == STORE, ONE)
-)  # fmt: skip
+    f"UPDATE fsm_messages SET state = '{target('resume')}', part = ?, due = NULL, wait = NULL"
+    f" WHERE id = ? AND store = ? AND {_in('resume')} RETURNING id"
+)
+READ: Final = "SELECT id, content FROM fsm_contents WHERE id ?*"
+
+
+class Notes:
+    """Counts what is taken from others' parts, and writes it down at the end, sorted."""
+
+    def __init__(self) -> None:
+        self.ready: Counter[int] = Counter()
+        self.deferred: Counter[int] = Counter()
+
+    def write(self, driver: Driver) -> None:
+        """Write the notes."""
+        if self.ready or self.deferred:
+            parts = sorted({*self.ready, *self.deferred})
+            driver.insert(TAKEN, "part, ready, deferred", [(one, self.ready[one], self.deferred[one]) for one in parts])
+            self.ready.clear()
+            self.deferred.clear()
 
 
 class Messages:
-    """The messages of one store, as one holder sees and changes them in a transaction.  See `storage.Transaction`.
+    """The messages of all stores, as this process (`me` is its number) changes them in a transaction."""
 
-    `left` is true once this holder has left; then the messages it defers are unowned.  `submitted` are the messages
-    that were submitted in this transaction and are still ready; `claimed` are the ids of those claimed in it.
-    """
-
-    def __init__(self, connection: sa.Connection, holders: Holders, cache: SubmittedCache, *, left: bool) -> None:
-        self.left = left
-        self.submitted: dict[str, Message] = {}
-        self.claimed: list[str] = []
-        self._connection, self._holders, self._cache = connection, holders, cache
-        self._bound = {"number": holders.me.store, "me": holders.me.id}
-        self._pending: dict[sa.Executable, list[dict[str, object]]] = {}
-        self._pending_ids: set[str] = set()
-        self._pending_new: dict[str, tuple[Message, dict[str, object]]] = {}
-        self._pending_sent: list[str] = []
-
-    @property
-    def _owner(self) -> str | None:
-        return None if self.left else self._holders.me.id
+    def __init__(self, driver: Driver, me: int) -> None:
+        self._driver, self._me = driver, me
+        self._new: dict[str, tuple[Handle, Message]] = {}
+        self._sent: list[str] = []
+        self._ended: list[tuple[object, ...]] = []
+        self._pending: set[str] = set()
+        self.notes = Notes()
 
     # --------------------------------------------------------------------------------- statements without a result
 
-    def submit(self, message: Message) -> None:
+    def submit(self, handle: Handle, message: Message) -> None:
         """See `storage.Transaction`."""
-        row = _to_row(message, self._holders.me.store, self._owner)
-        self._collect(SUBMIT, message.id, row)
-        self._pending_new[message.id] = message, row
-        self._pending.setdefault(CONTENT, []).append({"id": message.id, "content": message.content})
+        self._collect(message.id)
+        self._new[message.id] = handle, message
 
-    def sent(self, id: str) -> None:
+    def claim_new(self, handle: Handle, ids: Sequence[str]) -> list[Message]:
         """See `storage.Transaction`."""
-        if id in self._pending_ids:
-            self.flush()
-        self._pending_ids.add(id)
-        self._pending_sent.append(id)
+        found = []
+        for id in ids:
+            message = self._new[id][1].claimed()
+            self._new[id] = handle, message
+            found.append(message)
+        return found
 
-    def deferred(
-        self, id: str, due: float, reason: str, *, recipients: Sequence[str] | None = None, uncertain: bool = False
-    ) -> None:
+    def sent(self, handle: Handle, id: str) -> None:
         """See `storage.Transaction`."""
-        self._ended(DEFERRED, id, self._owner, due, reason, recipients, uncertain)
+        self._collect(id)
+        self._sent.append(id)
 
-    def failed(self, id: str, reason: str, *, reported: bool, recipients: Sequence[str] | None = None) -> None:
-        """See `storage.Transaction`."""
-        if reported:
-            self.sent(id)
-        else:
-            self._ended(ASIDE, id, None, None, reason, recipients, False, now="failed")
-
-    def held(self, id: str, reason: str) -> None:
-        """See `storage.Transaction`."""
-        self._ended(ASIDE, id, None, None, reason, None, True, now="held")
-
-    def _ended(
-        self, statement: sa.Executable, id: str, owner: str | None, due: float | None, reason: str,
-        recipients: Sequence[str] | None, uncertain: bool, **more: str,
+    def ended(
+        self, handle: Handle, id: str, event: str, reason: str, *, due: float | None = None, wait: float | None = None,
+        recipients: Sequence[str] | None = None, uncertain: bool = False, refund: bool = False,
     ) -> None:  # fmt: skip
-        to = None if recipients is None else ENCODE(recipients)
-        after = {"then": owner, "at": due, "why": _storable(reason), "to": to, "unsure": int(uncertain), **more}
-        self._collect(statement, id, {"one": id, "me": self._holders.me.id, **after})
+        """See `storage.Transaction`."""
+        self._collect(id)
+        to, unowned = None if recipients is None else ENCODE(recipients), int(handle.left)
+        why, state = storable(reason), target(event)
+        self._ended.append((state, due, wait, why, to, int(uncertain), int(refund), unowned, id, self._me))
 
-    def _collect(self, statement: sa.Executable, id: str, row: dict[str, object]) -> None:
-        if id in self._pending_ids:
+    def _collect(self, id: str) -> None:
+        if id in self._pending:
             self.flush()
-        self._pending_ids.add(id)
-        self._pending.setdefault(statement, []).append(row)
+        self._pending.add(id)
 
     def flush(self) -> None:
         """Execute the collected statements."""
-        for statement, rows in self._pending.items():
-            execute(self._connection, statement, rows)
-        if self._pending_sent:
-            self._execute_all(SENT, self._pending_sent)
-        self.submitted |= {id: message for id, (message, _) in self._pending_new.items()}
-        for collected in (self._pending, self._pending_ids, self._pending_new, self._pending_sent):
-            collected.clear()
+        driver = self._driver
+        if self._new:
+            new = self._new.values()
+            driver.insert(MESSAGES, NEW, [self._row(handle, message) for handle, message in new])
+            driver.insert(CONTENTS, "id, content", [(message.id, message.content) for _, message in new])
+            self._new.clear()
+        if self._sent:
+            if driver.postgresql:
+                driver.run(GONE, self._sent, self._me)
+            else:
+                driver.run(GONE_CONTENTS_SQLITE, self._sent, self._me)
+                driver.run(GONE_SQLITE, self._sent, self._me)
+            self._sent = []
+        if self._ended:
+            driver.each(ENDED, self._ended)
+            self._ended = []
+        self._pending.clear()
+
+    def _row(self, handle: Handle, one: Message) -> tuple[object, ...]:
+        process = self._me if one.state == "claimed" else None
+        return (
+            one.id, handle.number, handle.parts[0], one.state, process, one.attempts, one.uncertain,
+            storable(one.reason), one.submitted, ENCODE(one.sender), ENCODE(one.recipients),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------------------ statements with a result
 
-    def claim(self, ids: Sequence[str]) -> list[Message]:
-        """See `storage.Transaction`."""
-        claimed = {id: self._claim_pending(id) for id in ids if id in self._pending_new}
-        written = [id for id in ids if id not in claimed]
-        cached = {one.id: one.claimed() for one in self._uncache(written)}
-        if unread := [id for id in written if id not in cached]:
-            claimed |= {one.id: one for one in self._with_contents(self._fetch_all(CLAIM, unread))}
-        if cached:
-            claimed |= {id: cached[id] for id in self._claim_cached(list(cached))}
-        self.claimed += claimed
-        return [claimed[id] for id in dict.fromkeys(ids) if id in claimed]
-
-    def _claim_pending(self, id: str) -> Message:
-        """Claim a message that was submitted in this transaction and has not been written yet."""
-        message, row = self._pending_new.pop(id)
-        message = message.claimed()
-        row |= {"state": message.state, "owner": self._holders.me.id, "attempts": message.attempts}
-        return message
-
-    def _claim_cached(self, ids: list[str]) -> list[str]:
-        """Claim messages without reading them, and return the ids of those that were ready."""
-        self.flush()
-        if self._execute_all(CLAIM_CACHED, ids) == len(ids):
-            return ids
-        return [id for (id,) in self._fetch_all(CLAIMED, ids)]
-
-    def unclaim(self, ids: Sequence[str]) -> None:
-        """Undo the claims of this holder on these messages, if there are any."""
-        if ids:
-            self._execute_all(UNCLAIM, ids)
-
-    def take(self, limit: int) -> list[Message]:
-        """See `storage.Transaction`."""
-        taken = self._with_contents(sorted(self._fetch(TAKE, limit=limit)))
-        ids = [message.id for message in taken]
-        self._uncache(ids)
-        self.claimed += ids
-        return taken
-
-    def ready(self, ids: Sequence[str]) -> list[str]:
-        """See `storage.Transaction`."""
-        found = {id for (id,) in self._fetch_all(DUE, ids)}
-        self._uncache(found)
-        return [id for id in dict.fromkeys(ids) if id in found]
-
-    def withdraw(self, id: str) -> str | None:
-        """See `storage.Transaction`."""
-        state, owner = next(iter(self._fetch(FIND, one=id)), (None, None))
-        if state is None or state == "claimed":
-            return state and str(state)
-        if owner not in (None, self._holders.me.id) and self._holders.is_alive(owner):
-            return "theirs"
-        self._uncache([id])
-        self._connection.execute(DELETE, {"one": id})
-        return str(state)
-
-    def resume(self, id: str) -> bool:
+    def claim(self, wants: Sequence[tuple[Handle, int]]) -> list[list[Message]]:
         """See `storage.Transaction`."""
         self.flush()
-        self._uncache([id])
-        bound = {"one": id, "number": self._holders.me.store, "then": self._owner}
-        return self._connection.execute(RESUME, bound).rowcount > 0
+        if not self._driver.postgresql:
+            return [self._claim_sqlite(handle, limit) for handle, limit in wants]
+        if len(wants) == 1 and len(wants[0][0].parts) == 1:
+            handle, limit = wants[0]
+            rows = self._driver.fetch(CLAIM_ONE, self._me, handle.parts[0], limit)
+        else:
+            asked = [(handle.number, part, limit) for handle, limit in wants for part in handle.parts]
+            rows = self._driver.fetch(CLAIM_MANY, *map(list, zip(*asked, strict=True)), self._me)
+        found: dict[int, list[Message]] = {handle.number: [] for handle, _ in wants}
+        for row in sorted(rows):
+            found[row[-1]].append(to_message(row[:-2], row[-2]))
+        return [found[handle.number] for handle, _ in wants]
 
-    def share(self) -> Share:
+    def _claim_sqlite(self, handle: Handle, limit: int) -> list[Message]:
+        ids = [id for part in handle.parts for (id,) in self._driver.fetch(OLDEST, part, limit)]
+        return self._with_contents(self._driver.fetch(CLAIM_SQLITE, self._me, sorted(ids)[:limit])) if ids else []
+
+    def take(self, wants: Sequence[tuple[Handle, int]]) -> list[list[Message]]:
         """See `storage.Transaction`."""
-        share = Share.of((id, due) for id, due in self._fetch(COUNTED))
-        self._cache.retain(share.ready)  # others have taken the rest
-        return share
+        self.flush()
+        return [self._take(handle, limit) for handle, limit in wants]
 
-    def adopt(self) -> Share:
+    def _take(self, handle: Handle, limit: int) -> list[Message]:
+        mine, ours, driver = list(handle.parts), handle.parts[0], self._driver
+        if driver.postgresql:
+            rows = sorted(driver.fetch(TAKE, limit, handle.number, mine, limit, ours, self._me))
+            self.notes.ready.update(row[-1] for row in rows)
+            return [to_message(row[:-2], row[-2]) for row in rows]
+        parts = [part for (part,) in driver.fetch(THEIRS, handle.number, mine)]
+        found = sorted((id, was) for was in parts for (id,) in driver.fetch(OLDEST, was, limit))[:limit]
+        self.notes.ready.update(was for _, was in found)
+        return self._with_contents(driver.fetch(TAKE_SQLITE, ours, self._me, [id for id, _ in found])) if found else []
+
+    def _with_contents(self, rows: Iterable[tuple[Any, ...]]) -> list[Message]:
+        rows = sorted(rows)
+        contents: dict[str, bytes] = dict(self._driver.fetch(READ, [row[0] for row in rows]))
+        return [to_message(row, contents[row[0]]) for row in rows]
+
+    def fall_due(self, handle: Handle, now: float, limit: int) -> list[str]:
         """See `storage.Transaction`."""
-        share = Share.of((id, due) for id, due in self._fetch(ADOPT))
-        self._uncache(share.ready)  # others may have tried them meanwhile
-        return share
-
-    # ------------------------------------------------------------------------------------ holders that come or go
-
-    def leave(self) -> None:
-        """Make the ready and deferred messages of this holder unowned."""
         self.flush()
-        self._connection.execute(LEAVE, self._bound)
-        self.left = True
+        return sorted(id for part in handle.parts for (id,) in self._driver.fetch(DUE, part, now, limit))
 
-    def lapse(self, policy: Policy) -> tuple[str, ...]:
-        """Let the claims of removed holders lapse, make their queued messages unowned; return the ids of the claims."""
+    def first_due(self, handle: Handle) -> tuple[float, float] | None:
+        """See `storage.Transaction`."""
         self.flush()
-        self._connection.execute(ORPHANED, {"number": self._holders.me.store})
-        bound = {"number": self._holders.me.store, "now": "ready" if policy == "resend" else "held"}
-        return tuple(sorted(row.id for row in self._connection.execute(LAPSE, bound)))
+        found = [row for part in handle.parts for row in self._driver.fetch(FIRST_DUE, part)]
+        return min(((due, wait or 0.0) for due, wait in found), default=None)
 
-    # -------------------------------------------------------------------------------------------------- reading
-
-    def _execute_all(self, statement: sa.Executable, ids: Sequence[str]) -> int:
-        """Execute a statement once for all these messages; return how many rows it changed."""
-        return execute(self._connection, statement, [{"ids": list(ids), "me": self._holders.me.id}])
-
-    def _fetch_all(self, statement: sa.Executable, ids: Sequence[str]) -> Sequence[tuple[Any, ...]]:
-        return self._fetch(statement, ids=list(ids)) if ids else ()
-
-    def _fetch(self, statement: sa.Executable, **bound: object) -> Sequence[tuple[Any, ...]]:
+    def flush_deferred(self, handle: Handle) -> None:
+        """See `storage.Transaction.flush`."""
         self.flush()
-        return fetch(self._connection, statement, self._bound | bound)
+        self._driver.run(FLUSH, list(handle.parts))
 
-    def _with_contents(self, rows: Sequence[tuple[Any, ...]]) -> list[Message]:
-        contents = dict(self._fetch_all(READ, [row[0] for row in rows]))
-        return [_to_message(row, bytes(contents[row[0]])) for row in rows]
+    def withdraw(self, handle: Handle, id: str) -> tuple[str | None, bool]:
+        """See `storage.Transaction`."""
+        self.flush()
+        for state, part in self._driver.fetch(WITHDRAW, id, handle.number):
+            self._driver.run("DELETE FROM fsm_contents WHERE id = ?", id)
+            ours = part in handle.parts and not handle.left
+            if not ours and part is not None and state in ("ready", "deferred"):
+                getattr(self.notes, state)[part] += 1
+            return state, ours
+        return next((state for (state,) in self._driver.fetch(FIND, id, handle.number)), None), False
 
-    def _uncache(self, ids: Iterable[str]) -> list[Message]:
-        """Remove these messages from the cache; return those that were in it."""
-        return [one for id in ids if (one := self.submitted.pop(id, None) or self._cache.pop(id)) is not None]
-
-
-def list_messages(connection: sa.Connection, store: int, states: Sequence[str]) -> list[Message]:
-    """Return the messages of a store in these states (all if there are none), oldest first, without their content."""
-    statement = LIST.where(_state_in(*states)) if states else LIST
-    return [_to_message(row, b"") for row in connection.execute(statement, {"number": store})]
-
-
-def read_message(connection: sa.Connection, store: int, id: str) -> Message | None:
-    """Return a message of a store with its content, or None."""
-    row: Any = connection.execute(WHOLE, {"number": store, "one": id}).first()
-    return _to_message(row[:-1], bytes(row[-1])) if row is not None else None
+    def resume(self, handle: Handle, id: str) -> bool:
+        """See `storage.Transaction`."""
+        self.flush()
+        return bool(self._driver.fetch(RESUME, handle.parts[0], id, handle.number))
 
 
 # --------------------------------------------------------------------------------------------------- rows and messages
 
 
-def _to_row(message: Message, store: int, owner: str | None) -> dict[str, object]:
-    """Return the row of a new, ready message of this owner."""
-    return {
-        "id": message.id, "store": store, "state": "ready", "owner": owner, "due": None,
-        "attempts": message.attempts, "uncertain": message.uncertain, "reason": _storable(message.reason),
-        "submitted": message.submitted, "sender": ENCODE(message.sender), "recipients": ENCODE(message.recipients),
-    }  # fmt: skip
-
-
-def _to_message(row: Sequence[Any], content: bytes) -> Message:
+def to_message(row: Sequence[Any], content: bytes) -> Message:
     """Return the message of a row with these `COLUMNS`."""
     id, state, due, attempts, uncertain, reason, submitted, sender, recipients = row
     to = tuple(json.loads(recipients))
-    return Message(id, content, json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
+    return Message(id, bytes(content), json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
 
 
-def _storable(reason: str | None) -> str | None:
+def storable(reason: str | None) -> str | None:
     """Escape what a text column cannot hold; only people read a reason."""
     if reason is None or (reason.isascii() and "\0" not in reason):
         return reason

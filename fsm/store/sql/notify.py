@@ -1,84 +1,91 @@
-"""Notifiers: how the holders of one store wake each other.
+"""Bells: how the processes of a database wake each other, and what they say.
 
 Theory.
-1. For a SQLite file each holder has a Unix datagram socket in the runtime folder, whose path is in its row.  PostgreSQL
-   has LISTEN and NOTIFY, with a channel for each store.
-2. Notifying never blocks, and a lost notification is no error: the watcher also reads the holders from time to time.
+1. For a SQLite file each process has a Unix datagram socket in the runtime folder, whose path is in its row.
+   PostgreSQL has LISTEN and NOTIFY, with one channel for all.
+2. A message says who rings, for what, and for which stores: `7;work;3,9`.  A star stands for all.  A process that has
+   come rings without a store, so that the others watch it.
+3. Ringing never blocks, and a lost ring is no error: everybody also looks from time to time.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import sqlalchemy as sa
 
 from fsm.store.errors import RuntimeFolderError
 from fsm.store.runtime_folder import runtime_folder
 from fsm.store.sql.connect import is_sqlite
-from fsm.store.sql.holders import Holder, Holders
+from fsm.store.storage import News
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Notifier", "notifier_for"]
+__all__ = ["CHANNEL", "Bell", "bell_for"]
 
 LOG: Final = logging.getLogger("fsm.store")
+CHANNEL: Final = "fsm_spooler"
+MOST: Final = 700
+"""Stores in one message, which PostgreSQL limits to 8,000 bytes."""
 
 
-class Notifier(Protocol):
-    """Notifies the other holders, and receives their notifications at `address`, which is in the row of its holder."""
+class Bell(Protocol):
+    """Rings for the other processes, and hears them at `address`, which is in the row of its process."""
 
     address: str
 
     def listen(self, connection: sa.Connection) -> int:
-        """Begin to listen on this connection; return a file descriptor that is readable after a notification."""
+        """Begin to listen on this connection; return a file descriptor that is readable after a ring."""
 
-    def notified(self) -> bool:
-        """Return whether a notification has arrived since the last call.  Never blocks."""
+    def heard(self, me: int) -> list[News]:
+        """Return what the others have rung for since the last call.  Never blocks."""
 
-    def notify(self, others: Holders) -> None:
-        """Notify the other holders.  Call it after the commit: they read the database immediately."""
+    def ring(self, me: int, news: Iterable[News], others: Sequence[str]) -> None:
+        """Ring for the others, who hear at these addresses."""
 
     def close(self) -> None:
         """Stop listening."""
 
 
-class SocketNotifier:
-    """The notifier of a SQLite file: a datagram socket for each holder."""
+class SocketBell:
+    """The bell of a SQLite file: a datagram socket for each process."""
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self.address = ""
         try:
             folder = runtime_folder()
             _remove_dead_sockets(folder)
-            self._socket.bind(str(folder / holder.id))
-            self.address = str(folder / holder.id)
+            address = str(folder / token_hex(6))
+            self._socket.bind(address)
+            self.address = address
         except (OSError, RuntimeFolderError) as error:
-            # this holder still notices when peers end, and the others when it renews its lease
-            LOG.warning("holder %s cannot be notified by its peers: %s", holder.id, error)
+            # this process still notices when others end, and looks when it renews its lease
+            LOG.warning("other processes cannot notify this one: %s", error)
 
     def listen(self, connection: sa.Connection) -> int:
         return self._socket.fileno()
 
-    def notified(self) -> bool:
-        notified = False
+    def heard(self, me: int) -> list[News]:
+        texts: list[str] = []
         with suppress(BlockingIOError):
             while True:
-                self._socket.recv(64)
-                notified = True
-        return notified
+                texts.append(self._socket.recv(1 << 16).decode(errors="replace"))
+        return _parsed(texts, me)
 
-    def notify(self, others: Holders) -> None:
-        for row in others.others():
-            if row.bell:
-                with suppress(OSError):  # it has gone, or it has not read earlier notifications yet
-                    self._socket.sendto(b"!", row.bell)
+    def ring(self, me: int, news: Iterable[News], others: Sequence[str]) -> None:
+        for text in _texts(me, news):
+            for address in filter(None, others):
+                with suppress(OSError):  # it has gone, or it has not read earlier rings yet
+                    self._socket.sendto(text.encode(), address)
 
     def close(self) -> None:
         self._socket.close()
@@ -87,38 +94,72 @@ class SocketNotifier:
                 Path(self.address).unlink()
 
 
-class ListenNotifier:
-    """The notifier of PostgreSQL: a channel for each store, to which a holder sends its own id."""
+class ListenBell:
+    """The bell of PostgreSQL."""
 
-    def __init__(self, holder: Holder) -> None:
-        self.address = f"fsm_store_{holder.store}"
-        self._id = holder.id
+    address = CHANNEL
+
+    def __init__(self) -> None:
         self._connection: psycopg.Connection[Any] | None = None
+        self._texts: list[str] = []
 
     def listen(self, connection: sa.Connection) -> int:
-        driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-        connection.execute(sa.text(f"LISTEN {self.address}"))
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        # a notification may arrive with the result of any statement, and only a handler gets all of them
+        driver.add_notify_handler(lambda notification: self._texts.append(notification.payload))
+        driver.execute(f"LISTEN {CHANNEL}".encode())
         self._connection = driver
         return driver.fileno()
 
-    def notified(self) -> bool:
-        notified = False
+    def heard(self, me: int) -> list[News]:
         if self._connection is not None:
-            with suppress(Exception):  # the next statement on a broken connection reports the error
-                for notification in self._connection.notifies(timeout=0):
-                    notified = notified or notification.payload != self._id
-        return notified
+            server = self._connection.pgconn
+            server.consume_input()
+            while (notification := server.notifies()) is not None:
+                self._texts.append(notification.extra.decode(errors="replace"))
+        texts, self._texts[:] = [*self._texts], []
+        return _parsed(texts, me)
 
-    def notify(self, others: Holders) -> None:
-        others.connection.execute(sa.select(sa.func.pg_notify(self.address, self._id)))
+    def ring(self, me: int, news: Iterable[News], others: Sequence[str]) -> None:
+        assert self._connection is not None
+        for text in _texts(me, news):
+            self._connection.execute(b"SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
     def close(self) -> None:
         self._connection = None
 
 
-def notifier_for(engine: sa.Engine, holder: Holder) -> Notifier:
-    """Return the notifier of a holder."""
-    return SocketNotifier(holder) if is_sqlite(engine.url) else ListenNotifier(holder)
+def bell_for(engine: sa.Engine) -> Bell:
+    """Return the bell of this process."""
+    return SocketBell() if is_sqlite(engine.url) else ListenBell()
+
+
+def _texts(me: int, news: Iterable[News]) -> Iterator[str]:
+    for one in news:
+        if one.stores is None:
+            yield f"{me};{one.kind};*"
+        else:
+            stores = sorted(one.stores)
+            for start in range(0, len(stores) or 1, MOST):
+                yield f"{me};{one.kind};{','.join(map(str, stores[start : start + MOST]))}"
+
+
+def _parsed(texts: Iterable[str], me: int) -> list[News]:
+    found: dict[str, set[int] | None] = {}
+    for text in texts:
+        who, _, rest = text.partition(";")
+        kind, _, stores = rest.partition(";")
+        if who == str(me) or kind not in ("peers", "work", "taken"):
+            continue
+        known = found.setdefault(kind, set())
+        if stores == "*" or known is None:
+            found[kind] = None
+        else:
+            known.update(int(one) for one in stores.split(",") if one.isdecimal())
+    return [
+        News(cast("Literal['peers', 'work', 'taken']", kind), None if stores is None else frozenset(stores))
+        for kind, stores in found.items()
+    ]
 
 
 def _remove_dead_sockets(folder: Path) -> None:

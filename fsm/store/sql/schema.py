@@ -1,14 +1,17 @@
-"""The tables of a store's database.
+"""The tables of a spooler's database.
 
 Theory.
 1. A row of `fsm_messages` changes with each step of its message.  The content is in a row of its own that never
    changes, so that a step does not write megabytes again; it is deleted with its message.
-2. Sender and recipients are JSON, because a text column cannot hold every string: PostgreSQL refuses U+0000 and lone
-   surrogates.
-3. `owner` is the id of the holder that counts a ready or deferred message, or is sending a claimed one.  Held and
-   failed messages have none.  It is no foreign key: a holder is deleted before its messages are given to others.
-4. An entry of the journal is one JSON line.  A session's start record names its chart; the header of that chart is in
-   `fsm_journal_charts`, once for each session.
+2. `state` is a state of the chart in `fsm.store.life`.  Sender and recipients are JSON, because a text column cannot
+   hold every string: PostgreSQL refuses U+0000 and lone surrogates.
+3. A ready or deferred message belongs to a part of its store's queue, and a part to a process, or to nobody.  Coming,
+   going and adopting change the rows of parts; `ready` and `deferred` are right while the part is `clean`, but for the
+   notes in `fsm_taken`.  `process` of a message is the one that is sending it.
+4. A row of the journal is a commit: lines of JSON, compressed, by which process and which of its commits.  The header
+   of the lines' chart is in `fsm_charts`.
+
+Rows refer to each other by numbers without foreign keys, since a check at each message would cost more than the step.
 """
 
 from __future__ import annotations
@@ -17,11 +20,20 @@ from typing import Final
 
 import sqlalchemy as sa
 
-__all__ = ["ABOUT", "CHARTS", "CONTENTS", "HOLDERS", "JOURNAL", "MESSAGES", "METADATA", "STORES", "VERSION"]
+__all__ = [
+    "ABOUT", "CHARTS", "CONTENTS", "JOURNAL", "MESSAGES", "METADATA", "PARTS", "PROCESSES", "STORES", "TAKEN",
+    "VERSION",
+]  # fmt: skip
 
 METADATA: Final = sa.MetaData()
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the tables; raised by a change after which an older program could no longer use them safely."""
+
+
+def _index(name: str, condition: str, *columns: str) -> sa.Index:
+    where = sa.text(condition)
+    return sa.Index(f"fsm_messages_{name}", *columns, sqlite_where=where, postgresql_where=where)
+
 
 ABOUT: Final = sa.Table("fsm_about", METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
 STORES: Final = sa.Table(
@@ -30,50 +42,73 @@ STORES: Final = sa.Table(
     sa.Column("store", sa.String, nullable=False), sa.Column("profile", sa.String, nullable=False),
     sa.UniqueConstraint("store", "profile"),
 )  # fmt: skip
-HOLDERS: Final = sa.Table(
-    "fsm_holders", METADATA,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("store", sa.Integer, sa.ForeignKey(STORES.c.number), nullable=False, index=True),
-    sa.Column("host", sa.String, nullable=False),  # this and the next three: `holders.Process`
+PROCESSES: Final = sa.Table(
+    "fsm_processes", METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("host", sa.String, nullable=False),  # this and the next three: `processes.Process`
     sa.Column("boot", sa.String, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started", sa.String, nullable=False),
-    sa.Column("opened", sa.Float, nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
-    sa.Column("left", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("bell", sa.String, nullable=False, server_default=""),  # the address of its notifier
+    sa.Column("bell", sa.String, nullable=False),  # where it hears the others
+    sqlite_autoincrement=True,  # a number is never used again, because rows of messages may still have it
+)  # fmt: skip
+PARTS: Final = sa.Table(
+    "fsm_parts", METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("store", sa.Integer, nullable=False, index=True),
+    sa.Column("process", sa.Integer, index=True),
+    sa.Column("ready", sa.Integer, nullable=False),
+    sa.Column("deferred", sa.Integer, nullable=False),
+    sa.Column("clean", sa.Integer, nullable=False),
 )  # fmt: skip
 MESSAGES: Final = sa.Table(
     "fsm_messages", METADATA,
     sa.Column("id", sa.String, primary_key=True),
-    sa.Column("store", sa.Integer, sa.ForeignKey(STORES.c.number), nullable=False),
+    sa.Column("store", sa.Integer, nullable=False),
+    sa.Column("part", sa.Integer),
     sa.Column("state", sa.String, nullable=False),
-    sa.Column("owner", sa.String),
+    sa.Column("process", sa.Integer),
     sa.Column("due", sa.Float),
+    sa.Column("wait", sa.Float),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("uncertain", sa.Integer, nullable=False),
     sa.Column("reason", sa.String),
     sa.Column("submitted", sa.Float, nullable=False),
     sa.Column("sender", sa.String, nullable=False),
     sa.Column("recipients", sa.String, nullable=False),
-    sa.Index("fsm_messages_by_state", "store", "state", "id"),
+    _index("ready", "state = 'ready'", "part", "id"),
+    _index("claimed", "state = 'claimed'", "process"),
+    _index("deferred", "state = 'deferred'", "part", "due"),
+    _index("aside", "state in ('held', 'failed')", "store"),
+    _index("unowned", "part is null and state in ('ready', 'deferred', 'uncertain')", "store"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 CONTENTS: Final = sa.Table(
     "fsm_contents", METADATA,
-    sa.Column("id", sa.String, sa.ForeignKey(MESSAGES.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+TAKEN: Final = sa.Table(
+    "fsm_taken", METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("part", sa.Integer, nullable=False, index=True),
+    sa.Column("ready", sa.Integer, nullable=False),
+    sa.Column("deferred", sa.Integer, nullable=False),
 )  # fmt: skip
 JOURNAL: Final = sa.Table(
     "fsm_journal", METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("session", sa.String, nullable=False),
-    sa.Column("entry", sa.String, nullable=False),
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("process", sa.Integer, nullable=False),
+    sa.Column("serial", sa.Integer, nullable=False),
+    sa.Column("chart", sa.Integer, nullable=False),
+    sa.Column("written", sa.Float, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("lines", sa.LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # a follower counts on rising numbers
 )  # fmt: skip
 CHARTS: Final = sa.Table(
-    "fsm_journal_charts", METADATA,
+    "fsm_charts", METADATA,
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("session", sa.String, nullable=False),
-    sa.Column("header", sa.String, nullable=False),
-    sa.Index("fsm_journal_charts_by_header", "header", "session"),
+    sa.Column("header", sa.String, nullable=False, unique=True),
 )  # fmt: skip

@@ -1,76 +1,87 @@
-"""A transaction of the database: the messages, the journal and the holders of a store, changed together.
+"""A transaction of the database: messages, parts, processes and the journal, changed together.
 
 Theory.
-1. Changes of messages, their journal entries and changes of holders are committed together or not at all.
-2. `Messages` and `JournalWriter` collect the changes that have no result, and write them before the commit.
-3. The claims of dead holders lapse before their peers are counted.
+1. Changes of messages, their journal entries and changes of parts are committed together or not at all.
+2. Changes that have no result are collected, and written before anything is read and before the commit.
+3. A transaction that changes something also writes a row of the journal, by which it can be found when the server is
+   lost during the commit.
 """
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+from collections.abc import Sequence
 
-from fsm.store.sql.cache import SubmittedCache
-from fsm.store.sql.holders import Holder, Holders
-from fsm.store.sql.journal import JournalWriter, trim
+from fsm.store.sql.driver import Driver
+from fsm.store.sql.journal import JournalWriter
 from fsm.store.sql.messages import Messages
-from fsm.store.storage import Opening, Peer, Policy
+from fsm.store.sql.parts import Parts
+from fsm.store.sql.processes import Processes
+from fsm.store.storage import Ask, Handle, Look
 
 __all__ = ["DatabaseTransaction"]
 
 
 class DatabaseTransaction:
-    """See `storage.Transaction`.  `peers_changed` is true if a holder has left or was removed in it."""
+    """See `storage.Transaction`."""
 
-    def __init__(
-        self, connection: sa.Connection, me: Holder, policy: Policy, cache: SubmittedCache, *, left: bool = False
-    ) -> None:
-        self.holders = Holders(connection, me)
-        self.messages = messages = Messages(connection, self.holders, cache, left=left)
-        self.journal = journal = JournalWriter(connection)
-        self.peers_changed = False
-        self._policy = policy
-        self.submit, self.claim, self.take, self.ready = messages.submit, messages.claim, messages.take, messages.ready
-        self.sent, self.deferred, self.failed = messages.sent, messages.deferred, messages.failed
-        self.held, self.resume, self.withdraw = messages.held, messages.resume, messages.withdraw
-        self.share, self.adopt = messages.share, messages.adopt
-        self.begin, self.record = journal.begin, journal.record
+    def __init__(self, driver: Driver, processes: Processes, profile: str, journal: JournalWriter, bell: str) -> None:
+        self.messages = messages = Messages(driver, processes.me)
+        self.parts = Parts(driver, processes, profile)
+        self._driver, self._processes, self._journal, self._bell = driver, processes, journal, bell
+        self._header, self._lines = "", list[str]()
+        self._left: list[Handle] = []
+        self._before: dict[Handle, tuple[int, ...]] = {}
+        self.submit, self.claim_new, self.claim = messages.submit, messages.claim_new, messages.claim
+        self.take, self.sent, self.ended = messages.take, messages.sent, messages.ended
+        self.resume, self.withdraw, self.flush = messages.resume, messages.withdraw, messages.flush_deferred
+        self.fall_due, self.first_due = messages.fall_due, messages.first_due
 
-    def flush(self) -> None:
+    def open(self, handles: Sequence[Handle]) -> list[Look]:
+        """See `storage.Transaction`."""
+        return self.parts.open(handles)
+
+    def look(self, asks: Sequence[Ask]) -> list[Look]:
+        """See `storage.Transaction`."""
+        self.messages.flush()
+        self._before |= {ask.handle: ask.handle.parts for ask in asks if ask.handle not in self._before}
+        return self.parts.look(asks)
+
+    def revive(self, handles: Sequence[Handle]) -> list[Look]:
+        """See `storage.Transaction`."""
+        self._before |= {handle: handle.parts for handle in handles}
+        self._processes.register(self._bell)
+        self.messages = Messages(self._driver, self._processes.me)
+        return self.parts.revive(handles)
+
+    def leave(self, handle: Handle, ready: int | None, deferred: int | None) -> None:
+        """See `storage.Transaction`."""
+        if not handle.left:
+            handle.left = True
+            self._left.append(handle)
+            self.parts.leave(handle, ready, deferred)
+
+    def lapse(self, handle: Handle) -> None:
+        """See `storage.Transaction`."""
+        self.messages.flush()
+        self.parts.lapse(handle)
+
+    def record(self, header: str, lines: Sequence[str]) -> None:
+        """See `storage.Transaction`."""
+        self._header = header
+        self._lines += lines
+
+    def finish(self) -> None:
         """Write the collected changes."""
         self.messages.flush()
-        self.journal.flush()
+        self.parts.flush()
+        self.messages.notes.write(self._driver)
+        if self._lines or (self._driver.wrote and self._driver.postgresql):
+            self._journal.write(self._driver, self._processes.me, self._header, self._lines)
+            self._journal.turn(self._driver)
 
-    def register(self, address: str) -> Opening:
-        """Add the holder, to be notified at this address, and take over from dead ones.  The store must be locked."""
-        peers, _ = self.holders.sweep()
-        self.holders.register(address)
-        lapsed = self.messages.lapse(self._policy)
-        share = self.messages.adopt()
-        me = self.holders.me.id
-        trim(self.holders.connection, [me, *(row.id for row in self.holders.others())])
-        return Opening(me, share, peers, lapsed)
-
-    def peers(self) -> tuple[Peer, ...]:
-        """See `storage.Transaction`."""
-        self.messages.flush()
-        self.holders.lock()
-        peers, died = self.holders.sweep()
-        if died:
-            self.messages.lapse(self._policy)
-            self.peers_changed = True
-        return peers
-
-    def leave(self) -> None:
-        """See `storage.Transaction`."""
-        self.messages.flush()
-        self.holders.lock()
-        self.messages.leave()
-        self.holders.leave()
-        self.peers_changed = True
-
-    def unregister(self) -> None:
-        """Remove the holder; its claims lapse."""
-        self.holders.lock()
-        self.holders.remove()
-        self.messages.lapse(self._policy)
+    def undo(self) -> None:
+        """Restore what the handles were before."""
+        for handle in self._left:
+            handle.left = False
+        for handle, parts in self._before.items():
+            handle.parts = parts

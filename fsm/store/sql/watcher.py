@@ -1,10 +1,11 @@
-"""A thread that waits for the peers of an open store: for notifications, their deaths, and the ends of their leases.
+"""The watcher: one thread that waits for the other processes of a database, for all stores of this one.
 
 Theory.
-1. The thread does not poll.  It sleeps until it is notified, a watched process ends, a lease can end, or its own lease
-   has to be renewed.  Then it reads the holders once, and calls back if anything has changed.
-2. It only reports *that* something has changed.  The callback looks in a transaction of its own.
-3. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
+1. The thread does not poll.  It sleeps until somebody rings, a watched process ends, a lease can end, or its own lease
+   has to be renewed.
+2. It only reports *that* something has changed, and in which stores.  Whoever is told looks in a transaction.
+3. It rings for this process, too, at most every `GAP`, since that may have to wait for the database.
+4. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
 """
 
 from __future__ import annotations
@@ -21,63 +22,76 @@ from typing import Final
 import sqlalchemy as sa
 
 from fsm.store.sql.connect import autocommit_connection, storage_errors
-from fsm.store.sql.holders import Holder, Holders, Row, is_alive, open_pidfd
-from fsm.store.sql.notify import Notifier
+from fsm.store.sql.driver import driver_for
+from fsm.store.sql.notify import Bell
+from fsm.store.sql.processes import Lease, Process, Processes, Row, is_alive, open_pidfd
+from fsm.store.storage import News
 
 __all__ = ["Watcher"]
 
 LOG: Final = logging.getLogger("fsm.store")
 SOONEST, LATEST = 0.25, 8.0
 """Seconds between attempts to reach the database."""
+GAP: Final = 0.01
+"""Seconds between rings."""
+EVERYTHING: Final = News("peers")
 
 
 class Watcher:
-    """Watches the peers of a holder.  All methods can be called from any thread.
+    """Watches the other processes.  All methods can be called from any thread; `me` is the number of this process."""
 
-    `left` is true once the holder has left: then it does not register again when its lease has ended.
-    """
-
-    def __init__(self, engine: sa.Engine, holder: Holder, notifier: Notifier) -> None:
-        self.left = False
-        self._engine, self._holder, self._notifier = engine, holder, notifier
-        self._changed: Callable[[], None] | None = None
+    def __init__(self, engine: sa.Engine, me: int, process: Process, lease: Lease, bell: Bell) -> None:
+        self.me = me
+        self._engine, self._process, self._lease, self._bell = engine, process, lease, bell
+        self._changed: Callable[[News], None] | None = None
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
         self._lock = Lock()
-        self._to_notify = self._look_again = self._closing = False
+        self._rings: dict[str, set[int] | None] = {}
+        self._rang_at = 0.0
+        self._closing = False
+        self._heard: list[News] = []
         self._thread: Thread | None = None
         self._connection: sa.Connection | None = None
         self._listening = -1
+        self._others: list[Row] = []
         self._seen: frozenset[str] | None = None
-        self._pidfds: dict[str, int] = {}
+        self._pidfds: dict[int, int] = {}
         self._renew_at = time.monotonic()
-        self._lease_ends_at = float("inf")  # the next lease of a holder elsewhere
+        self._lease_ends_at = float("inf")  # the next lease of a process elsewhere
         self._retry_after = SOONEST
 
-    def start(self, changed: Callable[[], None] | None = None) -> None:
+    def start(self, changed: Callable[[News], None] | None = None) -> None:
         """Start the thread, and call `changed` after each change from now on."""
         with self._lock:
             if changed is not None:
-                self._changed, self._seen = changed, None
+                self._changed, self._heard = changed, [EVERYTHING]
             if self._thread is None and not self._closing:
-                self._thread = Thread(target=self._run, name=f"fsm-watch-{self._holder.id}", daemon=True)
+                self._thread = Thread(target=self._run, name="fsm watch", daemon=True)
                 self._thread.start()
+        if changed is not None:
+            self._wake()
 
-    def notify_peers(self) -> None:
-        """Notify the peers soon, in the thread, because that may have to wait for the database."""
-        self._to_notify = True
+    def ring(self, news: News) -> None:
+        """Ring for the others soon, in the thread."""
+        with self._lock:
+            known = self._rings.setdefault(news.kind, set())
+            if news.stores is None or known is None:
+                self._rings[news.kind] = None
+            else:
+                known |= news.stores
         self.start()
         self._wake()
 
-    def close(self) -> None:
-        """Stop the thread and wait for its end (unless this is the thread)."""
+    def close(self, wait: float) -> None:
+        """Stop the thread, and wait for its end so many seconds (unless this is the thread)."""
         with self._lock:
             self._closing = True
             thread = self._thread
         self._wake()
         if thread is not None and thread is not current_thread():
-            thread.join()
+            thread.join(wait)
         if thread is None:
             self._release()
 
@@ -92,76 +106,103 @@ class Watcher:
         try:
             while not self._closing:
                 try:
-                    changed = self._look()
+                    news = self._look()
                     self._retry_after = SOONEST
                 except Exception as error:  # the thread has to survive every error
-                    LOG.warning("cannot watch the peers of holder %s at the moment: %s", self._holder.id, error)
+                    if not self._closing:
+                        LOG.warning("cannot watch the other processes at the moment: %s", error)
                     self._disconnect()
-                    self._to_notify = True
-                    self._retry_after, changed = min(self._retry_after * 2, LATEST), False
-                if changed:
-                    self._report()
-                if not self._look_again:
+                    with self._lock:
+                        self._rings["peers"] = None
+                    self._retry_after, news = min(self._retry_after * 2, LATEST), []
+                for one in news:
+                    self._report(one)
+                if not self._heard:
                     self._wait()
+            with suppress(Exception):
+                self._ring_now()
         finally:
             self._release()
 
-    def _look(self) -> bool:
-        """Renew the lease, notify, and read the holders; return whether anything has changed or a notification came."""
+    def _look(self) -> list[News]:
+        """Renew the lease, ring, and read the other processes; return what has changed."""
         with storage_errors(self._engine.url):
+            fresh = self._connection is None
             if self._connection is None:
                 self._connection = autocommit_connection(self._engine)
-                self._listening = self._notifier.listen(self._connection)
-            holders = Holders(self._connection, self._holder)
-            notified = self._notifier.notified() or self._look_again
-            if self._to_notify:
-                self._to_notify = False
-                self._notifier.notify(holders)
-            if time.monotonic() >= self._renew_at:
-                notified = self._renew(holders) or notified
-            now, rows = holders.now(), holders.others()
-            self._look_again = self._notifier.notified()
-        living = {row.id: row for row in rows if is_alive(row, self._holder.process, now)}
-        self._lease_ends_at = float("inf")
-        for id in [*self._pidfds]:
-            if id not in living:
-                os.close(self._pidfds.pop(id))
-        for id, row in living.items():
-            if id not in self._pidfds:
-                self._watch(id, row, now)
-        seen = frozenset(f"{id} {row.left}" for id, row in living.items()) | {f"{row.id} was" for row in rows}
-        before, self._seen = self._seen, seen
-        return notified or before != seen  # also the first time: a peer may have come before
+                self._listening = self._bell.listen(self._connection)
+            renews = time.monotonic() >= self._renew_at
+            with self._lock:
+                news, self._heard = self._heard, []
+            news += self._bell.heard(self.me)
+            if fresh or renews or any(one.kind == "peers" for one in news) or self._ended():
+                news += self._read_processes(renews)
+            self._ring_now()
+            self._heard += self._bell.heard(self.me)  # with the results of these statements
+        return news
 
-    def _watch(self, id: str, row: Row, now: float) -> None:
-        """Make the death of a living holder wake the thread."""
+    def _ended(self) -> bool:
+        """True if a watched process has ended, or a lease may have."""
+        if time.monotonic() >= self._lease_ends_at:
+            return True
+        poll = select.poll()
+        for pidfd in self._pidfds.values():
+            poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _read_processes(self, renews: bool) -> list[News]:
+        assert self._connection is not None
+        driver = driver_for(self._connection.connection.driver_connection, 0.0)
+        processes = Processes(driver, self.me, self._process, self._lease)
+        revives = False
+        if renews:
+            self._renew_at = time.monotonic() + self._lease.seconds / 3
+            revives = not processes.renew_lease()
+        self._others = processes.others()
+        now = processes.now() if self._others else 0.0
+        living = {row.number: row for row in self._others if is_alive(row, self._process, now)}
+        self._lease_ends_at = float("inf")
+        for number in [*self._pidfds]:
+            if number not in living:
+                os.close(self._pidfds.pop(number))
+        died = False
+        for number, row in living.items():
+            if number not in self._pidfds:
+                died = self._watch(number, row, now) or died
+        seen = frozenset(f"{row.number} {row.number in living}" for row in self._others)
+        changed, self._seen = self._seen != seen or died or revives, seen
+        return [EVERYTHING] if changed or (renews and self._others) else []
+
+    def _watch(self, number: int, row: Row, now: float) -> bool:
+        """Make the death of a living process wake the thread; return True if it has just died."""
         try:
-            pidfd = open_pidfd(row, self._holder.process)
+            pidfd = open_pidfd(row, self._process)
         except ProcessLookupError:
-            self._look_again = True  # it has just died
-            return
+            return True
         if pidfd is not None:
-            self._pidfds[id] = pidfd
+            self._pidfds[number] = pidfd
         else:
             ends_in = max(0.0, row.lease_until - now) + 0.001
             self._lease_ends_at = min(self._lease_ends_at, time.monotonic() + ends_in)
+        return False
 
-    def _renew(self, holders: Holders) -> bool:
-        """Renew the lease; return whether another holder had removed this one, so that it had to register again."""
-        self._renew_at = time.monotonic() + self._holder.lease / 3
-        if holders.renew_lease() or self.left:
-            return False
-        LOG.warning("the lease of holder %s had ended, and a peer removed it; it has registered again", self._holder.id)
-        holders.register(self._notifier.address)
-        self._notifier.notify(holders)
-        return True
+    def _ring_now(self) -> None:
+        if not self._rings or self._connection is None or time.monotonic() < self._rang_at + GAP:
+            return
+        with self._lock:
+            rings, self._rings = self._rings, {}
+        self._rang_at = time.monotonic()
+        if "peers" in rings and self._seen is not None and not self._others:
+            self._read_processes(False)
+        news = [News(kind, None if stores is None else frozenset(stores)) for kind, stores in rings.items()]  # type: ignore[arg-type]
+        self._bell.ring(self.me, news, [row.bell for row in self._others])
 
-    def _report(self) -> None:
+    def _report(self, news: News) -> None:
         if self._changed is not None:
             try:
-                self._changed()
+                self._changed(news)
             except Exception:
-                LOG.exception("the callback for changes of the peers of holder %s raised", self._holder.id)
+                LOG.exception("cannot tell the stores what other processes did")
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -169,13 +210,15 @@ class Watcher:
             if file >= 0:
                 poll.register(file, select.POLLIN)
         until = min(self._renew_at, self._lease_ends_at) - time.monotonic() if self._connection else self._retry_after
+        if self._rings and self._connection:
+            until = min(until, self._rang_at + GAP - time.monotonic())
         poll.poll(max(0.0, until) * 1000 + 1)
         with suppress(BlockingIOError):
             while os.read(self._wake_reader, 4096):
                 pass
 
     def _disconnect(self) -> None:
-        self._listening, self._look_again = -1, False
+        self._listening = -1
         self._seen = None  # so that its return is a change
         if self._connection is not None:
             with suppress(Exception):
@@ -185,6 +228,7 @@ class Watcher:
 
     def _release(self) -> None:
         self._disconnect()
+        self._bell.close()
         with self._lock:
             self._closing = True
             for file in (self._wake_reader, self._wake_writer, *self._pidfds.values()):

@@ -61,6 +61,7 @@ def main() -> None:
     """The child's side."""
     from fsm.store import Database, StorageError
     from fsm.store.message import Message, new_id
+    from tests.store.contract.one import One
 
     where, options, (limit, user) = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
     if limit is not None:
@@ -76,7 +77,7 @@ def main() -> None:
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
-    storage = Database(where, **options)
+    one = One(Database(where, **options))
 
     def answer_with(answer: Any) -> None:
         print(json.dumps(answer), flush=True)
@@ -85,39 +86,38 @@ def main() -> None:
         ids = [new_id() for _ in range(count)]
         for id in ids:
             tx.submit(Message(id, os.urandom(size), "s", ("r",), 1.0))
-            tx.record("child", json.dumps({"session": "child", "event": "submit", "id": id}))
+        tx.record("{}", [json.dumps({"session": "child", "start": {}, "ids": ids})])
+        one.ready += count
         return ids
 
     def act(do: str, options: dict[str, Any]) -> Any:
         if do == "open":
-            opening = storage.open()
-            return {"holder": opening.holder, "ready": opening.share.ready, "deferred": opening.share.deferred,
-                    "lapsed": opening.lapsed, "peers": [peer.id for peer in opening.peers]}  # fmt: skip
+            look = one.open()
+            return {"ready": look.ready, "deferred": look.deferred, "lapsed": [m.id for m in look.lapsed], "peers": look.peers}
         if do == "close":
-            return storage.close()
+            return one.close()
         if do == "watch":
-            return storage.watch(lambda: None)
+            return one.storage.watch(lambda _: None)
         if do == "submit":
-            with storage.transaction() as tx:
+            with one.transaction() as tx:
                 return submit(tx, **options)
         if do == "claim":
-            with storage.transaction() as tx:
-                return [message.id for message in tx.claim(tx.share().ready)]
+            return one.claim(1000)
         if do == "leave":  # what a release does: count the peers and leave, in one transaction
-            with storage.transaction() as tx:
-                peers = [peer.id for peer in tx.peers()]
-                tx.leave()
+            with one.transaction() as tx:
+                peers = tx.look(adopt=False).peers
+                tx.leave(one.ready, one.deferred)
             return peers
         if do == "inside":  # change everything, and never commit
-            with storage.transaction() as tx:
-                tx.claim(tx.share().ready)
+            with one.transaction() as tx:
+                tx.claim(1000)
                 submit(tx, 3)
-                tx.share()
+                tx.withdraw("nothing")
                 answer_with("inside")
                 sys.stdin.readline()
         if do == "batches":  # until killed
             while True:
-                with storage.transaction() as tx:
+                with one.transaction() as tx:
                     ids = submit(tx, **options)
                 answer_with(ids)
         raise ValueError(do)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsm.store import Retry
 from fsm.store.group_commit import PendingStep
+from fsm.store.sql.parts import COUNT
 from fsm.store.sync import InFlight, Store
 
 LONG = Retry(first=3600, longest=3600)
@@ -24,7 +25,7 @@ IMPATIENT = 1.0
 def one_batch(store: Store) -> Iterator[None]:
     """What is asked of the desk in this block is decided in one batch, after it."""
     began, go = Event(), Event()
-    store._core.commit.schedule(lambda _: (began.set(), go.wait(MOST)))
+    scheduled(store, lambda _: (began.set(), go.wait(MOST)))
     assert began.wait(MOST)
     try:
         yield
@@ -32,17 +33,28 @@ def one_batch(store: Store) -> Iterator[None]:
         go.set()
 
 
+def scheduled(store: Store, decide: Callable[[PendingStep], Any] = lambda _: None) -> Future[Any]:
+    """Have this decided, in the store's turn."""
+    return store._core.commit.schedule(store._state, decide)
+
+
+def counted(step: PendingStep) -> tuple[int, int]:
+    """The ready and the deferred messages in the store's parts of a database, and those that others have just taken."""
+    tx: Any = step.tx
+    tx.messages.flush()
+    ours = [*step.handle.parts]
+    rows = tx._driver.fetch(COUNT, ours, ours, ours)
+    return sum(row[2] for row in rows), sum(row[3] for row in rows)
+
+
 def agree(store: Store) -> None:
-    """The session, what is kept of the queue and the storage count the same; nothing is claimed that is not in flight."""
-
-    def look(step: PendingStep) -> None:
-        share, queue = step.tx.share(), store._core.state.queue
-        assert (store.session.ready, store.session.deferred) == (len(share.ready), len(share.deferred))
-        assert (sorted(queue.ready), sorted(queue.deferred.items())) == ([*share.ready], sorted(share.deferred))
-
-    store._core.commit.schedule(look).result(MOST)
+    """The session and the storage count the same; nothing is claimed that is not in flight."""
+    store._core.peers.read_notes()
+    scheduled(store).result(MOST)
+    states = [message.state for message in store.messages()]
+    assert (store.session.ready, store.session.deferred) == (states.count("ready"), states.count("deferred"))
     claimed = {message.id for message in store.messages("claimed")}
-    assert claimed == {id for id, item in store._core.state.items.items() if item.message is not None}
+    assert claimed == {id for id, item in store._state.items.items() if item.message is not None}
     assert store.session.outbound == len(claimed)
 
 

@@ -14,18 +14,26 @@ from threading import Event
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from fsm.logoff import Logoff
 from fsm.store import Retry, StorageError, Store, StoreClosing, aio
 from fsm.store.claims import Claims
 from fsm.store.group_commit import PendingStep
 from fsm.store.memory import MemoryStorage
-from fsm.store.reconciliation import reconcile
 from fsm.store.sql import read_journal
 from fsm.testing.clock import SimulatedClock
 from tests.store.conftest import Place
-from tests.store.contract.driven import IMPATIENT, LONG, MOST, agree, awaited, in_thread, next_item, one_batch
+from tests.store.contract.driven import (
+    IMPATIENT,
+    LONG,
+    MOST,
+    agree,
+    awaited,
+    in_thread,
+    next_item,
+    one_batch,
+    scheduled,
+)
 
 # --------------------------------------------------------------------------------------- messages, and who counts them
 
@@ -35,7 +43,7 @@ def test_a_message_withdrawn_while_it_was_about_to_be_claimed_takes_no_other_wit
     ids = [store.submit(b"%d" % n) for n in range(3)]
     with one_batch(store):
         gone = store._core.outbox.withdraw(ids[1])
-        waiting = store._core.commit.schedule(lambda _: [next_item(store) for _ in ids]).result
+        waiting = scheduled(store, lambda _: [next_item(store) for _ in ids]).result
     gone.result(MOST)
     items = [future.result(MOST) for future in waiting(MOST)[:2]]
     assert [item and item.id for item in items] == [ids[0], ids[2]]
@@ -44,29 +52,28 @@ def test_a_message_withdrawn_while_it_was_about_to_be_claimed_takes_no_other_wit
 
 
 def test_a_drain_whose_whole_queue_was_taken_is_released_and_has_left(shared: Callable[..., Store]) -> None:
-    store, other = shared(), shared()
+    store = shared()
     later, now = store.submit(b"later"), store.submit(b"now")
     with next_item(store).result(MOST) as item:
         item.defer("451 later", after=3600)
     assert item.id == later
     assert (store.session.ready, store.session.deferred) == (1, 1)
-    other.let_go()
-    next(p for p in store.progress() if p.peers == 0)
     assert not store.logoff(Logoff.NO_WAIT).released
-
-    def taken(step: PendingStep) -> None:  # all of it, as when our lease had ended
-        step.tx.withdraw(later)
-        step.tx.withdraw(now)
-        reconcile(store._core.state, step)
-
-    store._core.commit.schedule(taken).result(MOST)
+    other = shared()
+    assert other.session.peers == 1
+    other.withdraw(later)
+    other.withdraw(now)
+    in_thread(lambda: [*store.progress()])()
     assert store.state == "released"
+    assert store.counters["taken_by_peers"] == 2
+    next(p for p in other.progress() if p.peers == 0)
+    assert other.messages() == []
 
 
 def test_whoever_heard_of_peers_while_the_storage_was_locked_hears_of_them_later(file: Place) -> None:
     store = Store(file.new(patience=IMPATIENT))
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        store._core.commit.schedule(lambda _: None).result(MOST)
+        scheduled(store).result(MOST)
         other.execute("BEGIN IMMEDIATE")
         looked = Event()
         log = store._core.peers._refreshed
@@ -104,7 +111,7 @@ def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_sam
         store.let_go()
 
 
-def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(file: Place) -> None:
+def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(file: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, forbidden = file.new(), True
     clock = SimulatedClock()
     store = Store(storage, clock=clock, retry=Retry(first=10))
@@ -112,24 +119,25 @@ def test_a_deferred_message_on_a_storage_that_cannot_write_is_tried_with_rests(f
     with next_item(store).result(MOST) as item:
         item.defer("451 later")
 
-    def reads_only(connection: Any, only: bool) -> None:
-        connection.connection.driver_connection.execute(f"PRAGMA query_only = {int(only)}")
+    def reads_only(driver: Any, only: bool) -> Any:
+        driver.run(f"PRAGMA query_only = {int(only)}")
+        return driver
 
     # a real failure, at once and not after some patience
-    sa.event.listen(storage._opened.engine, "begin", lambda connection: reads_only(connection, forbidden))
-    sa.event.listen(storage._opened.engine, "commit", lambda connection: reads_only(connection, False))
+    connect = type(storage._opened).connect
+    monkeypatch.setattr(type(storage._opened), "connect", lambda opened, patience: reads_only(connect(opened, patience), forbidden))
     tried: list[float] = []
     decide = store._core.deferred._fall_due
     store._core.deferred._fall_due = lambda moment: (tried.append(clock.monotonic()), decide(moment))  # type: ignore[method-assign,func-returns-value]
     for _ in range(30):
         for seconds in (1.0, 0.0, 0.0, 0.0):
             clock.advance(seconds)
-            store._core.commit.schedule(lambda _: None).exception(MOST)
+            scheduled(store).exception(MOST)
     assert 5 <= len(tried) <= 25, tried
     forbidden = False
     for _ in range(3):
         clock.advance(1.0)
-        store._core.commit.schedule(lambda _: None).result(MOST)
+        scheduled(store).result(MOST)
     agree(store)
     assert store.session.ready == 1
     store.let_go()
@@ -242,7 +250,7 @@ def test_what_is_refused_or_taken_over_is_counted_once_also_when_its_transaction
 
     with one_batch(store):
         refused = store._core.outbox.submit(b"x", "", ())
-        failing = store._core.commit.schedule(broken)
+        failing = scheduled(store, broken)
     assert isinstance(refused.exception(MOST), StoreClosing)
     assert isinstance(failing.exception(MOST), StorageError)
     assert store.counters["refused_new"] == 1
@@ -252,16 +260,16 @@ def test_what_is_refused_or_taken_over_is_counted_once_also_when_its_transaction
 def test_a_claim_that_fails_in_the_middle_leaves_nothing_claimed(file: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(file.new())
     store.submit(b"x")
-    claim = Claims.claim
+    claimed = Claims.claimed
 
-    def fails(self: Claims, step: PendingStep) -> None:
-        claim(self, step)
-        if any(event == "outbound_begin" for event, *_ in step.events) and len(failed) < 2:
+    def fails(self: Claims, step: PendingStep, *args: Any, **more: Any) -> None:
+        claimed(self, step, *args, **more)
+        if len(failed) < 2:
             failed.append(1)
             raise RuntimeError("after the claim")
 
     failed: list[int] = []
-    monkeypatch.setattr(store._core.commit, "_at_end", lambda step: fails(store._core.claims, step))
+    monkeypatch.setattr(Claims, "claimed", fails)
     item = next_item(store).result(MOST)
     agree(store)
     with item:
@@ -271,18 +279,11 @@ def test_a_claim_that_fails_in_the_middle_leaves_nothing_claimed(file: Place, mo
 
 
 def test_the_journal_begins_with_its_start_also_when_the_first_transaction_failed(file: Place) -> None:
-    storage = file.new(patience=IMPATIENT)
+    store = Store(file.new(patience=IMPATIENT))
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        opened = storage.open
-
-        def opened_then_locked() -> Any:
-            opening = opened()
-            other.execute("BEGIN IMMEDIATE")
-            return opening
-
-        storage.open = opened_then_locked
-        store = Store(storage)
-        store._core.commit.schedule(lambda _: None).exception(MOST)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked"):
+            store.submit(b"not yet")
         other.execute("ROLLBACK")
     store.submit(b"x")
     told = b"".join(read_journal(file.where)).decode()
@@ -291,14 +292,14 @@ def test_the_journal_begins_with_its_start_also_when_the_first_transaction_faile
     store.let_go()
 
 
-def test_a_store_that_cannot_be_opened_whole_is_not_open() -> None:
+def test_a_store_that_cannot_be_opened_is_not_open() -> None:
     class Broken(MemoryStorage):
         broken = True
 
-        def messages(self, *states: str) -> Any:
+        def transaction(self, *, fenced: bool = True) -> Any:
             if self.broken:
                 raise StorageError("not now")
-            return super().messages(*states)
+            return super().transaction()
 
     storage = Broken()
     with pytest.raises(StorageError, match="not now"):

@@ -18,7 +18,7 @@ from fsm.store import Store
 from fsm.store.clock import SystemClock
 from fsm.testing.clock import SimulatedClock
 from tests.store.conftest import Place
-from tests.store.contract.driven import IMPATIENT, MOST, in_thread, one_batch
+from tests.store.contract.driven import IMPATIENT, MOST, in_thread, one_batch, scheduled
 
 
 @pytest.mark.parametrize("face", ["memory", "file"])
@@ -130,15 +130,15 @@ def test_a_step_that_could_not_ask_asks_again(file: Place) -> None:
     clock = SimulatedClock()
     store = Store(file.new(patience=IMPATIENT), clock=clock)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
-        store._core.commit.schedule(lambda _: None).result(MOST)
+        scheduled(store).result(MOST)
         other.execute("BEGIN IMMEDIATE")
         done = store.begin_closing("ABORT 30s")
-        store._core.commit.schedule(lambda _: None).exception(MOST)
+        scheduled(store).exception(MOST)
         assert store.state == "open"
         other.execute("ROLLBACK")
     for _ in range(5):
         clock.advance(1.0)
-        store._core.commit.schedule(lambda _: None).result(MOST)
+        scheduled(store).result(MOST)
     outcome = done.result(MOST)
     assert outcome.released
     assert "could not ask" in outcome.steps[0]

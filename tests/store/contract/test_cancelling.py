@@ -14,6 +14,7 @@ import pytest
 
 from fsm.store import AsyncStore, Database, Retry, Stopped, StoreClosing
 from fsm.store.memory import MemoryStorage
+from tests.store.contract.driven import scheduled
 
 
 async def program(store: AsyncStore, sent: list[str], received: list[int], submitted: list[str]) -> None:
@@ -153,7 +154,7 @@ def test_somebody_else_s_cancelling_is_not_taken_for_ours() -> None:
 def test_a_submission_that_is_cancelled_before_its_turn_is_taken_back_unless_it_is_shielded(tmp_path: Path, shielded: bool) -> None:
     async def case() -> None:
         store, began, may = AsyncStore(Database(tmp_path / "store.db")), Event(), Event()
-        store._core.commit.schedule(lambda _: (began.set(), may.wait(60)))
+        scheduled(store, lambda _: (began.set(), may.wait(60)))
         began.wait(60)  # otherwise the submission could be in the same batch, and under way when it is cancelled
         task = asyncio.create_task(store.submit(b"x", shielded=shielded))
         await asyncio.sleep(0)
@@ -161,7 +162,7 @@ def test_a_submission_that_is_cancelled_before_its_turn_is_taken_back_unless_it_
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
         may.set()
-        store._core.commit.schedule(lambda _: None).result(60)
+        scheduled(store).result(60)
         assert [message.state for message in await store.messages()] == ["ready"] * shielded
         assert store.session.ready == shielded
         store.let_go()

@@ -15,8 +15,9 @@ When = Literal["before", "after"]
 class Proxy:
     """Listens on loopback, and passes all on to the server's socket in `folder`.
 
-    `cut(n, when)`: at the n-th COMMIT of an entry of the journal from now on both ends are closed, before the server hears of it or after it has
-    answered; with `away` nobody is let in from then on, until `away` is false.  `commits` counts them.
+    `cut(n, when)`: at the n-th COMMIT from now on both ends are closed, before the server hears of it or after it has
+    answered; with `away` all other connections are cut, too, and nobody is let in from then on, until `away` is
+    false.  `commits` counts them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,6 +28,7 @@ class Proxy:
         self._when: When = "before"
         self._stays_away = False
         self._lock = threading.Lock()
+        self._pairs: list[_Pair] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,15 +47,19 @@ class Proxy:
                 if self.away:
                     client.close()
                 else:
-                    _Pair(self, client)
+                    self._pairs.append(_Pair(self, client))
 
-    def at_commit(self) -> When | None:
+    def at_commit(self, at: _Pair) -> When | None:
         """Count a COMMIT; return when to cut the connection, if this is the one."""
         with self._lock:
             self.commits += 1
             if self.commits != self._at:
                 return None
             self.away = self._stays_away
+            if self.away:
+                for pair in self._pairs:
+                    if pair is not at:
+                        pair.end()
             return self._when
 
 
@@ -75,20 +81,21 @@ class _Pair:
     def _pump(self, pump: Callable[[], None]) -> None:
         with suppress(OSError):
             pump()
+        self.end()
+
+    def end(self) -> None:
         for one in (self.client, self.server):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
     def _to_server(self) -> None:
-        wrote = False
         while data := self.client.recv(65536):
-            wrote = wrote or b"INSERT INTO fsm_journal" in data
             when = None
-            if wrote and b"COMMIT\0" in data:
-                wrote, when = False, self.proxy.at_commit()
+            if b"\0COMMIT\0" in data:  # in a pipeline, as the committing thread sends it
+                when = self.proxy.at_commit(self)
             if when == "before":
                 return
-            self.cuts = when == "after"
+            self.cuts = self.cuts or when == "after"
             self.server.sendall(data)
 
     def _to_client(self) -> None:

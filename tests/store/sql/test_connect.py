@@ -27,11 +27,12 @@ from fsm.store.sql import Database, read_journal
 from fsm.store.sql.schema import ABOUT
 from tests.store.conftest import Place, Server
 from tests.store.contract.child import Child
-from tests.store.contract.test_storage import do, submitted
+from tests.store.contract.driven import scheduled
+from tests.store.contract.one import One
 
 
 def refused(where: str | Path, **options: Any) -> StorageError:
-    storage = Database(where, patience=0.1, **options)
+    storage = One(Database(where, patience=0.1, **options))
     with pytest.raises(StorageError) as caught:
         storage.open()
     storage.close()  # does nothing, without an error
@@ -42,22 +43,22 @@ def refused(where: str | Path, **options: Any) -> StorageError:
 def test_the_file_is_this_users_alone_and_durable(file: Place) -> None:
     before = os.umask(0)
     try:
-        storage = file.new()
+        storage = One(file.new())
         storage.open()
-        submitted(storage)
+        storage.submit()
     finally:
         os.umask(before)
     for path in Path(file.where).parent.glob("store.db*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     with storage._opened.engine.connect() as connection:
-        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
-    assert found == ["wal", 2, 1]
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert found == ["wal", 2]
 
 
 def test_commits_are_on_the_disk_also_where_the_server_would_not_wait(server: Server, remote: Place) -> None:
     database = remote.where.partition("@/")[2].partition("?")[0]
     server.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
-    storage = remote.new()
+    storage = One(remote.new())
     storage.open()
     with storage._opened.engine.connect() as connection:
         assert connection.exec_driver_sql("show synchronous_commit").scalar() == "on"
@@ -90,27 +91,27 @@ def test_a_database_of_another_program(tmp_path: Path) -> None:
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     (tmp_path / "store.db").touch()
-    storage = Database(tmp_path / "store.db")
+    storage = One(Database(tmp_path / "store.db"))
     storage.open()
     storage.close()
 
 
 def test_a_newer_database(database: Place) -> None:
-    storage = database.new()
+    storage = One(database.new())
     storage.open()
     with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(ABOUT).values(version=7))
     error = refused(database.where)
-    assert str(error) == f"{storage} has version 7, and this program supports version 1; use a newer release"
+    assert str(error) == f"{storage} has version 7, and this program supports version 2; use a newer release"
     assert not error.busy
-    with pytest.raises(StorageError, match="version 7, and this program supports version 1"):
+    with pytest.raises(StorageError, match="version 7, and this program supports version 2"):
         list(read_journal(database.where))
 
 
 def test_a_damaged_database(file: Place) -> None:
-    storage = file.new()
+    storage = One(file.new())
     storage.open()
-    submitted(storage, 500)
+    storage.submit(500)
     storage.close()
     whole = Path(file.where).read_bytes()
     Path(file.where).write_bytes(whole[:8192] + os.urandom(len(whole) - 8192))
@@ -120,72 +121,72 @@ def test_a_damaged_database(file: Place) -> None:
 
 
 def test_a_locked_database_is_busy_and_can_be_used_later(file: Place) -> None:
-    storage = file.new(patience=0.1)
+    storage = One(file.new(patience=0.1))
     storage.open()
-    ids = submitted(storage)
+    ids = storage.submit()
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         error = refused(file.where)
         assert error.busy
         assert "is locked by another program" in str(error)
         with pytest.raises(StorageError) as caught:
-            do(storage, "claim", ids)
+            storage.claim()
         assert caught.value.busy
         other.execute("ROLLBACK")
-    assert [one.id for one in do(storage, "claim", ids)] == ids
+    assert storage.claim() == ids
 
 
 @pytest.mark.parametrize("moment", ["begin", "commit", "rollback"])
 def test_whatever_fails_in_the_middle_the_next_transaction_begins_anew(database: Place, moment: str) -> None:
-    """Also when the driver is still in a transaction that SQLAlchemy does not know of."""
-    storage, left = database.new(), [1]
+    storage, left = One(database.new()), [1]
     storage.open()
-    ids = submitted(storage)
+    (id,) = storage.submit()
 
-    @sa.event.listens_for(storage._opened.engine, moment)
     def fails(*_: object) -> None:
         if left and left.pop():
             raise OSError("no memory")
 
-    def claimed() -> None:
-        with storage.transaction() as tx:
-            assert tx.claim(ids)
+    connect = type(storage._opened).connect
+
+    def connected(opened: Any, patience: float) -> Any:
+        driver = connect(opened, patience)
+        plain = getattr(driver, moment)
+        setattr(driver, moment, lambda *args: (fails(), plain(*args))[1])
+        return driver
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(storage._opened), "connect", connected)
+        with pytest.raises((StorageError, OSError)), storage.transaction() as tx:  # noqa: PT012 - any of it
+            assert tx.claim()
             if moment == "rollback":
                 raise StorageError("so that it rolls back")
-
-    with pytest.raises((StorageError, OSError)):
-        claimed()
-    assert [one.attempts for one in do(storage, "claim", ids)] == [1]
+    assert [(message.id, message.attempts) for message in storage.do("claim")] == [(id, 1)]
     assert not left
 
 
 def test_a_locked_row_is_busy_and_can_be_used_later(remote: Place) -> None:
-    storage, other = remote.new(patience=0.2), remote.new()
+    storage, other = One(remote.new(patience=0.2)), One(remote.new())
     storage.open()
     other.open()
     with other.transaction() as tx:
-        tx.peers()
+        tx.look()
         with pytest.raises(StorageError) as caught:
-            do(storage, "peers")
+            storage.look()
         assert caught.value.busy
         assert "is locked" in str(caught.value)
-        assert refused(remote.where).busy
-        submitted(storage)  # but mail goes on
-    assert len(do(storage, "peers")) == 1
+        storage.submit()  # but mail goes on
+    assert storage.look().peers == 1
 
 
-def test_of_two_that_wait_for_each_other_one_fails_and_the_other_goes_on(remote: Place) -> None:
-    """PostgreSQL detects a deadlock: the StorageError is `busy`, and the transaction is rolled back."""
-    storage, other = remote.new(), remote.new()
+def test_a_row_that_another_transaction_has_locked_is_skipped(remote: Place) -> None:
+    storage, other = One(remote.new()), One(remote.new())
     storage.open()
     other.open()
-    a, b = submitted(storage, 2)
+    a, b = storage.submit(2)
     with storage.transaction() as tx:
         tx.withdraw(a)
-        with other.transaction() as tx2:
-            assert [one.id for one in tx2.take(5)] == [b], "a row that another transaction has locked is skipped"
-        tx.share()
-    assert [one.id for one in storage.messages()] == [b]
+        assert [message.id for message in other.do("take", 5)] == [b]
+    assert [message.id for message in storage.messages()] == [b]
 
 
 LOCK = "SELECT 1 FROM fsm_messages WHERE id = %s FOR UPDATE"
@@ -204,7 +205,7 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
     ready = store.submit(b"ready")
     together, locking = Event(), list[Future[Any]]()
 
-    def wait_for_each_other(_: PendingStep) -> None:
+    def wait_for_each_other(step: PendingStep) -> None:
         if not locking:  # when it is tried again alone, nothing is locked
             locking.append(pool.submit(other.execute, LOCK, [failed]))
             with psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as third:
@@ -215,9 +216,9 @@ def test_a_deadlock_in_the_middle_of_a_batch_rolls_all_of_it_back(server: Server
         other.execute("SET deadlock_timeout = '60s'")  # it is not this one that fails
         other.execute(LOCK, [ready])
         core = store._core
-        core.commit.schedule(lambda _: together.wait(60))  # what is scheduled before it ends is one batch
+        scheduled(store, lambda _: together.wait(60))  # what is scheduled before it ends is one batch
         first = core.outbox.withdraw(failed)  # no step of the machine, so nothing of it is in the journal
-        core.commit.schedule(wait_for_each_other)
+        scheduled(store, wait_for_each_other)
         second = core.outbox.withdraw(ready)
         together.set()
         while not locking:
@@ -250,29 +251,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_is_full(small_disk: Path, tmp_path: Path) -> None:
-    storage = Database(small_disk / "store.db")
+    storage = One(Database(small_disk / "store.db"))
     storage.open()
     kept = [new_id()]
-    do(storage, "submit", Message(kept[0], b"x" * 1000))
+    storage.do("submit", Message(kept[0], b"x" * 1000))
     with pytest.raises(StorageError) as caught:  # noqa: PT012 - one of them
         for _ in range(100):
             one = Message(new_id(), os.urandom(100_000))
-            do(storage, "submit", one)
+            storage.do("submit", one)
             kept.append(one.id)
     assert "the disk is full" in str(caught.value)
     assert not caught.value.busy
     assert [one.id for one in storage.messages()] == kept, "what was answered is there, and nothing else"
     storage.close()
     larger = shutil.copytree(small_disk, tmp_path / "larger")
-    again = Database(larger / "store.db")
-    assert again.open().share.ready == tuple(kept)
+    again = One(Database(larger / "store.db"))
+    assert again.open().ready == len(kept)
+    assert [message.id for message in again.messages()] == kept
     again.close()
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     child = Child(str(tmp_path / "store.db"), limit=600_000)
     try:
-        assert "holder" in child.ask("open")
+        assert "ready" in child.ask("open")
         kept: list[str] = []
         while isinstance(answer := child.ask("submit", count=1, size=50_000), list):
             kept += answer
@@ -280,8 +282,9 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         assert answer["busy"] is False
     finally:
         child.kill()
-    storage = Database(tmp_path / "store.db")
-    assert storage.open().share.ready == tuple(kept)
+    storage = One(Database(tmp_path / "store.db"))
+    assert storage.open().ready == len(kept)
+    assert [message.id for message in storage.messages()] == kept
     storage.close()
 
 
@@ -318,9 +321,9 @@ def test_a_folder_that_may_not_be_written_to(open_folder: Path, as_nobody: Calla
 
 @pytest.mark.parametrize(("folder", "file"), [(0o555, 0o444), (0o755, 0o444), (0o755, 0o000)])
 def test_a_file_that_may_not_be_written_to(open_folder: Path, as_nobody: Callable[..., Child], folder: int, file: int) -> None:
-    storage = Database(open_folder / "store.db")
+    storage = One(Database(open_folder / "store.db"))
     storage.open()
-    submitted(storage)
+    storage.submit()
     storage.close()
     (open_folder / "store.db").chmod(file)
     open_folder.chmod(folder)
@@ -345,7 +348,7 @@ def test_a_database_that_is_not_there(server: Server) -> None:
 
 
 def test_a_user_without_permission(server: Server, remote: Place) -> None:
-    remote.new().open()
+    One(remote.new()).open()
     server.execute("DROP ROLE IF EXISTS guest")
     server.execute("CREATE ROLE guest LOGIN")
     error = refused(remote.where.replace("//store@", "//guest@"))
@@ -354,7 +357,7 @@ def test_a_user_without_permission(server: Server, remote: Place) -> None:
 
 
 def test_a_server_with_no_free_connection(server: Server, remote: Place) -> None:
-    storage = remote.new()
+    storage = One(remote.new())
     storage.open()
     taken = []
     try:
@@ -362,7 +365,7 @@ def test_a_server_with_no_free_connection(server: Server, remote: Place) -> None
             while True:
                 taken.append(psycopg.connect(host=str(server.folder), user="store", dbname="postgres"))
         assert refused(remote.where).busy
-        submitted(storage)  # an open connection remains usable
+        storage.submit()  # an open connection remains usable
     finally:
         for connection in taken:
             connection.close()
@@ -388,15 +391,15 @@ def test_a_url_may_name_a_file_and_a_driver_may_be_left_out(tmp_path: Path) -> N
 @pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
 def test_a_file_that_is_removed_while_it_is_open(file: Place, replaced: bool) -> None:
     """Nobody could ever read what is written there, so a transaction fails."""
-    storage = file.new()
+    storage = One(file.new())
     storage.open()
-    submitted(storage)
+    storage.submit()
     for path in Path(file.where).parent.glob("store.db*"):
         path.unlink()
     if replaced:
         Path(file.where).touch()
     with pytest.raises(StorageError, match="was removed or replaced while it was open"):
-        submitted(storage)
+        storage.submit()
     storage.close()
     with closing(sqlite3.connect(file.where)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,), "nothing was written to the other"

@@ -15,7 +15,7 @@ from fsm.store.in_flight import Ending
 from fsm.store.outcome import Progress
 from fsm.store.sql import Database, read_journal
 from tests.store.conftest import Place, Server
-from tests.store.contract.driven import agree, one_batch
+from tests.store.contract.driven import agree, one_batch, scheduled
 from tests.store.sql.proxy import Proxy, When
 
 
@@ -34,7 +34,7 @@ def opened(remote: Place, proxy: Proxy) -> Iterator[Callable[..., Store]]:
         name = remote.where.partition("@/")[2].partition("?")[0]
         where = f"postgresql+psycopg://store@127.0.0.1:{proxy.port}/{name}?sslmode=disable&gssencmode=disable"
         made.append(Store(Database(where, **options)))  # type: ignore[arg-type]
-        made[-1]._core.commit.schedule(lambda _: None).result(60)  # the journal has its start
+        scheduled(made[-1]).result(60)  # the journal has its start
         return made[-1]
 
     yield make
@@ -162,7 +162,7 @@ def test_what_may_have_been_claimed_is_claimed_again(opened: Callable[..., Store
     worker = Thread(target=send)
     worker.start()
     while not proxy.away:
-        assert store._core.commit.schedule(lambda _: None).exception(60) is None or proxy.away
+        assert scheduled(store).exception(60) is None or proxy.away
     proxy.away = False
     settled(store, lambda progress: progress.counters["sent"] == 1)
     assert store.close("QUIET 30s")

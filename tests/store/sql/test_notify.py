@@ -1,4 +1,4 @@
-"""How holders notify each other, and are called when one comes or goes."""
+"""How processes ring for each other, and are called when one comes or goes."""
 
 from __future__ import annotations
 
@@ -10,88 +10,81 @@ from pathlib import Path
 
 import pytest
 
-from fsm.store import StorageError
-from fsm.store.message import Message, new_id
+from fsm.store.storage import News
 from tests.store.conftest import Place
-from tests.store.contract.child import PATIENCE
-from tests.store.contract.test_storage import do, submitted
-from tests.store.sql.callback import NEVER, Callback, peers, until_alone, watching
+from tests.store.contract.one import One
+from tests.store.sql.callback import NEVER, Callback, until_alone, watching
 
 pytestmark = pytest.mark.usefixtures("sockets")
 
 
-@pytest.mark.parametrize("what", ["open", "close", "leave"])
-def test_a_peer_that_comes_or_goes_is_noticed(database: Place, what: str) -> None:
-    storage, callback = watching(database)
+@pytest.mark.parametrize("what", ["open", "close"])
+def test_a_process_that_comes_or_goes_is_noticed(database: Place, what: str) -> None:
+    one, callback = watching(database)
     child = database.child(lease=NEVER)
     child.ask("open")
-    callback.wait()
-    assert len(peers(storage)) == 1
-    if what != "open":
-        callback.event.clear()
-        child.ask(what)
-        callback.wait()
-        until_alone(storage, callback)
+    child.ask("watch")
+    one.storage.ring(News("work", frozenset((1,))))  # whoever rings looks who is there
+    if what == "open":
+        while not one.look().peers:
+            callback.event.wait(0.01)
+        return
+    callback.event.clear()
+    child.ask("close")
+    until_alone(one, callback)
 
 
-def test_the_others_are_notified_and_not_oneself(database: Place) -> None:
-    (a, callback_a), (b, callback_b), (c, callback_c) = (watching(database) for _ in range(3))
-    for callback in (callback_a, callback_b, callback_c):
-        while callback.event.wait(0):  # their opening
-            callback.event.clear()
-    for storage, others in ((a, (callback_b, callback_c)), (b, (callback_a, callback_c)), (c, (callback_a, callback_b))):
-        for callback in others:
-            callback.event.clear()
-        storage.notify_peers()
-        for callback in others:
-            callback.wait()
+@pytest.mark.parametrize("news", [News("work", frozenset((7, 9))), News("taken", frozenset(range(2000))), News("peers")], ids=["work", "taken", "peers"])
+def test_the_others_are_rung_for_and_not_oneself(database: Place, news: News) -> None:
+    three = [watching(database) for _ in range(3)]
+    for n, (one, callback) in enumerate(three):
+        one.storage.ring(News("peers", frozenset((1000 + n,))))  # so that all know of each other
+        for other, heard in three:
+            if other is not one:
+                while not any(1000 + n in (got.stores or ()) for got in heard.news):
+                    heard.wait()
+        assert not any(1000 + n in (got.stores or ()) for got in callback.news)
+    one, callback = three[0]
+    one.storage.ring(news)
+    for _, heard in three[1:]:
+        found: set[int] = set()
+        while not (news.stores is None and news in heard.news) and not (news.stores and found >= news.stores):
+            heard.wait()
+            found = {store for got in heard.news if got.kind == news.kind for store in got.stores or ()}
+    assert not [got for got in callback.news if got.kind == "taken"]
 
 
 def test_a_callback_that_raises_is_called_again(database: Place, caplog: pytest.LogCaptureFixture) -> None:
-    storage, other = database.new(lease=NEVER), database.new(lease=NEVER)
-    storage.open()
+    one, other = One(database.new(lease=NEVER)), One(database.new(lease=NEVER))
+    one.open()
     other.open()
     calls: list[int] = []
     callback = Callback()
 
-    def changed() -> None:
+    def changed(news: News) -> None:
         calls.append(1)
-        callback()
+        callback(news)
         if len(calls) == 1:
             raise KeyError("mine")
 
     with caplog.at_level(logging.ERROR, "fsm.store"):
-        storage.watch(changed)
+        one.storage.watch(changed)
         callback.wait()
-        other.notify_peers()
+        other.storage.ring(News("peers"))
         callback.wait()
-    assert "the callback for changes of the peers" in caplog.text
+    assert "cannot tell the stores what other processes did" in caplog.text
 
 
 def test_closing_stops_the_thread_and_leaves_nothing_open(database: Place) -> None:
     before = len([*Path("/proc/self/fd").iterdir()])
     for _ in range(3):
-        storage, _ = watching(database)
-        assert any(thread.name.startswith("fsm-watch-") for thread in threading.enumerate())
-        submitted(storage)
-        storage.messages()
-        storage.close()
-    assert not any(thread.name.startswith("fsm-watch-") for thread in threading.enumerate())
+        one, _ = watching(database)
+        assert any(thread.name == "fsm watch" for thread in threading.enumerate())
+        one.submit()
+        one.messages()
+        one.close()
+    assert not any(thread.name == "fsm watch" for thread in threading.enumerate())
     assert len([*Path("/proc/self/fd").iterdir()]) <= before
-
-
-def test_a_callback_may_close_the_storage(database: Place) -> None:
-    storage, closed = database.new(lease=NEVER), threading.Event()
-
-    def changed() -> None:
-        storage.close()
-        closed.set()
-
-    storage.open()
-    storage.watch(changed)
-    assert closed.wait(PATIENCE)
-    with pytest.raises(StorageError, match="not open"):
-        storage.messages()
 
 
 def test_sockets_are_in_a_folder_of_this_user_alone_and_those_of_the_dead_are_removed(file: Place, sockets: Path) -> None:
@@ -101,10 +94,10 @@ def test_sockets_are_in_a_folder_of_this_user_alone_and_those_of_the_dead_are_re
     (left,) = sockets.iterdir()
     child.kill()
     assert left.exists()
-    storage = file.new()
-    opening = storage.open()
-    assert [path.name for path in sockets.iterdir()] == [opening.holder]
-    storage.close()
+    one = One(file.new())
+    one.open()
+    assert [str(path) for path in sockets.iterdir()] == [one.storage._opened.bell.address]
+    one.close()
     assert [*sockets.iterdir()] == []
 
 
@@ -126,9 +119,9 @@ def strange_folder(request: pytest.FixtureRequest, sockets: Path, tmp_path: Path
 
 def test_in_a_folder_that_is_not_ours_alone_there_is_no_socket(file: Place, strange_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "fsm.store"):
-        storage = file.new()
-        storage.open()
+        one = One(file.new())
+        one.open()
     assert "is not a private folder of this user" in caplog.text
     assert strange_folder.is_symlink() or [*strange_folder.iterdir()] == []
-    do(storage, "submit", Message(new_id(), b""))
-    storage.notify_peers()
+    one.submit()
+    one.storage.ring(News("work", frozenset((1,))))
