@@ -99,7 +99,7 @@ class MailServer:
             uncertain=config.uncertain,
             retry=Retry(first, factor, longest),
         )
-        opened.callback(self.store.let_go)
+        opened.push_async_callback(self.store.gone)
         await self.store.opened()
         self._receiver = Receiver(self.store, self.inbox)
         self._loop = asyncio.get_running_loop()

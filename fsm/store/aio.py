@@ -229,8 +229,7 @@ class AsyncStore(BaseStore):
             if not (self._state.ended or self._shutdown.over):
                 await self.close()
         finally:
-            done = self._let_go()
-            await self._waiter.patiently(self._spooler.close() if self._alone else done, self._spooler)
+            await self.gone()
 
     def let_go(self) -> None:
         """Stop holding the store: close its storage, and give None to whoever waits for a message.
@@ -248,6 +247,14 @@ class AsyncStore(BaseStore):
             self._waiter.look_after(done, self._spooler)
         else:
             self._spooler.commit.wait(done)
+
+    async def gone(self) -> None:
+        """Let the store go, and wait for its storage as long as that answers."""
+        if self._opened is None:
+            self.let_go()
+            return
+        done = self._let_go()
+        await self._waiter.patiently(self._spooler.close() if self._alone else done, self._spooler)
 
     def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> AsyncInFlight:
         item = self._state.new_item(AsyncInFlight, direction, peer=peer, provider=provider, note=note)

@@ -61,14 +61,14 @@ class Endings:
             if item.over:
                 return _done()
             item.over = True
-            if self._state.closed:
-                self._too_late(item)
-                return _done()
-        return self.record(item, ending)
+            return self.record(item, ending)
 
     def record(self, item: Item, ending: Ending) -> Future[None]:
-        """Record how the item ended."""
+        """Record how the item ended.  With the lock held: letting the store go comes before that or after it."""
         state, manner = self._state, self._manner(item, ending)
+        if state.closed:
+            self._too_late(item)
+            return _done()
 
         def decide(step: PendingStep) -> None:
             if item.recorded:  # by a batch that nobody could tell the outcome of then
@@ -144,14 +144,15 @@ class Endings:
 
     def _too_late(self, item: Item) -> None:
         self._state.finish(item)
+        self._state.lapses = self._state.lapses or item.message is not None
         item.unrecorded = StorageError("the store was let go before; whether it arrived counts as uncertain")
         log.warning("%s: the outcome of %s is not recorded: %s", self._state.name, item.id, item.unrecorded)
 
     def _record_again(self) -> None:
         with self._state.lock:
             again, self._unrecorded = self._unrecorded or [], None
-        for item, ending in again:
-            self.record(item, ending)
+            for item, ending in again:
+                self.record(item, ending)
 
 
 def _done() -> Future[None]:

@@ -44,6 +44,7 @@ from fsm.logoff.session import StoreSession
 from fsm.store.clock import SYSTEM, Clock
 from fsm.store.errors import StorageError, StoreClosing
 from fsm.store.message import Message
+from fsm.store.process import until_exit
 from fsm.store.storage import Ask, Handle, Look, News, Removed, Storage, Transaction
 from fsm.verdict import Refused
 
@@ -267,9 +268,11 @@ class GroupCommit:
         self._under_way: Sequence[_Task[Any]] = ()
         self._since = 0.0
         self._failing: tuple[float, str] | None = None
+        self._patient_until: float | None = None
         self._write = StoreSession.compiled().write
         self._done: Future[None] = Future()
         self._thread: Thread | None = None
+        until_exit(self, f"the store in {storage}", GroupCommit._exiting)
 
     # ------------------------------------------------------------------------------------------------- scheduling
 
@@ -344,10 +347,20 @@ class GroupCommit:
             self._done.set_result(None)
         return self._done
 
+    def _exiting(self) -> None:
+        """Let a closing under way come to its end, before the interpreter exits."""
+        if self._closed:
+            self.wait(self._done)
+
+    def allow(self, until: float) -> None:
+        """Give the storage time to close, until then on the monotonic clock; of several such times the first counts."""
+        self._patient_until = until if self._patient_until is None else min(self._patient_until, until)
+
     @property
     def silent(self) -> bool:
-        """True if the storage has not answered for a while."""
-        return bool(self._under_way) and monotonic() - self._since > SILENCE
+        """True if the storage has not answered for a while, and has no more time."""
+        now, until = monotonic(), self._patient_until
+        return bool(self._under_way) and now - self._since > SILENCE and (until is None or now > until)
 
     def wait(self, done: Future[Any], seconds: float | None = None) -> None:
         """Wait for this in a thread, at most so long, and not for a storage that does not answer.
@@ -588,8 +601,9 @@ class GroupCommit:
             steps.append((place, step, place.session.configuration))
             ready, fresh = place.session.ready, place.fresh
             begins = min(wanted, ready) if ready and place.session.may("outbound_begin") else 0
-            if begins and ready == len(fresh):
-                begun.append((step, tx.claim_new(step.handle, fresh[:begins]), False, False))
+            new = tx.claim_new(step.handle, fresh[:begins]) if begins and ready == len(fresh) else []
+            if new:
+                begun.append((step, new, False, False))
                 del fresh[:begins]
             elif begins:
                 own.append((place, step, begins))

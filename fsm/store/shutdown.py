@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from time import monotonic
 from typing import Final, cast
 
 from fsm.logoff.flags import Logoff
@@ -221,9 +222,12 @@ class Shutdown:
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._plan, self._position, self.over = None, -1, True
+        plan, self._plan, self._position, self.over = self._plan, None, -1, True
         waiting, self._waiting = self._waiting, []
         core, state = self._core, self._state
+        if plan is not None:  # what is left of its time is the storage's, to close
+            seconds_left = self._began + sum(step.seconds for step in plan.steps) - state.clock.monotonic()
+            core.commit.allow(monotonic() + (max(0.0, seconds_left) if state.ended else 0.0))
         steps, seconds = tuple(self._summary), state.clock.monotonic() - self._began
         state.notify()
 

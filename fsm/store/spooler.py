@@ -110,7 +110,7 @@ class SpoolerCore:
                 return done
             state.closed = True
             core.dispatch()
-        ended = self.commit.schedule(state, partial(_leave, state), f"letting {state.name} go")
+            ended = self.commit.schedule(state, partial(_leave, state), f"letting {state.name} go")
 
         def gone(_: Future[None]) -> None:
             with self.lock:
@@ -250,7 +250,7 @@ def _leave(state: StoreState, step: PendingStep) -> None:
     session, tx, handle = step.session, step.tx, step.handle
     if not session.complete:
         tx.leave(handle, session.ready, session.deferred)
-    if state.items:
+    if state.items or state.lapses:
         tx.lapse(handle)
 
 

@@ -42,8 +42,8 @@ class StoreState:
 
     __slots__ = (
         "_subscribers", "claims_rule", "clock", "closed", "counters", "default_inbox", "doubtful", "handle", "holder",
-        "items", "journal_head", "lock", "name", "news_for_peers", "peers_may_have_mail", "peers_rule", "segment",
-        "seq", "session", "set_aside", "storage",
+        "items", "journal_head", "lapses", "lock", "name", "news_for_peers", "peers_may_have_mail", "peers_rule",
+        "segment", "seq", "session", "set_aside", "storage",
     )  # fmt: skip
     claims_rule: Claimer
     peers_rule: PeerCounter
@@ -71,6 +71,8 @@ class StoreState:
         self.news_for_peers = False
         """True if messages became ready that a peer could send."""
         self.closed = False
+        self.lapses = False
+        """True if an item ended after the store was let go, too late to record it: its claim lapses."""
         self._subscribers: tuple[Callable[[], object], ...] = ()
 
     # ----------------------------------------------------------------------------------------------- notification

@@ -135,7 +135,7 @@ class Transaction(Protocol):
         """Add a ready message to the first part."""
 
     def claim_new(self, handle: Handle, ids: Sequence[str]) -> list[Message]:
-        """Claim messages that were submitted in this transaction."""
+        """Claim messages that were submitted in this transaction; none if `claim` has to be asked for them."""
 
     def claim(self, wants: Sequence[tuple[Handle, int]]) -> list[list[Message]]:
         """Claim at most so many of the ready messages of each store's parts, the oldest first; count an attempt."""

@@ -3,7 +3,7 @@
 Operations are where something durable may change: before each SQL statement, after each COMMIT, and before each file is made,
 linked or removed in a Maildir.  So a point can be in the middle of opening, of a transaction, or of storing a message.
 It is the number of an operation from the beginning (0: never), or words that operations contain, one after the other:
-`outbound_sent,COMMIT` is the end of the transaction that records the first delivery, `outbound_sent,COMMIT,committed` after it.
+`DELETE FROM fsm_messages,COMMIT` is the end of the transaction that records the first delivery, and with `,committed` after it.
 At the point the process writes `POINT` to standard output (perhaps in the middle of a line of another thread), and its thread
 stops.  The test kills the process when the other threads have done all they can.
 """
@@ -47,8 +47,9 @@ def reached(point: str) -> Callable[[str], bool]:
 def halt(point: str) -> None:
     """Halt at this point, from now on."""
     from sqlalchemy import event
-    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
     from sqlalchemy.pool import Pool
+
+    from fsm.store.sql.driver import _Sqlite
 
     here, lock = reached(point), threading.Lock()
 
@@ -59,8 +60,8 @@ def halt(point: str) -> None:
             os.write(1, POINT)
             threading.Event().wait()
 
-    def commit(self: Any, connection: Any, *, really: Any = Dialect.do_commit) -> None:
-        really(self, connection)
+    def commit(self: Any, *, really: Any = _Sqlite.commit) -> None:
+        really(self)
         passed("committed")
 
     def connected(connection: Any, _: object) -> None:
@@ -71,7 +72,7 @@ def halt(point: str) -> None:
             passed(f"{what} {args[0]}")
 
     event.listen(Pool, "connect", connected)
-    Dialect.do_commit = commit
+    _Sqlite.commit = commit  # type: ignore[method-assign]
     sys.addaudithook(audit)
 
 

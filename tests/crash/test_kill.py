@@ -63,10 +63,10 @@ def test_at_the_operations_of_one_message_each_way(tmp_path: Path) -> None:
 
 
 RECORD = "DELETE FROM fsm_messages"
-"""How the transaction begins that writes down that a message was delivered; its journal entry has the event's name."""
+"""The statement that writes down that a message was delivered; its journal entry and the commit follow."""
 
 
-@pytest.mark.parametrize("point", [RECORD, "outbound_sent", "outbound_sent,COMMIT", "outbound_sent,COMMIT,committed"])
+@pytest.mark.parametrize("point", [RECORD, f"{RECORD},fsm_journal", f"{RECORD},COMMIT", f"{RECORD},COMMIT,committed"])
 def test_delivered_and_killed_while_that_is_written_down(tmp_path: Path, point: str) -> None:
     """It arrives again, and is marked uncertain; not when the record was made."""
 

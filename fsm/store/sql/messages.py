@@ -132,7 +132,9 @@ class Messages:
 
     def claim_new(self, handle: Handle, ids: Sequence[str]) -> list[Message]:
         """See `storage.Transaction`."""
-        found = []
+        found: list[Message] = []
+        if not self._new.keys() >= {*ids}:  # they are written already
+            return found
         for id in ids:
             message = self._new[id][1].claimed()
             self._new[id] = handle, message
