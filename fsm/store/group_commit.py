@@ -537,7 +537,7 @@ class GroupCommit:
                 for step in self._claim(tx, [batch.place(state) for state in states]):
                     batch.steps.append((None, step))
             lines = [line for place in batch.places.values() for line in place.lines]
-            if lines:
+            if lines or any(task.opens is not None for task in tasks):  # a store's journal begins when it is opened
                 tx.record(HEADER, lines)
         return batch
 

@@ -75,7 +75,7 @@ class DatabaseTransaction:
         self.messages.flush()
         self.parts.flush()
         self.messages.notes.write(self._driver)
-        if self._lines or (self._driver.wrote and self._driver.postgresql):
+        if self._header or (self._driver.wrote and self._driver.postgresql):
             self._journal.write(self._driver, self._processes.me, self._header, self._lines)
             self._journal.turn(self._driver)
 

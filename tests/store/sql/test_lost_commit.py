@@ -181,12 +181,12 @@ def test_a_second_lost_commit_is_not_taken_for_the_first(opened: Callable[..., S
     with one_batch(store):
         item.__enter__()
         first = [store._core.outbox.submit(b"one", "", ()), store._core.endings.end(item, Ending("sent"))]
-        proxy.cut(1, "after", away=True)
+        proxy.cut(2, "after", away=True)  # the first is that of the batch under way
     assert [future.exception(60).certain for future in first] == [False, False]  # type: ignore[union-attr]
     proxy.away = False
     with one_batch(store):
         second = [store._core.outbox.submit(b"two", "", ()), store._core.endings.record(item, Ending("sent"))]
-        proxy.cut(1, "before")
+        proxy.cut(2, "before")
     kept = second[0].result(60)
     assert kept in [message.id for message in store.messages()]
     second[1].result(60)
