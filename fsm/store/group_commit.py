@@ -266,7 +266,8 @@ class GroupCommit:
         self._owner: int | None = None
         self._in_doubt: _Batch | None = None
         self._under_way: Sequence[_Task[Any]] = ()
-        self._since = 0.0
+        self._since: float | None = None
+        """When the storage was last asked something that it has not answered yet."""
         self._failing: tuple[float, str] | None = None
         self._patient_until: float | None = None
         self._write = StoreSession.compiled().write
@@ -325,7 +326,7 @@ class GroupCommit:
         under_way, since, failing = self._under_way, self._since, self._failing
         if failing is not None:
             return monotonic() - failing[0], failing[1]
-        if under_way and monotonic() - since > SILENCE / 2:
+        if since is not None and monotonic() - since > SILENCE / 2:
             waiting = self._queue.qsize()
             names = [task.what for task in under_way if task.what]
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -359,8 +360,8 @@ class GroupCommit:
     @property
     def silent(self) -> bool:
         """True if the storage has not answered for a while, and has no more time."""
-        now, until = monotonic(), self._patient_until
-        return bool(self._under_way) and now - self._since > SILENCE and (until is None or now > until)
+        now, since, until = monotonic(), self._since, self._patient_until
+        return since is not None and now - since > SILENCE and (until is None or now > until)
 
     def wait(self, done: Future[Any], seconds: float | None = None) -> None:
         """Wait for this in a thread, at most so long, and not for a storage that does not answer.
@@ -406,11 +407,10 @@ class GroupCommit:
                 if task is None:
                     break
         finally:
-            self._under_way = ()
             if self._open:
                 self._since, self._under_way = monotonic(), (_Task(None, None, "closing"),)
                 self._storage.close()
-                self._under_way = ()
+                self._since, self._under_way = None, ()
             with suppress(InvalidStateError):
                 self._done.set_result(None)
             self._clock.resume()
@@ -419,7 +419,7 @@ class GroupCommit:
         tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
         if not tasks:
             return
-        self._since, self._under_way = monotonic(), tasks
+        self._under_way = tasks
         try:
             self._run(tasks)
             self._under_way = ()
@@ -455,12 +455,18 @@ class GroupCommit:
 
     def _make_ready(self) -> None:
         """Open the storage, and settle what is in doubt."""
-        if not self._open:
-            self._storage.open()
-            self._open = True
-            self._opened()
-        if (batch := self._in_doubt) is not None:
-            made, self._in_doubt = self._storage.settle(), None
+        self._since = monotonic()
+        try:
+            if not self._open:
+                self._storage.open()
+                self._open = True
+                self._opened()
+            batch = self._in_doubt
+            made = batch is not None and self._storage.settle()
+        finally:
+            self._since = None
+        if batch is not None:
+            self._in_doubt = None
             if made:
                 self._take_steps(batch)
                 with self._lock:
@@ -526,19 +532,25 @@ class GroupCommit:
         self, tasks: Sequence[_Task[Any]], *, claims: bool | Iterable[Member] = True, revives: bool = False
     ) -> _Batch:
         batch = self._last = _Batch(tasks)
-        with self._storage.transaction(fenced=not revives) as tx:
-            batch.began = True
-            self._look(batch, tx, revives)
-            for task in tasks:
-                if task.state is not None:
-                    self._decide(batch, task, tx)
-            if claims:
-                states = batch.places if claims is True else {state: batch.place(state) for state in claims}
-                for step in self._claim(tx, [batch.place(state) for state in states]):
-                    batch.steps.append((None, step))
-            lines = [line for place in batch.places.values() for line in place.lines]
-            if lines or any(task.opens is not None for task in tasks):  # a store's journal begins when it is opened
-                tx.record(HEADER, lines)
+        self._since = monotonic()
+        try:
+            with self._storage.transaction(fenced=not revives) as tx:
+                batch.began = True
+                self._look(batch, tx, revives)
+                for task in tasks:
+                    self._since = monotonic()  # it has answered; only its own time counts as silence
+                    if task.state is not None:
+                        self._decide(batch, task, tx)
+                if claims:
+                    states = batch.places if claims is True else {state: batch.place(state) for state in claims}
+                    for step in self._claim(tx, [batch.place(state) for state in states]):
+                        batch.steps.append((None, step))
+                lines = [line for place in batch.places.values() for line in place.lines]
+                if lines or any(task.opens is not None for task in tasks):  # a journal begins when its store is opened
+                    tx.record(HEADER, lines)
+                self._since = monotonic()
+        finally:
+            self._since = None
         return batch
 
     def _look(self, batch: _Batch, tx: Transaction, revives: bool) -> None:
