@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "fsm.contrib": {"fsm.store"},
     "fsm.mail": {"fsm", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
     "fsm.mail.smtp": {"fsm", "fsm.analysis", "fsm.mail"},
-    "fsm.mail.demo": {"fsm.mail", "fsm.store", "fsm.store.sql"},
+    "fsm.mail.demo": {"fsm.journal", "fsm.logoff", "fsm.mail", "fsm.store", "fsm.store.sql"},
     "fsm.testing": {"fsm", "fsm.analysis", "fsm.draw", "fsm.logoff", "fsm.runtime", "fsm.solver", "fsm.store"},
     "fsm.commands": {
         "fsm", "fsm.analysis", "fsm.draw", "fsm.export", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo",

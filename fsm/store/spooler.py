@@ -63,6 +63,8 @@ class SpoolerCore:
         self._by_number: dict[int, Opened] = {}
         self._opening: set[str] = set()
         self._reads: SimpleQueue[Callable[[], object] | None] | None = None
+        self._closed = False
+        """True once the reader has been told to end."""
 
     # ------------------------------------------------------------------------------------------- opening, letting go
 
@@ -172,14 +174,19 @@ class SpoolerCore:
             stores = list(self.stores.values())
         for one in stores:
             self.let_go(one)
-        if self._reads is not None:
-            self._reads.put(None)
+        with self.lock:
+            self._closed = True
+            if self._reads is not None:
+                self._reads.put(None)
         return self.commit.close()
 
     # ------------------------------------------------------------------------------------------------------- reading
 
     def read(self, job: Callable[[], T]) -> Future[T]:
-        """Do this in the reader, so that nobody who does not want to waits for the storage."""
+        """Do this in the reader, so that nobody who does not want to waits for the storage.
+
+        StorageError if a durable storage was closed.
+        """
         future: Future[T] = Future()
         self.clock.pause()
         future.add_done_callback(lambda _: self.clock.resume())
@@ -195,10 +202,13 @@ class SpoolerCore:
             run()
             return future
         with self.lock:
+            if self._closed:
+                future.set_exception(StorageError(f"{self.storage} is not open: its stores were let go"))
+                return future
             if self._reads is None:
                 self._reads = SimpleQueue()
                 Thread(target=_serve, args=(self._reads,), name="fsm read", daemon=True).start()
-        self._reads.put(run)
+            self._reads.put(run)
         return future
 
     # ------------------------------------------------------------------------------------------- what others have done

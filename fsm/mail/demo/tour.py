@@ -26,6 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fsm.journal.reader import replayed
+from fsm.logoff.chart import LOGOFF
+from fsm.logoff.session import StoreSession
 from fsm.mail.control import running
 from fsm.mail.demo.audit import Audit, audit
 from fsm.mail.demo.clients import Client, SendLog
@@ -251,15 +254,15 @@ def _trace(journal: Path) -> tuple[list[str], dict[str, int]]:
     events: list[str] = []
     most: Counter[str] = Counter()
     name = None
-    with journal.open() as lines:
-        for line in lines:
-            entry = json.loads(line)
-            if "event" not in entry:
+    with journal.open("rb") as lines:
+        for one in replayed(LOGOFF, lines):
+            if not one.record.event:
                 continue
-            name = name or entry["session"]
-            if entry["session"] == name and entry["accepted"]:
-                events.append(entry["event"])
-                most["inbound"] = max(most["inbound"], entry["inbound"])
-                most["peers"] = max(most["peers"], entry["peers"])
-                most["messages"] = max(most["messages"], entry["outbound"] + entry["ready"] + entry["deferred"])
+            name = name or one.record.session
+            if one.record.session == name and one.entry["accepted"]:
+                now = StoreSession.unchecked(one.configuration)
+                messages = now.outbound + now.ready + now.deferred
+                events.append(one.record.event)
+                for count, number in ("inbound", now.inbound), ("peers", now.peers), ("messages", messages):
+                    most[count] = max(most[count], number)
     return events, dict(most)
