@@ -157,11 +157,12 @@ class PendingStep:
     before.
     """
 
-    __slots__ = ("after_commit", "answer", "events", "fresh", "handle", "session", "state", "tx")
+    __slots__ = ("_leaves", "after_commit", "answer", "events", "fresh", "handle", "session", "state", "tx")
 
     def __init__(self, place: _Place, tx: Transaction) -> None:
         self.session, self.fresh, self.state, self.handle = place.session, place.fresh, place.state, place.state.handle
         self.tx = tx
+        self._leaves: tuple[int | None, int | None] | None = None
         self.events: list[_Event] = []
         self.after_commit: list[Callable[[], object]] = []
         self.answer: Callable[[], Any] | None = None
@@ -169,7 +170,7 @@ class PendingStep:
     def fire(self, event: str, **details: object) -> None:
         """Let the event happen; `details` are written into the journal with it.  Raise Refused if it is not legal.
 
-        The step that releases the store also leaves it, in the same transaction.
+        The step that releases the store also leaves it, in the same transaction, after the task's changes of messages.
         """
         session = self.session
         state, ready, deferred, peers = session.state, session.ready, session.deferred, session.peers
@@ -177,13 +178,18 @@ class PendingStep:
         self.events.append((event, session.configuration, details))
         if session.state != state and session.complete:
             if not peers:
-                self.tx.leave(self.handle, session.ready, session.deferred)
+                self._leaves = session.ready, session.deferred
             elif session.outbound == 0 and event.startswith(("logoff", "release", "peer")):
-                self.tx.leave(self.handle, ready, deferred)
+                self._leaves = ready, deferred
             else:
-                self.tx.leave(self.handle, None, None)
+                self._leaves = None, None
             news = News("peers", frozenset((self.handle.number,)))
             self.after_commit.append(lambda: self.state.storage.ring(news))
+
+    def finish(self) -> None:
+        """Leave the store if the step has released it; what is changed later is the others'."""
+        if self._leaves is not None:
+            self.tx.leave(self.handle, *self._leaves)
 
     def admit(self, event: str, **details: object) -> None:
         """Like `fire`, for new work.  Raise StoreClosing if the store takes none."""
@@ -579,6 +585,7 @@ class GroupCommit:
             place = batch.place(state)
             here, step = place.session.configuration, PendingStep(place, tx)
             state.peers_rule.seen(step, look, anew=revives)
+            step.finish()
             place.write(step.events, here)
             batch.steps.append((task, step))
 
@@ -589,6 +596,7 @@ class GroupCommit:
         here, step = place.session.configuration, PendingStep(place, tx)
         try:
             task.value = task.decide(step)
+            step.finish()
         except Exception as error:
             task.error = error
             if not isinstance(error, REFUSALS):
@@ -636,6 +644,7 @@ class GroupCommit:
             if claimed:
                 step.after_commit.append(partial(rule.distribute, claimed))
         for place, step, before in steps:
+            step.finish()
             place.write(step.events, before)
             yield step
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -49,8 +50,9 @@ def halt(point: str) -> None:
     from sqlalchemy import event
     from sqlalchemy.pool import Pool
 
-    from fsm.store.sql.driver import _Sqlite
+    from fsm.store.sql.driver import driver_for
 
+    sqlite: Any = type(driver_for(sqlite3.connect(":memory:"), 0.0))
     here, lock = reached(point), threading.Lock()
 
     def passed(operation: str) -> None:
@@ -60,7 +62,7 @@ def halt(point: str) -> None:
             os.write(1, POINT)
             threading.Event().wait()
 
-    def commit(self: Any, *, really: Any = _Sqlite.commit) -> None:
+    def commit(self: Any, *, really: Any = sqlite.commit) -> None:
         really(self)
         passed("committed")
 
@@ -72,7 +74,7 @@ def halt(point: str) -> None:
             passed(f"{what} {args[0]}")
 
     event.listen(Pool, "connect", connected)
-    _Sqlite.commit = commit  # type: ignore[method-assign]
+    sqlite.commit = commit
     sys.addaudithook(audit)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fsm.logoff import Logoff
-from fsm.store import AsyncSpooler, Database, NotReleased, Retry, Spooler, StorageError, StoreClosing
+from fsm.store import AsyncSpooler, Database, NotReleased, Retry, Spooler, StorageError, Store, StoreClosing
 from fsm.store.message import Message
 from fsm.testing.clock import SimulatedClock
 from tests.store.conftest import Place
@@ -128,6 +128,20 @@ def test_what_stays_is_told_at_once_and_read_when_it_is_looked_at(place: Place) 
         assert repr(outcome.left) == "<5 messages>"
         assert [message.id for message in outcome.left] == ids
         assert outcome.left[1:3][0].id == ids[1]
+
+
+def test_the_last_message_that_is_deferred_while_a_store_drains_is_counted_once(database: Place) -> None:
+    with Store(database.new()) as store:
+        store.submit(b"x")
+        store.logoff(Logoff.NO_WAIT)
+        for item in store.outgoing():
+            with item:
+                item.defer("not now", after=3600)
+        assert store.session.complete
+    for _ in range(2):
+        with Store(database.new()) as again:
+            assert (again.session.ready, again.session.deferred) == (0, 1)
+            assert len(again.close("ORDERLY 30s").left) == 1
 
 
 def test_many_stores_cost_few_threads_connections_and_files(database: Place) -> None:
