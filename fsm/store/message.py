@@ -5,28 +5,37 @@ The content is opaque bytes; `sender` and `recipients` are what the transport ne
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-__all__ = ["Message", "new_id"]
+__all__ = ["Message", "new_id", "no_id_before"]
 
 _lock: Final = threading.Lock()
 _last = 0
 
 
-def new_id(after: str = "") -> str:
+def new_id() -> str:
     """Return an id for a new message.  Ids of one process sort in order of creation, even if the clock is set back.
 
     An id has 20 hexadecimal digits: 14 of microseconds since 1970 and 6 at random, because other processes create ids,
-    too.  The new id sorts after the id `after`.
+    too.
     """
     global _last
     with _lock:
-        _last = max(_last + 1, time.time_ns() // 1000, int(after[:14], 16) + 1 if after else 0)
+        _last = max(_last + 1, time.time_ns() // 1000)
         return f"{_last:014x}{secrets.token_hex(3)}"
+
+
+def no_id_before(id: str) -> None:
+    """Let all new ids sort after this one, also if the clock was set back since it was made."""
+    global _last
+    if re.fullmatch(r"[0-9a-f]{20}", id):
+        with _lock:
+            _last = max(_last, int(id[:14], 16))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,15 +62,24 @@ class Account:
         return ", ".join(f"{name} {count}" for name, count in self.counts.items())
 
 
-def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered]) -> Account:
-    """Return the account of a store whose servers have all ended."""
+def reconcile(folder: Path, log: AttemptLog, delivered: Sequence[Delivered], *, whole: bool = True) -> Account:
+    """Return the account of a store whose servers have all ended.
+
+    Without a `whole` journal (its beginning was deleted, as older than a day) it counts what arrived and what is kept.
+    """
     account = Account()
     journal = list(read_journal(folder / "outbox.db"))
     sendings, rows = sendings_in(journal), rows_in(folder / "outbox.db", account)
     if journal:  # none yet, when the first run was killed before it could do anything
         account.unless((found := replay(LOGOFF, io.BytesIO(b"".join(journal)))) is None, f"the journal diverges: {found}")
     inbox, reports = messages_in(folder / "inbox")
-    _submissions(account, log, sendings, rows, reports, Counter(one.sender for one in delivered))
+    copies = Counter(one.sender for one in delivered)
+    if whole:
+        _submissions(account, log, sendings, rows, reports, copies)
+    else:
+        account.counts["delivered"] = copies.total()
+        for one in log.of("accepted", "submission"):
+            account.unless(bool(copies[one.sender]) or one.id in rows, f"{one.id} of {one.sender} was answered 250, and is nowhere")
     _inbound(account, log, inbox)
     _whole(account, log, delivered)
     return account

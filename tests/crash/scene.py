@@ -81,9 +81,9 @@ class Scene:
         assert found == status, f"status {found}: {served.output.decode()} {log_of(self.folder)}"
         return served.output.decode()
 
-    def account(self) -> Account:
-        """Return the account, which must be without problems."""
-        account = reconcile(self.folder, self.log, self.sink.delivered)
+    def account(self, *, whole: bool = True) -> Account:
+        """Return the account, which must be without problems; see `reconcile`."""
+        account = reconcile(self.folder, self.log, self.sink.delivered, whole=whole)
         assert not account.problems, "\n".join([str(self.folder), *account.problems[:20]])
         return account
 

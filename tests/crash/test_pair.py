@@ -71,10 +71,12 @@ def test_the_other_sends_what_a_killed_one_had_at_once(tmp_path: Path) -> None:
 
 
 def test_one_of_two_closes_and_leaves_the_rest_to_the_other(tmp_path: Path) -> None:
+    """What was deferred, too, when it is due."""
+
     async def act(scene: Scene) -> None:
         sink = scene.sink
         sink.script["mail"] = lambda exchange: None if exchange.connection > 1 else "451 4.3.0 not here"
-        async with await scene.serve("--connections", "1", retry=("3600", "1", "3600")) as first:
+        async with await scene.serve("--connections", "1", retry=("2", "1", "2")) as first:
             attempts = [await scene.accepted(first, "submission") for _ in range(5)]
             await sink.until_at("rset")
             async with await scene.serve("--connections", "1") as second:

@@ -26,7 +26,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
-from fsm.store.message import Message
+from fsm.store.message import Message, no_id_before
 from fsm.store.sql.connect import (
     autocommit_connection,
     create_tables,
@@ -52,6 +52,7 @@ __all__ = ["Database"]
 LOG: Final = logging.getLogger("fsm.store")
 PAUSE: Final = 0.1
 """Seconds between attempts to reach a lost server."""
+NEWEST: Final = "SELECT max(id) FROM fsm_messages"
 
 
 class Database:
@@ -105,6 +106,7 @@ class Database:
                 with engine.begin() as connection:
                     driver = driver_for(connection.connection.driver_connection, self._patience)
                     me = Processes(driver, 0, process, self._lease).register(bell.address)
+                    no_id_before(driver.fetch(NEWEST)[0][0] or "")
             watcher = Watcher(engine, me, process, self._lease, bell)
             journal = JournalWriter(self._keep)
             self._opened = _Opened(engine, me, process, bell, watcher, journal, _file_id(self.url))
@@ -147,6 +149,7 @@ class Database:
         assert transaction is not None
         opened.me = opened.watcher.me = processes.me
         self._must_be_in_place(opened, certain=False)
+        opened.watcher.saw(processes.seen)
         if transaction.parts.swept:
             opened.watcher.ring(News("peers"))
 

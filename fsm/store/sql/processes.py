@@ -74,6 +74,8 @@ class Processes:
 
     def __init__(self, driver: Driver, me: int, process: Process, lease: Lease) -> None:
         self._driver, self.me, self._process, self._lease = driver, me, process, lease
+        self.seen: frozenset[int] = frozenset()
+        """The other processes that the last sweep has seen alive."""
 
     def now(self) -> float:
         """Return the time for leases, in seconds since 1970."""
@@ -99,10 +101,10 @@ class Processes:
     def dead(self) -> list[int]:
         """Return the numbers of the processes that are dead, as far as this process can find out."""
         rows = self.others()
-        if not rows:
-            return []
-        now = self.now()
-        return [row.number for row in rows if not is_alive(row, self._process, now)]
+        now = self.now() if rows else 0.0
+        dead = [row.number for row in rows if not is_alive(row, self._process, now)]
+        self.seen = frozenset(row.number for row in rows) - {*dead}
+        return dead
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Remove these processes: their parts are nobody's, and their claims lapse."""

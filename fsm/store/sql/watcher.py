@@ -56,6 +56,7 @@ class Watcher:
         self._connection: sa.Connection | None = None
         self._listening = -1
         self._others: list[Row] = []
+        self._unknown = False
         self._seen: frozenset[str] | None = None
         self._pidfds: dict[int, int] = {}
         self._renew_at = time.monotonic()
@@ -83,6 +84,12 @@ class Watcher:
                 known |= news.stores
         self.start()
         self._wake()
+
+    def saw(self, numbers: frozenset[int]) -> None:
+        """Note that these processes are there.  One that was killed before it could ring is watched from here on."""
+        if not numbers <= {row.number for row in self._others}:
+            self._unknown = True
+            self._wake()
 
     def close(self, wait: float) -> None:
         """Stop the thread, and wait for its end so many seconds (unless this is the thread)."""
@@ -135,7 +142,8 @@ class Watcher:
             with self._lock:
                 news, self._heard = self._heard, []
             news += self._bell.heard(self.me)
-            if fresh or renews or any(one.kind == "peers" for one in news) or self._ended():
+            unknown, self._unknown = self._unknown, False
+            if fresh or renews or unknown or any(one.kind == "peers" for one in news) or self._ended():
                 news += self._read_processes(renews)
             self._ring_now()
             self._heard += self._bell.heard(self.me)  # with the results of these statements

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from fsm.store.sql.processes import Processes
 from fsm.store.sql.schema import PROCESSES
 from tests.store.conftest import Place
+from tests.store.contract.child import PATIENCE
 from tests.store.contract.one import One
 from tests.store.sql.callback import NEVER, Callback, until_alone, watching
 
@@ -49,11 +51,15 @@ def test_opening_after_a_crash_returns_the_lapsed_claims(database: Place) -> Non
     assert (look.ready, look.peers) == (2, 0)
 
 
+def first_end(one: One) -> float:
+    """When the first lease ends."""
+    with one.storage._opened.engine.connect() as connection:
+        return float(connection.scalar(sa.select(sa.func.min(PROCESSES.c.lease_until))))
+
+
 def until_its_lease_is_over(one: One, callback: Callback) -> None:
     """Wait until the only peer counts as dead, which must not be before its lease ends: it may be alive."""
-    storage = one.storage
-    with storage._opened.engine.connect() as connection:
-        until = connection.scalar(sa.select(sa.func.min(PROCESSES.c.lease_until)))  # ours runs longer
+    storage, until = one.storage, first_end(one)  # ours runs longer
     until_alone(one, callback)
     with storage.transaction() as tx:
         assert Processes(tx._driver, 0, storage._opened.process, storage._lease).now() >= until
@@ -77,6 +83,8 @@ def test_a_lease_is_waited_for_also_when_the_process_has_our_number(database: Pl
     one, callback = watching(database)
     other = One(database.new(host="elsewhere", lease=1.0))
     other.open()
+    one.look()
+    other.storage._opened.watcher.close(PATIENCE)  # nobody renews its lease
     until_its_lease_is_over(one, callback)
 
 
@@ -90,13 +98,14 @@ def test_without_process_descriptors_the_lease_decides(database: Place, monkeypa
 
 
 def test_leases_are_renewed(database: Place) -> None:
+    """By a thread of their own, long before they end: by a clock that stands still until it jumps."""
     time = 1000.0
-    a, b = One(database.new(clock=lambda: time, host="a")), One(database.new(clock=lambda: time, host="b"))
+    a, b = (One(database.new(clock=lambda: time, host=host, lease=1.5)) for host in "ab")
     a.open()
     b.open()
-    time = 1029.9
-    callback = Callback()
-    b.storage.watch(callback)
-    callback.wait()  # it has looked, and renewed
-    time = 1059.8
+    time = 1001.4
+    until = monotonic() + PATIENCE
+    while first_end(a) != 1002.9:
+        assert monotonic() < until, "they are not renewed"
+    time = 1002.8
     assert a.look().peers == 1
