@@ -366,11 +366,13 @@ class AsyncSpooler(BaseSpooler):
     """
 
     def __init__(self, storage: Storage | None = None, *, clock: Clock | None = None) -> None:
-        self._waiter = Waiter.of(running_loop())
+        self.loop = running_loop()
+        """The loop in which the stores are used."""
+        self._waiter = Waiter.of(self.loop)
         super().__init__(storage, clock=clock)
 
     def _default_clock(self) -> Clock:
-        return LoopClock(running_loop())
+        return LoopClock(self.loop)
 
     async def __aenter__(self) -> Self:
         return self

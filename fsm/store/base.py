@@ -20,7 +20,7 @@ from fsm.store.plan import DEFAULT, Plan, PlanStep
 from fsm.store.process import until_exit
 from fsm.store.retry import Retry
 from fsm.store.shutdown import Shutdown
-from fsm.store.spooler import Opened, SpoolerCore
+from fsm.store.spooler import Opened, SpoolerCore, together
 from fsm.store.state import StoreState
 from fsm.store.storage import Policy, Storage
 
@@ -255,6 +255,16 @@ class BaseSpooler:
         raise NotImplementedError
 
     @property
+    def name(self) -> str:
+        """The name of its storage, as in the log."""
+        return str(self._core.storage)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the stores use."""
+        return self._core.clock
+
+    @property
     def names(self) -> Sequence[str]:
         """The names of the open stores, in the order in which they were opened."""
         return tuple(self._core.stores)
@@ -269,6 +279,35 @@ class BaseSpooler:
         """What is in flight, by the name of its store; stores in which nothing is are left out."""
         found = ((name, one.core.blockers()) for name, one in self._core.all_open())
         return {name: blockers for name, blockers in found if blockers}
+
+    @property
+    def current_step(self) -> PlanStep | None:
+        """The present step of the plan by which all stores are being closed; None without a plan."""
+        with self._core.lock:
+            closing = next(iter(self._core.being_closed.values()), None)
+            return closing.shutdown.step if closing is not None else None
+
+    def progress_now(self) -> Progress:
+        """Return how all stores stand together, at one moment.
+
+        What they count is added up; `state` is that of the store that has the longest way to go, and an item in flight
+        is named with its store.
+        """
+        core = self._core
+        with core.lock:
+            closing = next(iter(core.being_closed.values()), None)
+            return together(core.stores, closing.shutdown if closing is not None else None, in_service=self.in_service)
+
+    def progress_of_stores(self) -> Mapping[str, Progress]:
+        """Return how each store stands, by name."""
+        return {name: one.shutdown.progress() for name, one in self._core.all_open()}
+
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call this after every change of any store; return a function that ends the subscription.
+
+        The callback must not wait; see `Store.subscribe`.
+        """
+        return self._core.subscribe(callback)
 
     def begin_closing(self, plan: Plan | str | None = None) -> Future[SpoolerOutcome]:
         """Start closing all stores by a plan, without waiting; return a future for the outcome.

@@ -31,7 +31,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import RLock, Thread, get_ident
+from threading import RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -324,7 +324,9 @@ class GroupCommit:
     @property
     def is_current_thread(self) -> bool:
         """True in the thread that runs the batches (as for a listener): it may schedule, but not wait."""
-        return get_ident() == (self._thread.ident if self._thread is not None else self._owner)
+        if self._thread is not None:
+            return current_thread() is self._thread  # the id of a thread that has ended may be another's
+        return get_ident() == self._owner
 
     @property
     def in_the_way(self) -> tuple[float, str] | None:

@@ -24,7 +24,8 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.logoff.chart import LOGOFF
-from fsm.store.base import BaseStore
+from fsm.store.base import BaseSpooler, BaseStore
+from fsm.store.outcome import Progress
 
 __all__ = ["StoreCollector"]
 
@@ -32,22 +33,23 @@ __all__ = ["StoreCollector"]
 class StoreCollector(Collector):
     """The metrics of these stores, for threads or asyncio; one collector for all stores of a registry.
 
-    Raise ValueError if two of them have the same name.
+    A spooler stands for the stores that it has open at the moment of the scrape.  Raise ValueError if two have the same
+    name; a store of a spooler that has the name of another is told by both names, as in `alice in mail.db`.
     """
 
-    def __init__(self, *stores: BaseStore) -> None:
-        self._stores: dict[str, BaseStore] = {}
+    def __init__(self, *stores: BaseStore | BaseSpooler) -> None:
+        self._stores: dict[str, BaseStore | BaseSpooler] = {}
         for store in stores:
             self.add(store)
 
-    def add(self, store: BaseStore) -> None:
-        """Add a store.  Raise ValueError if another one has its name."""
+    def add(self, store: BaseStore | BaseSpooler) -> None:
+        """Add a store, or a spooler.  Raise ValueError if another one has its name."""
         name = store.name
         if self._stores.setdefault(name, store) is not store:
             raise ValueError(f"two stores are named {name!r}; give each its own with Store(name=...)")
 
-    def remove(self, store: BaseStore) -> None:
-        """Remove a store.  Nothing happens if it was not added."""
+    def remove(self, store: BaseStore | BaseSpooler) -> None:
+        """Remove a store, or a spooler.  Nothing happens if it was not added."""
         if self._stores.get(store.name) is store:
             del self._stores[store.name]
 
@@ -60,12 +62,12 @@ class StoreCollector(Collector):
         oldest = _gauge("oldest_in_flight_seconds", "Age of the message that is in flight the longest", "direction")
         silent = _gauge("silent_in_flight_seconds", "Longest time in flight without any progress", "direction")
         queue = _gauge("queued", "Messages in the outbound queue, by what they wait for", "state")
+        storage = _gauge("storage_failing_seconds", "Time since the storage does not answer, or fails")
         peers = _gauge("peers", "Other processes that have the store open")
         service = _gauge("in_service", "Whether the store is open for new work and means to stay so")
         left = _gauge("step_left_seconds", "Time that is left of the closing plan's present step")
         state = StateSetMetricFamily("fsm_store_state", "Where the store's session stands", labels=("store",))
-        for name, store in tuple(self._stores.items()):
-            now = store.progress_now()
+        for name, now in self._all().items():
             for event, number in now.counters.items():
                 messages.add_metric((name, event), number)
             for direction in ("inbound", "outbound"):
@@ -75,12 +77,26 @@ class StoreCollector(Collector):
                 silent.add_metric((name, direction), max((one.silent for one in found), default=0.0))
             for waiting, number in (("ready", now.ready), ("deferred", now.deferred), ("held", now.held)):
                 queue.add_metric((name, waiting), number)
+            broken = max((one.age for one in now.blockers if one.direction == "storage"), default=0.0)
+            storage.add_metric((name,), broken)
             peers.add_metric((name,), now.peers)
             service.add_metric((name,), now.in_service)
             if now.time_left is not None:
                 left.add_metric((name,), now.time_left)
             state.add_metric((name,), {one.name: one == now.state for one in LOGOFF.states})
-        yield from (messages, flight, oldest, silent, queue, peers, service, left, state)
+        yield from (messages, flight, oldest, silent, queue, storage, peers, service, left, state)
+
+    def _all(self) -> dict[str, Progress]:
+        """How each store stands, by the name under which it is told."""
+        found: dict[str, Progress] = {}
+        for source, one in tuple(self._stores.items()):
+            if isinstance(one, BaseStore):
+                found[source] = one.progress_now()
+        for source, one in tuple(self._stores.items()):
+            if isinstance(one, BaseSpooler):
+                for name, now in one.progress_of_stores().items():
+                    found[f"{name} in {source}" if name in found else name] = now
+        return found
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -32,7 +32,7 @@ except ModuleNotFoundError as missing:
 
 from fsm.logoff.chart import BLOCKED, DRAINING, OPEN, RELEASED
 from fsm.stepper.text import printable
-from fsm.store.base import BaseStore
+from fsm.store.base import BaseSpooler, BaseStore
 from fsm.store.outcome import Progress
 from fsm.store.plan import PlanStep
 
@@ -41,17 +41,21 @@ __all__ = ["Display", "picture"]
 WIDTH: Final = 80
 BAR: Final = 24
 COLOURS: Final = {str(OPEN): "green", str(DRAINING): "magenta", str(BLOCKED): "red", str(RELEASED): "green"}
-ARROWS: Final = {"inbound": "\N{RIGHTWARDS ARROW} in", "outbound": "out \N{RIGHTWARDS ARROW}"}
+ARROWS: Final = {"inbound": "\N{RIGHTWARDS ARROW} in", "outbound": "out \N{RIGHTWARDS ARROW}", "storage": "store"}
 COUNTERS: Final = ("submitted", "sent", "received", "deferred", "failed", "uncertain", "refused_new")
 
 
 class Display:
-    """Shows the progress of a store while its block runs; names at most `most` items in flight.
+    """Shows the progress of a store, or of all stores of a spooler, while its block runs.
+
+    It names at most `most` items in flight.
 
     `console` is where it is shown (default: standard error); `every` is in seconds (rule 2).
     """
 
-    def __init__(self, store: BaseStore, console: Console | None = None, *, every: float = 5.0, most: int = 8) -> None:
+    def __init__(
+        self, store: BaseStore | BaseSpooler, console: Console | None = None, *, every: float = 5.0, most: int = 8
+    ) -> None:
         self._store, self._every, self._most = store, every, most
         self._console = console or Console(stderr=True)
         self._work = 0

@@ -40,16 +40,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import FrameType, TracebackType
-from typing import Final, Literal, Self, TypeAlias, overload
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakSet
 
 from fsm.logoff.flags import Logoff
-from fsm.store.aio import AsyncStore
-from fsm.store.base import BaseStore
-from fsm.store.outcome import Outcome
+from fsm.store.aio import AsyncSpooler, AsyncStore
+from fsm.store.base import BaseSpooler, BaseStore
+from fsm.store.outcome import Outcome, SpoolerOutcome
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 from fsm.store.process import in_each_child
-from fsm.store.sync import Store
+from fsm.store.sync import Spooler, Store
 
 __all__ = ["AsyncLadder", "Ladder", "on_signals"]
 
@@ -73,7 +73,8 @@ END: Final = "the plan ends, and what is in flight then is left as it is"
 
 Say: TypeAlias = Callable[[str], object]
 Then: TypeAlias = Literal["nothing", "previous"]
-_Note: TypeAlias = "int | Outcome | None"
+OutcomeT = TypeVar("OutcomeT")
+_Note: TypeAlias = "int | Outcome | SpoolerOutcome | None"
 """A signal; how the closing ended; or None: the plan may have begun another step."""
 
 
@@ -81,27 +82,40 @@ _Note: TypeAlias = "int | Outcome | None"
 def on_signals(
     store: Store, plan: Plan | str = ..., /, *, signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
     then: Then = ..., together: float = ...,
-) -> Ladder: ...  # fmt: skip
+) -> Ladder[Outcome]: ...  # fmt: skip
 @overload
 def on_signals(
     store: AsyncStore, plan: Plan | str = ..., /, *, signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
     then: Then = ..., together: float = ...,
-) -> AsyncLadder: ...  # fmt: skip
+) -> AsyncLadder[Outcome]: ...  # fmt: skip
+@overload
+def on_signals(
+    spooler: Spooler, plan: Plan | str = ..., /, *, signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
+    then: Then = ..., together: float = ...,
+) -> Ladder[SpoolerOutcome]: ...  # fmt: skip
+@overload
+def on_signals(
+    spooler: AsyncSpooler, plan: Plan | str = ..., /, *, signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
+    then: Then = ..., together: float = ...,
+) -> AsyncLadder[SpoolerOutcome]: ...  # fmt: skip
 @overload
 def on_signals(
     *stores: Store, plan: Plan | str = ..., signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
     then: Then = ..., together: float = ...,
-) -> Ladder: ...  # fmt: skip
+) -> Ladder[Outcome]: ...  # fmt: skip
 @overload
 def on_signals(
     *stores: AsyncStore, plan: Plan | str = ..., signals: Sequence[signal.Signals] = ..., say: Say | None = ...,
     then: Then = ..., together: float = ...,
-) -> AsyncLadder: ...  # fmt: skip
+) -> AsyncLadder[Outcome]: ...  # fmt: skip
 def on_signals(
-    *stores: Store | AsyncStore | Plan | str, plan: Plan | str = DEFAULT, signals: Sequence[signal.Signals] = USUAL,
+    *stores: Store | AsyncStore | Spooler | AsyncSpooler | Plan | str, plan: Plan | str = DEFAULT,
+    signals: Sequence[signal.Signals] = USUAL,
     say: Say | None = None, then: Then = "nothing", together: float = TOGETHER,
-) -> Ladder | AsyncLadder:  # fmt: skip
+) -> Ladder[Any] | AsyncLadder[Any]:  # fmt: skip
     """Return a context manager; while its block runs, these signals close the stores by this plan, all at once.
+
+    A spooler stands for all its stores.
 
     `say` is called with each line of text (default: write it to standard error).  After the plan `then` says what
     happens: nothing, since the program asks for the `outcome()`, or the handlers of before get the first signal again.
@@ -115,8 +129,8 @@ def on_signals(
     if isinstance(last, (Plan, str)):
         stores, plan = stores[:-1], last
     chosen = Plan.parse(plan) if isinstance(plan, str) else plan
-    threads = [one for one in stores if isinstance(one, Store)]
-    tasks = [one for one in stores if isinstance(one, AsyncStore)]
+    threads = [one for one in stores if isinstance(one, (Store, Spooler))]
+    tasks = [one for one in stores if isinstance(one, (AsyncStore, AsyncSpooler))]
     if stores and len(threads) == len(stores):
         return Ladder(threads, chosen, signals, say or _to_stderr, then, together)
     if stores and len(tasks) == len(stores):
@@ -128,12 +142,12 @@ def on_signals(
     raise TypeError(f"the stores come first, each a Store or an AsyncStore, not {wrong!r}")
 
 
-class _BaseLadder:
+class _BaseLadder(Generic[OutcomeT]):
     """What both ladders do with a note."""
 
     def __init__(
-        self, stores: Sequence[BaseStore], plan: Plan, signals: Sequence[signal.Signals], say: Say, then: Then,
-        together: float,
+        self, stores: Sequence[BaseStore | BaseSpooler], plan: Plan, signals: Sequence[signal.Signals], say: Say,
+        then: Then, together: float,
     ) -> None:  # fmt: skip
         self._all, self._plan, self._signals, self._write = tuple(stores), plan, tuple(signals), say
         self._then, self._together = then, together
@@ -142,8 +156,8 @@ class _BaseLadder:
         """The signal that began the closing."""
         self._last = -together
         self._announced: PlanStep | None = None
-        self._outcomes: dict[BaseStore, Outcome] = {}
-        self._ended: Future[Outcome] = Future()
+        self._outcomes: dict[BaseStore | BaseSpooler, Outcome | SpoolerOutcome] = {}
+        self._ended: Future[OutcomeT] = Future()
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._handler = self._on_signal  # one object, so that it can be recognised
         self._unsubscribe: list[Callable[[], None]] = []
@@ -157,7 +171,7 @@ class _BaseLadder:
         self._install()
         self._unsubscribe = [store.subscribe(self._changed) for store in self._all]
         names = " or ".join(one.name for one in self._signals)
-        whom = "the store" if len(self._all) == 1 else "the stores"
+        whom = "the store" if len(self._all) == 1 and isinstance(self._all[0], BaseStore) else "the stores"
         self._say(f"{names} closes {whom}; each further one takes the next step at once:")
         width = max(len(str(step)) for step in self._plan.steps)
         for number, step in enumerate(self._plan.steps, 1):
@@ -256,7 +270,7 @@ class _BaseLadder:
             self._announce("time is up")
         elif not isinstance(note, int):
             self._say(str(note))
-            self._ended.set_result(note)
+            self._ended.set_result(cast("OutcomeT", note))
             if self._then == "previous" and self._first is not None and self._previous:
                 self._end_as_before(self._first)
         elif self._ended.done() and self._then == "previous":
@@ -273,7 +287,8 @@ class _BaseLadder:
             self._first = number
             joins = self._step() is not None
             for store in self._all:
-                store.begin_closing(self._plan).add_done_callback(partial(self._closed, store))
+                closing: Future[Any] = store.begin_closing(self._plan)
+                closing.add_done_callback(partial(self._closed, store))
             self._announce(f"{name}, joining a closing under way" if joins else name)
         else:
             for store in self._all:
@@ -297,7 +312,7 @@ class _BaseLadder:
         self._say(f"{why}: {step}: {MEANING[step.act]}; {after}")
         return True
 
-    def _closed(self, store: BaseStore, done: Future[Outcome]) -> None:
+    def _closed(self, store: BaseStore | BaseSpooler, done: Future[Outcome | SpoolerOutcome]) -> None:
         self._outcomes[store] = done.result()
         if len(self._outcomes) == len(self._all):
             self._note(done.result())
@@ -309,7 +324,7 @@ class _BaseLadder:
             log.exception("%s: cannot write: %s", self._name, line)
 
 
-_LADDERS: Final[WeakSet[_BaseLadder]] = WeakSet()
+_LADDERS: Final[WeakSet[_BaseLadder[Any]]] = WeakSet()
 
 
 @in_each_child
@@ -318,12 +333,12 @@ def _restore_handlers() -> None:
         ladder.forked()
 
 
-class Ladder(_BaseLadder):
+class Ladder(_BaseLadder[OutcomeT]):
     """The signals of stores for threads, read by a thread of its own."""
 
-    _all: tuple[Store, ...]
+    _all: tuple[Store | Spooler, ...]
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> OutcomeT:
         """Wait until the closing that a signal began has ended, and return its outcome."""
         return self._all[0].clock.result(self._ended)
 
@@ -356,12 +371,12 @@ class Ladder(_BaseLadder):
         signal.pthread_kill(main, number)
 
 
-class AsyncLadder(_BaseLadder):
+class AsyncLadder(_BaseLadder[OutcomeT]):
     """The signals of stores for asyncio, read by their loop; the block is an ordinary `with`."""
 
-    _all: tuple[AsyncStore, ...]
+    _all: tuple[AsyncStore | AsyncSpooler, ...]
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> OutcomeT:
         """Wait until the closing that a signal began has ended, and return its outcome.
 
         Cancelling it ends only the waiting.

@@ -12,25 +12,30 @@ Theory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from threading import RLock, Thread
 from typing import Final, TypeVar
 
+from fsm.logoff.chart import LOGOFF
+from fsm.logoff.flags import LogoffStatus
 from fsm.store.clock import Clock
 from fsm.store.core import Options, StoreCore
 from fsm.store.errors import StorageError, StoreClosing
 from fsm.store.group_commit import GroupCommit, Member, PendingStep
+from fsm.store.in_flight import Blocker
 from fsm.store.memory import MemoryStorage
-from fsm.store.outcome import Outcome, SpoolerOutcome
+from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.shutdown import Shutdown
-from fsm.store.state import StoreState
+from fsm.store.state import COUNTERS, StoreState
 from fsm.store.storage import Handle, Look, News, Storage
 
-__all__ = ["Opened", "SpoolerCore"]
+__all__ = ["Opened", "SpoolerCore", "together"]
 
 T = TypeVar("T")
 log: Final = logging.getLogger("fsm.store")
@@ -60,7 +65,10 @@ class SpoolerCore:
         self.commit = GroupCommit(
             self.storage, lock=self.lock, clock=clock, dispatch=self._dispatch, opened=self._watch, stores=self._states
         )
+        self.being_closed: dict[str, Opened] = {}
+        """The stores whose closing, together with all others, has not ended."""
         self._by_number: dict[int, Opened] = {}
+        self._subscribers: tuple[Callable[[], object], ...] = ()
         self._opening: set[str] = set()
         self._reads: SimpleQueue[Callable[[], object] | None] | None = None
         self._closed = False
@@ -94,6 +102,8 @@ class SpoolerCore:
             self.stores[handle.name] = self._by_number[handle.number] = opened
             self._opening.discard(handle.name)
             opened.core.deferred.arm()
+            for callback in self._subscribers:
+                state.subscribe(callback)
         self.storage.ring(News("peers", frozenset((handle.number,))))
         return opened
 
@@ -134,6 +144,21 @@ class SpoolerCore:
         with self.lock:
             return list(self.stores.items())
 
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call this after every change of any store; return a function that ends the subscription."""
+        with self.lock:
+            self._subscribers = (*self._subscribers, callback)
+            for one in self.stores.values():
+                one.core.state.subscribe(callback)
+
+        def unsubscribe() -> None:
+            with self.lock:
+                self._subscribers = tuple(one for one in self._subscribers if one != callback)
+                for one in self.stores.values():
+                    one.core.state.unsubscribe(callback)
+
+        return unsubscribe
+
     def close_all(self, plan: Plan) -> Future[SpoolerOutcome]:
         """Close all stores by this plan; no more are opened from now on."""
         done: Future[SpoolerOutcome] = Future()
@@ -141,6 +166,7 @@ class SpoolerCore:
         with self.lock:
             self.closing = True
             stores = list(self.stores.items())
+            self.being_closed.update(stores)
             left = len(stores)
         outcomes: dict[str, Outcome] = {}
 
@@ -154,6 +180,7 @@ class SpoolerCore:
             nonlocal left
             with self.lock:
                 outcomes[name] = future.result()
+                self.being_closed.pop(name, None)
                 left -= 1
                 last = not left
             if last:
@@ -253,6 +280,35 @@ class SpoolerCore:
             except BaseException as error:  # of a callback: it is for who has caused it
                 interruptions.append((state, error))
         return interruptions
+
+
+def together(stores: Mapping[str, Opened], closing: Shutdown | None, *, in_service: bool) -> Progress:
+    """Return how these stores stand together; `closing` is the shutdown of one that is being closed.  With the lock."""
+    counts, counters = [0] * 5, Counter[str]()
+    peers, status, request = 0, LogoffStatus(0), None
+    found, blockers, storage = set[str](), list[Blocker](), None
+    for name, one in stores.items():
+        state, session = one.core.state, one.core.state.session
+        now = (session.inbound, session.outbound, session.ready, session.deferred, state.set_aside)
+        counts = [a + b for a, b in zip(counts, now, strict=True)]
+        peers, status, request = max(peers, session.peers), status | session.status, request or session.request
+        counters.update(state.counters)
+        found.add(session.state)
+        if state.items or not state.ended:
+            for blocker in one.core.blockers():
+                if blocker.direction == "storage":
+                    storage = blocker
+                else:
+                    blockers.append(replace(blocker, id=f"{name}/{blocker.id}"))
+    blockers.sort(key=lambda one: -one.age)
+    step = closing.progress() if closing is not None else None
+    inbound, outbound, ready, deferred, held = counts
+    return Progress(
+        next((one.name for one in LOGOFF.states if one.name in found), LOGOFF.states[0].name), request, status,
+        inbound, outbound, ready, deferred, held, peers, step.step if step else None, step.next_step if step else None,
+        step.time_left if step else None, (*blockers, *([storage] if storage else ())),
+        {name: counters[name] for name in COUNTERS}, in_service,
+    )  # fmt: skip
 
 
 def _leave(state: StoreState, step: PendingStep) -> None:

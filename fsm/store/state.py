@@ -82,11 +82,12 @@ class StoreState:
         with self.lock:
             self._subscribers = (*self._subscribers, callback)
 
-        def unsubscribe() -> None:
-            with self.lock:
-                self._subscribers = tuple(one for one in self._subscribers if one != callback)
+        return lambda: self.unsubscribe(callback)
 
-        return unsubscribe
+    def unsubscribe(self, callback: Callable[[], object]) -> None:
+        """Do not call this any more."""
+        with self.lock:
+            self._subscribers = tuple(one for one in self._subscribers if one != callback)
 
     def notify(self) -> None:
         """Call the subscribers."""
