@@ -132,7 +132,7 @@ class _Postgresql:
     def begin(self, fence: int | None) -> bool:
         self._pipeline = self._connection.pipeline()
         self._pipeline.__enter__()
-        self._connection.cursor().execute(b"BEGIN", prepare=False)
+        self._connection.cursor().execute(b"BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False)
         if fence is not None:  # without its row the division fails; nobody has to wait for the result
             self.run(FENCE, fence)
         self.wrote = False

@@ -18,6 +18,7 @@ from fsm.store import AsyncSpooler, Database, NotReleased, Retry, Spooler, Stora
 from fsm.store.message import Message
 from fsm.testing.clock import SimulatedClock
 from tests.store.conftest import Place
+from tests.store.contract.driven import MOST, in_thread, next_item, one_batch
 from tests.store.contract.faces import run
 
 
@@ -40,6 +41,30 @@ def test_each_store_is_a_session_of_its_own(place: Place) -> None:
         with pytest.raises(StorageError, match="the store 'b' is open already in this spooler; use that one"):
             spooler.open("b")
     assert not spooler.in_service
+
+
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_what_ends_too_late_is_uncertain_while_the_spooler_goes_on(place: Place, ends: str) -> None:
+    """A store was let go while it sent a message; whether its storage has heard of that when the message ends is chance."""
+    with Spooler(place.new()) as spooler:
+        store = spooler.open("a")
+        id = store.submit(b"x")
+        item = next_item(store).result(MOST)
+        item.__enter__()
+        if ends == "before" and spooler._core.storage.durable:
+            with one_batch(store):
+                going = in_thread(store.let_go)
+                while not store.closed:
+                    pass
+                item.__exit__(None, None, None)
+            going()
+        else:
+            store.let_go()
+            item.__exit__(None, None, None)
+        assert "counts as uncertain" in str(item.unrecorded)
+        again = spooler.open("a")
+        assert [(one.id, one.state, one.uncertain) for one in again.messages()] == [(id, "ready", 1)]
+        assert again.close("ABORT 10s")
 
 
 def test_closing_all_is_one_outcome_for_each_store_and_one_sentence(place: Place) -> None:

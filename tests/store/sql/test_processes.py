@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
 from fsm.store.message import Message
+from fsm.store.sql.listing import list_messages
 from fsm.store.sql.processes import this_process
 from fsm.store.sql.schema import PARTS, PROCESSES
 from fsm.store.storage import Removed
@@ -186,7 +190,44 @@ def test_who_was_removed_cannot_commit_and_can_come_back(database: Place) -> Non
     assert a.look().peers == 1
 
 
+@pytest.mark.parametrize("event", ["defer", "fail", "hold"])
+def test_what_a_peer_has_done_with_a_message_is_known_to_who_claims_it_next(database: Place, event: str) -> None:
+    a, b = opened(database), opened(database)
+    (id,) = a.submit()
+    (before,) = b.do("take")
+    b.do("ended", id, event, "half done", due=5.0, wait=1.0, recipients=["q@z"], uncertain=event == "hold")
+    b.close()
+    a.look()
+    if event == "defer":
+        assert (a.deferred, a.do("fall_due", 5.0, 1)) == (1, [id])
+    else:
+        assert a.do("resume", id)
+    assert a.do("claim", 1) == [
+        replace(before, attempts=2, reason="half done", recipients=("q@z",), uncertain=int(event == "hold"))
+    ]
+
+
+def test_a_message_of_a_dead_process_can_be_withdrawn_before_anybody_has_noticed(database: Place) -> None:
+    one, child = opened(database), database.child()
+    child.ask("open")
+    (id,) = child.ask("submit", count=1)
+    child.kill()
+    assert one.do("withdraw", id) == ("ready", False)
+    assert (one.look().ready, one.messages()) == (0, [])
+
+
 # ---------------------------------------------------------------------------------------------- all or nothing
+
+
+def test_a_reader_reads_to_the_end_while_it_closes_and_leaves_no_connection_open(database: Place) -> None:
+    one = opened(database)
+    one.submit()
+    with one.storage._reading() as connection:
+        driver = connection.connection.driver_connection
+        one.close()
+        assert len(list_messages(connection, "default", "default", ())) == 1
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match=r"closed"):
+        driver.execute("select 1")
 
 
 def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there(database: Place) -> None:

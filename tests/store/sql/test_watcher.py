@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from time import monotonic
 
 import pytest
 import sqlalchemy as sa
 
-from fsm.store.sql.processes import Processes
-from fsm.store.sql.schema import PROCESSES
+from fsm.store.sql.processes import Processes, this_process
+from fsm.store.sql.schema import PARTS, PROCESSES
 from tests.store.conftest import Place
 from tests.store.contract.child import PATIENCE
 from tests.store.contract.one import One
@@ -36,6 +37,22 @@ def test_a_killed_process_is_noticed_at_once_and_what_it_was_sending_lapses(data
     ]  # fmt: skip
     assert one.ready == (3 if policy == "resend" else 1)
     child.kill()
+
+
+def test_the_death_of_a_process_that_never_rang_is_noticed_by_who_has_counted_it(database: Place) -> None:
+    """It was killed, or stopped, between its opening and its ring."""
+    one, callback = watching(database)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as silent:
+        process = this_process()._replace(pid=silent.pid, started="")
+        with one.storage._opened.engine.begin() as connection:
+            values = {**process._asdict(), "lease_until": 1e10, "bell": "", "number": 77}
+            connection.execute(sa.insert(PROCESSES), values)
+            part = {"store": one.handle.number, "process": 77, "ready": 0, "deferred": 0, "clean": 0}
+            connection.execute(sa.insert(PARTS), part)
+        assert one.look().peers == 1
+        callback.wait()
+        silent.kill()
+        until_alone(one, callback)
 
 
 def test_opening_after_a_crash_returns_the_lapsed_claims(database: Place) -> None:
