@@ -7,11 +7,11 @@ from typing import Final
 from fsm.condition import label
 from fsm.export import reserved
 from fsm.export.lowered import Comparison, Label, Table, Total, initial
-from fsm.export.naming import Names
+from fsm.export.naming import Names, in_comment
 from fsm.export.words import Words
 from fsm.variable import Choice, Variable
 
-__all__ = ["ANSWERS", "MOST", "CWords", "literal"]
+__all__ = ["ANSWERS", "MOST", "CWords", "literal", "note"]
 
 MOST: Final = 2**32 - 1
 """The largest count."""
@@ -23,6 +23,11 @@ def literal(text: str) -> str:
     """Return text as a string literal of C."""
     octets = text.encode("utf-8", "surrogatepass")
     return '"' + "".join(chr(o) if 32 <= o < 127 and chr(o) not in '"\\?' else f"\\{o:03o}" for o in octets) + '"'
+
+
+def note(text: str) -> str:
+    """Return a comment that stands behind something, if there is anything to say."""
+    return f" /* {in_comment(text)} */" if text else ""
 
 
 class CWords(Words):

@@ -16,7 +16,7 @@ import fsm
 from fsm import Chart, Counter, State, row
 from fsm.export import ExportError
 from fsm.export.lowered import lower
-from fsm.export.scxml import ScxmlWords
+from fsm.export.scxml_words import ScxmlWords
 from fsm.logoff import LOGOFF
 from tests.export.corpus import (
     PLAIN_TILL,
