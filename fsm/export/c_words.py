@@ -38,7 +38,7 @@ class CWords(Words):
     def __init__(self, table: Table) -> None:
         """Name everything in the chart's order."""
         chart, self.data = table.chart, table.numbers
-        self.names, self.members = Names(reserved.C), Names(reserved.C)
+        self.names, self.members = Names(reserved.C | reserved.C_LIBRARY), Names(reserved.C)
         self.prefix = self.names.give("chart", chart.name)
         upper = self.prefix.upper()
         for name in FUNCTIONS:
