@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
     "fsm.contrib": {"fsm.store"},
-    "fsm.mail": {"fsm", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
+    # the status page shows the picture of the machine
+    "fsm.mail": {"fsm", "fsm.draw", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
     "fsm.mail.smtp": {"fsm", "fsm.analysis", "fsm.mail"},
     "fsm.mail.demo": {"fsm.mail", "fsm.store", "fsm.store.sql"},
     "fsm.testing": {"fsm", "fsm.analysis", "fsm.draw", "fsm.logoff", "fsm.runtime", "fsm.solver", "fsm.store"},
@@ -179,7 +180,7 @@ def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) ->
 
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
-    "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.store.metrics"},
+    "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.mail.http", "fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
     "z3": {"fsm.solver.by_z3"},
     "litestar": {"fsm.contrib.asgi"}, "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
