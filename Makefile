@@ -62,6 +62,7 @@ readme: .venv/ready  # `python -m tests.readme tour` runs the tour anew, too
 examples: .venv/ready
 	$(BIN)/python -m tests.test_examples
 	$(BIN)/python -m tests.examples.test_charts
+	$(BIN)/python -m tests.contrib.test_embedding
 
 lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt

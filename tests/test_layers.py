@@ -183,7 +183,8 @@ HEAVY = {
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.mail.http", "fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
     "z3": {"fsm.solver.by_z3"},
-    "litestar": {"fsm.contrib.asgi"}, "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
+    "litestar": {"fsm.contrib.asgi"}, "celery": {"fsm.contrib.celery"}, "dramatiq": {"fsm.contrib.dramatiq"},
+    "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip
 
