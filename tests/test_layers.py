@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "fsm", "fsm.analysis", "fsm.draw", "fsm.export", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo",
         "fsm.migration", "fsm.stepper", "fsm.store", "fsm.store.sql",
     },
+    "fsm.sphinx": {"fsm", "fsm.analysis", "fsm.commands", "fsm.draw"},
 }  # fmt: skip
 
 # Files that import each other in a circle, each with its reason.
@@ -183,6 +184,7 @@ HEAVY = {
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.mail.http", "fsm.store.metrics"},
     "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {"fsm.store.sql.cache"},
     "z3": {"fsm.solver.by_z3"},
+    "sphinx": {name for name in NAMES if room_of(name) == "fsm.sphinx"} - {"fsm.sphinx.asked", "fsm.sphinx.nodes"},
     "litestar": {"fsm.contrib.asgi"}, "celery": {"fsm.contrib.celery"}, "dramatiq": {"fsm.contrib.dramatiq"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
