@@ -1,22 +1,24 @@
 # make tour    real mail, logged off in each way   make bench     every speed the README speaks of, side by side
 # make test    everything CI does                  make diagrams  draw the gallery again
 # make quick   what starts no process, in a minute make readme, make examples   update what they show
-# make soak    200 rounds of kill -9, disasters      make mutants  would a broken table be seen?
+# make soak    200 rounds of kill -9, disasters  make mutants  would a broken table be seen?
+# make docs    the documentation as a site         make dist     wheel and sdist, examined and tried
 #
-# Each makes and reuses .venv, and needs nothing but python3 (3.11 or later), make and the package index.
+# Each makes and reuses .venv (`make tour` .venv-tour, with nothing but what it needs), and needs nothing but python3 (3.11 or
+# later), make and the package index.
 
 # the tests start hundreds of Pythons, each of which would compile every module again
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := test,lint,bench
+EXTRAS := test,lint,bench,docs,release
 BESIDE := --numprocesses 4 --dist worksteal
 
-.PHONY: tour test quick lint types tests soak mutants versions bench diagrams readme examples lock clean
+.PHONY: tour docs dist test quick lint types tests soak mutants versions bench diagrams readme examples lock clean
 
-tour: .venv/ready
-	@$(BIN)/fsm tour
+tour: .venv-tour/ready
+	@.venv-tour/bin/fsm tour
 
 test: .venv/ready
 	@.ci/system
@@ -37,6 +39,13 @@ types: .venv/ready
 
 tests: .venv/ready
 	$(BIN)/pytest $(BESIDE)
+
+docs: .venv/ready  # tests/docs/test_site.py builds it in `make test`
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+dist: .venv/ready  # tests/test_dist.py does it in `make test`
+	$(BIN)/python -m tests.dist
 
 soak: .venv/ready  # other seeds each time; FSM_SEED=n begins at a seed
 	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest $(BESIDE) tests/crash
@@ -59,20 +68,25 @@ diagrams: .venv/ready
 
 readme: .venv/ready  # `python -m tests.readme tour` runs the tour anew, too
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.docs.pictures
+	$(BIN)/python -m tests.docs.notebooks
 
 examples: .venv/ready
 	$(BIN)/python -m tests.test_examples
 	$(BIN)/python -m tests.examples.test_charts
+	$(BIN)/python -m tests.contrib.test_embedding
 
 lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
 
-.venv/ready: setup.cfg pyproject.toml constraints.txt
+.venv/ready: INSTALLED := $(EXTRAS)
+.venv-tour/ready: INSTALLED := mail,svg
+.venv/ready .venv-tour/ready: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or later is needed, not %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@echo "installing into .venv ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@echo "installing into $(@D) ..."
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(INSTALLED)]'
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -65,6 +65,12 @@ class Chart(Table):
     def __repr__(self) -> str:
         return f"<Chart {self.name}: {len(self.states)} states, {len(self.events)} events, {len(self.rows)} rows>"
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return what a notebook shows: the picture of the chart; its DOT source where nothing can draw."""
+        from fsm.draw import mimebundle
+
+        return mimebundle(self)
+
     def check(self) -> None:
         """Check the chart now.  DefinitionError names every mistake."""
         from fsm.validation import problems  # not needed by a chart that is `proved`

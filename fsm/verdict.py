@@ -56,6 +56,16 @@ class Verdict:
     def __repr__(self) -> str:
         return f"<Verdict {self.event}: {self.kind}{f', {self.reason}' if self.reason else ''}>"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the answer, and what is legal instead."""
+        from html import escape
+
+        asked = f"<b>{escape(self.event)}</b> while <code>{escape(self.state)}</code>: {self.kind}"
+        if self.row is not None:
+            return f"{asked}, by row <code>{escape(self.row.id)}</code> to <code>{escape(str(self.target))}</code>"
+        legal = escape(", ".join(self.legal) or "nothing")
+        return f"{asked}, {escape(self.reason or '')} <small>(legal now: {legal})</small>"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Verdict):
             return NotImplemented

@@ -12,6 +12,8 @@ PARTS = [
     ("fsm.store.sql.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
     ("fsm.store.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
     ("fsm.store.progress", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
+    ("fsm.contrib.celery", "celery", "fsm.contrib.celery needs Celery: pip install 'fsm-logoff[celery]', or in a checkout '.[celery]'"),
+    ("fsm.contrib.dramatiq", "dramatiq", "fsm.contrib.dramatiq needs dramatiq: pip install 'fsm-logoff[dramatiq]', or in a checkout '.[dramatiq]'"),
     ("fsm.testing.strategies", "hypothesis", "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"),
 ]
 

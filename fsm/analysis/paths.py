@@ -29,6 +29,7 @@ from typing import Final, TypeAlias
 
 from fsm.analysis.infeasibility import Abstraction, contradiction
 from fsm.analysis.reachability import LIMIT, Cut, Edge, Explorer, Graph
+from fsm.analysis.shown import html_table
 from fsm.analysis.trace import found_by, parse_trace
 from fsm.chart import Chart, Configuration, Row
 from fsm.condition import Condition, label
@@ -63,6 +64,12 @@ class Path:
     infeasible: str | None = None
     proved: bool = False
     flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the rows, and the witness."""
+        witness = f"none: {self.infeasible}" if self.witness is None else ",".join(self.witness)
+        line = (self.id, " → ".join(self.states), ", ".join(self.rows), witness)
+        return html_table("", ("path", "states", "rows", "witness"), [line])
 
     def with_flag(self, flag: str) -> Path:
         """Return this path with its shortest witness that ends with this flag.  KeyError when it has none."""
@@ -207,6 +214,16 @@ class Atlas:
 
     def __repr__(self) -> str:
         return f"<Atlas of {self.chart.name}: {len(self.paths)} paths in {len(self.families)} families>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: every path with its witness."""
+        heads = ("path", "states", self.flag_name or "end", "witness")
+        lines = (
+            (one.id, " → ".join(one.states), one.flag or one.states[-1],
+             f"none: {one.infeasible}" if one.witness is None else ",".join(one.witness))
+            for one in self.paths
+        )  # fmt: skip
+        return html_table(f"{len(self.paths)} paths of {self.chart.name}", heads, lines)
 
     @property
     def cut(self) -> Cut:

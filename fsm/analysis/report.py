@@ -27,6 +27,7 @@ from fsm.analysis.properties import (
     fits,
 )
 from fsm.analysis.reachability import LIMIT, Cut, ExploreError, Graph
+from fsm.analysis.shown import html_table
 from fsm.analysis.traps import Ends, bounds_around, ends
 from fsm.chart import Chart
 from fsm.condition import Condition
@@ -61,6 +62,14 @@ class Report(NamedTuple):
     configurations: int
     steps: int
     findings: tuple[Finding, ...]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each property, and how it is known."""
+        lines = []
+        for one in self.findings:
+            known = [part for part in (one.detail, one.known, ",".join(one.trace or ())) if part]
+            lines.append((one.status, one.sentence, " - ".join(known)))
+        return html_table(f"{self.chart.name}: what holds", ("", "property", "how it is known"), lines)
 
     @property
     def failed(self) -> tuple[Finding, ...]:

@@ -33,7 +33,7 @@ def find_chart(where: str) -> Chart:
         return _read(where)
     if where.lower().endswith(".py"):
         return _only(_run(where), where)
-    found = find_object(where, "a chart", "as a .py or .json file")
+    found = find_object(where, "a chart", "as a .py, .json or .scxml file")
     if not isinstance(found, Chart):
         raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
     return found

@@ -17,7 +17,7 @@ from fsm.condition import label
 from fsm.errors import DefinitionError
 from fsm.variable import Choice, Sum
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "highlight_of", "run"]
 
 FORMATS: Final = ("svg", "dot", "mermaid", "table", "png", "pdf")
 ENDINGS: Final = {"svg": "svg", "dot": "dot", "gv": "dot", "mmd": "mermaid", "md": "table", "png": "png", "pdf": "pdf"}
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.renderer not in draw.RENDERERS:
         raise CommandError(f"there is no renderer {args.renderer!r}; choose one of {', '.join(draw.RENDERERS)}")
     positive("--timeout", args.timeout, "seconds")
-    highlight = _highlight(chart, args)
+    highlight = highlight_of(chart, args)
     try:
         data = _drawn(chart, highlight, format, args)
     except draw.DrawingError as error:
@@ -68,7 +68,8 @@ def _format(args: argparse.Namespace) -> str:
     return format
 
 
-def _highlight(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
+def highlight_of(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
+    """Return what was asked to stand out: a flag, a counter, a trace or a path.  CommandError when there is none."""
     if args.flag is not None:
         return draw.flag(chart, _event(chart, args.flag))
     if args.counter is not None:

@@ -29,7 +29,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any, Final, TypeAlias
 
 from fsm.store.aio import AsyncStore
-from fsm.store.errors import StoreClosing
+from fsm.store.errors import Stopped, StoreClosing
 from fsm.store.plan import DEFAULT, Plan
 from fsm.store.signals import on_signals
 from fsm.store.storage import Storage
@@ -116,6 +116,8 @@ class Serving:
     async def _work(self, worker: Worker, store: AsyncStore) -> None:
         try:
             await worker(store)
+        except Stopped:  # by the plan
+            pass
         except Exception as error:
             name = getattr(worker, "__qualname__", repr(worker))
             self._failed = f"the worker {name} has failed: {type(error).__name__}: {error}"

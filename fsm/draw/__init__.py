@@ -132,14 +132,18 @@ def forget(chart: Chart) -> None:
     _layouts.pop(chart, None)
 
 
-def mimebundle(session: Positioned) -> dict[str, str]:
-    """Return what a notebook shows of a session: its `repr`, and its picture or, without a renderer, the DOT source."""
-    words = repr(session)
-    name = identifier("-".join(map(str, (session.chart.name, *session.configuration))))
+def mimebundle(subject: Chart | Positioned) -> dict[str, str]:
+    """Return what a notebook shows of a chart or a session: its `repr`, and its picture.
+
+    Without a renderer it is the DOT source.
+    """
+    words = repr(subject)
+    here = (subject.name,) if isinstance(subject, Chart) else (subject.chart.name, *subject.configuration)
+    name = identifier("-".join(map(str, here)))
     try:
-        return {"text/plain": words, "image/svg+xml": svg(session, prefix=f"{name}-")}
+        return {"text/plain": words, "image/svg+xml": svg(subject, prefix=f"{name}-")}
     except DrawingError as error:
-        return {"text/plain": f"{words}\n({error})", "text/vnd.graphviz": graph(session).source}
+        return {"text/plain": f"{words}\n({error})", "text/vnd.graphviz": graph(subject).source}
 
 
 def _picture(chart: Chart, brief: bool, sums: Sums | None) -> Picture:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fsm.draw.picture import Arc, Box, Line, Picture
     from fsm.draw.placement import Placement, Point, Route
 
-__all__ = ["SIDE", "TOP", "Layout"]
+__all__ = ["SIDE", "TOP", "Layout", "escaped"]
 
 PREFIX: Final = "\0"
 """The prefix of ids in the template; XML cannot contain this character."""
@@ -59,7 +59,7 @@ class Layout:
         self._prefixed: tuple[str, list[str]] = PREFIX, self._parts
         self._letters = int(max(self.width, 420.0) / (SIZE * 0.52))
         self._legend = [line for text in picture.legend for line in wrap_text(text, self._letters)]
-        self._described = _escaped(" ".join(picture.legend))
+        self._described = escaped(" ".join(picture.legend))
 
     # ---------------------------------------------------------------------------------------- the template
 
@@ -84,7 +84,7 @@ class Layout:
         width, height = (side - 2 * outer for side in box_size(box))
         left, y = centre[0] - width / 2, centre[1] - height / 2
         self._states.append((self._open(f"{PREFIX}{box.id}", "state"), str(box.state)))
-        self._add(f' data-state="{_escaped(box.state)}">', _title(box.state.doc))
+        self._add(f' data-state="{escaped(box.state)}">', _title(box.state.doc))
         if outer:
             self._add(_outline("box", left - outer, y - outer, width + 2 * outer, height + 2 * outer))
         self._add(_outline("line" if outer else "box", left, y, width, height))
@@ -116,7 +116,7 @@ class Layout:
         found = [self.picture.chart.row(one) for one in rows]
         why = [part for row in found for part in (row.why, " ".join(row.cites)) if part]
         if len(rows) == 1:
-            return f' data-row="{_escaped(rows[0])}">{_title(" · ".join(why))}'
+            return f' data-row="{escaped(rows[0])}">{_title(" · ".join(why))}'
         return f' data-rows="{" ".join(map(identifier, rows))}">'
 
     def _open(self, id: str, kind: str) -> int:
@@ -138,6 +138,11 @@ class Layout:
 
     def svg(self, highlight: Highlight, prefix: str = "") -> str:
         """Return the highlighted picture; `prefix`, put before every id, has letters, digits, `-`, `_` and `.`."""
+        below = self._below(highlight)
+        return f"{self._head(highlight, prefix, below)}{self.drawing(highlight, prefix)}{self._foot(below)}"
+
+    def drawing(self, highlight: Highlight, prefix: str = "") -> str:
+        """Return the highlighted drawing alone, without title and legend, as elements of SVG."""
         if self._prefixed[0] != prefix:
             self._prefixed = prefix, [part.replace(PREFIX, prefix) for part in self._parts]
         parts = self._prefixed[1].copy()
@@ -149,8 +154,7 @@ class Layout:
             parts[place] = CLASSES[marks[row]] if row in marks else usual
         for place, rows in self._several:
             parts[place] = usual if marks.keys().isdisjoint(rows) else CLASSES[highlight.mark(rows)]
-        below = self._below(highlight)
-        return f"{self._head(highlight, prefix, below)}{''.join(parts)}{self._foot(below)}"
+        return "".join(parts)
 
     def _below(self, highlight: Highlight) -> list[tuple[str, str]]:
         """Return the lines below the drawing, each with its mark: caption, meaning of the colours, legend."""
@@ -159,14 +163,14 @@ class Layout:
         return lines + [("", line) for line in self._legend]
 
     def _head(self, highlight: Highlight, prefix: str, below: Sequence[tuple[str, str]]) -> str:
-        title, described = display_text(highlight.title), _escaped(" ".join(map(display_text, highlight.caption)))
+        title, described = display_text(highlight.title), escaped(" ".join(map(display_text, highlight.caption)))
         widths = [text_width(title, HEADING), *(text_width(line) + (24 if mark else 0) for mark, line in below)]
         width = round(max(self.width, *widths) + 2 * SIDE)
         height = round(TOP + self.height + 12 + STEP * len(below) + SIDE)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" role="img" aria-labelledby="{prefix}title {prefix}desc">\n'
-            f'<title id="{prefix}title">{_escaped(title)}</title>\n'
+            f'<title id="{prefix}title">{escaped(title)}</title>\n'
             f'<desc id="{prefix}desc">{described} {self._described}</desc>\n'
             f'<style>{STYLE}</style>\n<rect class="paper" width="{width}" height="{height}"/>\n'
             f'{_text(title, SIDE, 26, kind="heading", size=HEADING)}\n<g transform="translate({SIDE:g} {TOP:g})">\n'
@@ -209,7 +213,7 @@ def _text(text: str, x: float, y: float, *, kind: str = "", anchor: str = "", si
         "textLength": str(width or ""), "lengthAdjust": "spacingAndGlyphs" if width else "",
     }  # fmt: skip
     attributes = "".join(f' {name}="{value}"' for name, value in given.items() if value)
-    return f"<text{attributes}>{_escaped(text)}</text>"
+    return f"<text{attributes}>{escaped(text)}</text>"
 
 
 def _points(points: Iterable[Point]) -> str:
@@ -222,7 +226,7 @@ def _number(number: float) -> str:
 
 
 def _title(text: str) -> str:
-    return f"<title>{_escaped(text)}</title>" if text else ""
+    return f"<title>{escaped(text)}</title>" if text else ""
 
 
 FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -230,6 +234,6 @@ SPECIAL: Final = re.compile("[^\x20!#$%(-;=?-~]")
 ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text as XML, for an element or an attribute; characters that XML forbids are replaced."""
     return FORBIDDEN.sub("\ufffd", text).translate(ENTITIES) if SPECIAL.search(text) else text

@@ -7,11 +7,11 @@ from typing import Final
 from fsm.condition import label
 from fsm.export import reserved
 from fsm.export.lowered import Comparison, Label, Table, Total, initial
-from fsm.export.naming import Names
+from fsm.export.naming import Names, in_comment
 from fsm.export.words import Words
 from fsm.variable import Choice, Variable
 
-__all__ = ["ANSWERS", "MOST", "CWords", "literal"]
+__all__ = ["ANSWERS", "MOST", "CWords", "literal", "note"]
 
 MOST: Final = 2**32 - 1
 """The largest count."""
@@ -25,6 +25,11 @@ def literal(text: str) -> str:
     return '"' + "".join(chr(o) if 32 <= o < 127 and chr(o) not in '"\\?' else f"\\{o:03o}" for o in octets) + '"'
 
 
+def note(text: str) -> str:
+    """Return a comment that stands behind something, if there is anything to say."""
+    return f" /* {in_comment(text)} */" if text else ""
+
+
 class CWords(Words):
     """The identifiers and expressions of one header."""
 
@@ -33,7 +38,7 @@ class CWords(Words):
     def __init__(self, table: Table) -> None:
         """Name everything in the chart's order."""
         chart, self.data = table.chart, table.numbers
-        self.names, self.members = Names(reserved.C), Names(reserved.C)
+        self.names, self.members = Names(reserved.C | reserved.C_LIBRARY), Names(reserved.C)
         self.prefix = self.names.give("chart", chart.name)
         upper = self.prefix.upper()
         for name in FUNCTIONS:

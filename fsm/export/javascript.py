@@ -56,9 +56,8 @@ def _class(table: Table, js: JavaScript) -> Iterator[str]:
         yield "  entries = 1; // how often a state was entered: the clocks start anew when it changes"
     bits = []
     for output in chart.outputs:
-        tests = [f"{json.dumps([*output.states])}.includes(this.state)"] if output.states is not None else []
-        tests += [js.guard(table.outputs[output.name], True)] if table.outputs[output.name] != ALWAYS else []
-        bits.append(f"({' && '.join(tests) or 'true'} ? 0x{int(output.bit):X} : 0)")
+        here = f"{json.dumps([*(output.states or ())])}.includes(this.state)"
+        bits.append(f"({js.output(table, output, here)} ? 0x{int(output.bit):X} : 0)")
     yield from ["", "  /** The output word. */", "  get flags() {", f"    return {' + '.join(bits) or '0'};", "  }"]
     yield from [
         "",

@@ -20,11 +20,11 @@ from fsm.condition import (
     Condition,
     label,
 )
-from fsm.export import reserved
 from fsm.export.errors import ExportError
-from fsm.export.lowered import ALWAYS, Guard, Kept, Label, LoweredRow, Table, initial, joined, lower, lower_guard
-from fsm.export.naming import Names, changes, in_comment
-from fsm.export.words import Words, made_by
+from fsm.export.lowered import ALWAYS, Guard, Kept, LoweredRow, Table, initial, joined, lower, lower_guard
+from fsm.export.naming import changes, in_comment
+from fsm.export.promela_words import PromelaWords
+from fsm.export.words import made_by
 from fsm.solver import weakest_precondition
 from fsm.variable import Choice
 
@@ -32,33 +32,6 @@ __all__ = ["model"]
 
 MOST = 2**31 - 1
 """The largest number of an `int`."""
-
-
-class _Promela(Words):
-    def __init__(self, table: Table) -> None:
-        self.names, self.data = Names(reserved.PROMELA), dict[str, int]()
-        chart = table.chart
-        for name in chart.names:
-            self.names.give("variable", name)
-            self.names.give("earlier value of", name, "before_{}")
-        for kind, names in (("state", chart.states), ("event", chart.events)):
-            for one in names:
-                self.names.give(kind, str(one), "{}" if kind == "state" else "on_{}")
-        for v in chart.variables:
-            for value in v.values if isinstance(v, Choice) else ():
-                self.names.give(f"{v.name} is", label(value), f"{v.name}_{{}}")
-
-    def variable(self, name: str) -> str:
-        return str(self.data[name]) if name in self.data else self.names("variable", name)
-
-    def kept(self, name: str) -> str:
-        return self.names("earlier value of", name)
-
-    def value(self, name: str, value: Label) -> str:
-        return self.names(f"{name} is", label(value))
-
-    def state(self, name: str) -> str:
-        return self.names("state", str(name))
 
 
 def model(
@@ -75,7 +48,7 @@ def model(
             raise ExportError(chart.name, "promela", problem)
     if any(total.constant > MOST or total.weight > MOST for total in table.totals()):
         raise ExportError(chart.name, "promela", "a number in it is larger than 2**31 - 1, the largest of an int")
-    words = _Promela(table)
+    words = PromelaWords(table)
     processes = (_process(table, words, event, within) for event in chart.events)
     formulas = _formulas(table, words, properties)
     parts = (
@@ -89,7 +62,7 @@ def model(
     return "\n".join(line for part in parts for line in part)
 
 
-def _opening(table: Table, words: _Promela, within: Condition) -> Iterator[str]:
+def _opening(table: Table, words: PromelaWords, within: Condition) -> Iterator[str]:
     chart = table.chart
     yield f"/* {in_comment(f'{chart.name}: {chart.doc}' if chart.doc else chart.name)}."
     yield f"   {made_by(chart, 'promela')}."
@@ -104,7 +77,7 @@ def _opening(table: Table, words: _Promela, within: Condition) -> Iterator[str]:
             yield f"#define {words.names(f'{v.name} is', label(value))} {number}"
 
 
-def _variables(table: Table, words: _Promela) -> Iterator[str]:
+def _variables(table: Table, words: PromelaWords) -> Iterator[str]:
     yield f"byte state = {words.state(table.chart.initial)};"
     for v in table.chart.variables:
         value = initial(v)
@@ -114,7 +87,7 @@ def _variables(table: Table, words: _Promela) -> Iterator[str]:
     yield from (f"hidden int {words.kept(name)};" for name in kept)
 
 
-def _process(table: Table, words: _Promela, event: Event, within: Condition) -> Iterator[str]:
+def _process(table: Table, words: PromelaWords, event: Event, within: Condition) -> Iterator[str]:
     rows = [one for one in table.rows if one.row.event == event]
     ranges = [range(table.chart.bounds[one.name] + 1) for one in event.numbers]
     yield from ["", f"active proctype {words.names('event', str(event))}() {{", "end:", "  do"]
@@ -134,7 +107,7 @@ def _stays_inside(one: LoweredRow, within: Condition) -> Guard:
     return joined(True, [lower_guard(weakest_precondition(bound, one.row.effects)) for bound in parts])
 
 
-def _step(words: _Promela, one: LoweredRow, inside: Guard) -> str:
+def _step(words: PromelaWords, one: LoweredRow, inside: Guard) -> str:
     tests = [f"state == {words.state(one.row.source)}"]
     tests += [words.guard(guard, True) for guard in (one.guard, inside) if guard != ALWAYS]
     done = [
@@ -145,7 +118,7 @@ def _step(words: _Promela, one: LoweredRow, inside: Guard) -> str:
     return f"{' && '.join(tests)} -> {'; '.join(done) or 'skip'}"
 
 
-def _formulas(table: Table, words: _Promela, properties: Iterable[Property]) -> Iterator[str]:
+def _formulas(table: Table, words: PromelaWords, properties: Iterable[Property]) -> Iterator[str]:
     yield ""
     promises = [
         f"(state != {words.state(state)} || {words.guard(promise, True)})"
@@ -163,7 +136,7 @@ def _formulas(table: Table, words: _Promela, properties: Iterable[Property]) -> 
             yield f"/* not here, as it is {home}: {in_comment(one.sentence)} */"
 
 
-def _always(words: _Promela, one: Always) -> str:
+def _always(words: PromelaWords, one: Always) -> str:
     free = [f"!({' || '.join(f'state == {words.state(s)}' for s in one.states)})"] if one.states is not None else []
     free += [f"!({words.guard(lower_guard(one.when))})"] if one.when != EVER else []
     return " || ".join([*free, words.guard(lower_guard(one.holds), True)])

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm.chart import Chart, Event
+from fsm.chart import Chart, Event, Output
 from fsm.condition import AnyOf
 from fsm.export.lowered import ALWAYS, Cell, Kept, LoweredRow, Table, initial, lower, plain_value
 from fsm.export.naming import changes, in_comment
-from fsm.export.python_words import PythonWords
+from fsm.export.python_words import PythonWords, quoted
 from fsm.export.words import made_by
 from fsm.variable import Choice
 
@@ -26,19 +26,12 @@ def module(chart: Chart) -> str:
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def _quoted(text: str) -> str:
-    """Text for a docstring."""
-    shown = in_comment(text).replace("\\", "\\\\")
-    return f"{shown} " if shown.endswith('"') else shown
-
-
 def _opening(table: Table, words: PythonWords) -> Iterator[str]:
     chart = table.chart
-    yield f'"""{_quoted(f"{chart.name}: {chart.doc}" if chart.doc else chart.name)}.'
+    yield f'"""{quoted(f"{chart.name}: {chart.doc}" if chart.doc else chart.name)}.'
     yield from ["", f"{made_by(chart, 'python')}.  It imports nothing."]
-    yield from (
-        ["", *(line.replace("\\", "\\\\") for line in changes("Python", words.names))] if words.names.changed else []
-    )
+    named = [line.replace("\\", "\\\\") for line in changes("Python", words.names)]
+    yield from ["", *named] if named else []
     yield from ['"""', "", f"STATES = {tuple(map(str, chart.states))!r}", f"EVENTS = {tuple(map(str, chart.events))!r}"]
     for v in chart.variables:
         if isinstance(v, Choice):
@@ -63,51 +56,36 @@ class Refused(Exception):
 def _class(table: Table, words: PythonWords) -> Iterator[str]:
     chart, own = table.chart, {v.name: words.names("value", v.name) for v in table.chart.variables}
     slots = ("state", *own.values(), *(("entries",) if table.timed else ()))
-    yield from [
-        f"class {words.cls}:",
-        f'    """{_quoted(chart.doc or chart.name)}."""',
-        "",
-        f"    __slots__ = {slots!r}",
-    ]
-    yield from ["", "    def __init__(self):", f"        self.state = {chart.initial!r}"]
+    yield from [f"class {words.cls}:", f'    """{quoted(chart.doc or chart.name)}."""', ""]
+    yield from [f"    __slots__ = {slots!r}", "", "    def __init__(self):", f"        self.state = {chart.initial!r}"]
     for v in chart.variables:
         yield f"        self.{own[v.name]} = {initial(v)!r}{f'  # {in_comment(v.doc)}' if v.doc else ''}"
     if table.timed:
         yield "        self.entries = 1  # how often a state was entered: the clocks start anew when it changes"
-    bits = []
-    for output in chart.outputs:
-        tests = [f"self.state in {tuple(map(str, output.states))!r}"] if output.states is not None else []
-        tests += [words.guard(table.outputs[output.name], True)] if table.outputs[output.name] != ALWAYS else []
-        bits.append(f"({words.names('output', output.name)} if {' and '.join(tests) or 'True'} else 0)")
     yield from _property("flags", "The output word.")
-    yield f"        return {' | '.join(bits) or '0'}"
+    yield f"        return {' | '.join(_bit(table, words, output) for output in chart.outputs) or '0'}"
     yield from _property("sound", "Whether these values can be: to be asked of those that come from outside.")
     for v in chart.variables:
-        known = (
-            f"self.{own[v.name]} not in {words.names('values of', v.name)}"
-            if isinstance(v, Choice)
-            else _no_count(own[v.name], "self.")
-        )
-        yield from [f"        if {known}:", "            return False"]
-    promises = ", ".join(
-        f"{state!r}: lambda self: {words.guard(promise)}" for state, promise in table.invariants.items()
-    )
-    yield f"        return {{{promises}}}.get(self.state, lambda self: False)(self)"
+        values = words.names("values of", v.name) if isinstance(v, Choice) else ""
+        strange = f"self.{own[v.name]} not in {values}" if values else _no_count(own[v.name], "self.")
+        yield from [f"        if {strange}:", "            return False"]
+    promises = (f"{state!r}: lambda self: {words.guard(promise)}" for state, promise in table.invariants.items())
+    yield f"        return {{{', '.join(promises)}}}.get(self.state, lambda self: False)(self)"
     if table.timed:
-        yield from _property(
-            "delays", "The seconds after entering this state when an event is due, each with the event."
-        )
+        said = "The seconds after entering this state when an event is due, each with the event."
+        yield from _property("delays", said)
         due = {str(state): dict(state.after) for state in chart.states if state.after}
         yield f"        return {due!r}.get(self.state, {{}})"
-    yield from [
-        "",
-        "    def fire(self, event, **data):",
-        '        """Take the event of that name."""',
-        "        if event not in EVENTS:",
-    ]
+    yield from ["", "    def fire(self, event, **data):", '        """Take the event of that name."""']
+    yield "        if event not in EVENTS:"
     yield '            raise ValueError(f"there is no event {event!r}")'
     renamed = {name: found for found, kind, name in words.names.changed if kind == "event"}
     yield f"        return getattr(self, {f'{renamed!r}.get(event, event)' if renamed else 'event'})(**data)"
+
+
+def _bit(table: Table, words: PythonWords, output: Output) -> str:
+    here = f"self.state in {tuple(map(str, output.states or ()))!r}"
+    return f"({words.names('output', output.name)} if {words.output(table, output, here)} else 0)"
 
 
 def _property(name: str, doc: str) -> list[str]:
@@ -122,7 +100,7 @@ def _method(table: Table, words: PythonWords, event: Event) -> Iterator[str]:
     given = [(words.names("value", one.name), "" if one.required else f"={one.default!r}") for one in event.data]
     parameters = f", *, {', '.join(name + default for name, default in given)}" if given else ""
     yield from ["", f"    def {words.names('event', str(event))}(self{parameters}):"]
-    yield from [f'        """{_quoted(event.doc[:1].upper() + event.doc[1:])}."""'] if event.doc else []
+    yield from [f'        """{quoted(event.doc[:1].upper() + event.doc[1:])}."""'] if event.doc else []
     for one in event.numbers:
         name = words.names("value", one.name)
         yield f"        if {_no_count(name)}:"
@@ -146,11 +124,8 @@ def _rows(words: PythonWords, event: Event, cell: Cell) -> Iterator[str]:
     words.reads = {}
     list(_decided(words, event, cell))  # once to count how often each variable is read
     words.local = frozenset(n for n, reads in words.reads.items() if reads > 1 and n not in words.numbers)
-    yield from (
-        f"{words.names('value', name)} = self.{words.names('value', name)}"
-        for name in words.reads
-        if name in words.local
-    )
+    attributes = [words.names("value", name) for name in words.reads if name in words.local]
+    yield from (f"{name} = self.{name}" for name in attributes)
     yield from _decided(words, event, cell)
     words.local = frozenset()
 

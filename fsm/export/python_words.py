@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from fsm.export import reserved
 from fsm.export.lowered import Label, Table
-from fsm.export.naming import Names, camel
+from fsm.export.naming import Names, camel, in_comment
 from fsm.export.words import Words
 from fsm.variable import Choice
 
-__all__ = ["PythonWords"]
+__all__ = ["PythonWords", "quoted"]
+
+
+def quoted(text: str) -> str:
+    """Return text for a docstring."""
+    shown = in_comment(text).replace("\\", "\\\\")
+    return f"{shown} " if shown.endswith('"') else shown
 
 
 class PythonWords(Words):

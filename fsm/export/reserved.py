@@ -6,12 +6,11 @@ import builtins
 from keyword import kwlist, softkwlist
 from typing import Final
 
-__all__ = ["JAVASCRIPT", "JAVASCRIPT_MODULE", "PROMELA", "PYTHON", "SMTLIB", "XML", "XSTATE", "C"]
+__all__ = ["C_LIBRARY", "JAVASCRIPT", "JAVASCRIPT_MODULE", "PROMELA", "PYTHON", "SMTLIB", "XML", "XSTATE", "C"]
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
-
 
 C: Final = _words("""
 alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr
@@ -20,7 +19,25 @@ goto if inline int long main mutable namespace new noexcept not not_eq nullptr o
 public register reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct switch
 template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
 wchar_t while xor xor_eq NULL errno i386 linux unix uint16_t uint32_t uint64_t uint8_t s data event state entries
+complex imaginary
+BUFSIZ CHAR_BIT CHAR_MAX CHAR_MIN CLOCKS_PER_SEC DBL_MAX DBL_MIN EDOM EOF ERANGE EXIT_FAILURE EXIT_SUCCESS FILE
+FLT_MAX FLT_MIN HUGE_VAL I INFINITY INT8_MAX INT16_MAX INT32_MAX INT64_MAX INT_MAX INT_MIN LLONG_MAX LONG_MAX LONG_MIN
+MAX MIN NAN NDEBUG RAND_MAX SCHAR_MAX SEEK_CUR SEEK_END SEEK_SET SHRT_MAX SIGABRT SIGFPE SIGILL SIGINT SIGSEGV SIGTERM
+SIZE_MAX UCHAR_MAX UINT8_MAX UINT16_MAX UINT32_MAX UINT64_MAX UINT_MAX ULLONG_MAX ULONG_MAX USHRT_MAX
+""")  # the latter are macros of the headers that most programs include
+C_LIBRARY: Final = _words("""
+abort abs accept access alarm asctime assert atan atexit atof atoi atol bind bsearch calloc ceil clearerr clock close
+connect cos ctime daemon difftime div dup erf exec exit exp fabs fclose feof ferror fflush fgetc fgets floor
+fmod fopen fork fprintf fputc fputs fread free freopen frexp fscanf fseek ftell fwrite gamma getc getchar getenv gets
+gmtime hypot index int16_t int32_t int64_t int8_t intmax_t intptr_t isalnum isalpha isatty isdigit isfinite
+isinf isnan isnormal isspace kill labs ldiv link listen localtime log longjmp lseek malloc memcmp memcpy memmove memset
+mktime modf nan nice offsetof open pause perror pipe poll pow printf ptrdiff_t putc putchar puts qsort raise rand read
+realloc recv remainder remove rename rewind rindex rmdir round scanf select send setbuf setjmp setlocale shutdown
+sig_atomic_t signal signals signbit sin size_t sleep socket sprintf sqrt srand sscanf stat stderr stdin stdout strcat
+strchr strcmp strcpy strlen sync system tan time time_t tmpfile tolower toupper trunc truncate uintmax_t uintptr_t
+ungetc unlink usleep va_arg va_end va_list va_start vprintf wait wchar_t wint_t write y0 y1 yn j0 j1 jn
 """)
+"""The functions and types of these headers, which are no names for a type."""
 
 PYTHON: Final = frozenset((
     *kwlist, *softkwlist, *dir(builtins), *dir(object), "self", "state", "fire", "flags", "sound", "delays", "entries",

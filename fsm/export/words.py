@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from fsm._version import __version__
-from fsm.chart import Chart
-from fsm.export.lowered import Comparison, Guard, Kept, Label, Membership, Total
+from fsm.chart import Chart, Output
+from fsm.export.lowered import ALWAYS, Comparison, Guard, Kept, Label, Membership, Table, Total
 
 __all__ = ["Words", "made_by"]
 
@@ -87,3 +87,9 @@ class Words:
     def new(self, name: str, value: Total | tuple[Label]) -> str:
         """The new value of a variable."""
         return self.total(value) if isinstance(value, Total) else self.value(name, value[0])
+
+    def output(self, table: Table, output: Output, here: str) -> str:
+        """When the output's bit is said; `here` is the condition that the state is one of its own."""
+        tests = [here] if output.states is not None else []
+        tests += [self.guard(table.outputs[output.name], True)] if table.outputs[output.name] != ALWAYS else []
+        return self.both.join(tests) or self.always

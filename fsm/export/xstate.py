@@ -102,7 +102,5 @@ def _flags(table: Table, words: XStateWords) -> str:
     bits = []
     for output in table.chart.outputs:
         states = json.dumps([words.states("state", str(state)) for state in output.states or ()])
-        tests = [f"{states}.includes(value)"] if output.states is not None else []
-        tests += [words.guard(table.outputs[output.name], True)] if table.outputs[output.name] != ALWAYS else []
-        bits.append(f"({' && '.join(tests) or 'true'} ? 0x{int(output.bit):X} : 0)")
+        bits.append(f"({words.output(table, output, f'{states}.includes(value)')} ? 0x{int(output.bit):X} : 0)")
     return " + ".join(bits) or "0"

@@ -10,6 +10,7 @@ import math
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, Literal
 from fsm.logoff.flags import Logoff
 from fsm.mail.auth import Users, writable_by_others
 from fsm.mail.errors import ConfigError
+from fsm.mail.networks import Network
 from fsm.mail.syntax import line
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 
@@ -42,11 +44,13 @@ class Address:
     """An address to listen at or to connect to: `host` as it was written, and `ip`, to which it was resolved.
 
     `ip` is empty for a host to connect to that could not be resolved; it is asked for anew at each connection.
+    `descriptor` is that of a socket which listens already (systemd has opened it).
     """
 
     host: str
     port: int
     ip: str
+    descriptor: int | None = None
 
     @classmethod
     def parse(cls, text: str, what: str, *, listening: bool) -> Address:
@@ -82,6 +86,12 @@ class Address:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
+def _refuse(problems: Sequence[str]) -> None:
+    """Raise ConfigError with all the problems in one sentence, if there are any."""
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits for clients.  ConfigError for a number that makes no sense.
@@ -105,12 +115,13 @@ class Limits:
             "size": FEWEST_BYTES, "recipients": FEWEST_RECIPIENTS, "sessions": 1, "rate": 0, "errors": 1,
             "commands": 10, "memory": FEWEST_MEMORY,
         }  # fmt: skip
-        for name, fewest in least.items():
-            value = getattr(self, name)
-            if value < fewest:
-                raise ConfigError(f"the limit {name} is at least {fewest:,}, not {value} (--max-{name})")
+        problems = [
+            f"the limit {name} is at least {fewest:,}, not {value} (--max-{name})"
+            for name, fewest in least.items() if (value := getattr(self, name)) < fewest
+        ]  # fmt: skip
         if not (math.isfinite(self.idle) and self.idle >= 1):
-            raise ConfigError(f"the limit idle is at least a second, not {self.idle} (--max-idle)")
+            problems.append(f"the limit idle is at least a second, not {self.idle} (--max-idle)")
+        _refuse(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,8 @@ class Smarthost:
     """The server that takes outgoing mail.  `timeout` is in seconds; the reply to the final dot may take tenfold.
 
     `lmtp` speaks LMTP to it.  `as_it_is` sends messages unchanged, also those that need an extension it does not offer;
-    otherwise they are converted.
+    otherwise they are converted.  It gets `messages` over one connection and `rate` messages a minute over all of them
+    (0: any number).
     """
 
     address: Address
@@ -129,14 +141,21 @@ class Smarthost:
     timeout: float = 60.0
     lmtp: bool = False
     as_it_is: bool = False
+    messages: int = 0
+    rate: int = 0
 
     def __post_init__(self) -> None:
+        problems = []
         if self.user is not None and self.security == "none" and not self.address.loopback:
-            raise ConfigError("a password is sent to the smarthost over TLS only: take --smarthost-tls starttls or tls")
+            problems.append("a password is sent to the smarthost over TLS only: take --smarthost-tls starttls or tls")
         if self.user is not None and (not self.user or not self.password or "\0" in self.user + self.password):
-            raise ConfigError("a name and a password for the smarthost are needed, neither of them empty")
+            problems.append("a name and a password for the smarthost are needed, neither of them empty")
         if not (math.isfinite(self.timeout) and self.timeout > 0):
-            raise ConfigError(f"the timeout of the smarthost is in seconds, more than 0, not {self.timeout}")
+            problems.append(f"the timeout of the smarthost is in seconds, more than 0, not {self.timeout}")
+        for name in ("messages", "rate"):
+            if getattr(self, name) < 0:
+                problems.append(f"--smarthost-{name} is 0 (any number) or more, not {getattr(self, name)}")
+        _refuse(problems)
 
     def context(self) -> ssl.SSLContext | None:
         """Return the TLS settings, or None without TLS.  ConfigError if the authority's certificate cannot be read."""
@@ -156,7 +175,12 @@ class Config:
     the smarthost are open at a time.  `owners` are the addresses or domains for which the inbound port takes mail
     (none: all); with `sub_addresses`, such as "+", also for name+anything@domain.  `long_lines` says whether lines of
     more than 998 octets are taken, `bare_lf` whether a bare LF becomes CR LF.  `give_up` is in seconds: a
-    message that could not be sent for so long goes back to its sender.
+    message that could not be sent for so long goes back to its sender.  After `delay_warning` seconds the sender is
+    told that it is late, and what is put aside for `expire` seconds is deleted (0: never).
+
+    `submissions` is a submission port that begins with TLS; `local` the path of a Unix socket for programs of this
+    computer; `http` shows how the server stands.  Clients in `trust` need neither TLS nor a login.  Connections from
+    `proxies` begin with the PROXY protocol.  `run_as` is the user and group to become when started as root.
     """
 
     folder: Path
@@ -179,33 +203,60 @@ class Config:
     sub_addresses: str = ""
     long_lines: Literal["refuse", "take"] = "refuse"
     bare_lf: Literal["refuse", "mend"] = "refuse"
+    submissions: Address | None = None
+    local: Path | None = None
+    http: Address | None = None
+    trust: tuple[Network, ...] = ()
+    proxies: tuple[Network, ...] = ()
+    run_as: str = ""
+    delay_warning: float = 4 * 3600.0
+    expire: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.inbound is None and self.submission is None and self.smarthost is None:
-            raise ConfigError("there is nothing to do: give an inbound port, a submission port or a smarthost")
-        for what, port in (("inbound", self.inbound), ("submission", self.submission)):
-            if port is not None and not port.loopback and (self.certificate is None or self.users_file is None):
-                raise ConfigError(
+        problems: list[str] = []
+        if not self.ports and self.local is None and self.smarthost is None:
+            problems.append("there is nothing to do: give an inbound port, a submission port or a smarthost")
+        for what, port in self.ports.items():
+            guarded = self.certificate is not None and self.users_file is not None
+            if not port.loopback and not guarded and not self.trust:
+                problems.append(
                     f"the {what} port {port} can be reached by others than this computer, so it needs TLS (a"
-                    " certificate and its key) and authentication (a users file); or take 127.0.0.1 or [::1]"
+                    " certificate and its key) and authentication (a users file), or the networks to trust; or take"
+                    " 127.0.0.1 or [::1]"
                 )
         if self.users_file is not None and self.certificate is None:
-            raise ConfigError("passwords are taken over TLS only: a users file needs a certificate and its key, too")
-        if self.inbound and self.submission and self.inbound.port and self.inbound == self.submission:
-            raise ConfigError(f"the inbound and the submission port cannot both be {self.inbound}")
+            problems.append("passwords are taken over TLS only: a users file needs a certificate and its key, too")
+        if self.submissions is not None and self.certificate is None:
+            problems.append("--submissions begins with TLS: it needs --certificate")
+        if self.http is not None and not self.http.loopback:
+            problems.append(f"--http is for this computer only: take 127.0.0.1 or [::1], not {self.http}")
+        seen: dict[Address, str] = {}
+        for what, port in {**self.ports, **({"HTTP": self.http} if self.http is not None else {})}.items():
+            if port.port and (other := seen.setdefault(port, what)) != what:
+                problems.append(f"the {other} and the {what} port cannot both be {port}")
         if not 1 <= self.connections <= 1000:
-            raise ConfigError(f"connections to the smarthost are 1 to 1000, not {self.connections}")
+            problems.append(f"connections to the smarthost are 1 to 1000, not {self.connections}")
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", self.hostname):
-            raise ConfigError(f"a server calls itself by a host name, such as mail.example.org, not {self.hostname!r}")
+            problems.append(f"a server calls itself by a host name, such as mail.example.org, not {self.hostname!r}")
         first, factor, longest = self.retry
         if not (all(map(math.isfinite, self.retry)) and 0 < first <= longest and factor >= 1):
-            raise ConfigError("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
+            problems.append("a retry schedule is FIRST seconds, a FACTOR of 1 or more, LONGEST seconds: 60 2 3600")
         if len(self.sub_addresses) > 1 or (self.sub_addresses and not re.match(r"[+=_.~#-]", self.sub_addresses)):
-            raise ConfigError(f"sub-addresses are divided by one of + = _ . ~ # -, not by {self.sub_addresses!r}")
+            problems.append(f"sub-addresses are divided by one of + = _ . ~ # -, not by {self.sub_addresses!r}")
         if not self.name.isprintable() or len(self.name) > 100:
-            raise ConfigError(f"a store's name is printable, of 100 characters at most, not {self.name[:100]!r}")
+            problems.append(f"a store's name is printable, of 100 characters at most, not {self.name[:100]!r}")
         if not self.give_up > 0:
-            raise ConfigError(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
+            problems.append(f"a message is tried for some time (--give-up), not for {self.give_up:g} seconds")
+        for option, seconds in (("--delay-warning", self.delay_warning), ("--expire", self.expire)):
+            if not seconds >= 0:
+                problems.append(f"{option} is some time, or 0 for never, not {seconds:g} seconds")
+        _refuse(problems)
+
+    @property
+    def ports(self) -> dict[str, Address]:
+        """The TCP ports for mail, by name."""
+        named = {"inbound": self.inbound, "submission": self.submission, "submissions": self.submissions}
+        return {name: address for name, address in named.items() if address is not None}
 
     def owns(self, address: str) -> bool:
         """Return whether the inbound port takes mail for this recipient; for the postmaster always (RFC 5321 4.5.1)."""

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.flags import Logoff, MapiError
 from fsm.mail.errors import ControlError
+from fsm.mail.status import status_of
 from fsm.store.errors import RuntimeFolderError, StorageError, StoreClosing
 from fsm.store.runtime_folder import runtime_folder
 from fsm.verdict import Refused
@@ -136,29 +137,12 @@ class Control:
             return {"error": str(error)}
 
     async def _status(self) -> dict[str, object]:
-        aside = await self._store.messages("held", "failed")
-        now = self._store.progress_now()
         return {
+            **await status_of(self._store),
             "name": self._config.store_name,
             "folder": str(self._config.folder.resolve()),
             "pid": os.getpid(),
             "addresses": dict(self._addresses),
-            "state": now.state,
-            "request": now.request.name if now.request is not None else None,
-            "flags": [flag.name for flag in now.status],
-            "in_service": now.in_service,
-            "blockers": [str(blocker) for blocker in now.blockers],
-            "counters": dict(now.counters),
-            "aside": [str(message) for message in aside],
-            "inbound": now.inbound,
-            "outbound": now.outbound,
-            "ready": now.ready,
-            "deferred": now.deferred,
-            "peers": now.peers,
-            "held": now.held,
-            "step": str(now.step) if now.step is not None else None,
-            "next_step": str(now.next_step) if now.next_step is not None else None,
-            "time_left": now.time_left,
         }
 
 

@@ -7,6 +7,8 @@ Theory.
    when the program crashed between storing the notification and recording that.
 3. Mail without a sender is itself a notification.  Its failure is not notified, or notifications would loop (RFC 5321
    6.1).
+4. What the sender asked for decides what is notified, and how (RFC 3461, `parameters.py`): a failure, a delay, or that
+   the message went on to a server which does not notify.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal
 
 from fsm.mail.maildir import Maildir
+from fsm.mail.parameters import address_of, addresses, unencoded, wishes
 from fsm.mail.received import header_of
 from fsm.mail.syntax import ascii_line, line
 from fsm.store.message import Message
 
-__all__ = ["Failure", "Notifier", "notification", "notification_name"]
+__all__ = ["Failure", "Kind", "Notifier", "notification", "notification_name"]
 
 log: Final = logging.getLogger("fsm.mail")
 MAX_RETURNED: Final = 64 * 1024
@@ -33,9 +36,29 @@ MAX_RETURNED: Final = 64 * 1024
 _STATUS: Final = re.compile(r"[245][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 
 
+Kind = Literal["failed", "delayed", "relayed"]
+"""What became of the recipients (RFC 3464 2.3.3)."""
+
+WANTS: Final[dict[Kind, str]] = {"failed": "FAILURE", "delayed": "DELAY", "relayed": "SUCCESS"}
+NAMES: Final[dict[Kind, str]] = {"failed": "report", "delayed": "delay", "relayed": "relayed"}
+SUBJECTS: Final[dict[Kind, str]] = {
+    "failed": "Undelivered mail: returned to its sender",
+    "delayed": "Delayed mail: still being tried",
+    "relayed": "Mail was relayed",
+}
+SENTENCES: Final[dict[Kind, str]] = {
+    "failed": "Your message could not be delivered to these recipients, and will not be tried again:",
+    "delayed": "Your message could not be delivered to these recipients yet.  You need not send it again:",
+    "relayed": "Your message was passed on for these recipients, to a server that does not report deliveries:",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One recipient who will not get the message, and the reason: a server's reply, or a text of our own."""
+    """One recipient who will not get the message, and the reason: a server's reply, or a text of our own.
+
+    In notifications of other kinds it is a recipient who has not got it yet, or to whom it was passed on.
+    """
 
     recipient: str
     reason: str
@@ -43,8 +66,12 @@ class Failure:
     @property
     def status(self) -> str:
         """The enhanced status code (RFC 3463): the server's, or that of any permanent failure."""
-        found = _STATUS.match(self.reason)
-        return f"5{found[1][1:]}" if found else "5.0.0"
+        return self.status_of("failed")
+
+    def status_of(self, kind: Kind) -> str:
+        """Return the enhanced status code, of the class that belongs to this kind."""
+        found, first = _STATUS.match(self.reason), {"failed": "5", "delayed": "4", "relayed": "2"}[kind]
+        return f"{first}{found[1][1:]}" if found else f"{first}.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,46 +82,56 @@ class Notifier:
     host: str
     smarthost: str
 
-    async def notify(self, message: Message, failures: Sequence[Failure]) -> bool:
-        """Store a notification durably, once.  False when the message has no sender.  MaildirError."""
-        if not message.sender:
+    async def notify(self, message: Message, recipients: Sequence[Failure], kind: Kind = "failed") -> bool:
+        """Store a notification durably, once, about those recipients for whom the sender wants it.
+
+        False when the message has no sender, so that nobody can be told.  MaildirError.
+        """
+        if not address_of(message.sender):
             return False
-        content = notification(message, failures, host=self.host, smarthost=self.smarthost, now=time.time())
-        await self.inbox.deliver(content, name=notification_name(message, failures))
-        recipients = ", ".join(failure.recipient for failure in failures)
-        log.info("message %s failed for %s: reported to its sender", message.id, recipients)
+        wanted = [one for one in recipients if WANTS[kind] in wishes(one.recipient).notify]
+        if wanted:
+            content = notification(
+                message, wanted, host=self.host, smarthost=self.smarthost, now=time.time(), kind=kind
+            )
+            await self.inbox.deliver(content, name=notification_name(message, wanted, kind))
+            named = addresses([one.recipient for one in wanted])
+            log.info("message %s %s for %s: reported to its sender", message.id, kind, named)
         return True
 
 
-def notification_name(message: Message, failures: Sequence[Failure]) -> str:
+def notification_name(message: Message, failures: Sequence[Failure], kind: Kind = "failed") -> str:
     """Return the name under which the notification is stored: the same for the same failures of the same message."""
-    recipients = sha256("\0".join(sorted(failure.recipient for failure in failures)).encode(errors="replace"))
-    return f"report-{message.id}-{recipients.hexdigest()[:16]}"
+    named = sorted(address_of(failure.recipient) for failure in failures)
+    return f"{NAMES[kind]}-{message.id}-{sha256(chr(0).join(named).encode(errors='replace')).hexdigest()[:16]}"
 
 
-def notification(message: Message, failures: Sequence[Failure], *, host: str, smarthost: str, now: float) -> bytes:
+def notification(
+    message: Message, failures: Sequence[Failure], *, host: str, smarthost: str, now: float, kind: Kind = "failed"
+) -> bytes:
     """Return the notification.  ValueError for a message without a sender, or without a failure."""
-    if not message.sender or not failures:
+    sender, asked = wishes(message.sender)
+    if not sender or not failures:
         raise ValueError("a notification needs a sender and at least one failed recipient")
-    name = notification_name(message, failures)
+    name = notification_name(message, failures, kind)
     returned = _enclosable(message.content)
-    whole = len(returned) <= MAX_RETURNED
+    whole = len(returned) <= MAX_RETURNED and kind == "failed" and asked.get("RET", "FULL").upper() == "FULL"
     returned = returned if whole else header_of(returned) + b"\r\n"
     boundary = f"=_{name}_{sha256(returned).hexdigest()[:24]}"
     while boundary.encode() in returned:  # it holds a digest of what it must not be in
         boundary += "_"
-    kind, eight = "message/rfc822" if whole else "text/rfc822-headers", "7bit" if returned.isascii() else "8bit"
+    media, eight = "message/rfc822" if whole else "text/rfc822-headers", "7bit" if returned.isascii() else "8bit"
     parts = [
-        _text(message, failures, host),
-        _statuses(message, failures, host, smarthost, now),
-        f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {eight}\r\n\r\n".encode() + returned,
+        _text(message, failures, host, kind),
+        _statuses(message, failures, host, smarthost, now, kind),
+        f"Content-Type: {media}\r\nContent-Transfer-Encoding: {eight}\r\n\r\n".encode() + returned,
     ]
     head = [
         "Return-Path: <>",
         f"Received: by {host} (fsm); {formatdate(now)}",
         f"From: Mail Delivery System <MAILER-DAEMON@{host}>",
-        f"To: <{_path(message.sender)}>",
-        "Subject: Undelivered mail: returned to its sender",
+        f"To: <{_path(sender)}>",
+        f"Subject: {SUBJECTS[kind]}",
         f"Date: {formatdate(now)}",
         f"Message-ID: <{name}@{host}>",
         "Auto-Submitted: auto-replied",
@@ -109,24 +146,23 @@ def notification(message: Message, failures: Sequence[Failure], *, host: str, sm
     return "\r\n".join(head).encode() + b"\r\n" + body + f"--{boundary}--\r\n".encode()
 
 
-def _text(message: Message, failures: Sequence[Failure], host: str) -> bytes:
-    lines = [
-        f"This is the mail system at {host}.",
-        "",
-        "Your message could not be delivered to these recipients, and will not be tried again:",
-        "",
-    ]
+def _text(message: Message, failures: Sequence[Failure], host: str, kind: Kind) -> bytes:
+    lines = [f"This is the mail system at {host}.", "", SENTENCES[kind], ""]
     for failure in failures:
-        lines += [f"  {line(failure.recipient)}", f"      {line(failure.reason, 900)}", ""]
+        lines += [f"  {line(address_of(failure.recipient))}", f"      {line(failure.reason, 900)}", ""]
     lines += [f"Here it had the id {message.id}.  What was returned follows the report.", ""]
     head = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     return (head + "\r\n".join(lines)).encode()
 
 
-def _statuses(message: Message, failures: Sequence[Failure], host: str, smarthost: str, now: float) -> bytes:
+def _statuses(
+    message: Message, failures: Sequence[Failure], host: str, smarthost: str, now: float, kind: Kind
+) -> bytes:
+    envelope = wishes(message.sender).parameters.get("ENVID")
     lines = [
         "Content-Type: message/delivery-status",
         "",
+        *([f"Original-Envelope-Id: {ascii_line(unencoded(envelope))}"] if envelope else []),
         f"Reporting-MTA: dns; {host}",
         f"X-Queue-ID: {message.id}",
         f"Arrival-Date: {formatdate(message.submitted)}",
@@ -134,9 +170,12 @@ def _statuses(message: Message, failures: Sequence[Failure], host: str, smarthos
         "",
     ]
     for failure in failures:
-        kind = "rfc822" if failure.recipient.isascii() else "utf-8"
-        lines += [f"Final-Recipient: {kind}; {ascii_line(failure.recipient)}", "Action: failed"]
-        lines.append(f"Status: {failure.status}")
+        recipient, asked = wishes(failure.recipient)
+        if original := asked.get("ORCPT"):
+            lines.append(f"Original-Recipient: {ascii_line(unencoded(original), 900)}")
+        form = "rfc822" if recipient.isascii() else "utf-8"
+        lines += [f"Final-Recipient: {form}; {ascii_line(recipient)}", f"Action: {kind}"]
+        lines.append(f"Status: {failure.status_of(kind)}")
         if replied := failure.reason[:3].isdigit():
             lines.append(f"Remote-MTA: dns; {ascii_line(smarthost)}")
         lines += [f"Diagnostic-Code: {'smtp' if replied else 'x-fsm'}; {ascii_line(failure.reason, 900)}", ""]

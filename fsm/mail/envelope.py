@@ -5,6 +5,7 @@ Theory.
    8-bit bodies, long lines.  `as_it_is` sends it unchanged instead.
 2. Addresses beyond ASCII need SMTPUTF8.  Only their domains have another form (RFC 5890), so a local part beyond ASCII
    cannot be sent without it.
+3. The wishes for delivery status notifications go on to a smarthost that offers DSN (`parameters.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from fsm.mail import replies
+from fsm.mail.parameters import wishes
 from fsm.mail.received import header_of
 from fsm.mail.syntax import has_long_line, is_utf8, line, wrong_address
 from fsm.store.message import Message
@@ -32,7 +34,8 @@ class Envelope:
 
 def envelope_of(message: Message, offers: Collection[str], *, as_it_is: bool) -> Envelope:
     """Return the envelope for a smarthost that offers these extensions, whose names are in small letters."""
-    addresses = (message.sender, *message.recipients)
+    asked = [wishes(one) for one in (message.sender, *message.recipients)]
+    addresses = tuple(one.address for one in asked)
     for address in addresses:
         if address and (refusal := wrong_address(address, smtputf8=True)):
             return _impossible(f"{refusal}: {line(address, 100)}")
@@ -53,7 +56,9 @@ def envelope_of(message: Message, offers: Collection[str], *, as_it_is: bool) ->
     words = [f"MAIL FROM:<{addresses[0]}>", *([f"SIZE={len(content)}"] if "size" in offers else [])]
     words += ["BODY=8BITMIME"] if not content.isascii() and "8bitmime" in offers else []
     words += ["SMTPUTF8"] if utf8 and "smtputf8" in offers else []
-    return Envelope(" ".join(words).encode(), tuple(f"RCPT TO:<{one}>".encode() for one in addresses[1:]), content)
+    more = [one.words if "dsn" in offers else "" for one in asked]
+    commands = (f"RCPT TO:<{one}>{words}".encode() for one, words in zip(addresses[1:], more[1:], strict=True))
+    return Envelope((" ".join(words) + more[0]).encode(), tuple(commands), content)
 
 
 def _impossible(problem: str) -> Envelope:

@@ -11,8 +11,11 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from fsm.mail.networks import Network, contains, plain
+from fsm.mail.proxy import NoHeader, announced
 
 __all__ = ["Listener"]
 
@@ -26,12 +29,16 @@ GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 
 
 class Listener:
-    """Accepts connections on a listening socket, and makes a protocol for each; with `tls` they begin with TLS."""
+    """Accepts connections on a listening socket, and makes a protocol for each, which is told the client's address.
+
+    Where `tls` returns settings, connections begin with TLS.  Those from `proxies` begin with the PROXY protocol.
+    """
 
     def __init__(
-        self, listening: socket.socket, protocol: Callable[[], asyncio.BaseProtocol], tls: ssl.SSLContext | None = None
-    ) -> None:
-        self._socket, self._protocol, self._tls = listening, protocol, tls
+        self, listening: socket.socket, protocol: Callable[[str], asyncio.BaseProtocol],
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None, proxies: Sequence[Network] = (),
+    ) -> None:  # fmt: skip
+        self._socket, self._protocol, self._tls, self.proxies = listening, protocol, tls, proxies
         self._loop = asyncio.get_running_loop()
         self._starting: dict[asyncio.Task[object], None] = {}
         self._resting: asyncio.TimerHandle | None = None
@@ -53,7 +60,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                connection, _ = self._socket.accept()
+                connection, peer = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -61,18 +68,24 @@ class Listener:
                     self._rest(error)
                 return
             connection.setblocking(False)
-            task: asyncio.Task[object] = self._loop.create_task(self._start(connection))
+            task: asyncio.Task[object] = self._loop.create_task(self._start(connection, _name(peer)))
             self._starting[task] = None
             task.add_done_callback(lambda done: self._starting.pop(done, None))
 
-    async def _start(self, connection: socket.socket) -> None:
+    async def _start(self, connection: socket.socket, peer: str) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls)
-        except (OSError, ssl.SSLError) as error:
-            log.debug("a connection failed before its first word: %s", error)
+            if contains(self.proxies, peer):
+                peer = await announced(connection) or peer
+            await self._loop.connect_accepted_socket(lambda: self._protocol(peer), connection, ssl=self._tls())
+        except (OSError, ssl.SSLError, NoHeader) as error:
+            log.debug("a connection from %s failed before its first word: %s", peer, error)
             connection.close()
 
     def _rest(self, error: OSError) -> None:
         log.warning("cannot accept connections: %s; trying again in %g s", error.strerror or error, REST)
         self._loop.remove_reader(self._socket)
         self._resting = self._loop.call_later(REST, self._begin)
+
+
+def _name(peer: object) -> str:
+    return plain(str(peer[0])) if isinstance(peer, tuple) and peer else "local"

@@ -29,6 +29,8 @@ from fsm.mail.content import Content
 from fsm.mail.limits import Budget, Limiter
 from fsm.mail.logins import Logins
 from fsm.mail.logs import tell
+from fsm.mail.networks import contains
+from fsm.mail.parameters import address_of, addresses
 from fsm.mail.received import Hop
 from fsm.mail.reception import Envelope, Receiver, Reception
 from fsm.mail.smtp.server_dialogue import Dialogue, Rules
@@ -53,7 +55,8 @@ PIECE: Final = 64 * 1024
 class Port:
     """One port: its limits and its sessions.  Calling it makes the protocol of a new connection.
 
-    `tls` and `users` may be replaced at any time; they hold for the connections that come after.
+    `config`, `tls` and `users` may be replaced at any time (`reload`); they hold for the connections that come after.
+    Without users, a port that is not `open_to_all` is for the trusted networks only.
     """
 
     inbound: bool
@@ -64,6 +67,7 @@ class Port:
     tls: ssl.SSLContext | None = None
     users: Users | None = None
     max_sessions: int | None = None
+    open_to_all: bool = True
     sessions: dict[Session, None] = field(default_factory=dict)
     closing: bool = False
 
@@ -72,22 +76,33 @@ class Port:
         self.limiter = Limiter(self.max_sessions or limits.sessions, limits.rate, loop.time)
         self.piece = memoryview(bytearray(PIECE))
 
-    def __call__(self) -> asyncio.BaseProtocol:
-        """Return the protocol of a new connection."""
-        return Session(self)
+    def __call__(self, peer: str) -> asyncio.BaseProtocol:
+        """Return the protocol of a new connection from this address."""
+        return Session(self, peer)
 
     @property
     def accepting(self) -> bool:
         """Whether the store takes new work; asked at each command that would begin some."""
         return self.receiver.store.accepting
 
-    def rules(self) -> Rules:
+    def reload(self, config: Config, tls: ssl.SSLContext | None, users: Users | None) -> None:
+        """Use these settings from now on."""
+        self.config, self.tls, self.users = config, tls, users
+        self.limiter.max_sessions = min(self.max_sessions or config.limits.sessions, config.limits.sessions)
+        self.limiter.rate = config.limits.rate
+
+    def trusts(self, peer: str) -> bool:
+        """Return whether a client at this address needs neither TLS nor a login."""
+        return contains(self.config.trust, peer)
+
+    def rules(self, peer: str) -> Rules:
         """Return what a new client is held to."""
         config, limits = self.config, self.config.limits
         return Rules(
             config.hostname, limits.size, limits.recipients, limits.errors, limits.commands,
             lambda: self.accepting, self.limiter.begin_message, self._is_ours, self.memory.has_room, self._new_content,
-            lmtp=self.inbound and config.lmtp, tls=self.tls is not None, login=self.users is not None,
+            lmtp=self.inbound and config.lmtp, tls=self.tls is not None,
+            login=self.users is not None and not self.trusts(peer), dsn=not self.inbound,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -116,8 +131,8 @@ class Session(asyncio.BufferedProtocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, port: Port) -> None:
-        self.port = port
+    def __init__(self, port: Port, peer: str) -> None:
+        self.port, self.peer = port, peer
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.dialogue: Dialogue | None = None
@@ -135,15 +150,15 @@ class Session(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come: greet it, or turn it away."""
         self._use(transport)
-        peer = self._transport.get_extra_info("peername")
-        name = str(peer[0]) if isinstance(peer, tuple) and peer else "local"
         secure = self._transport.get_extra_info("ssl_object") is not None
         port = self.port
-        self.dialogue = Dialogue(port.rules(), name, secure=secure)
+        self.dialogue = Dialogue(port.rules(self.peer), self.peer, secure=secure)
         port.sessions[self] = None
         self._since = self._loop.time()
         if port.closing or not port.accepting:
             self._end(replies.STORE_CLOSING)
+        elif not (port.open_to_all or port.users is not None or port.trusts(self.peer)):
+            self._end(replies.NOT_FROM_THERE)
         elif not port.limiter.open_session():
             self._end(replies.TOO_MANY_SESSIONS)
         else:
@@ -326,8 +341,9 @@ class Session(asyncio.BufferedProtocol):
         assert self.dialogue is not None
         self._reception = None
         if reply[0] != "2":
-            tell("refused", "", sender=f"<{self.dialogue.sender}>", recipients=", ".join(self.dialogue.recipients),
-                 client=self.dialogue.peer, reply=reply)  # fmt: skip
+            dialogue = self.dialogue
+            tell("refused", "", sender=f"<{address_of(dialogue.sender)}>", recipients=addresses(dialogue.recipients),
+                 client=dialogue.peer, reply=reply)  # fmt: skip
         if not self._answered():
             return
         self.dialogue.answer(reply)

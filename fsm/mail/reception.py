@@ -22,6 +22,7 @@ from fsm.mail import replies
 from fsm.mail.errors import MaildirError
 from fsm.mail.logs import tell
 from fsm.mail.maildir import Maildir
+from fsm.mail.parameters import address_of, addresses
 from fsm.mail.received import Hop, below_trace
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
@@ -104,8 +105,8 @@ class _Submission(Reception):
         except StorageError as error:
             log.warning("cannot store a submitted message: %s", error)
             return replies.STORAGE_ERROR
-        tell("taken", id, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients), octets=len(whole),
-             client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
+        tell("taken", id, sender=f"<{address_of(envelope.sender)}>", recipients=addresses(envelope.recipients),
+             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
         return replies.QUEUED.format(id=id)
 
 

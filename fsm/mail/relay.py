@@ -10,6 +10,8 @@ Theory.
    next envelope shows that, it was no attempt: the transaction begins again on a new connection, once.
 4. A failure is first reported to the sender and then recorded.  If it cannot be reported now, it is deferred.
 5. `give_up` ends whatever goes on too long, also a message that may have arrived each time: its sender is told so.
+   After `delay_warning` the sender is told once that the message is late.
+6. A smarthost that counts gets so many messages over one connection, and so many a minute over all of them.
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from fsm.mail import replies
 from fsm.mail.config import Config, Smarthost
-from fsm.mail.dsn import Failure
+from fsm.mail.dsn import Failure, Kind, Notifier
 from fsm.mail.envelope import envelope_of
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
 from fsm.mail.logs import tell
+from fsm.mail.parameters import address_of, addresses, wishes
 from fsm.mail.smtp.client_dialogue import Answer, Transaction
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncStore
@@ -37,14 +40,11 @@ from fsm.store.errors import Stopped, StorageError
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
 
-__all__ = ["Connection", "Notify", "Relay"]
+__all__ = ["Connection", "Pace", "Relay"]
 
 log: Final = logging.getLogger("fsm.mail")
 CLAIMS_PER_CONNECTION: Final = 3
 """Messages claimed at a time for each connection: one waits, one is sent, and the outcome of one is recorded."""
-
-Notify = Callable[[Message, Sequence[Failure]], Awaitable[bool]]
-"""Reports failures to the sender of a message; returns False when it has none."""
 
 NOT_CONFIGURED: Final = frozenset({530, 534, 535, 538})
 """The smarthost wants a login, another login, or TLS (RFC 3207 4, RFC 4954 6)."""
@@ -61,15 +61,17 @@ STAGES: Final = {
 class Relay:
     """The workers and connections that deliver what is ready in the store.  They begin at once.
 
-    `notify` is called with permanent failures.
+    `notifier` tells senders of failures and delays.
     """
 
     def __init__(
-        self, store: AsyncStore, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None, notify: Notify
-    ) -> None:
+        self, store: AsyncStore, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None,
+        notifier: Notifier,
+    ) -> None:  # fmt: skip
         self._store, self._provider = store, f"smtp:{smarthost.address}"
+        self._pace = Pace(smarthost.rate, asyncio.get_running_loop().time)
         self._connections = [
-            Connection(smarthost, context, config, notify)
+            Connection(smarthost, context, config, notifier)
             for _ in range(config.connections)
         ]
         self._free = [*self._connections]
@@ -77,6 +79,12 @@ class Relay:
         # With "hold", a message that is claimed and not yet sent would be held as uncertain after a crash.
         claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
         self._workers = [asyncio.create_task(self._work()) for _ in range(config.connections * claims)]
+
+    def reload(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
+        """Deliver by these settings from the next message on."""
+        self._pace.rate = smarthost.rate
+        for connection in self._connections:
+            connection.reload(config, smarthost, context)
 
     def cancel(self) -> None:
         """Cancel the workers.  What they are sending becomes uncertain or deferred."""
@@ -92,6 +100,9 @@ class Relay:
         async for item in self._store.outgoing(provider=self._provider):
             try:
                 async with item:
+                    while (seconds := self._pace.wait()) > 0:
+                        item.progress(f"waiting, for no more than {self._pace.rate} messages are sent a minute")
+                        await asyncio.sleep(seconds)
                     if self._turns.locked():
                         item.progress("waiting for a connection")
                     async with self._turns:
@@ -109,6 +120,21 @@ class Relay:
                 return  # storing a report cannot be stopped, so it has withheld the cancellation
 
 
+class Pace:
+    """So many messages a minute (0: any number), evenly.  `now` returns seconds that never go back."""
+
+    def __init__(self, rate: int, now: Callable[[], float]) -> None:
+        self.rate, self._now, self._next = rate, now, 0.0
+
+    def wait(self) -> float:
+        """Take the next turn and return 0, or return the seconds until there may be one."""
+        now = self._now()
+        if self.rate and now < self._next:
+            return self._next - now
+        self._next = max(self._next, now) + 60 / self.rate if self.rate else 0.0
+        return 0.0
+
+
 @dataclass(slots=True)
 class _Results:
     """What became of the recipients.  `committed` is whether the final dot may have been sent to those unknown."""
@@ -119,6 +145,8 @@ class _Results:
     unknown: list[str] = field(default_factory=list)
     committed: bool = False
     problem: str = ""
+    dsn: bool = False
+    """Whether the smarthost notifies senders itself."""
 
     def add(self, recipients: Sequence[str], transaction: Transaction) -> None:
         """Sort the recipients by their answers."""
@@ -146,14 +174,20 @@ def _is_for_later(answer: Answer, *, anybody: bool) -> bool:
 class Connection:
     """A connection to the smarthost, opened when it is needed and kept.  For one message at a time.
 
-    `notify` is called with permanent failures; a message that could not be sent for `give_up` seconds is one.
+    `notifier` tells senders of permanent failures; a message that could not be sent for `give_up` seconds is one.
     """
 
     def __init__(
-        self, smarthost: Smarthost, context: ssl.SSLContext | None, config: Config, notify: Notify
+        self, smarthost: Smarthost, context: ssl.SSLContext | None, config: Config, notifier: Notifier
     ) -> None:
-        self.smarthost, self._context, self._config, self._notify = smarthost, context, config, notify
+        self.smarthost, self._context, self._config, self._notify = smarthost, context, config, notifier.notify
         self._link: Link | None = None
+        self._outdated = False
+
+    def reload(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
+        """Use these settings from the next message on, over a new connection if they are for connections."""
+        self._outdated = smarthost != self.smarthost or config.hostname != self._config.hostname
+        self.smarthost, self._context, self._config = smarthost, context, config
 
     async def deliver(self, item: Item) -> None:
         """Send the item's message.  Its outcome is decided (`fail`, `defer`), or it was sent, or LinkLost is raised.
@@ -169,7 +203,7 @@ class Connection:
         try:
             await self._transact(item, message, results)
         except LinkLost as error:
-            if error.refusal is None and not self._expired(message):
+            if error.refusal is None and not self._expired(message) and not self._late(message):
                 raise
             results.deferred = [Failure(one, str(error)) for one in message.recipients]
         except BaseException:
@@ -216,14 +250,18 @@ class Connection:
             if not again:
                 break
         results.add(message.recipients, transaction)
-        results.problem = link.dialogue.problem
+        results.problem, results.dsn = link.dialogue.problem, "dsn" in link.dialogue.offers
         for answer in transaction.answers:
             if answer is not None and answer.code in NOT_CONFIGURED:
                 _complain(self.smarthost, str(answer))
 
     async def _opened(self, item: Item) -> Link:
+        most = self.smarthost.messages
+        if self._link is not None and (self._outdated or (most and self._link.begun >= most)):
+            await self.quit()
         if self._link is None or not self._link.usable:
             self.abort()
+            self._outdated = False
             item.progress(f"connecting to {self.smarthost.address}")
             self._link = Link(self.smarthost, self._context, self._config.hostname)
             try:
@@ -240,8 +278,10 @@ class Connection:
     async def _conclude(self, item: Item, message: Message, results: _Results) -> None:
         """Decide the outcome of the item: sent, failed, or deferred for those recipients that are to be tried again."""
         if results.sent:
-            tell("sent", message.id, recipients=", ".join(results.sent), octets=len(message.content),
+            tell("sent", message.id, recipients=addresses(results.sent), octets=len(message.content),
                  smarthost=str(self.smarthost.address), attempts=message.attempts)  # fmt: skip
+            if not results.dsn:
+                await self._report(message, [Failure(one, "250 2.0.0 it was taken") for one in results.sent], "relayed")
         if results.deferred and self._expired(message):
             perhaps = bool((results.unknown and results.committed) or message.uncertain)
             text, days = replies.EXPIRED_UNCERTAIN if perhaps else replies.EXPIRED, self._config.give_up / 86400
@@ -262,6 +302,9 @@ class Connection:
             _tell_all("bounced" if reported else "failed", message, results.failed)
         if results.deferred:
             _tell_all("deferred", message, results.deferred)
+            if self._late(message) and await self._report(message, results.deferred, "delayed"):
+                told = ((wishes(one.recipient).without_delay(), one.reason) for one in results.deferred)
+                results.deferred = [Failure(recipient, reason) for recipient, reason in told]
             rest = results.sent and all(TOO_MANY.match(one.reason) for one in results.deferred)
             item.defer(
                 _summary(results.deferred), after=0.0 if rest else None,
@@ -273,6 +316,20 @@ class Connection:
 
     def _expired(self, message: Message) -> bool:
         return time.time() - message.submitted > self._config.give_up
+
+    def _late(self, message: Message) -> bool:
+        """Return whether the sender is to be told that the message is late, and was not yet."""
+        age, most = time.time() - message.submitted, self._config.delay_warning
+        asked = any("DELAY" in wishes(recipient).notify for recipient in message.recipients)
+        return 0 < most < age and asked and bool(address_of(message.sender))
+
+    async def _report(self, message: Message, recipients: Sequence[Failure], kind: Kind) -> bool:
+        """Tell the sender of a delay, or of what a smarthost without DSN has taken; return whether it is told."""
+        try:
+            return await self._notify(message, recipients, kind)
+        except Exception as error:
+            log.warning("message %s: cannot report that it was %s: %s", message.id, kind, error)
+            return False
 
 
 def _is_worn_out(link: Link, transaction: Transaction) -> bool:
@@ -298,7 +355,7 @@ def _complain(smarthost: Smarthost, answer: str) -> None:
 
 
 def _tell_all(event: str, message: Message, failures: Sequence[Failure]) -> None:
-    recipients = ", ".join(failure.recipient for failure in failures)
+    recipients = addresses([failure.recipient for failure in failures])
     tell(event, message.id, recipients=recipients, reason=_summary(failures), attempts=message.attempts)
 
 

@@ -16,6 +16,7 @@ STORE_CLOSING: Final = StoreClosing.smtp
 STOPPED: Final = "421 4.3.2 the store is closing and has stopped the message, send it again later"
 STOPPED_BY_PLAN: Final = "421 4.3.2 {reason}"
 TOO_MANY_SESSIONS: Final = "421 4.3.2 too many connections, try again later"
+NOT_FROM_THERE: Final = "554 5.7.1 this server is not for clients at your address"
 IDLE: Final = "421 4.4.2 nothing came for too long"
 TOO_MANY_ERRORS: Final = "421 4.7.0 too many errors"
 INTERNAL_ERROR: Final = "421 4.3.0 that could not be handled here"

@@ -16,22 +16,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import resource
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from fsm.mail.auth import Users
 from fsm.mail.config import Address, Config
 from fsm.mail.control import Control
 from fsm.mail.dsn import Notifier
 from fsm.mail.errors import CannotServe, ConfigError, MaildirError
+from fsm.mail.expiry import keep_expiring
+from fsm.mail.http import StatusPage
 from fsm.mail.limits import Budget
 from fsm.mail.listener import Listener
 from fsm.mail.logins import Logins
 from fsm.mail.maildir import Maildir
 from fsm.mail.port import GOODBYE, Port
+from fsm.mail.privileges import Identity
 from fsm.mail.reception import Receiver
 from fsm.mail.relay import Relay
 from fsm.store.aio import AsyncStore
@@ -47,16 +56,24 @@ BACKLOG: Final = 1024
 SPARE_FILES: Final = 64
 
 
+FIXED: Final = (
+    "folder", "inbound", "submission", "submissions", "local", "http", "connections", "name", "plan", "uncertain",
+    "retry", "run_as",
+)  # fmt: skip
+"""The settings that hold from the start to the end; all others are read anew."""
+
+
 class MailServer:
     """A mail server.  `async with` opens it, and at the end closes it by its plan unless it is closed already.
 
     CannotServe if it cannot be opened, ConfigError if a file named in the settings is missing or malformed.
 
     `store` is its store and `inbox` its Maildir; `ports` are by name, and `addresses` where they listen.
+    `reread` returns the settings anew for `reload`.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
+        self.config, self._reread = config, reread
         self.addresses: dict[str, str] = {}
         self.ports: dict[str, Port] = {}
         self.store: AsyncStore
@@ -86,10 +103,10 @@ class MailServer:
         context = smarthost.context() if smarthost is not None else None
         if config.folder.exists() and not config.folder.is_dir():
             raise ConfigError(f"{config.folder} is a file, and a store is a folder; name another")
-        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = self._bind_all(opened)
         executor = ThreadPoolExecutor(8, "fsm mail")
         opened.callback(executor.shutdown)
-        logins, memory = Logins(asyncio.get_running_loop().time), Budget(config.limits.memory)
+        logins, self._memory = Logins(asyncio.get_running_loop().time), Budget(config.limits.memory)
         opened.callback(logins.close)
         self.inbox = Maildir(config.folder / "inbox", executor)
         first, factor, longest = config.retry
@@ -106,33 +123,64 @@ class MailServer:
         self.store.on_released(self._ask_to_close)
         self.store.on_notice(self._ask_to_close)
         sessions = _allowed_sessions(config)
-        for name, address in (("inbound", config.inbound), ("submission", config.submission)):
-            if address is not None:
-                needed = users if name == "submission" or not address.loopback else None
-                port = Port(name == "inbound", config, self._receiver, logins, memory, tls, needed, sessions)
+        for name, bound in sockets.items():
+            address = config.ports.get(name)
+            if name == "http":
+                page = await StatusPage.drawn([self.store], self._gauges)
+                self._listening.append(Listener(bound, page))
+                opened.push_async_callback(page.close)
+            else:
+                port = Port(
+                    name == "inbound", config, self._receiver, logins, self._memory, tls, self._users(name, users),
+                    sessions, open_to_all=address is None or address.loopback,
+                )  # fmt: skip
                 self.ports[name] = port
-                self._listen(name, address, port, opened)
+                begins_with = partial(getattr, port, "tls") if name == "submissions" else lambda: None
+                self._listening.append(Listener(bound, port, begins_with, config.proxies))
+            opened.callback(self._listening[-1].close)
         control = Control(self.store, config, self.addresses, self.close)
         await control.open()
         opened.push_async_callback(control.close)
         if smarthost is not None:
             notifier = Notifier(self.inbox, config.hostname, smarthost.address.host)
-            self._relay = Relay(self.store, config, smarthost, context, notifier.notify)
+            self._relay = Relay(self.store, config, smarthost, context, notifier)
+        expiring = asyncio.create_task(keep_expiring(self.store, lambda: self.config.expire))
+        opened.callback(expiring.cancel)
 
-    def _listen(self, name: str, address: Address, port: Port, opened: AsyncExitStack) -> None:
-        try:
-            family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
-            bound = socket.create_server((address.ip, address.port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            if error.errno == errno.EADDRINUSE:
-                reason = "it is in use; stop what listens there, or take port 0 for a free one"
-            raise CannotServe(f"cannot listen for {name} mail at {address}: {reason}") from error
-        host, number = bound.getsockname()[:2]
-        listener = Listener(bound, port)
-        opened.callback(listener.close)
-        self._listening.append(listener)
-        self.addresses[name] = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+    def _bind_all(self, opened: AsyncExitStack) -> dict[str, socket.socket]:
+        """Bind the sockets, create the store's folder, and give up root, if that is asked for."""
+        config, identity = self.config, Identity.parse(self.config.run_as) if self.config.run_as else None
+        sockets: dict[str, socket.socket] = {}
+        named = {**config.ports, **({"http": config.http} if config.http is not None else {})}
+        for name, address in named.items():
+            bound = sockets[name] = opened.enter_context(_bound(name, address))
+            host, number = bound.getsockname()[:2]
+            self.addresses[name] = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        if config.local is not None:
+            sockets["local"] = opened.enter_context(_bound_path(config.local))
+            opened.callback(config.local.unlink, missing_ok=True)
+            self.addresses["local"] = str(config.local)
+        there = config.folder.exists()
+        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if identity is not None:
+            for path in ([] if there else [config.folder]) + ([config.local] if config.local is not None else []):
+                identity.own(path)
+            identity.become()
+        elif os.geteuid() == 0 and not all(address.loopback for address in config.ports.values()):
+            log.warning("this server is reached by others, and runs as root; name another user with --run-as")
+        return sockets
+
+    def _gauges(self) -> dict[str, dict[str, float]]:
+        """Return the numbers of the server for /metrics."""
+        sessions = {name: float(len(port.sessions)) for name, port in self.ports.items()}
+        return {"sessions": sessions, "incoming_bytes": {"all": float(self._memory.used)}}
+
+    def _users(self, name: str, users: Users | None) -> Users | None:
+        """Return who may use a port: all where only this computer takes mail for the owner, or by the Unix socket."""
+        address = self.config.ports.get(name)
+        if address is None or (name == "inbound" and address.loopback):
+            return None
+        return users
 
     def _ask_to_close(self) -> None:
         """Close the server, because its store is being closed or is released.  Called from any thread."""
@@ -148,16 +196,29 @@ class MailServer:
             self._asked.set()
 
     def reload(self) -> None:
-        """Read the certificate and the users anew, for the connections that come.  If that fails, nothing changes."""
+        """Read certificate, users and configuration anew, for what comes.  If that fails, nothing changes."""
+        before = self.config
         try:
-            tls, users = self.config.tls, self.config.users
+            config = self._reread() if self._reread is not None else before
+            kept = [name for name in FIXED if getattr(config, name) != getattr(before, name)]
+            if (config.smarthost is None) != (before.smarthost is None):
+                kept.append("smarthost")
+            config = replace(config, **{name: getattr(before, name) for name in kept})
+            tls, users = config.tls, config.users
+            context = config.smarthost.context() if config.smarthost is not None else None
         except ConfigError as error:
-            log.error("the certificate and the users stay as they were: %s", error)
+            log.error("the certificate, the users and the configuration stay as they were: %s", error)
             return
-        for port in self.ports.values():
-            port.tls = tls
-            port.users = users if port.users is not None else None
-        log.warning("the certificate and the users were read anew")
+        self.config, self._memory.limit = config, config.limits.memory
+        for name, port in self.ports.items():
+            port.reload(config, tls, self._users(name, users))
+        for listener in self._listening:
+            listener.proxies = config.proxies
+        if self._relay is not None and config.smarthost is not None:
+            self._relay.reload(config, config.smarthost, context)
+        log.warning("the certificate, the users and the configuration were read anew")
+        if kept:
+            log.warning("these changes need a restart: %s", ", ".join(kept))
 
     async def served(self) -> Outcome:
         """Wait until the store is released, or its plan is over, and everything is closed; return the outcome."""
@@ -194,9 +255,49 @@ class MailServer:
             await self._opened.aclose()
 
 
+def _bound(name: str, address: Address) -> socket.socket:
+    """Return a listening socket.  CannotServe."""
+    try:
+        if address.descriptor is not None:
+            return socket.socket(fileno=os.dup(address.descriptor))
+        family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+        return socket.create_server((address.ip, address.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = "it is in use; stop what listens there, or take port 0 for a free one"
+        elif error.errno == errno.EACCES and address.port < 1024:
+            reason += "; start it as root with --run-as USER, or have systemd hand the socket over"
+        what = "requests" if name == "http" else "mail"
+        raise CannotServe(f"cannot listen for {name} {what} at {address}: {reason}") from error
+
+
+def _bound_path(path: Path) -> socket.socket:
+    """Return a listening Unix socket that the group may use, in place of one that nobody listens at.  CannotServe."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+                if probe.connect_ex(str(path)) == 0:
+                    raise CannotServe(f"cannot listen for local mail at {path}: somebody listens there")
+            path.unlink()
+        before = os.umask(0o117)
+        try:
+            bound.bind(str(path))
+        finally:
+            os.umask(before)
+        bound.listen(BACKLOG)
+    except BaseException as error:
+        bound.close()
+        if isinstance(error, OSError):
+            raise CannotServe(f"cannot listen for local mail at {path}: {error.strerror or error}") from error
+        raise
+    return bound
+
+
 def _allowed_sessions(config: Config) -> int:
     """Return how many sessions each port may have with the files this process may open, and raise its limit so far."""
-    wanted, ports = config.limits.sessions, sum(port is not None for port in (config.inbound, config.submission))
+    wanted, ports = config.limits.sessions, len(config.ports) + (config.local is not None)
     needed = wanted * ports + config.connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)

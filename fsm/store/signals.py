@@ -182,8 +182,7 @@ class _BaseLadder(Generic[OutcomeT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for end in self._unsubscribe:
-            end()
+        self._unsubscribe_all()
         self._look_for_others()
         self._restore()
 
@@ -226,7 +225,13 @@ class _BaseLadder(Generic[OutcomeT]):
             self._onward_fd = found
             self._writer.send(bytes((number,)))
 
+    def _unsubscribe_all(self) -> None:
+        unsubscribe, self._unsubscribe = self._unsubscribe, []
+        for end in unsubscribe:
+            end()
+
     def _hand_over(self, number: int) -> None:
+        self._unsubscribe_all()
         self._restore()
         signal.raise_signal(number)
 
@@ -366,9 +371,7 @@ class Ladder(_BaseLadder[OutcomeT]):
                     self._handle(note)
 
     def _end_as_before(self, number: int) -> None:
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, number)
+        os.kill(os.getpid(), number)  # the main thread's number is unknown where gevent has patched threads
 
 
 class AsyncLadder(_BaseLadder[OutcomeT]):

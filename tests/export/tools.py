@@ -38,7 +38,7 @@ def done(*command: str | Path, folder: Path | None = None, status: int | None = 
 
 def node(script: Path, *arguments: str | Path, package: str = "") -> str:
     """Run a script in node; it may need one of npm's packages."""
-    need(f"npm's {package}", (MODULES / package).is_dir())
+    need(f"npm's {package}" if package else "npm's packages", (MODULES / package).is_dir())
     return done("node", script, *arguments)
 
 

@@ -228,8 +228,8 @@ def test_data_shrink_to_the_simplest() -> None:
         return session.configuration[1] > 6  # type: ignore[operator]
 
     found = find(events(ACCOUNT), rich, settings=SHRINK)
-    assert [step.event for step in found] == ["deposit", "deposit"]
-    assert sum(step.data["amount"] for step in found) == 7  # type: ignore[misc]
+    assert {step.event for step in found} == {"deposit"}
+    assert sum(step.data["amount"] for step in found) == 7  # type: ignore[misc]  # in how many deposits is Hypothesis's luck
 
 
 def test_with_refusals_the_data_may_be_any_but_are_of_their_types() -> None:

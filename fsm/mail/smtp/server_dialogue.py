@@ -28,6 +28,7 @@ from typing import Final
 from fsm.chart import Configuration
 from fsm.mail import replies
 from fsm.mail.content import Content
+from fsm.mail.parameters import joined, refused_of_mail, refused_of_rcpt
 from fsm.mail.smtp.server_chart import SERVER
 from fsm.mail.syntax import USUAL_PATH, parsed_path, wrong_address
 from fsm.session import Session
@@ -86,13 +87,15 @@ class Rules:
     lmtp: bool = False
     tls: bool = False
     login: bool = False
+    dsn: bool = False
+    """Whether the parameters of RFC 3461 are taken, because what they ask for is done."""
 
 
 class Dialogue:
     """One client's dialogue.  `peer` is its address.
 
     `helo`, `sender`, `recipients`, `content` and `credentials` are what the client has said so far; `secure` and `user`
-    how.
+    how.  The sender and the recipients may have DSN parameters behind them (`fsm.mail.parameters`).
     """
 
     def __init__(self, rules: Rules, peer: str, *, secure: bool = False) -> None:
@@ -317,6 +320,7 @@ class Dialogue:
     def _offers(self) -> str:
         rules, here = self.rules, self._session.configuration
         offers = [rules.hostname, "PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        offers += ["DSN"] if rules.dsn else []
         offers += ["STARTTLS"] if _accepted(here, "starttls") else []
         offers += ["AUTH PLAIN LOGIN"] if _accepted(here, "auth") else []
         return "\r\n".join([*(replies.OFFER.format(text=offer) for offer in offers), replies.HELLO.format(text="HELP")])
@@ -378,7 +382,8 @@ class Dialogue:
             return
         sender, parameters = path
         self.smtputf8 = False
-        refusal = self._parameters(parameters)
+        kept: dict[str, str] = {}
+        refusal = self._parameters(parameters, kept)
         if refusal is None and sender:
             refusal = wrong_address(sender, smtputf8=self.smtputf8)
         if refusal is None and not self.rules.begin_message(self.peer):
@@ -387,11 +392,11 @@ class Dialogue:
             self._say(refusal)
             return
         self._session.fire("mail")
-        self.sender = sender
+        self.sender = joined(sender, kept)
         self._say(replies.SENDER_OK)
 
-    def _parameters(self, parameters: list[str]) -> str | None:
-        """Take the parameters of MAIL; return the reply that refuses one, or None."""
+    def _parameters(self, parameters: list[str], kept: dict[str, str]) -> str | None:
+        """Take the parameters of MAIL; return the reply that refuses one, or None.  Those of DSN are `kept`."""
         for parameter in parameters:
             name, equals, value = parameter.partition("=")
             name = name.upper()
@@ -409,6 +414,10 @@ class Dialogue:
                 if equals:
                     return replies.BAD_PARAMETER
                 self.smtputf8 = True
+            elif self.rules.dsn and (malformed := refused_of_mail(name, value)) is not None:
+                if malformed or name in kept:
+                    return replies.BAD_PARAMETER
+                kept[name] = value
             elif name != "AUTH" or not self.rules.login or not XTEXT.fullmatch(value):
                 return replies.UNKNOWN_PARAMETER
         return None
@@ -423,7 +432,8 @@ class Dialogue:
         if path is None:
             return
         address, parameters = path
-        refusal = replies.UNKNOWN_PARAMETER if parameters else None
+        kept: dict[str, str] = {}
+        refusal = self._recipient_parameters(parameters, kept)
         if refusal is None and len(self.recipients) >= self.rules.recipients:
             refusal = replies.TOO_MANY_RECIPIENTS
         if refusal is None:
@@ -434,9 +444,22 @@ class Dialogue:
             self._say(refusal)
             return
         self._session.fire("rcpt")
-        self.recipients.append(address)
+        self.recipients.append(joined(address, kept))
         self._commands -= 1  # a message may have many
         self._say(replies.RECIPIENT_OK)
+
+    def _recipient_parameters(self, parameters: list[str], kept: dict[str, str]) -> str | None:
+        """Take the parameters of RCPT; return the reply that refuses one, or None."""
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            name = name.upper()
+            malformed = refused_of_rcpt(name, value) if self.rules.dsn else None
+            if malformed is None:
+                return replies.UNKNOWN_PARAMETER
+            if malformed or name in kept:
+                return replies.BAD_PARAMETER
+            kept[name] = value.upper() if name == "NOTIFY" else value
+        return None
 
     def _data(self, argument: str) -> None:
         if argument:

@@ -1,0 +1,5 @@
+"""gunicorn reads this by itself."""
+
+from program import mail
+
+post_worker_init, worker_exit = mail.post_worker_init, mail.worker_exit
