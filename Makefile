@@ -65,6 +65,7 @@ diagrams: .venv/ready
 	$(BIN)/fsm explore --bound 'inbound <= 2' --bound 'outbound + ready + deferred <= 2' --bound 'peers <= 1' --renderer embedded -o diagrams/explorer.html
 	$(BIN)/python -m tests.browser.screenshot
 	$(BIN)/python -m tests.mail.test_charts
+	$(BIN)/python -m tests.store.test_life
 
 readme: .venv/ready  # `python -m tests.readme tour` runs the tour anew, too
 	$(BIN)/python -m tests.readme

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "fsm.draw": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.export": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
-    "fsm.store": {"fsm", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
+    "fsm.store": {"fsm", "fsm.analysis", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
     "fsm.contrib": {"fsm.store"},
     # the status page shows the picture of the machine

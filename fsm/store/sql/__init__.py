@@ -1,6 +1,6 @@
 """The durable storage: a store's messages, journal and holders in a SQLite file or a PostgreSQL database.
 
-    from fsm.store.sql import Database, JournalFollower, read_journal
+    from fsm.store.sql import Database, JournalFollower, Keep, read_journal
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.store.sql.database import Database
-from fsm.store.sql.journal import JournalFollower, read_journal
+from fsm.store.sql.journal import JournalFollower, Keep, read_journal
 
-__all__ = ["Database", "JournalFollower", "read_journal"]
+__all__ = ["Database", "JournalFollower", "Keep", "read_journal"]

@@ -30,6 +30,7 @@ LOCK: Final = "SELECT number FROM fsm_stores WHERE number ?* ORDER BY number FOR
 ALL: Final = "SELECT store, number, process, ready, deferred, clean FROM fsm_parts WHERE store ?* ORDER BY number"
 HOLD: Final = "UPDATE fsm_parts SET process = ?, clean = 0 WHERE number ?*"
 NEW: Final = "SELECT store, number FROM fsm_parts WHERE store ?* AND process = ?"
+DROP: Final = "DELETE FROM fsm_parts WHERE number ?*"
 NOTES: Final = "DELETE FROM fsm_taken WHERE part ?* RETURNING part, ready, deferred"
 COUNT: Final = (
     "SELECT 0 AS note, part, count(*) AS ready, 0 AS deferred FROM fsm_messages WHERE part ?* AND state = 'ready'"
@@ -164,6 +165,21 @@ class Parts:
                     looks[store_of[part]].deferred += deferred
             if notes := [row[0] for row in counted if row[0]]:
                 driver.run(FORGET, notes)
+        self._drop_empty(handles, free, looks)
+
+    def _drop_empty(
+        self, handles: dict[int, Handle], free: dict[int, list[tuple[int, int, int, int]]], looks: dict[int, Look]
+    ) -> None:
+        """Delete the parts that were adopted empty, but for a first one, or each peer that goes would leave us one."""
+        empty: list[int] = []
+        for store, parts in free.items():
+            if not looks[store].ready and not looks[store].deferred:
+                numbers, handle = {part[0] for part in parts}, handles[store]
+                kept = handle.parts[:1]
+                empty += numbers.difference(kept)
+                handle.parts = tuple(part for part in handle.parts if part in kept or part not in numbers)
+        if empty:
+            self._driver.run(DROP, sorted(empty))
 
     def _create(self, handles: Sequence[Handle]) -> None:
         """Create a part for each of these."""

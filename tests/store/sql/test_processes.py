@@ -190,6 +190,22 @@ def test_who_was_removed_cannot_commit_and_can_come_back(database: Place) -> Non
     assert a.look().peers == 1
 
 
+def test_peers_that_come_and_go_leave_no_parts_behind(database: Place) -> None:
+    """They are restarted again and again; what they leave is adopted, and nothing of it stays when it is empty."""
+    one = opened(database)
+    for queued in (0, 1, 0, 0):
+        other = opened(database)
+        other.submit(queued)
+        other.leave()
+        other.close()
+        assert one.look().ready == queued
+    assert one.ready == 1
+    assert len(one.claim(5)) == 1
+    with one.storage._opened.engine.connect() as connection:
+        parts = connection.scalars(sa.select(PARTS.c.number).order_by(PARTS.c.number)).all()
+    assert (len(parts), one.handle.parts) == (2, tuple(parts))
+
+
 @pytest.mark.parametrize("event", ["defer", "fail", "hold"])
 def test_what_a_peer_has_done_with_a_message_is_known_to_who_claims_it_next(database: Place, event: str) -> None:
     a, b = opened(database), opened(database)
