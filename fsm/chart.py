@@ -67,9 +67,10 @@ class Chart(Table):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """Return what a notebook shows: the picture of the chart; its DOT source where nothing can draw."""
-        from fsm.draw import mimebundle
+        from importlib import import_module
 
-        return mimebundle(self)
+        bundle: dict[str, str] = import_module("fsm.draw").mimebundle(self)  # found when it is asked for
+        return bundle
 
     def check(self) -> None:
         """Check the chart now.  DefinitionError names every mistake."""

@@ -281,7 +281,7 @@ class Connection:
             tell("sent", message.id, recipients=addresses(results.sent), octets=len(message.content),
                  smarthost=str(self.smarthost.address), attempts=message.attempts)  # fmt: skip
             if not results.dsn:
-                await self._report(message, [Failure(one, "250 2.0.0 it was taken") for one in results.sent], "relayed")
+                await self._report(message, [Failure(one, replies.RELAYED) for one in results.sent], "relayed")
         if results.deferred and self._expired(message):
             perhaps = bool((results.unknown and results.committed) or message.uncertain)
             text, days = replies.EXPIRED_UNCERTAIN if perhaps else replies.EXPIRED, self._config.give_up / 86400

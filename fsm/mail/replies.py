@@ -74,8 +74,8 @@ ADDRESS_NEEDS_SMTPUTF8: Final = "553 5.6.7 an address beyond ASCII needs SMTPUTF
 # ------------------------------------------------------------------------------------------------- the content
 
 SEND_CONTENT: Final = "354 End data with <CR><LF>.<CR><LF>"
-LINE_TOO_LONG: Final = "500 Line too long (see RFC5321 4.5.3.1.6)"
-TOO_LARGE: Final = "552 Error: Too much mail data"
+LINE_TOO_LONG: Final = "500 5.5.2 a line is too long (RFC 5321 4.5.3.1.6)"
+TOO_LARGE: Final = "552 5.3.4 the message is too large"
 LOOP: Final = "554 5.4.6 the message goes in a circle"
 NUL: Final = "550 5.6.0 the message holds a NUL byte, which mail must not (RFC 5322)"
 BARE_LINE_END: Final = "550 5.6.0 the message holds a CR or LF alone; lines end with CR LF (RFC 5321 2.3.8)"
@@ -91,6 +91,7 @@ NO_ROOM: Final = "452 4.3.1 no room in the inbox"
 
 # --------------------------------------------------------------------------------- reasons of failure in a bounce
 
+RELAYED: Final = "250 2.0.0 the smarthost has taken it"
 NO_RECIPIENTS: Final = "554 5.1.3 the message has no recipients"
 SMARTHOST_LACKS_SMTPUTF8: Final = "550 5.6.7 the message needs SMTPUTF8, which the smarthost does not offer"
 SMARTHOST_LACKS_8BITMIME: Final = "550 5.6.3 the message needs 8BITMIME, which the smarthost does not offer"

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from fsm.mail.auth import new_entry
-from tests.mail.support import run, serving
+from fsm.mail.config import Address, Smarthost
+from fsm.mail.demo.samples import SAMPLES
+from tests.mail.postfix import missing, postfix
+from tests.mail.support import Client, counted, run, serving, texts, until
 
 PEM = Path(__file__).with_name("localhost.pem")
 MESSAGE = "Subject: x\r\n\r\nhello\r\n.dot\r\n"
@@ -67,5 +70,37 @@ def test_smtplib_submits(tmp_path: Path) -> None:
         async with serving(tmp_path, **secured(tmp_path)) as server:
             await asyncio.to_thread(submit, int(server.addresses["submission"].rpartition(":")[2]))
             assert len(await server.store.messages("ready")) == 1
+
+    run(work())
+
+
+def test_postfix_takes_our_mail_and_brings_it_to_our_door(tmp_path: Path) -> None:
+    if (lack := missing()) is not None:
+        pytest.skip(lack)
+
+    async def work() -> None:
+        async with serving(tmp_path / "inbound", submission=None) as door:
+            with postfix(door.addresses["inbound"]) as address:
+                smarthost = Smarthost(Address.parse(address, "x", listening=False))
+                async with serving(tmp_path / "outbound", smarthost=smarthost) as server, await Client.at(server.addresses["submission"]) as client:
+                    for sample in SAMPLES:
+                        assert (await client.send(sample)).startswith("250")
+                    assert (await client.say("MAIL FROM:<a@example.org> ENVID=here")).startswith("250")
+                    for recipient in ("<never@example.net>", "<b@example.net> NOTIFY=SUCCESS"):
+                        assert (await client.say(f"RCPT TO:{recipient}")).startswith("250")
+                    assert (await client.say("DATA")).startswith("354")
+                    assert (await client.end()).startswith("250")
+                    await until(server, counted(sent=len(SAMPLES), failed=1))
+                    (report,) = texts(server)
+                    assert b"Final-Recipient: rfc822; never@example.net" in report
+                    assert b"Diagnostic-Code: smtp; 550 5.1.1" in report
+                # Postfix itself tells the sender that it relayed the message, since our inbound port has no DSN
+                await until(door, counted(received=len(SAMPLES) + 2))
+        arrived = texts(door)
+        for sample in SAMPLES:
+            assert sum(sample.arrives.replace(b"\r\n", b"\n").partition(b"\n\n")[2] in one for one in arrived) >= 1, sample.name
+        assert sum(b"by postfix.example.org (Postfix) with ESMTP" in one for one in arrived) == len(arrived) - 1
+        (relayed,) = (one for one in arrived if b"Action: relayed" in one)
+        assert b"Original-Envelope-Id: here" in relayed
 
     run(work())

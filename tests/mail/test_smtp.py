@@ -40,7 +40,7 @@ def test_each_kind_of_message_is_in_the_inbox_when_it_is_answered_250(lmtp: bool
                 assert stored.endswith(sample.arrives.replace(b"\r\n", b"\n"))
                 head = stored.removesuffix(sample.arrives.replace(b"\r\n", b"\n")).decode()
                 assert head.startswith(f"Return-Path: <{sample.sender}>\nReceived: from client.example.org ([127.0.0.1])\n")
-                assert f"with {'LMTP' if lmtp else 'ESMTP'};" in head
+                assert f"with {'UTF8' if sample.smtputf8 else '' if lmtp else 'E'}{'LMTP' if lmtp else 'SMTP'};" in head
 
     run(work())
 
@@ -55,7 +55,8 @@ def test_each_kind_of_message_goes_through_from_submission_to_the_sink(sample: S
             (message,) = sink.delivered
             assert (message.sender, message.recipients) == (sample.sender, sample.recipients)
             head = message.content.removesuffix(sample.arrives)
-            assert head.startswith(b"Received: from client.example.org ([127.0.0.1])\r\n\tby mail.example.org with ESMTP;\r\n")
+            protocol = b"UTF8SMTP" if sample.smtputf8 else b"ESMTP"
+            assert head.startswith(b"Received: from client.example.org ([127.0.0.1])\r\n\tby mail.example.org with %b;\r\n" % protocol)
 
     run(work())
 

@@ -144,8 +144,10 @@ class Dialogue:
 
     @property
     def protocol(self) -> str:
-        """The name of the protocol for a Received line (RFC 3848)."""
+        """The name of the protocol for a Received line (RFC 3848, with SMTPUTF8 RFC 6531 4.3)."""
         suffix = ("S" if self.secure else "") + ("A" if self.user else "")
+        if self.smtputf8:
+            return ("UTF8LMTP" if self.rules.lmtp else "UTF8SMTP") + suffix
         return ("LMTP" if self.rules.lmtp else "ESMTP" if self.extended else "SMTP") + suffix
 
     def take(self) -> bytes:
