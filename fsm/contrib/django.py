@@ -13,9 +13,6 @@
 
     operations = [move_sessions("orders.Order", "flow", FROM_LAST_YEAR)]       # in a migration of Django
 
-    class OrderAdmin(SessionAdmin, admin.ModelAdmin):  # the picture, and the triggers as buttons and actions
-        session_field = "flow"
-
 Theory.
 1. The column holds a snapshot as JSON, so a state can be asked for: `filter(flow__state="paid")`.  A generated column
    (`state` above) gives it an index.  Django's migrations see a JSONField, and know nothing of the session.
@@ -31,34 +28,27 @@ Theory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from fsm.contrib.requirements import check_version, without
 
 try:
-    from django.contrib import admin, messages
     from django.db import models, router, transaction
     from django.db.migrations import RunPython
     from django.dispatch import Signal
-    from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-    from django.utils.html import format_html, format_html_join
-    from django.utils.safestring import mark_safe
 except ModuleNotFoundError as missing:
     raise without("django", "Django", missing) from None
 
-from fsm.chart import Row
-from fsm.condition import Datum
+from fsm.contrib.steps import Taken
 from fsm.errors import SnapshotError
 from fsm.session import Session, Step
-from fsm.verdict import Refused
 
 if TYPE_CHECKING:
     from fsm.snapshot import Migrates
 
 __all__ = [
-    "ConcurrentChange", "SessionAdmin", "SessionField", "SessionModel", "Taken", "committed", "move_sessions",
+    "ConcurrentChange", "SessionField", "SessionModel", "Taken", "committed", "move_sessions",
     "stepped",
 ]  # fmt: skip
 
@@ -74,17 +64,6 @@ class ConcurrentChange(Exception):
     """Somebody else has saved this row's session since it was read.  Nothing was saved: read it again, and decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A step that a session has taken: the event with its data, the row, and the states before and after it."""
-
-    event: str
-    data: Mapping[str, Datum]
-    row: Row
-    source: str
-    target: str
-
-
 class _Recorder:
     """Listens to one session, and refers to it nowhere."""
 
@@ -95,7 +74,7 @@ class _Recorder:
 
     def on_step(self, step: Step) -> None:
         """Note the step."""
-        self.steps.append(Taken(step.event, step.data, step.row, step.source, step.target))
+        self.steps.append(Taken.of(step))
 
 
 _RECORDERS: Final[WeakKeyDictionary[Session, _Recorder]] = WeakKeyDictionary()
@@ -255,88 +234,3 @@ def move_sessions(model: str, field: str, *migrations: Migrates, back: Iterable[
         return run
 
     return RunPython(mover(migrations), mover(back) if back else None)
-
-
-# ------------------------------------------------------------------------------------------------------- the admin
-
-
-class SessionAdmin(admin.ModelAdmin):
-    """A ModelAdmin that shows the session as a picture, with its triggers as buttons, and as actions for many rows.
-
-    `session_field` is the field's name.  A trigger that is not accepted now is shown with the reason; an event that
-    needs data has neither button nor action.  Whoever may change the row may fire.
-    """
-
-    session_field = ""
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Add the picture and the triggers to those of a row that is there."""
-        shown = () if obj is None else ("session_triggers", "session_picture")
-        return (*super().get_readonly_fields(request, obj), *shown)
-
-    @admin.display(description="triggers")
-    def session_triggers(self, obj: Any) -> str:
-        """Return a button for each event; those that are refused are off, and say why."""
-        verdicts = self._session(obj).verdicts()
-        return format_html_join(
-            " ", '<button type="submit" name="_fire" value="{}" title="{}" {}>{}</button>',
-            (
-                (event, "" if verdicts[event] else verdicts[event].reason, "" if verdicts[event] else "disabled", event)
-                for event in self._events()
-            ),
-        )  # fmt: skip
-
-    @admin.display(description="picture")
-    def session_picture(self, obj: Any) -> str:
-        """Return the session as SVG, or as the source of one if no renderer is installed."""
-        from fsm.draw import mimebundle
-
-        shown = mimebundle(self._session(obj))
-        if (svg := shown.get("image/svg+xml")) is not None:
-            return mark_safe(svg)
-        return format_html("<pre>{}</pre>", shown["text/plain"])
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Fire the event whose button was pressed, and stay on the page."""
-        if (event := request.POST.get("_fire")) is None:
-            return super().response_change(request, obj)
-        if event in self._events():
-            self._fire(request, obj, event)
-        return HttpResponseRedirect(request.get_full_path())
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Add an action for each event."""
-        actions = super().get_actions(request)
-        if self.has_change_permission(request):
-            for event in self._events():
-                actions[f"fire_{event}"] = (_action(event), f"fire_{event}", f"Fire {event}")
-        return actions
-
-    def _session(self, obj: Any) -> Session:
-        session: Session = getattr(obj, self.session_field)
-        return session
-
-    def _events(self) -> list[str]:
-        """The events that can be fired without asking for data."""
-        chart = self.model._meta.get_field(self.session_field).session.chart
-        return [str(event) for event in chart.events if not event.data]
-
-    def _fire(self, request: HttpRequest, obj: Any, event: str) -> bool:
-        """Fire and save; say what came out of it."""
-        try:
-            self._session(obj).fire(event)
-            obj.save()
-        except (Refused, ConcurrentChange) as error:
-            self.message_user(request, f"{obj}: {error}", messages.ERROR)
-            return False
-        self.log_change(request, obj, f"{event}: now {self._session(obj).state}")
-        self.message_user(request, f"{obj}: {event}: now {self._session(obj).state}", messages.SUCCESS)
-        return True
-
-
-def _action(event: str) -> Callable[[SessionAdmin, HttpRequest, Any], None]:
-    def fire(modeladmin: SessionAdmin, request: HttpRequest, queryset: Any) -> None:
-        for obj in queryset:
-            modeladmin._fire(request, obj, event)
-
-    return fire

@@ -37,8 +37,7 @@ try:
 except ModuleNotFoundError as missing:
     raise without("sqlalchemy", "SQLAlchemy", missing) from None
 
-from fsm.chart import Row
-from fsm.condition import Datum
+from fsm.contrib.steps import Taken
 from fsm.errors import SnapshotError
 from fsm.session import Session, Step
 
@@ -51,17 +50,6 @@ check_version("sqlalchemy", "SQLAlchemy", 2, 0)
 
 KEY: Final = "fsm.contrib.sqlalchemy"
 """In the `info` of an instance: the trackers of its sessions; in that of a database session: the steps so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A step that a session has taken: the event with its data, the row, and the states before and after it."""
-
-    event: str
-    data: Mapping[str, Datum]
-    row: Row
-    source: str
-    target: str
 
 
 Told: TypeAlias = Callable[[Any, str, tuple[Taken, ...]], object]
@@ -116,7 +104,7 @@ class _Tracker:
     def on_step(self, step: Step) -> None:
         """Mark the instance as changed, unless it has another session by now."""
         if sqlalchemy.inspect(self._instance).dict.get(self._name) is step.session:
-            self.steps.append(Taken(step.event, step.data, step.row, step.source, step.target))
+            self.steps.append(Taken.of(step))
             flag_modified(self._instance, self._name)
 
 

@@ -12,7 +12,7 @@ import django
 import pytest
 from django.conf import settings
 
-from fsm import Chart, Counter, Event, Number, Refused, Session, State, row, trigger
+from fsm import Refused, Session
 from fsm.errors import SnapshotError
 from fsm.migration import Migration, move
 
@@ -21,7 +21,7 @@ settings.configure(
     SECRET_KEY="of a test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, USE_TZ=True, STATIC_URL="static/",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField", PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "shop.db"}},
-    INSTALLED_APPS=[f"django.contrib.{app}" for app in ("admin", "auth", "contenttypes", "messages", "sessions")],
+    INSTALLED_APPS=["tests.contrib.shop"] + [f"django.contrib.{app}" for app in ("admin", "auth", "contenttypes", "messages", "sessions")],
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
@@ -39,61 +39,15 @@ django.setup()
 from django.contrib import admin  # noqa: E402
 from django.core import serializers  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.db import connection, migrations, models, transaction  # noqa: E402
+from django.db import connection, migrations, transaction  # noqa: E402
 from django.db.migrations.state import ModelState, ProjectState  # noqa: E402
 from django.db.migrations.writer import MigrationWriter  # noqa: E402
-from django.db.models.fields.json import KT  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from fsm.contrib.django import (  # noqa: E402
-    ConcurrentChange,
-    SessionAdmin,
-    SessionField,
-    SessionModel,
-    committed,
-    move_sessions,
-    stepped,
-)
-
-TOTAL, AMOUNT = Counter("total"), Number("amount")
-FLOW = Chart(
-    "order", states=["cart", "paid", State("shipped", final=True)], variables=[TOTAL],
-    events=[Event("pay", data=(AMOUNT,)), "ship", "drop"],
-    rows=[
-        row("pay", "cart", "pay", guard=AMOUNT > 0, effects=[TOTAL.becomes(TOTAL + AMOUNT)], target="paid"),
-        row("ship", "paid", "ship", target="shipped"), row("drop", "paid", "drop", target="cart", effects=[TOTAL.becomes(0)]),
-    ],
-)  # fmt: skip
-OLD = Chart(
-    "order", states=["new", State("paid", final=True)], variables=[TOTAL], events=["pay"], rows=[row("pay", "new", "pay", target="paid")],
-)  # fmt: skip
-FROM_OLD = Migration(OLD, FLOW, moves=[move("new", "cart"), move("paid")])
-
-
-class OrderFlow(Session, chart=FLOW):
-    total: int
-
-    @trigger
-    def pay(self, *, amount: int) -> None: ...
-
-    @trigger
-    def ship(self) -> None: ...
-
-    @trigger
-    def drop(self) -> None: ...
-
-
-class Order(SessionModel):
-    name = models.CharField(max_length=20, default="a")
-    flow = SessionField(OrderFlow, migrations=[FROM_OLD])
-    state = models.GeneratedField(expression=KT("flow__state"), output_field=models.CharField(max_length=20), db_persist=True)
-
-    class Meta:
-        app_label = "admin"  # one that is installed
-
-    def __str__(self) -> str:
-        return f"order {self.pk}"
+from fsm.contrib.django import ConcurrentChange, committed, move_sessions, stepped  # noqa: E402
+from fsm.contrib.django_admin import SessionAdmin  # noqa: E402
+from tests.contrib.shop.models import FLOW, FROM_OLD, OLD, Order, OrderFlow  # noqa: E402
 
 
 @admin.register(Order)
@@ -144,7 +98,7 @@ def test_two_who_fire_at_the_same_time_cannot_both_win(order: Order) -> None:
     one.save()
     other.flow.drop()
     other.name = "changed"
-    with pytest.raises(ConcurrentChange, match=rf"the flow of admin.Order {order.pk} is not 'paid' as it was read"):
+    with pytest.raises(ConcurrentChange, match=rf"the flow of shop.Order {order.pk} is not 'paid' as it was read"):
         other.save()
     assert (state(order), Order.objects.get(pk=order.pk).name) == ("shipped", "a")
 
@@ -227,7 +181,7 @@ def stored(snapshot: dict[str, object]) -> Order:
     order = Order()
     order.save()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE admin_order SET flow = %s WHERE id = %s", [json.dumps(snapshot), order.pk])
+        cursor.execute("UPDATE shop_order SET flow = %s WHERE id = %s", [json.dumps(snapshot), order.pk])
     return order
 
 
@@ -242,10 +196,10 @@ def test_an_older_snapshot_is_moved_when_it_is_read_and_saved_over_what_was_read
 def test_stored_sessions_move_in_a_migration_of_django_and_back() -> None:
     old, new = stored(Session.of(OLD).at("new", total=3).snapshot()), stored(OrderFlow.at("paid", total=1).snapshot())
     back = Migration(FLOW, OLD, moves=[move("cart", "new"), move("paid"), move("shipped", "paid")])
-    operation = move_sessions("admin.Order", "flow", FROM_OLD, back=[back])
+    operation = move_sessions("shop.Order", "flow", FROM_OLD, back=[back])
     project = ProjectState()
     project.add_model(ModelState.from_model(Order))
-    migration = migrations.Migration("0002", "admin")
+    migration = migrations.Migration("0002", "shop")
     migration.operations = [operation]
     with connection.schema_editor() as editor:
         migration.apply(project.clone(), editor)
@@ -259,7 +213,7 @@ def test_stored_sessions_move_in_a_migration_of_django_and_back() -> None:
 
 def raw(order: Order) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT flow FROM admin_order WHERE id = %s", [order.pk])
+        cursor.execute("SELECT flow FROM shop_order WHERE id = %s", [order.pk])
         return json.loads(cursor.fetchone()[0])
 
 
@@ -285,7 +239,7 @@ def client(_database: None) -> Client:
 def test_the_admin_shows_the_picture_and_fires_by_buttons(client: Client, order: Order) -> None:
     order.flow.pay(amount=1)
     order.save()
-    url = f"/admin/admin/order/{order.pk}/change/"
+    url = f"/admin/shop/order/{order.pk}/change/"
     page = client.get(url).content.decode()
     assert "<svg" in page
     assert 'name="_fire" value="ship" title="" >ship</button>' in page
@@ -296,7 +250,7 @@ def test_the_admin_shows_the_picture_and_fires_by_buttons(client: Client, order:
     assert 'value="ship" title="shipped is final" disabled>' in after.content.decode()
     assert "cannot ship" in client.post(url, {"name": "b", "_fire": "ship"}, follow=True).content.decode()
     assert client.post(url, {"name": "b", "_fire": "pay"}).status_code == 302  # no button has sent that
-    assert client.get("/admin/admin/order/add/").status_code == 200
+    assert client.get("/admin/shop/order/add/").status_code == 200
 
 
 def test_the_admin_fires_for_many_and_says_which_are_refused(client: Client, order: Order) -> None:
@@ -304,7 +258,7 @@ def test_the_admin_fires_for_many_and_says_which_are_refused(client: Client, ord
     other.flow.pay(amount=1)
     other.save()
     given = {"action": "fire_ship", "_selected_action": [order.pk, other.pk]}
-    page = client.post("/admin/admin/order/", given, follow=True).content.decode()
+    page = client.post("/admin/shop/order/", given, follow=True).content.decode()
     assert f"Order {other.pk}: ship: now shipped" in page
     assert f"Order {order.pk}: cannot ship" in page
     assert (state(order), state(other)) == ("cart", "shipped")
