@@ -13,7 +13,7 @@ from fsm._version import __version__
 from fsm.chart import Chart, Configuration, Event, Output, Row, State, row
 from fsm.condition import Condition
 from fsm.data import Field, Number
-from fsm.errors import DataError, DefinitionError, SnapshotError, StepInProgress, TooSlow, UnknownEvent
+from fsm.errors import DataError, DefinitionError, SnapshotError, StepInProgress, TooSlow, UnknownEvent, missing
 from fsm.session import Receipt, Session, Step, trigger
 from fsm.variable import Boolean, Choice, Counter
 from fsm.verdict import Refused, Verdict
@@ -38,4 +38,4 @@ def __getattr__(name: str) -> object:
         from importlib import import_module
 
         return import_module("fsm.export")
-    raise AttributeError(f"module 'fsm' has no attribute {name!r}")
+    raise missing(__name__, name)

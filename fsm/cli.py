@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from typing import Final, NoReturn
@@ -32,13 +32,39 @@ COMMANDS: Final = {
     "tour": "see real mail logged off in mid-traffic in each way, with every message accounted for",
     "step": "walk through a machine on the terminal, or print a walk",
     "stubs": "write the typed session class of a machine for editors and type checkers, and keep it fresh",
+    "completion": "write the completion of these commands for bash, zsh or fish",
+    "help": "say what the commands are, or what one of them takes",
 }
 """Modules of `fsm.commands` (`import_` for `import`, which Python keeps for itself), each with its summary."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """The parser of `fsm`, and of each of its `commands`."""
+
+    commands: Mapping[str, Parser]
+
     def error(self, message: str) -> NoReturn:
+        """Exit with one sentence."""
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells what there is\n")
+
+    def actions(self) -> tuple[argparse.Action, ...]:
+        """Return every argument, for what is written from them; argparse has no public name for them."""
+        return tuple(self._actions)
+
+
+def make_parser(*wanted: str) -> Parser:
+    """Return the parser.  Only the commands that are wanted have their arguments, and are imported."""
+    parser = Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
+    parser.add_argument("--version", action="version", version=f"fsm {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in wanted:
+            module = import_module(f"fsm.commands.{name}{'_' * iskeyword(name)}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run, refuse=command.error)
+    parser.commands = commands.choices
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,15 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in words if not word.startswith("-")), None)
-    parser = _Parser(prog="fsm", description="Explicit finite-state machines, and the store logoff.")
-    parser.add_argument("--version", action="version", version=f"fsm {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == wanted:
-            module = import_module(f"fsm.commands.{name}{'_' * iskeyword(name)}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run, refuse=command.error)
+    parser = make_parser(*([wanted] if wanted is not None else []))
     if not words:
         parser.print_help(sys.stderr)
         return 2

@@ -5,7 +5,33 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError", "DefinitionError", "SnapshotError", "StepInProgress", "TooSlow", "UnknownEvent"]
+from typing import Final
+
+__all__ = ["DataError", "DefinitionError", "SnapshotError", "StepInProgress", "TooSlow", "UnknownEvent", "missing"]
+
+PLACES: Final = {
+    name: module
+    for module, names in {
+        "fsm": "Session Chart State Event Counter Choice Boolean Number Field row trigger Refused Verdict Machine",
+        "fsm.store": "Store AsyncStore Database on_signals Plan Outcome Retry Stopped StoreClosing StorageError",
+        "fsm.logoff": "LOGOFF Logoff LogoffStatus StoreSession GuardedStoreSession MessageStore StoreHandle MapiError",
+        "fsm.runtime": "Timers AsyncTimers",
+        "fsm.migration": "Migration Move move",
+        "fsm.testing.closing": "loses_nothing",
+        "fsm.contrib.asgi": "serving",
+    }.items()
+    for name in names.split()
+}
+"""Where the names are that people look for in other modules."""
+
+
+def missing(module: str, name: str) -> Exception:
+    """Return the error for a name that a module does not have: where it is, if another one has it."""
+    place = PLACES.get(name, module)
+    if place == module:
+        return AttributeError(f"module {module!r} has no attribute {name!r}")
+    # not an AttributeError, whose words `from ... import` would drop
+    return ImportError(f"{name} is not in {module}: from {place} import {name}", name=name)
 
 
 class DefinitionError(ValueError):

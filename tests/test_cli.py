@@ -31,6 +31,17 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
     assert import_module(f"fsm.commands.{name}{'_' * iskeyword(name)}").__doc__
 
 
+def test_help_is_a_command_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, same in (([], []), (["draw"], ["draw"])):
+        assert main(["help", *words]) == 0
+        told = capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            main([*same, "--help"])
+        assert capsys.readouterr().out == told
+    assert main(["help", "drew"]) == 2
+    assert capsys.readouterr().err == "fsm help: there is no command 'drew'; did you mean draw?\n"
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["nothing"], "fsm: argument COMMAND: invalid choice: 'nothing' (choose from "),
     (["--nothing"], "fsm: "),
@@ -53,7 +64,7 @@ def test_wrong_words_are_one_sentence(words: list[str], message: str, capsys: py
 def test_without_words_the_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     output = capsys.readouterr().err
-    assert [name for name in COMMANDS if f"    {name} " not in output] == []
+    assert [name for name in COMMANDS if f"    {name} " not in output.replace("\n", " ")] == []
 
 
 def test_the_installed_command_says_its_version() -> None:

@@ -7,14 +7,18 @@ import sys
 
 import pytest
 
+from fsm.install import install_command
+
 PARTS = [
-    ("fsm.analysis.coverage", "networkx", "walks that take every row need networkx: pip install 'fsm-logoff[paths]'"),
+    ("fsm.analysis.coverage", "networkx", f"walks that take every row need networkx: {install_command('paths')}"),
     ("fsm.store.sql.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
     ("fsm.store.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
     ("fsm.store.progress", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
     ("fsm.contrib.celery", "celery", "fsm.contrib.celery needs Celery: pip install 'fsm-logoff[celery]', or in a checkout '.[celery]'"),
+    ("fsm.contrib.django", "django", "fsm.contrib.django needs Django: pip install 'fsm-logoff[django]', or in a checkout '.[django]'"),
+    ("fsm.contrib.sqlalchemy", "sqlalchemy", "fsm.contrib.sqlalchemy needs SQLAlchemy: pip install 'fsm-logoff[sqlalchemy]', or in a checkout '.[sqlalchemy]'"),
     ("fsm.contrib.dramatiq", "dramatiq", "fsm.contrib.dramatiq needs dramatiq: pip install 'fsm-logoff[dramatiq]', or in a checkout '.[dramatiq]'"),
-    ("fsm.testing.strategies", "hypothesis", "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"),
+    ("fsm.testing.strategies", "hypothesis", f"events at random need Hypothesis: {install_command('testing')}"),
 ]
 
 

@@ -27,23 +27,26 @@ MAY_IMPORT = {
     "fsm": {"fsm.draw", "fsm.export", "fsm.runtime", "fsm.solver"},
     "fsm.runtime": {"fsm"},
     "fsm.solver": {"fsm"},
-    "fsm.analysis": {"fsm", "fsm.solver"},
+    "fsm.install": set(),
+    "fsm.analysis": {"fsm", "fsm.install", "fsm.solver"},
     "fsm.migration": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.journal": {"fsm"},
     "fsm.stepper": {"fsm", "fsm.analysis", "fsm.journal"},
-    "fsm.draw": {"fsm", "fsm.analysis", "fsm.solver"},
+    "fsm.draw": {"fsm", "fsm.analysis", "fsm.install", "fsm.solver"},
     "fsm.export": {"fsm", "fsm.analysis", "fsm.solver"},
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.analysis", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
-    "fsm.contrib": {"fsm.store"},
+    "fsm.contrib": {"fsm", "fsm.draw", "fsm.store"},
     # the status page shows the picture of the machine
     "fsm.mail": {"fsm", "fsm.draw", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
     "fsm.mail.smtp": {"fsm", "fsm.analysis", "fsm.mail"},
     "fsm.mail.demo": {"fsm.journal", "fsm.logoff", "fsm.mail", "fsm.store", "fsm.store.sql"},
-    "fsm.testing": {"fsm", "fsm.analysis", "fsm.draw", "fsm.logoff", "fsm.runtime", "fsm.solver", "fsm.store"},
+    "fsm.testing": {
+        "fsm", "fsm.analysis", "fsm.draw", "fsm.install", "fsm.logoff", "fsm.runtime", "fsm.solver", "fsm.store",
+    },
     "fsm.commands": {
-        "fsm", "fsm.analysis", "fsm.draw", "fsm.export", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo",
+        "fsm", "fsm.analysis", "fsm.draw", "fsm.export", "fsm.install", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo",
         "fsm.migration", "fsm.stepper", "fsm.store", "fsm.store.sql",
     },
     "fsm.sphinx": {"fsm", "fsm.analysis", "fsm.commands", "fsm.draw"},
@@ -127,8 +130,8 @@ def test_the_engine_is_entered_at_a_glance() -> None:
 
 PRIVATE_OF_LIBRARIES: set[str] = set()
 """The files that use private names of other libraries; each says why, and a test names each of them."""
-DOCUMENTED = {"_asdict", "_replace"}
-"""Names with an underscore that Python documents: those of named tuples."""
+DOCUMENTED = {"_asdict", "_replace", "_base_manager", "_meta", "_state"}
+"""Names with an underscore that are documented: those of named tuples, and of Django's models."""
 
 
 @cache
@@ -182,10 +185,11 @@ def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) ->
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.mail.http", "fsm.store.metrics"},
-    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {f"fsm.store.sql.{one}" for one in ("messages", "parts", "processes", "transaction")},
+    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {f"fsm.store.sql.{one}" for one in ("messages", "parts", "processes", "transaction")} | {"fsm.contrib.sqlalchemy"},
     "z3": {"fsm.solver.by_z3"},
     "sphinx": {name for name in NAMES if room_of(name) == "fsm.sphinx"} - {"fsm.sphinx.asked", "fsm.sphinx.nodes"},
     "litestar": {"fsm.contrib.asgi"}, "celery": {"fsm.contrib.celery"}, "dramatiq": {"fsm.contrib.dramatiq"},
+    "django": {"fsm.contrib.django", "fsm.contrib.django_admin"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},
 }  # fmt: skip

@@ -33,7 +33,9 @@ from typing import Final, NamedTuple, TypeAlias
 try:
     import networkx as nx
 except ModuleNotFoundError as missing:
-    needs = "walks that take every row need networkx: pip install 'fsm-logoff[paths]'"
+    from fsm.install import install_command
+
+    needs = f"walks that take every row need networkx: {install_command('paths')}"
     raise ModuleNotFoundError(needs, name=missing.name) from None
 
 from fsm.analysis.reachability import Edge, Graph

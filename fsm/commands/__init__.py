@@ -5,10 +5,10 @@ A command raises `CommandError` for anything wrong: one sentence, no traceback, 
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_CHART", "CommandError", "number", "positive", "whole", "write_output"]
+__all__ = ["DEFAULT_CHART", "CommandError", "choices", "number", "positive", "whole", "write_output"]
 
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -40,6 +40,11 @@ def positive(option: str, value: float, unit: str) -> None:
         raise CommandError(f"{option} is a number of {unit} above 0, not {value:g}")
 
 
+def choices(words: Iterable[str]) -> str:
+    """Return the metavar of an option that takes one of these words; `fsm completion` reads them from it."""
+    return f"{{{','.join(words)}}}"
+
+
 def _read(kind: Callable[[str], T], word: str, named: str) -> T:
     try:
         return kind(word)
@@ -48,7 +53,7 @@ def _read(kind: Callable[[str], T], word: str, named: str) -> T:
 
 
 def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None = None) -> None:
-    """Write the output of a command to a file, or to standard output when `file` is None.
+    """Write the output of a command to a file, and say so, or to standard output when `file` is None.
 
     CommandError when that fails, or with the sentence `not_for_a_terminal` when standard output is a terminal.
     """
@@ -67,3 +72,5 @@ def write_output(data: bytes, file: str | None, not_for_a_terminal: str | None =
     except OSError as error:
         remedy = "give -o a file in a folder that is there and may be written to"
         raise CommandError(f"cannot write {file}: {error.strerror}; {remedy}", 1) from None
+    size = f"{len(data):,} bytes" if len(data) < 10_000 else f"{len(data) / 1000:,.0f} KB"
+    print(f"wrote {file} ({size})", file=sys.stderr)

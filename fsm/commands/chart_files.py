@@ -1,14 +1,16 @@
 """Where a command's chart comes from: `module:NAME`, a Python file, or a file in JSON or SCXML.
 
-A Python file is given with the chart's name (`file.py:NAME`), or without when it has a single chart.  It is run once,
-with its folder on the path, as `python file.py` would.
+A module or a Python file is given with the chart's name (`file.py:NAME`), or without when it has a single chart.  A
+file is run once, with its folder on the path, as `python file.py` would.  What it prints goes to standard error, for
+standard output is the command's own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,9 +21,9 @@ from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError
 from fsm.errors import DefinitionError
 
-__all__ = ["CHART", "find_chart", "find_object", "module_of"]
+__all__ = ["CHART", "find_chart", "find_object", "importing", "module_of", "output_to_stderr", "place_of"]
 
-CHART: Final = "module:NAME, or a .py, .json or .scxml file (default %(default)s)"
+CHART: Final = "module:NAME, or a .py, .json or .scxml FILE (default %(default)s)"
 """How the option is explained."""
 LOADED: Final[dict[Path, ModuleType]] = {}
 """The Python files that were run."""
@@ -31,12 +33,20 @@ def find_chart(where: str) -> Chart:
     """Return the chart at `where`.  CommandError when there is none, or it is wrong."""
     if Path(where).suffix.lower() in (".json", ".scxml"):
         return _read(where)
-    if where.lower().endswith(".py"):
-        return _only(_run(where), where)
+    if not _split(where)[1] and (module := module_of(where)) is not None:
+        return _charts(module, where)[0][1]
     found = find_object(where, "a chart", "as a .py, .json or .scxml file")
     if not isinstance(found, Chart):
         raise CommandError(f"{where} is {type(found).__name__}, not a Chart")
     return found
+
+
+def place_of(where: str) -> str:
+    """Return the chart's place as a program in the same folder imports it: `module:NAME`."""
+    module, name = _split(where)
+    if not name and (found := module_of(where)) is not None:
+        name = _charts(found, where)[0][0]
+    return f"{Path(module).stem if module.lower().endswith('.py') else module}:{name}" if name else where
 
 
 def find_object(where: str, what: str, otherwise: str = "as file.py:NAME") -> object:
@@ -45,7 +55,7 @@ def find_object(where: str, what: str, otherwise: str = "as file.py:NAME") -> ob
     name = _split(where)[1]
     if module is None or not name:
         raise CommandError(f"{what} is given as module:NAME, such as {DEFAULT_CHART}, or {otherwise}, not {where!r}")
-    with _importing(module.__name__, ""):
+    with importing(module.__name__, ""):
         found = getattr(module, name, None)
     if found is None:
         where = f"module {module.__name__!r}" if ".py:" not in where else where.rpartition(":")[0]
@@ -56,12 +66,18 @@ def find_object(where: str, what: str, otherwise: str = "as file.py:NAME") -> ob
 def module_of(where: str) -> ModuleType | None:
     """Return the module in which a chart stands, run the first time; None for a chart in another kind of file."""
     module, name = _split(where)
-    if module.endswith(".py"):
+    if module.lower().endswith(".py"):
         return _run(module)
-    if not module or not name:
+    data = Path(module).suffix.lower() in (".json", ".scxml")
+    if not module or (not name and (data or not all(map(str.isidentifier, module.split("."))))):
         return None
-    with _importing(module, ""):
-        return import_module(module)
+    with importing(module, ""):
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if name or error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            return None  # a single word that is no module
 
 
 def _split(where: str) -> tuple[str, str]:
@@ -84,18 +100,19 @@ def _run(file: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)  # as import does, before it is run
-    with _importing(file, str(path.parent)):
+    with importing(file, str(path.parent)):
         spec.loader.exec_module(module)
     LOADED[path] = module
     return module
 
 
 @contextmanager
-def _importing(where: str, folder: str) -> Iterator[None]:
+def importing(where: str, folder: str = "") -> Iterator[None]:
     """Import with a folder on the path ("" is the present one); what goes wrong is a CommandError."""
     sys.path.insert(0, folder)
     try:
-        yield
+        with output_to_stderr():
+            yield
     except DefinitionError as error:
         raise CommandError(f"{where} is wrong: {error}") from error
     except (Exception, SystemExit) as error:
@@ -105,12 +122,31 @@ def _importing(where: str, folder: str) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _only(module: ModuleType, where: str) -> Chart:
+@contextmanager
+def output_to_stderr() -> Iterator[None]:
+    """Send to standard error what is printed meanwhile, also by a program that is started or a library in C."""
+    kept = -1
+    with suppress(OSError, ValueError, AttributeError):  # a stream is closed, or is no file
+        sys.stdout.flush()
+        if sys.stdout.fileno() == 1:
+            kept = os.dup(1)
+            os.dup2(sys.stderr.fileno(), 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _charts(module: ModuleType, where: str) -> list[tuple[str, Chart]]:
+    """Return the names of the module's single chart.  CommandError when it has none, or several."""
     charts = {name: value for name, value in vars(module).items() if isinstance(value, Chart)}
     if len({id(chart) for chart in charts.values()}) != 1:
         some = f"several charts; say which: {', '.join(f'{where}:{name}' for name in charts)}" if charts else "no chart"
         raise CommandError(f"{where} has {some}")
-    return next(iter(charts.values()))
+    return list(charts.items())
 
 
 def _read(file: str) -> Chart:

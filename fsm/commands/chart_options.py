@@ -20,7 +20,7 @@ from fsm.analysis.properties import Property, PropertyError
 from fsm.analysis.reachability import ExploreError
 from fsm.chart import Chart
 from fsm.commands import DEFAULT_CHART, CommandError
-from fsm.commands.chart_files import CHART, find_chart, module_of
+from fsm.commands.chart_files import CHART, find_chart, importing, module_of
 from fsm.condition import Condition
 from fsm.stepper.text import printable
 
@@ -72,11 +72,9 @@ def beside(where: str, submodule: str, name: str, default: object) -> Any:
         return getattr(module, name)
     if hasattr(module, "__path__"):
         inner = f"{module.__name__}.{submodule}"
-        try:
+        with importing(inner):
             if find_spec(inner) is not None:
                 return getattr(import_module(inner), name, default)
-        except Exception as error:
-            raise CommandError(f"cannot import {inner!r}: {error}") from error
     return default
 
 
@@ -86,5 +84,7 @@ def analysis_errors() -> Iterator[None]:
     try:
         yield
     except (ExploreError, PathsError, PropertyError) as error:
-        problem = str(error)
-        raise CommandError(printable(f"{problem} (--bound)" if "bound" in problem else problem)) from error
+        problem, counters = str(error), getattr(error, "counters", ())
+        lasting = ", ".join(f'"{name}": 2' for name in counters)
+        remedy = f" (--bound, or bounds={{{lasting}}} in the chart)" if counters else " (--bound)"
+        raise CommandError(printable(f"{problem}{remedy}" if "bound" in problem else problem)) from error

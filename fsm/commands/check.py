@@ -11,6 +11,7 @@ import argparse
 from fsm.analysis.reachability import cut_text
 from fsm.analysis.report import Finding, Report, check
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of, properties
+from fsm.commands.progress import progress
 from fsm.stepper.text import printable
 
 __all__ = ["add_arguments", "finding_lines", "run"]
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the report, and return the exit status."""
     chart = chart_of(args)
     own = properties(args)
-    with analysis_errors():
+    with analysis_errors(), progress(f"fsm check: examining {chart.name}"):
         report = check(chart, bounds(args, chart), own)
     print(printable(f"{chart.name}, {len(chart.states)} states, {len(chart.events)} events, {len(chart.rows)} rows"))
     print(printable(cut_text(chart, report.bounds, report.cut)))

@@ -10,9 +10,10 @@ from typing import Final
 from fsm import draw
 from fsm.analysis.paths import Atlas
 from fsm.chart import Chart
-from fsm.commands import CommandError, number, positive, write_output
+from fsm.commands import CommandError, choices, number, positive, write_output
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
 from fsm.commands.paths import MOST
+from fsm.commands.progress import progress
 from fsm.condition import label
 from fsm.errors import DefinitionError
 from fsm.variable import Choice, Sum
@@ -26,8 +27,8 @@ ENDINGS: Final = {"svg": "svg", "dot": "dot", "gv": "dot", "mmd": "mermaid", "md
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
-    parser.add_argument("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)} (svg, or after the ending of -o)")
-    parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
+    parser.add_argument("--format", metavar=choices(FORMATS), help="(svg, or after the ending of -o)")
+    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="(%(default)s)")
     parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
     parser.add_argument("--brief", action="store_true", help="the overview: events on the arrows, without conditions")
     group = parser.add_mutually_exclusive_group()
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     except draw.DrawingError as error:
         raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
     remedy = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"
-    write_output(data, args.file, remedy if format in ("png", "pdf") else None)
+    write_output(data, args.file, remedy if format in ("svg", "png", "pdf") else None)
     return 0
 
 
@@ -101,7 +102,7 @@ def _event(chart: Chart, name: str) -> str:
 
 
 def _path(chart: Chart, args: argparse.Namespace) -> draw.Highlight:
-    with analysis_errors():
+    with analysis_errors(), progress(f"fsm draw: looking for the paths of {chart.name}"):
         paths = Atlas(chart, bounds(args, chart), most=MOST, partial=True).paths
     for one in paths:
         if one.id == args.path:

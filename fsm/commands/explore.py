@@ -14,8 +14,10 @@ from typing import Any
 from fsm import draw
 from fsm.analysis.paths import Atlas, PathsError
 from fsm.analysis.reachability import Graph
-from fsm.commands import CommandError, number, positive, whole, write_output
+from fsm.commands import CommandError, choices, number, positive, whole, write_output
+from fsm.commands.chart_files import place_of
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, beside, bounds, chart_of
+from fsm.commands.progress import progress
 from fsm.draw.page import page
 
 __all__ = ["add_arguments", "make_page", "run"]
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
     parser.add_argument("-o", dest="file", metavar="FILE", help="write the page there instead of to standard output")
-    parser.add_argument("--renderer", default="auto", metavar="NAME", help=f"{', '.join(draw.RENDERERS)} (%(default)s)")
+    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="(%(default)s)")
     parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
     parser.add_argument(
         "--limit", type=whole, default=LARGEST, metavar="N", help="the most configurations of a page (%(default)s)"
@@ -71,7 +73,7 @@ def make_page(args: argparse.Namespace, follows: str = "") -> str:
     chart = chart_of(args)
     within = bounds(args, chart)
     paths: dict[str, Any] = {}
-    with analysis_errors():
+    with analysis_errors(), progress(f"fsm explore: exploring {chart.name}"):
         graph = Graph(chart, within, limit=args.limit)
         try:
             atlas = Atlas(chart, within, most=MOST_PATHS, partial=True, limit=args.limit)
@@ -80,7 +82,7 @@ def make_page(args: argparse.Namespace, follows: str = "") -> str:
             paths = {"without": str(error)}
     try:
         return page(
-            graph, where=args.chart, sentences=_mapping(args.chart, "citations", "SENTENCES"),
+            graph, where=place_of(args.chart), sentences=_mapping(args.chart, "citations", "SENTENCES"),
             sums=_mapping(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer,
             timeout=args.timeout, **paths,
         )  # fmt: skip

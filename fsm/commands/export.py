@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from fsm.commands import CommandError, write_output
+from fsm.commands import CommandError, choices, write_output
 from fsm.commands.chart_options import add_chart_arguments, beside, bounds, chart_of, properties
 from fsm.export import FORMATS, ExportError, files
 from fsm.stepper.text import printable
@@ -21,7 +21,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
-    parser.add_argument("--format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("--format", required=True, metavar=choices(FORMATS), help="the language or tool")
     parser.add_argument("-o", dest="file", metavar="FILE", help="write it there (and what belongs to it beside it)")
 
 

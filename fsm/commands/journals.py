@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from fsm.commands import CommandError
+from fsm.install import install_command
 from fsm.journal.reader import JournalError
 
 if TYPE_CHECKING:
@@ -122,4 +123,4 @@ def _command_errors() -> Iterator[None]:
         library = (error.name or "").partition(".")[0]
         if library not in NEEDED:
             raise
-        raise CommandError(f"a store's database needs {library}: pip install 'fsm-logoff[{NEEDED[library]}]'") from None
+        raise CommandError(f"a store's database needs {library}: {install_command(NEEDED[library])}") from None

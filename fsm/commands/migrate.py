@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
                 sys.stdout.write(line)
         else:
             _write_all(lines, file, Path(args.output))
+            print(f"wrote {args.output}", file=sys.stderr)
     return 0
 
 

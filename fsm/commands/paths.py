@@ -19,6 +19,7 @@ from fsm.analysis.reachability import Graph, cut_text
 from fsm.analysis.sequences import count_sequences
 from fsm.commands import CommandError, positive, whole
 from fsm.commands.chart_options import add_chart_arguments, analysis_errors, bounds, chart_of
+from fsm.commands.progress import progress
 from fsm.condition import Condition
 from fsm.stepper.text import printable
 
@@ -56,18 +57,20 @@ def run(args: argparse.Namespace) -> int:
     _known("state", args.state, [str(state) for state in chart.states])
     _known("row", args.row, [row.id for row in chart.rows])
     within = bounds(args, chart)
-    with analysis_errors():
+    first, last = lengths or USUAL_LENGTHS
+    counts: dict[int, int] = {}
+    with analysis_errors(), progress(f"fsm paths: looking for the paths of {chart.name}"):
         atlas = Atlas(chart, within, most=args.most, partial=True)
         if args.flag is not None:
             args.flag = _cased(args.flag, list(atlas.by_flag))
             _known("flag", args.flag, list(atlas.by_flag), chart.name)
         paths = _chosen(atlas, args, lengths)
-        if args.format == "csv":
-            _csv(paths)
-            return 0
-        graph = atlas.graph
-    first, last = lengths or USUAL_LENGTHS
-    counts = {length: n for length, n in enumerate(count_sequences(graph, last)) if length >= first}
+        if args.format != "csv":
+            counts = {length: n for length, n in enumerate(count_sequences(atlas.graph, last)) if length >= first}
+    if args.format == "csv":
+        _csv(paths)
+        return 0
+    graph = atlas.graph
     if args.format == "json":
         told = {"reached": _reached(atlas), "paths": list(map(_record, paths)), "counts": _counts(graph, counts)}
         print(json.dumps({**told, **({"more": True} if atlas.more else {})}, indent=1))
@@ -224,7 +227,8 @@ def _rows(atlas: Atlas) -> None:
 
 
 def _walks(graph: Graph) -> None:
-    found = _covering()(graph)
+    with progress(f"fsm paths: looking for few and short walks of {graph.chart.name}"):
+        found = _covering()(graph)
     _print("")
     proof = "this is proved to be shortest" if found.shortest else f"no set of walks has fewer than {found.least}"
     _print(f"{len(found.walks)} walks with {found.events} events together take every row{_in(graph.bounds)}; {proof}:")

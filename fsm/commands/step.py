@@ -19,6 +19,7 @@ from fsm.commands import DEFAULT_CHART, CommandError
 from fsm.commands.chart_files import CHART, find_chart
 from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
+from fsm.install import install_command
 from fsm.journal.reader import JournalError, TornLine
 from fsm.stepper.text import printable
 from fsm.stepper.transcript import as_data, as_text
@@ -99,7 +100,7 @@ def _full_screen(stepper: Stepper, goal: str, message: str) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "textual":
             raise
-        remedy = "pip install 'fsm-logoff[step]', or print the walk with --format text"
+        remedy = f"{install_command('step')}, or print the walk with --format text"
         raise CommandError(f"the full screen needs Textual: {remedy}") from None
     finally:
         gc.enable()

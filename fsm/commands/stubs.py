@@ -24,7 +24,7 @@ from typing import Final
 
 from fsm.chart import Chart, Event
 from fsm.commands import CommandError, write_output
-from fsm.commands.chart_files import find_chart, module_of
+from fsm.commands.chart_files import find_chart, module_of, output_to_stderr
 from fsm.condition import name_of
 from fsm.errors import DefinitionError
 from fsm.session import TAKEN
@@ -38,7 +38,7 @@ END: Final = "# end of fsm stubs {where}"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("chart", metavar="CHART", help="module:NAME, or file.py, with :NAME if it has several charts")
+    parser.add_argument("chart", metavar="CHART", help="module or file.py, with :NAME if it has several charts")
     parser.add_argument("-o", dest="file", metavar="FILE", help="write it there, between its marks if it is there")
     parser.add_argument("--name", metavar="CLASS", help="the name of the class (after the chart's)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 when FILE is not up to date")
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"{file} is not up to date; write it again with: fsm stubs {where} -o {file}", 1)
     if old != new or file is None:
         write_output(new.encode(), args.file)
+    else:
+        print(f"fsm stubs: {file} is up to date", file=sys.stderr)
     return 0
 
 
@@ -147,7 +149,8 @@ def _run(where: str, text: str) -> ModuleType:
     sys.path[:0] = [str(source.parent) if source is not None else "", ""]
     sys.modules[module.__name__] = module
     try:
-        exec(compile(text, str(source), "exec"), vars(module))
+        with output_to_stderr():
+            exec(compile(text, str(source), "exec"), vars(module))
     except DefinitionError as error:
         raise CommandError(f"{where} is wrong: {error}") from error
     except (Exception, SystemExit) as error:

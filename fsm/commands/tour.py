@@ -11,12 +11,15 @@ import asyncio
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm.commands import CommandError
+from fsm.install import install_command
 
 if TYPE_CHECKING:
     from fsm.mail.demo.tour import StopResult
@@ -40,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stops, and return the exit status."""
     if find_spec("sqlalchemy") is None:
-        raise CommandError("the tour needs sqlalchemy; install it with: pip install 'fsm-logoff[mail]'")
+        raise CommandError(f"the tour needs sqlalchemy; install it with: {install_command('mail')}")
     from fsm.mail.demo.tour import STOPS, run_stop
 
     wanted = (args.only or "").lower()
@@ -135,7 +138,11 @@ def _page(result: StopResult, folder: Path) -> list[str]:
         f"peers <= {most['peers']}",
     ]
     words = [word for bound in bounds for word in ("--bound", bound)]
-    if main(["explore", *words, "-o", str(file)]) == 0:
+    with redirect_stderr(StringIO()) as said:  # the tour itself says where the page is
+        status = main(["explore", *words, "-o", str(file)])
+    if status != 0:
+        print(said.getvalue(), end="", file=sys.stderr)
+    else:
         walk = file.with_name(f"{result.stop.name}.html")
         there = f"{file.name}#{','.join(result.trace)}"
         walk.write_text(

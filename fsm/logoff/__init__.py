@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from fsm.errors import missing
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import Logoff, LogoffStatus, MapiError, Result
 from fsm.logoff.handles import MessageStore, ReleaseStep, StoreHandle
@@ -16,3 +17,7 @@ __all__ = [
     "LOGOFF", "GuardedStoreSession", "Logoff", "LogoffStatus", "MapiError", "MessageStore", "ReleaseStep", "Result",
     "StoreHandle", "StoreSession",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    raise missing(__name__, name)

@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+from fsm.errors import missing
 from fsm.runtime.stream import Stream
 from fsm.runtime.timers import AsyncTimers, Timers
 
 __all__ = ["AsyncTimers", "Stream", "Timers"]
+
+
+def __getattr__(name: str) -> object:
+    raise missing(__name__, name)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fsm.errors import missing
 from fsm.store.aio import AsyncSpooler, AsyncStore
 from fsm.store.errors import Stopped, StorageError, StoreClosing
 from fsm.store.outcome import NotReleased, Outcome
@@ -37,7 +38,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name != "Database":  # it loads SQLAlchemy, which a store in memory does not need
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing(__name__, name)
     from fsm.store.sql import Database
 
     return Database

@@ -31,7 +31,9 @@ from typing import Final, Literal, TypeAlias, overload
 try:
     from hypothesis import strategies as st
 except ModuleNotFoundError as missing:
-    problem = "events at random need Hypothesis: pip install 'fsm-logoff[testing]'"
+    from fsm.install import install_command
+
+    problem = f"events at random need Hypothesis: {install_command('testing')}"
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.analysis.divergence import greatest_number

@@ -73,7 +73,7 @@ def test_properties_are_found_in_a_module_inside_the_package(
 
 
 @pytest.mark.parametrize(("name", "text", "words", "told"), [
-    ("bad_one", "", [], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound)"),
+    ("bad_one", "", [], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound, or bounds={\"n\": 2} in the chart)"),
     ("bad_two", "", ["--bound", "z <= 1"], "bound 'z <= 1': counted has no variable 'z' (it has n)"),
     ("bad_three", "PROPERTIES = 5\nBOUNDS = ('n<=1',)", [], "PROPERTIES beside bad_three:CHART is no tuple of properties"),
     ("bad_four", "BOUNDS = 'n <= 1'", [], "BOUNDS beside bad_four:CHART is str, not a tuple of bounds"),

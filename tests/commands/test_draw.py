@@ -70,7 +70,7 @@ def test_another_chart(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     (("--trace", "submit,nope"), 2, "event 2 of the trace: store-logoff has no event 'nope'; it has logoff_quiet, "),
     (("--trace", "release,submit"), 2, "event 2 of the trace: submit is not legal in: released, request ABORT"),
     (("--path", "p999"), 2, "store-logoff has no path 'p999'; they are p001 to p225 (see `fsm paths`)"),
-    (("--path", "p1", "--chart", "tests.small_charts:ENDLESS"), 2, "(--bound)"),
+    (("--path", "p1", "--chart", "tests.small_charts:ENDLESS"), 2, "(--bound, or bounds="),
     (("--path", "p1", "--chart", "tests.draw.support:LONELY"), 2, "lonely has no path 'p1'; it has none (see `fsm paths`)"),
     (("--trace", "go", "--chart", "tests.draw.support:OPAQUE"), 2, "a callable guard can be asked by a session"),
     (("--chart", "nope:NOPE"), 2, "cannot import 'nope'"),

@@ -41,7 +41,9 @@ def test_what_is_printed_is_what_the_function_returns_every_time(capsys: pytest.
 
 
 def test_what_belongs_together_is_written_side_by_side(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert run(capsys, "--format", "javascript", "-o", str(tmp_path / "a.mjs")) == (0, "", "")
+    status, out, err = run(capsys, "--format", "javascript", "-o", str(tmp_path / "a.mjs"))
+    assert (status, out) == (0, "")
+    assert [line.rpartition(" (")[0] for line in err.splitlines()] == [f"wrote {tmp_path / name}" for name in ("a.mjs", "a.d.mts")]
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
         Path(name).name: text for name, text in export.files(LOGOFF, "javascript", "a.mjs").items()
     }

@@ -16,6 +16,7 @@ import pytest
 
 from fsm.commands.explore_server import _follow, messages
 from fsm.commands.journals import is_database
+from fsm.install import install_command
 from fsm.logoff import LOGOFF
 from tests.commands.test_explore import serving
 from tests.store.conftest import Place, database, server  # noqa: F401 - fixtures
@@ -116,7 +117,7 @@ def test_without_the_library_it_is_said_what_to_install(tmp_path: Path) -> None:
     script = "import sys; sys.modules['sqlalchemy'] = None; from fsm.cli import main; sys.exit(main(['replay', sys.argv[1]]))"
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "store.db"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "fsm replay: a store's database needs sqlalchemy: pip install 'fsm-logoff[store]'\n"
+    assert done.stderr == f"fsm replay: a store's database needs sqlalchemy: {install_command('store')}\n"
 
 
 def test_what_is_a_database(tmp_path: Path) -> None:

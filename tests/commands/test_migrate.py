@@ -180,5 +180,5 @@ def test_a_line_of_a_journal_that_was_torn_by_a_crash_is_left_out(here: Path, ca
     with (here / "j.jsonl").open("a") as file:
         file.write('{"session": "a", "se')
     assert main(["migrate", "--to", "shop:SECOND", "j.jsonl", "-o", "new.jsonl"]) == 0
-    assert capsys.readouterr().err == "fsm migrate: line 4 was cut off in the middle of writing and is left out\n"
+    assert capsys.readouterr().err == "fsm migrate: line 4 was cut off in the middle of writing and is left out\nwrote new.jsonl\n"
     assert len(read(here / "new.jsonl")) == 3

@@ -12,6 +12,7 @@ import pytest
 
 from fsm.analysis.paths import Atlas
 from fsm.cli import main
+from fsm.install import install_command
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.logoff.properties import BOUNDS
 
@@ -97,7 +98,7 @@ def test_without_networkx_the_walks_say_what_to_install(
     monkeypatch.setitem(sys.modules, "networkx", None)
     monkeypatch.delitem(sys.modules, "fsm.analysis.coverage", raising=False)
     assert main(["paths", "--walks"]) == 2
-    told = "fsm paths: walks that take every row need networkx: pip install 'fsm-logoff[paths]'\n"
+    told = f"fsm paths: walks that take every row need networkx: {install_command('paths')}\n"
     assert capsys.readouterr() == ("", told)
     assert main(["paths", "--length", "1"]) == 0
 
@@ -251,7 +252,7 @@ def test_names_that_bite_reach_json_whole_and_the_terminal_harmless(capsys: pyte
 
 
 @pytest.mark.parametrize(("words", "told"), [
-    (["--chart", "charts_of_paths:LURE"], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound)"),
+    (["--chart", "charts_of_paths:LURE"], "n can grow for ever, by repeating more in a; give a bound, such as 'n <= 2' (--bound, or bounds={\"n\": 2} in the chart)"),
     (["--most", "0"], "--most is a number of paths above 0, not 0"),
     (["--chart", "charts_of_paths:WRONG"], "charts_of_paths:WRONG is int, not a Chart"),
     (["--bound", "inbound * outbound < 2"], "counters are not multiplied with each other"), (["--bound", "inbound >= 1"], "starts outside the bound"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
+from fsm.install import install_command
 from fsm.journal import Recorder
 from fsm.journal.reader import header
 from fsm.logoff import LOGOFF
@@ -227,7 +228,7 @@ def test_without_textual_the_full_screen_says_what_to_install_and_the_walk_is_pr
         os.close(theirs)
     assert done.returncode == 2
     assert told == (
-        "fsm step: the full screen needs Textual: pip install 'fsm-logoff[step]', or print the walk with --format text\r\n"
+        f"fsm step: the full screen needs Textual: {install_command('step')}, or print the walk with --format text\r\n"
     )
     printed = subprocess.run([*words, "--trace", "submit"], capture_output=True, text=True)
     assert (printed.returncode, printed.stderr) == (0, "")

@@ -128,6 +128,7 @@ def test_the_class_may_stand_in_the_file_of_its_chart_even_when_it_is_too_old(fo
 
 def test_a_stale_class_is_shown_and_nothing_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stubs", "fsm.logoff:LOGOFF", "-o", "s.py"]) == 0
+    capsys.readouterr()
     old = (folder / "s.py").read_text().replace("def submit(self)", "def submitt(self)")
     (folder / "s.py").write_text(old)
     assert main(["stubs", "fsm.logoff:LOGOFF", "-o", "s.py", "--check"]) == 1

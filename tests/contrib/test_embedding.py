@@ -34,7 +34,9 @@ def test_nothing_is_lost_and_nothing_comes_twice(example: Example, tmp_path: Pat
     url = request.getfixturevalue("redis") if example.folder in REDIS else ""
     found = books(example, "program", tmp_path, url, twice=example in EXAMPLES)
     assert (found.lost, found.twice, found.status) == (0, 0, example.status), (tmp_path / "log").read_text()
-    assert example.says in (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    assert example.says in log
+    assert "Bad file descriptor" not in log  # a ladder that has handed its signal over still wrote to its socket
     if example in EXAMPLES:
         assert row(example, "with", found).rpartition(f"{found.seconds:.1f}")[0] in README.read_text()
 

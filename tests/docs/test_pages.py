@@ -6,16 +6,18 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from fsm.cli import COMMANDS, main
+from fsm.commands.serve_options import OPTIONS as SERVE_OPTIONS
 from tests.docs import notebooks
 from tests.docs.pictures import FOLDER, pictures
 from tests.readme import BLOCK, DOCS, README, ROOT, pages, render
 
-LANGUAGES = {"python", "console", "text", "sh", "c"}
+LANGUAGES = {"python", "console", "text", "sh", "c", "toml"}
 
 
 def name(page: Path) -> str:
@@ -34,6 +36,8 @@ def test_a_block_is_of_a_kind_that_is_looked_at(page: Path) -> None:
     for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
         known_commands(block)
+    for block in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        assert set(tomllib.loads(block)) <= set(SERVE_OPTIONS)
 
 
 def known_commands(block: str) -> None:
@@ -48,6 +52,8 @@ def known_commands(block: str) -> None:
             assert words[1] in COMMANDS, line
             module = (ROOT / "fsm" / "commands" / f"{words[1]}.py").read_text()
             for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+                if words[1] == "serve" and option.removeprefix("--") in SERVE_OPTIONS:
+                    continue
                 assert f'"{option}"' in module + (ROOT / "fsm/commands/chart_options.py").read_text(), f"{option} in {line}"
         for given in re.findall(r"\.\[([\w,]+)\]", line):
             assert set(given.split(",")) <= extras, line

