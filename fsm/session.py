@@ -29,7 +29,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, Self, TypeVar
 
 from fsm.chart import Chart, Configuration, Name, Row, State
 from fsm.condition import Datum, Value
@@ -61,6 +61,12 @@ class Step:
     before: Configuration
     after: Configuration
     data: Mapping[str, Datum]
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a step cannot be pickled or copied with its session: keep what you need of it")
 
     def __repr__(self) -> str:
         return f"<Step {self.event}: {self.row.id}, to {self.session.chart.describe(self.after)}>"
