@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from fsm.chart import Chart
 from fsm.condition import name_of
+from fsm.definition import listener_methods
 from fsm.errors import UnknownEvent
 
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
@@ -28,7 +30,8 @@ class Engine:
     """What the class that declared a chart shares with its subclasses."""
 
     __slots__ = (
-        "_machine", "_step", "chart", "choosers", "compiled", "methods", "owner", "routed", "takers", "write"
+        "_listeners", "_machine", "_step", "chart", "choosers", "compiled", "methods", "owner", "routed", "takers",
+        "write",
     )  # fmt: skip
 
     def __init__(self, owner: type, chart: Chart, methods: dict[str, str], step: type) -> None:
@@ -38,6 +41,7 @@ class Engine:
         """The events with callbacks on the machine."""
         self.compiled: Compiled | None = None
         self._step = step
+        self._listeners = WeakKeyDictionary[type, tuple[int, tuple[str, ...]]]()
         self.choosers: dict[str, Chooser] = {}
         """By event, from a session and data to the step that it would take, or None.  Empty until one is needed."""
         self.takers: dict[str, Chooser] = {}
@@ -60,6 +64,13 @@ class Engine:
                 self.compiled = compile_chart(self.chart, refuse)
                 self.write = self.compiled.write
         return self.compiled
+
+    def listeners(self, cls: type) -> tuple[str, ...]:
+        """Return the names of a class's listener methods.  DefinitionError as `listener_methods` has it."""
+        size = sum(len(vars(klass)) for klass in cls.__mro__)  # a method may be added later
+        if (known := self._listeners.get(cls)) is None or known[0] != size:
+            known = self._listeners[cls] = size, listener_methods(cls, self.chart)
+        return known[1]
 
     def chooser(self, event: str) -> Chooser:
         """Return one of `choosers`."""
