@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ast
     from types import CodeType, FunctionType
 
-__all__ = ["name_of_callable", "never_runs", "told_apart"]
+__all__ = ["name_of_callable", "never_runs", "reads_more", "told_apart"]
 
 WAITING: Final = {0x200: "an async generator function", 0x80: "an async function", 0x20: "a generator function"}
 """By the flag of their code: functions that only run when they are awaited or iterated over."""
@@ -31,6 +31,12 @@ def never_runs(function: object) -> str:
         function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     return next((kind for flag, kind in WAITING.items() if flags & flag), "")
+
+
+def reads_more(error: Exception) -> str:
+    """Say, of an error in a guard that was asked without a session of its program, what the guard needs; or nothing."""
+    more = "; a guard that reads more than the variables can be asked by a session of its program alone"
+    return more if isinstance(error, AttributeError) else ""
 
 
 def name_of_callable(function: Callable[..., object]) -> str:

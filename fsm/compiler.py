@@ -36,7 +36,7 @@ from fsm.condition import (
     sum_text,
     truth,
 )
-from fsm.data import REQUIRED, DataDeclaration, Number
+from fsm.data import NO_DATA, REQUIRED, DataDeclaration, Number
 from fsm.errors import DataError, DefinitionError
 from fsm.variable import Assignment, Sum
 
@@ -94,12 +94,21 @@ def compile_choosers(chart: Chart, step: type, *, take: bool) -> dict[str, Choos
     """Compile a function for each event that chooses the row for a session and data; with `take`, it takes it, too.
 
     It returns a new `step`, with the attributes session, event, row, before, after (the configurations) and data, and
-    with the row's place in the chart; or None if no row is enabled.
+    with the row's place in the chart; or None if no row is enabled.  What is the same in all steps of a row belongs to
+    a class of the row, so that a step is made of its session and its configurations alone.
     """
-    names: dict[str, object] = {"_Step": step}
-    names |= {f"_row_{place}": row for place, row in enumerate(chart.rows)}
+    names: dict[str, object] = {}
+    for place, row in enumerate(chart.rows):
+        names[f"_Step_{place}"] = _step_of(row, place, step, brings=bool(chart.event(row.event).data))
     space = _compiled(chart, "steps" if take else "choices", names, lambda: _choosers(chart, names, take))
     return {str(event): space[_function("choose", place)] for place, event in enumerate(chart.events)}
+
+
+def _step_of(row: Row, place: int, step: type, *, brings: bool) -> type:
+    """The class of the steps of a row; those of an event that `brings` data have their own."""
+    shared: dict[str, object] = {"event": row.event, "row": row, "place": place}
+    shared |= {} if brings else {"data": NO_DATA}
+    return type(step.__name__, (step,), {"__slots__": (), "__module__": step.__module__, **shared})
 
 
 def _compiled(chart: Chart, what: str, names: dict[str, object], write: Callable[[], list[str]]) -> dict[str, Any]:
@@ -384,14 +393,11 @@ def _chosen(
     before = {name: texts.use(name) for name in (*chart.names, *chart.names)}  # twice: for before and after
     after = before | {effect.name: _new(effect, texts) for effect in row.effects}
     old, new = ", ".join(["state", *before.values()]), ", ".join([repr(row.target), *after.values()])
-    yield f"{pad}_step = _Step()"  # an __init__ would take as long again as the rest
+    yield f"{pad}_step = _Step_{places[id(row)]}()"  # an __init__ would take as long again as the rest
     yield f"{pad}_step.session = self"
-    yield f"{pad}_step.event = {row.event!r}"
-    yield f"{pad}_step.row = _row_{places[id(row)]}"
-    yield f"{pad}_step.place = {places[id(row)]}"
     yield f"{pad}_step.before = ({old},)"
     yield f"{pad}_step.after = ({new},)"
-    yield f"{pad}_step.data = _data"
+    yield from [f"{pad}_step.data = _data"] if chart.event(row.event).data else []
     if take:
         yield from (f"{pad}self._{effect.name} = {after[effect.name]}" for effect in row.effects)
         yield from [f"{pad}self._state = {row.target!r}"] if row.moves else []

@@ -26,7 +26,7 @@ from fsm.errors import DefinitionError
 __all__ = [
     "ALWAYS", "All", "Among", "AnyOf", "Compare", "Condition", "Conditional", "Datum", "Facts", "Opaque", "Terms",
     "Value", "Values", "add", "condition", "is_opaque", "label", "name_of", "negated", "opaque_parts",
-    "sides", "sum_text", "truth", "value_key", "with_data",
+    "shown", "sides", "sum_text", "truth", "value_key", "with_data",
 ]
 
 Value: TypeAlias = int | str | Enum | None
@@ -53,6 +53,12 @@ def label(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.name if isinstance(value, Enum) else str(value)
+
+
+def shown(value: object) -> str:
+    """Return the text of a value within a sentence: in quotation marks if it is not a single word."""
+    text = label(value)
+    return text if text and not any(char.isspace() or char in ",()'\"" for char in text) else repr(text)
 
 
 def name_of(given: object) -> str:
@@ -173,8 +179,8 @@ class Among(Condition):
         if self.values == (True,):
             return f"{'not ' if self.negated else ''}{self.name}"
         if len(self.values) == 1:
-            return f"{self.name} {'!=' if self.negated else '=='} {label(self.values[0])}"
-        return f"{self.name} {'not in' if self.negated else 'in'} ({', '.join(map(label, self.values))})"
+            return f"{self.name} {'!=' if self.negated else '=='} {shown(self.values[0])}"
+        return f"{self.name} {'not in' if self.negated else 'in'} ({', '.join(map(shown, self.values))})"
 
     def holds(self, values: Facts, subject: object = None) -> bool:
         return (values[self.name] in self.values) is not self.negated

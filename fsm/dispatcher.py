@@ -61,8 +61,8 @@ class Dispatcher:
     """Takes the steps of a session that has listeners, and runs the events posted to it."""
 
     __slots__ = (
-        "applied", "calls", "draining", "during", "early", "engine", "failure", "last", "listeners", "more", "plans",
-        "posted", "takers",
+        "applied", "calls", "draining", "during", "early", "engine", "failure", "last", "listeners", "more", "only",
+        "plans", "posted", "takers", "various",
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -75,8 +75,12 @@ class Dispatcher:
         """The methods of all listeners by their names."""
         self.early = False
         """Whether any method is called before effects."""
+        self.various = True
+        """Whether it depends on the row what is called, or something is called before effects."""
         self.last: Calls = ()
-        """What is called after the effects of any row, if no method belongs to a state or event."""
+        """What is called after the effects of any row, unless that is `various`."""
+        self.only: Call | None = None
+        """The call of `last` if it is a single one: most sessions have one listener."""
         self.during: str | None = None
         """The event of the step under way."""
         self.applied = False
@@ -112,7 +116,11 @@ class Dispatcher:
                 self.calls[name] = (*self.calls.get(name, ()), call)
         self.early = any(name.startswith(("before", "on_exit_")) for name in self.calls)
         self.more = not listeners or bool(self.posted)
-        self.last = self._called(LAST) if self.calls.keys() <= MOMENTS else ()
+        self.various = self.early or not self.calls.keys() <= MOMENTS
+        self.last = () if self.various else self._called(LAST)
+        self.only = self.last[0] if len(self.last) == 1 else None
+        if not (self.various or self.takers):
+            self.engine.taker(str(self.engine.chart.events[0]))  # they are compiled
 
     def retire(self, session: Any) -> None:
         """Leave the session if it has no listeners, and no step is under way or posted."""
@@ -138,27 +146,48 @@ class Dispatcher:
     # ------------------------------------------------------------------------------------------------- steps
 
     def step(
-        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, *, routed: bool = False
+        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, routed: bool = False
     ) -> Literal[True]:
         """Take a step, `routed` through transitions or not.
 
         StepInProgress in the middle of another; Refused if the event is not accepted.
-        """
+        """  # no argument is keyword-only: Python calls such a function faster
         if self.during is not None:
             raise StepInProgress(event, self.during)
-        if self.more and self.posted and not self.draining:  # an interrupt came before they could be dropped
+        if self.various or self.more or routed:
+            return self._any_step(session, event, data, routed)
+        self.during = event
+        try:
+            step = self.takers[event](session, data)
+            if step is None:
+                self._refuse(session, event, data)
+            if self.only is not None:
+                if (answer := self.only(step)) is not None:
+                    never_waits(answer)
+            else:
+                for call in self.last:
+                    never_waits(call(step))
+        finally:
+            self.during = None
+            if self.more:
+                self.drain(session)
+                self.retire(session)
+        return True
+
+    def _any_step(self, session: Any, event: str, data: Mapping[str, Datum], routed: bool) -> Literal[True]:
+        """Take a step after which some listeners are called and others are not, or before which some are."""
+        if self.posted and not self.draining:  # an interrupt came before they could be dropped
             self._drop(None)
         self.during = event
         try:
             if self.early or routed:
                 self._chosen(session, event, data, routed=routed)
             else:
-                step = self.takers[event](session, data)
+                step = self.engine.taker(event)(session, data)
                 if step is None:
                     self._refuse(session, event, data)
-                for call in self.last or self._plan(step.row, step.place)[1]:
-                    if (answer := call(step)) is not None:
-                        never_waits(answer)
+                for call in self._plan(step.row, step.place)[1]:
+                    never_waits(call(step))
         finally:
             self.during = None
             if self.more:
@@ -168,7 +197,7 @@ class Dispatcher:
 
     def _chosen(self, session: Any, event: str, data: Mapping[str, Datum], *, routed: bool) -> None:
         """Take a step for which something is called before its effects, or that transitions takes."""
-        step = self.engine.choosers[event](session, data)
+        step = self.engine.chooser(event)(session, data)
         if step is None:
             self._refuse(session, event, data)
         first, then = self._plan(step.row, step.place)
@@ -247,11 +276,11 @@ class GuardedDispatcher(Dispatcher):
         return self._lock
 
     def step(
-        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, *, routed: bool = False
+        self, session: Any, event: str, data: Mapping[str, Datum] = NO_DATA, routed: bool = False
     ) -> Literal[True]:
         """Take a step when the one under way has ended."""
         with self._lock:
-            return super().step(session, event, data, routed=routed)
+            return super().step(session, event, data, routed)
 
     def retire(self, session: Any) -> None:
         """Stay: the session needs its lock."""
@@ -259,7 +288,7 @@ class GuardedDispatcher(Dispatcher):
 
 def never_waits(answer: object) -> None:
     """TypeError if a listener has returned a coroutine, of which nothing has run."""
-    if hasattr(answer, "__await__"):
+    if answer is not None and hasattr(answer, "__await__"):
         if isinstance(answer, CoroutineType):
             answer.close()
         raise TypeError("a listener returned a coroutine, which a step would not run; react with session.steps()")

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from fsm.chart import Chart
 from fsm.condition import name_of
+from fsm.definition import listener_methods
 from fsm.errors import UnknownEvent
 
 if TYPE_CHECKING:  # the first session imports the one, and the first machine the other
     from fsm.compiler import Chooser, Compiled, Refuse
     from fsm.machine import ClassMachine
 
-__all__ = ["MAKING", "Choosers", "Engine"]
+__all__ = ["MAKING", "Engine"]
 
 MAKING = RLock()
 """Held while something is made for a class."""
@@ -27,7 +29,10 @@ MAKING = RLock()
 class Engine:
     """What the class that declared a chart shares with its subclasses."""
 
-    __slots__ = ("_machine", "chart", "choosers", "compiled", "methods", "owner", "routed", "takers", "write")
+    __slots__ = (
+        "_listeners", "_machine", "_step", "chart", "choosers", "compiled", "methods", "owner", "routed", "takers",
+        "write",
+    )  # fmt: skip
 
     def __init__(self, owner: type, chart: Chart, methods: dict[str, str], step: type) -> None:
         """Create the engine of the class `owner`: `methods` are its triggers by event, `step` is the class of steps."""
@@ -35,7 +40,12 @@ class Engine:
         self.routed = frozenset[str]()
         """The events with callbacks on the machine."""
         self.compiled: Compiled | None = None
-        self.choosers, self.takers = Choosers(chart, step, take=False), Choosers(chart, step, take=True)
+        self._step = step
+        self._listeners = WeakKeyDictionary[type, tuple[int, tuple[str, ...]]]()
+        self.choosers: dict[str, Chooser] = {}
+        """By event, from a session and data to the step that it would take, or None.  Empty until one is needed."""
+        self.takers: dict[str, Chooser] = {}
+        """As `choosers`, but these take the step."""
         self._machine: ClassMachine | None = None
 
     def named(self, event: object) -> tuple[str, str]:
@@ -55,6 +65,30 @@ class Engine:
                 self.write = self.compiled.write
         return self.compiled
 
+    def listeners(self, cls: type) -> tuple[str, ...]:
+        """Return the names of a class's listener methods.  DefinitionError as `listener_methods` has it."""
+        size = sum(len(vars(klass)) for klass in cls.__mro__)  # a method may be added later
+        if (known := self._listeners.get(cls)) is None or known[0] != size:
+            known = self._listeners[cls] = size, listener_methods(cls, self.chart)
+        return known[1]
+
+    def chooser(self, event: str) -> Chooser:
+        """Return one of `choosers`."""
+        return self._of(self.choosers, event, take=False)
+
+    def taker(self, event: str) -> Chooser:
+        """Return one of `takers`."""
+        return self._of(self.takers, event, take=True)
+
+    def _of(self, known: dict[str, Chooser], event: str, take: bool) -> Chooser:
+        if event not in known:
+            from fsm.compiler import compile_choosers
+
+            with MAKING:
+                if event not in known:
+                    known |= compile_choosers(self.chart, self._step, take=take)
+        return known[event]
+
     def machine(self, route: Callable[[frozenset[str]], object], applied: Callable[..., object]) -> ClassMachine:
         """Return the transitions machine; the arguments are those of ClassMachine."""
         from fsm.machine import ClassMachine
@@ -63,22 +97,3 @@ class Engine:
             if self._machine is None:
                 self._machine = ClassMachine(self.chart, self.owner.__name__, route, applied)
         return self._machine
-
-
-class Choosers(dict[str, "Chooser"]):
-    """Compiled functions by event, from a session and data to the step that it would take, or None.
-
-    With `take` they take it, too.
-    """
-
-    def __init__(self, chart: Chart, step: type, *, take: bool) -> None:
-        super().__init__()
-        self.chart, self.step, self.take = chart, step, take
-
-    def __missing__(self, event: str) -> Chooser:
-        from fsm.compiler import compile_choosers
-
-        with MAKING:
-            if event not in self:
-                self.update(compile_choosers(self.chart, self.step, take=self.take))
-        return self[event]

@@ -17,7 +17,8 @@ Theory.
    first guard to the last listener, and so does every other method while it reads or changes the session.
 7. The variables are attributes of a session, by their names; a class may annotate them for type checkers
    (`coins: int`), or define a property of its own over `_coins`.  `__init__` is called for a new session alone;
-   `__post_restore__` for one that begins in any other way.
+   `__post_restore__` for one that begins in any other way.  A class with an `__init__` of its own, such as a dataclass,
+   need not call this one: a session stands in the initial state before.
 
 A session without listeners and without a lock has no dispatcher; looking for one costs a single comparison.
 """
@@ -29,7 +30,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, Self, TypeVar
 
 from fsm.chart import Chart, Configuration, Name, Row, State
 from fsm.condition import Datum, Value
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # the first session imports the one, and the first machine th
 __all__ = ["Receipt", "Session", "Step", "trigger"]
 
 T = TypeVar("T")
+NEW: Final = object.__new__
 
 
 class Step:
@@ -61,6 +63,12 @@ class Step:
     before: Configuration
     after: Configuration
     data: Mapping[str, Datum]
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a step cannot be pickled or copied with its session: keep what you need of it")
 
     def __repr__(self) -> str:
         return f"<Step {self.event}: {self.row.id}, to {self.session.chart.describe(self.after)}>"
@@ -108,12 +116,17 @@ class Session:
         if guarded or (cls._own_lock and chart is not None):
             _guard(cls)
 
+    def __new__(cls, *_given: object, **_named: object) -> Self:
+        """Begin in the initial state, whatever the class's own `__init__` does: that of a dataclass calls no other."""
+        self = NEW(cls)
+        cls._class_begin(self)
+        return self
+
     def __init__(self, **values: Value) -> None:
         """Create a session in the chart's initial state, with these values of variables instead of the initial ones.
 
         ValueError for an unknown name, a wrong value, or a combination that breaks the state's invariant.
         """
-        self._class_begin()
         if values:
             self.compiled().write(self, _started(self.chart, None, values))
 
@@ -131,7 +144,6 @@ class Session:
     def unchecked(cls, configuration: Configuration) -> Self:
         """Return a session in this configuration, which is known to be legal.  As `at`, but nothing is checked."""
         self = cls.__new__(cls)
-        self._class_begin()
         cls.compiled().write(self, configuration)
         self.__post_restore__()
         return self
@@ -261,7 +273,10 @@ class Session:
         look like listeners and are none, name those that are in `only`.
         DefinitionError if it has no listener method, or one that belongs to no state or event.
         """
-        names = listener_methods(type(listener), self.chart, also=tuple(also), only=only)
+        if only is None and not (also := tuple(also)):
+            names = self._class_engine.listeners(type(listener))
+        else:
+            names = listener_methods(type(listener), self.chart, also=tuple(also), only=only)
         if not names:
             raise DefinitionError(type(listener).__name__, ("it listens to nothing: it has no on_transition, …",))
         methods = {name: _own(type(self), name) if listener is self else getattr(listener, name) for name in names}
@@ -327,7 +342,6 @@ class Session:
             configuration = chart.checked(configuration)
         except ValueError as error:
             raise SnapshotError(chart.name, str(error), chart.fingerprint, found) from None
-        self._class_begin()
         self.compiled().write(self, configuration)
         for name, value in own.items():
             setattr(self, name, value)

@@ -44,6 +44,21 @@ Guard: TypeAlias = Condition | Conditional | Callable[..., bool]
 T = TypeVar("T")
 
 
+class _Member(str):
+    """A name that was given as a member of an Enum, which it is equal to."""
+
+    __slots__ = ()
+    member: Enum
+
+    def __eq__(self, other: object) -> bool:
+        return self.member is other or str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 class State(str):
     """The name of a state, with a description.  `State("open") == "open"`.
 
@@ -105,24 +120,13 @@ class State(str):
         return _state, (named, self.doc, self.final, self.invariant, self.absorbing, dict(self.after), self.progress)
 
 
-class _MemberState(State):
-    """A state that was given as a member of an Enum, which it is equal to."""
-
+class _MemberState(_Member, State):
     __slots__ = ("member",)
-    member: Enum
 
     def __new__(cls, member: Enum, doc: str = "", **options: Any) -> Self:
         self = super().__new__(cls, member, doc, **options)
         self.member = member
         return self
-
-    def __eq__(self, other: object) -> bool:
-        return self.member is other or str.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = State.__hash__
 
 
 def _state(
@@ -202,24 +206,13 @@ class Event(str):
         return Event, (getattr(self, "member", self.name), self.doc, self.data)
 
 
-class _MemberEvent(Event):
-    """An event that was given as a member of an Enum, which it is equal to."""
-
+class _MemberEvent(_Member, Event):
     __slots__ = ("member",)
-    member: Enum
 
     def __new__(cls, member: Enum, doc: str = "", data: Iterable[DataDeclaration] = ()) -> Self:
         self = super().__new__(cls, member, doc, data)
         self.member = member
         return self
-
-    def __eq__(self, other: object) -> bool:
-        return self.member is other or str.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = Event.__hash__
 
 
 class Row(NamedTuple):

@@ -24,6 +24,7 @@ from fsm.condition import (
     Value,
     add,
     label,
+    shown,
     sum_text,
     value_key,
 )
@@ -307,7 +308,7 @@ class Assignment:
     def __str__(self) -> str:
         value = self.value
         if not isinstance(value, Sum):
-            return f"{self.name} = {label(value[0])}"
+            return f"{self.name} = {shown(value[0])}"
         rest = dict(value.terms)
         if rest.get(self.name) != 1:
             return f"{self.name} = {value}"

@@ -13,6 +13,7 @@ from hypothesis import (
     strategies as st,
 )
 
+from fsm.analysis.bounds import bounds_of
 from fsm.chart import Chart, row
 from fsm.condition import ALWAYS, All, AnyOf, Compare, Condition, Opaque, condition, label, negated
 from fsm.data import Number
@@ -183,3 +184,13 @@ def test_a_function_without_source_is_told_apart_by_its_code() -> None:
     guards = [eval(f"lambda s: s.n > {n}") for n in (1000, 2000)]
     one, other = (Chart("c", states=["a"], events=["go"], rows=[row("r", "a", "go", guard=guard)]) for guard in guards)
     assert one.fingerprint != other.fingerprint
+
+
+def test_a_value_of_several_words_is_quoted_and_read_again() -> None:
+    mode = Choice("mode", ("very fast", "a, b", "slow"), initial="slow")
+    chart = Chart("c", states=["a"], events=["go"], variables=[mode], rows=[row("r", "a", "go", guard=mode == "slow", effects=[mode.becomes("a, b")])])
+    for guard, text in ((mode == "very fast", "mode == 'very fast'"), (mode == "slow", "mode == slow")):
+        assert str(guard) == text
+        assert str(bounds_of(chart, [text])[0]) == text
+    assert str(mode.among("a, b", "slow")) == "mode in ('a, b', slow)"
+    assert chart.rows[0].effect_text == "mode = 'a, b'"

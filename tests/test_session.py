@@ -7,6 +7,7 @@ import gc
 import pickle
 import sys
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -426,3 +427,46 @@ def test_a_long_chain_of_posted_events_does_not_pile_up() -> None:
     door.push()
     assert (chain.left, door.configuration) == (0, ("open", 1500))
     assert chain.last.result() is True
+
+
+@dataclass
+class Noted(Session, chart=DOOR):
+    """Its `__init__` is made by dataclass, which calls no other."""
+
+    note: str
+
+    @trigger
+    def push(self) -> None: ...
+    @trigger
+    def pull(self) -> None: ...
+    @trigger
+    def burn(self) -> None: ...
+
+
+def test_a_dataclass_is_a_session_like_others() -> None:
+    noted = Noted("front")
+    assert (noted.state, noted.note, noted.may("push").accepted) == ("open", "front", True)
+    noted.push()
+    assert noted.configuration == ("shut", 1)
+
+
+def test_a_step_is_not_copied_with_its_session() -> None:
+    kept: list[Step] = []
+    door = Door()
+    door.listen(type("L", (), {"on_transition": lambda self, step: kept.append(step)})())
+    door.push()
+    assert copy.copy(kept[0]) is kept[0]
+    assert (type(kept[0]).__name__, isinstance(kept[0], Step)) == ("Step", True)
+    for way in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a step cannot be pickled or copied with its session"):
+            way(kept[0])
+
+
+def test_a_method_that_a_class_gets_later_is_a_listener_too() -> None:
+    kind = type("L", (), {"on_transition": lambda self, step: None, "told": 0})
+    Door().listen(kind())
+    kind.after_push = lambda self, step: setattr(self, "told", self.told + 1)  # type: ignore[attr-defined]
+    door = Door()
+    listener = door.listen(kind())
+    door.push()
+    assert listener.told == 1  # type: ignore[attr-defined]

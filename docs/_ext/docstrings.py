@@ -46,7 +46,7 @@ def _plain(text):
 
 
 def process(app, what, name, obj, options, lines):
-    lines[:] = converted(lines)
+    lines[:] = converted(obj.__doc__.splitlines() if what == "module" and obj.__doc__ else lines)
 
 
 def where(app, env, node, content):
@@ -54,6 +54,8 @@ def where(app, env, node, content):
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py" or not target.startswith("fsm."):
         return None
+    if not re.fullmatch(r"[\w.]+", target):
+        return nodes.inline("", "", content)  # a type written out, no name
     module, _, name = target.rpartition(".")
     for full, entry in env.get_domain("py").objects.items():
         if full.rpartition(".")[2] == name and entry.objtype in ("class", "exception", "data"):

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import inspect
+import logging
 import re
 from importlib import import_module
 from keyword import iskeyword
@@ -155,6 +156,34 @@ class LogLines(Made):
             yield ""
 
 
+class Metrics(Made):
+    """`store-metrics`: what a store tells Prometheus."""
+
+    def lines(self):
+        from fsm.store import Store
+        from fsm.store.metrics import StoreCollector
+
+        logging.getLogger("fsm.store").setLevel(logging.WARNING)
+        with Store(name="outbox") as store:
+            found = list(StoreCollector(store).collect())
+        for metric in found:
+            labels = sorted({label for sample in metric.samples for label in sample.labels} | {"store"})
+            suffix = "_total" if metric.type == "counter" else ""
+            yield from [f"``{metric.name}{suffix}`` ({metric.type}; {', '.join(labels)})", f"   {plain(metric.documentation)}.", ""]
+
+
+class Books(Made):
+    """`embedding-books`: the table of the embedded programs, without its links to folders."""
+
+    def lines(self):
+        text = (ROOT / "examples" / "embedding" / "README.md").read_text(encoding="utf-8")
+        table = text.partition("<!-- books -->")[2].partition("<!-- /books -->")[0]
+        return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", table).strip().splitlines()
+
+    def depends(self):
+        return [ROOT / "examples" / "embedding" / "README.md"]
+
+
 class Doors(Made):
     """`fsm-doors`: what a page of the reference describes: the names that these modules promise."""
 
@@ -171,13 +200,15 @@ class Doors(Made):
                 continue
             yield from [f".. _door-{name}:", "", *underlined(name)]
             yield from [f".. automodule:: {name}", "   :no-members:", ""]
+            shown = [one for one in names if not one.startswith("__") and not inspect.ismodule(getattr(module, one))]
+            yield from [", ".join(f":py:obj:`{one} <{name}.{one}>`" for one in shown), ""]
             yield from self.described(name, module, names)
 
     def described(self, name, module, names):
         for one in names:
             value = getattr(module, one)
             if not inspect.ismodule(value) and not one.startswith("__"):
-                yield from [f".. {kind(value)}:: {name}.{one}", *(["   :members:", "   :inherited-members: " + BASES] if inherits(value) else ["   :members:"] if inspect.isclass(value) else []), ""]
+                yield from [f".. {kind(value)}:: {name}.{one}", *(["   :members:", "   :inherited-members: " + BASES] if inherits(value) else ["   :members:", "   :exclude-members: cache_ok"] if inspect.isclass(value) else []), ""]
 
 
 BASES = "object, Machine, Exception, BaseException, tuple, str, int, Enum, IntEnum, IntFlag, Flag, Mapping, Protocol, NamedTuple, MachineError, Collector, Generic, ValueError"
@@ -194,6 +225,6 @@ def kind(value):
 
 
 def setup(app):
-    for name, one in (("fsm-commands", Commands), ("logoff-sentences", Sentences), ("logoff-gallery", Gallery), ("fsm-doors", Doors), ("log-lines", LogLines)):
+    for name, one in (("fsm-commands", Commands), ("logoff-sentences", Sentences), ("logoff-gallery", Gallery), ("fsm-doors", Doors), ("log-lines", LogLines), ("store-metrics", Metrics), ("embedding-books", Books)):
         app.add_directive(name, one)
     return {"parallel_read_safe": True}

@@ -22,6 +22,7 @@ from fsm.analysis.bounds import bounds_of
 from fsm.analysis.calls import Calls
 from fsm.analysis.divergence import covers, endless_loop, greatest_number, is_finite
 from fsm.analysis.trace import Call
+from fsm.callables import reads_more
 from fsm.chart import Chart, Configuration, Event, Row
 from fsm.condition import Condition, Facts
 from fsm.session import Session
@@ -197,7 +198,7 @@ class Explorer:
 
     def _raised(self, event: Call, here: Configuration, error: Exception) -> ExploreError:
         asked = f"asking {str(event)!r} in {self.chart.describe(here)}"
-        return ExploreError(f"{asked} raised {type(error).__name__}: {error}")
+        return ExploreError(f"{asked} raised {type(error).__name__}: {error}{reads_more(error)}")
 
     def _found(self, there: Configuration, parent: int, event: str, row: str) -> int:
         if self._limits:

@@ -24,6 +24,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from select import select
 from typing import BinaryIO, Final, cast
 
+from fsm.callables import reads_more
 from fsm.chart import Chart, Configuration
 from fsm.commands import DEFAULT_CHART, CommandError
 from fsm.commands.chart_files import CHART, find_chart
@@ -186,9 +187,8 @@ def _answerer(chart: Chart) -> Callable[[bytes, int], tuple[str, bool]]:
         except JournalError as error:
             raise CommandError(str(error)) from error
         except Exception as error:  # from a callable guard
-            more = "; a guard that reads more than the variables cannot be replayed"
-            hint = more if isinstance(error, AttributeError) else ""
-            raise CommandError(f"{event} failed: {type(error).__name__}: {error}{hint}") from error
+            problem = f"{event} failed: {type(error).__name__}: {error}{reads_more(error)}"
+            raise CommandError(problem) from error
         accepted = reason == "null"
         asked = f'{{"session": {quoted(name)}, "seq": {seq}, "event": {known}, '
         return f"{asked}{heads[accepted, before]}{tail(session.configuration)}{reason}}}\n", accepted

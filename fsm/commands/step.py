@@ -21,6 +21,7 @@ from fsm.commands.journals import is_database, open_database
 from fsm.errors import SnapshotError
 from fsm.install import install_command
 from fsm.journal.reader import JournalError, TornLine
+from fsm.stepper.shortest_path import NEAR
 from fsm.stepper.text import printable
 from fsm.stepper.transcript import as_data, as_text
 from fsm.stepper.walk import Stepper
@@ -46,17 +47,21 @@ def run(args: argparse.Namespace) -> int:
     if goal not in stepper.goals:
         known = ", ".join(stepper.goals)
         raise CommandError(printable(f"{chart.name} has no state or output {goal!r} (it has {known})"))
-    if args.trace is None and args.format is None and _is_terminal():
-        _full_screen(stepper, goal, torn)
-        return 0
     try:
+        if args.trace is None and args.format is None and _is_terminal():
+            if chart.opaque:  # an error of a guard is told before the screen is taken
+                stepper.verdicts()
+                stepper.path_to(goal, NEAR)
+            _full_screen(stepper, goal, torn)
+            return 0
         events = parse_trace(chart, args.trace or "")
+        refusal = stepper.walk(events)
+        stepper.verdicts()
+        path = stepper.path_to(goal)
     except TraceError as error:
         raise CommandError(printable(str(error))) from error
     if torn:
         print(f"fsm step: {torn}", file=sys.stderr)
-    refusal = stepper.walk(events)
-    path = stepper.path_to(goal)
     if args.format == "json":
         print(json.dumps(as_data(stepper, refusal, path), indent=1))
     else:

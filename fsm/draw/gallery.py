@@ -235,7 +235,7 @@ def _paths_page(chart: Chart, gallery: Gallery, atlas: Atlas) -> str:
     ]
     if atlas.flag_name is not None:
         lines += [(f"`{atlas.flag_name}` is its value at the end of the witness; in brackets what it can also be, by "
-                   "longer traces."), ""]
+                   "longer traces. So one path counts under each value it can end with."), ""]
         lines += [f"| {atlas.flag_name} at the end | paths |", "| --- | --- |"]
         lines += [f"| {code(name)} | {len(paths)} |" for name, paths in atlas.by_flag.items()] + [""]
     for states, paths in atlas.families.items():

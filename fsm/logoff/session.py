@@ -40,9 +40,7 @@ class StoreSession(Session, chart=LOGOFF):
     _peers: int
 
     def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
-        if ready is NOTHING and deferred is NOTHING and peers is NOTHING:
-            self._class_begin()  # there is nothing to check
-        else:
+        if ready is not NOTHING or deferred is not NOTHING or peers is not NOTHING:  # there is something to check
             super().__init__(ready=ready, deferred=deferred, peers=peers)
 
     # -------------------------------------------------------------------------------------------------- status

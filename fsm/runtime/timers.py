@@ -46,6 +46,8 @@ BUSY: Final = 0.1
 SPARE: Final = 64
 """Entries of the queue that may be superfluous before it is cleaned."""
 log: Final = logging.getLogger("fsm.runtime")
+EVERYWHERE: Final[dict[int, _Attached]] = {}
+"""The attached sessions of all timers, by their ids: two timers would fire each event twice."""
 
 
 class _Attached:
@@ -115,8 +117,9 @@ class Timers:
 
         For a session that was stored, `elapsed` are the seconds that it had been in its state then, and what was due
         up to then has been fired; `away` are the seconds since then, and what was due in them is fired at once.
-        ValueError if it is attached already, for seconds that are no finite number or less than 0, and for a session
-        without a lock if the clock has a thread of its own; RuntimeError if these timers are closed.
+        ValueError if it is attached already, here or to other timers, for seconds that are no finite number or less
+        than 0, and for a session without a lock if the clock has a thread of its own; RuntimeError if these timers are
+        closed.
         """
         for seconds in (elapsed, away):
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
@@ -132,7 +135,9 @@ class Timers:
                     raise RuntimeError("these timers are closed")
                 if self._find(session) is not None:
                     raise ValueError("this session is attached already")
-                self._attached[id(session)] = attached
+                if (other := EVERYWHERE.get(id(session))) is not None and other.is_of(session):
+                    raise ValueError("this session is attached to other timers; detach it there first")
+                self._attached[id(session)] = EVERYWHERE[id(session)] = attached
             attached.enter(session.due, self._clock.monotonic() - elapsed - away, elapsed)
             session.listen(attached)
             self._arm(attached, session)
@@ -195,14 +200,13 @@ class Timers:
         """
         with self._lock:
             self._closed = True
-            ended, calls = list(self._attached.values()), self._calls
+            ended, calls = dict(self._attached), self._calls
             self._calls = []
-            self._attached.clear()
             self._queue.clear()
         for _, _, call in calls:
             call.cancel()
-        for attached in ended:
-            attached.entry = attached.kept = None
+        for key, attached in ended.items():
+            self.lost(attached, key)
 
     # ------------------------------------------------------------------------------------------ what sessions do
 
@@ -217,8 +221,9 @@ class Timers:
     def lost(self, attached: _Attached, key: int) -> None:
         """Forget a session that is gone or detached."""
         attached.entry = attached.kept = None
-        if self._attached.get(key) is attached:
-            del self._attached[key]
+        for known in (self._attached, EVERYWHERE):
+            if known.get(key) is attached:
+                del known[key]
 
     def _find(self, session: Session) -> _Attached | None:
         attached = self._attached.get(id(session))

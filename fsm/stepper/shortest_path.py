@@ -22,12 +22,14 @@ from fsm.session import Session
 from fsm.stepper.text import printable
 from fsm.verdict import Refused
 
-__all__ = ["LIMIT", "ShortestPath", "find_shortest_path"]
+__all__ = ["LIMIT", "NEAR", "ShortestPath", "find_shortest_path"]
 
 LIMIT: Final = 5_000
 """Configurations looked at by default: a fraction of a second."""
 MOST: Final = 20
 """The greatest value that is tried of a number without a bound."""
+NEAR: Final = 1_000
+"""Configurations looked at in search of the goal between two keys: some hundredths of a second."""
 
 
 class ShortestPath(NamedTuple):

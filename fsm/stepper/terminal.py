@@ -29,6 +29,7 @@ from fsm.chart import Event
 from fsm.errors import DataError, SnapshotError
 from fsm.journal.reader import JournalError, TornLine
 from fsm.stepper.diagram import text_diagram
+from fsm.stepper.shortest_path import NEAR
 from fsm.stepper.text import columns, cut, printable, wrapped
 from fsm.stepper.transcript import consequence, count_lines, trail, with_data
 from fsm.stepper.walk import Stepper
@@ -38,8 +39,6 @@ __all__ = ["StepperApp", "keys_of"]
 
 LEAST: Final = (60, 16)
 """The smallest size in which the screen is useful, in columns and rows."""
-NEAR: Final = 1_000
-"""Configurations looked at in search of the goal between two keys: some hundredths of a second."""
 KEYS: Final = "1234567890abdefhijkmnptvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The keys of events, in the chart's order; the arrows choose further ones.  Other letters are commands."""
 COMMANDS: Final = "u undo  r redo  s save  l load  c copy  g goal  ↑↓⏎ choose  < > ends  q quit"

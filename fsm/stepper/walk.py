@@ -13,15 +13,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from fsm.analysis.trace import Call, TraceError, call, parse_trace
+from fsm.callables import reads_more
 from fsm.chart import Chart, Configuration
-from fsm.errors import UnknownEvent
+from fsm.errors import DataError, UnknownEvent
 from fsm.journal.reader import data_of, entry, header, replayed, start
 from fsm.session import Session
 from fsm.snapshot import decode, encode
@@ -157,9 +158,24 @@ class Stepper:
     def verdicts(self) -> dict[str, Verdict]:
         """Return what every event would do now, or why not, in the chart's order.  Changes nothing.
 
-        Of an event with data it says what some data would do, or why none would do anything.
+        Of an event with data it says what some data would do, or why none would do anything.  TraceError if a guard
+        raises an error.
         """
-        return self._session.unchecked(self.configuration).verdicts()
+        with self._asking():
+            return self._session.unchecked(self.configuration).verdicts()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What a callable guard raises is a TraceError."""
+        try:
+            yield
+        except (Refused, DataError, TraceError, UnknownEvent):
+            raise
+        except Exception as error:
+            if not self.chart.opaque:
+                raise
+            problem = f"a guard raised {type(error).__name__}: {error}{reads_more(error)}"
+            raise TraceError(f"from {self.chart.describe(self.configuration)}, {problem}") from error
 
     # -------------------------------------------------------------------------------------------------------- walking
 
@@ -170,7 +186,8 @@ class Stepper:
         """
         session = self._session.unchecked(self.configuration)
         step = self._step(event, data)
-        session.fire(step.event, **step.data)
+        with self._asking():
+            session.fire(step.event, **step.data)
         moment = Moment(step, session.configuration)
         if self.trail[self.place : self.place + 1] != [moment]:
             self.trail[self.place :] = [moment]
@@ -230,10 +247,14 @@ class Stepper:
         return tuple(dict.fromkeys([*final, *(output.name for output in self.chart.outputs), *other]))
 
     def path_to(self, goal: str, limit: int = LIMIT) -> ShortestPath:
-        """Return a shortest path to a state or an output.  ValueError when the chart has neither of that name."""
+        """Return a shortest path to a state or an output.
+
+        ValueError when the chart has neither of that name, TraceError if a guard raises an error.
+        """
         if goal not in self.goals:
             raise ValueError(f"{self.chart.name} has no state or output {goal!r} (it has {', '.join(self.goals)})")
         known = self._paths.get(key := (self.configuration, goal, limit))
         if known is None:
-            known = self._paths[key] = find_shortest_path(self._session, self.configuration, goal, limit)
+            with self._asking():
+                known = self._paths[key] = find_shortest_path(self._session, self.configuration, goal, limit)
         return known

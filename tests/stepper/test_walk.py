@@ -335,3 +335,13 @@ def test_a_way_says_what_was_looked_at(
     assert (path.events, str(path)) == (events, told)
     assert path.looked <= limit
     assert path.everywhere is ("all" in told.split("(")[-1].split())
+
+
+def test_a_guard_that_reads_more_than_the_variables_is_told_and_nothing_has_changed() -> None:
+    rows = [row("in", "low", "up", guard=lambda session: session.user == "x", target="high")]
+    stepper = Stepper(Chart("gate", states=["low", State("high", final=True)], events=["up"], rows=rows))
+    told = "from low, a guard raised AttributeError: .*'user'; a guard that reads more than the variables can be asked by"
+    for ask in (stepper.verdicts, lambda: stepper.fire("up"), lambda: stepper.path_to("high")):
+        with pytest.raises(TraceError, match=told):
+            ask()
+    assert (stepper.trail, stepper.state) == ([], "low")
