@@ -5,9 +5,10 @@ Theory.
    `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder of another user is refused.
 2. Requests and answers are JSON objects, one a line.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`,
    `{"do": "release"}`, `{"do": "close"}` (start the plan), `{"do": "next"}` (begin the plan's next step),
-   `{"do": "resume", "id": …}` and `{"do": "withdraw", "id": …}` (decide about a message put aside).  Each is answered
-   with the status after it, or with `{"error": sentence}`, and does not wait for messages.  `{"do": "watch"}` is
-   answered after every change, until the store is released.
+   `{"do": "resume", "id": …}` and `withdraw` (decide about a message).  Each is answered with the
+   status after it, or with `{"error": sentence}`, and does not wait for messages.  `{"do": "queue", "most": 1000}` is
+   answered with the messages, `{"do": "show", "id": …}` with one of them, and `{"do": "watch"}` with the status after
+   every change, until the store is released.
 3. A killed process leaves its socket behind.  The next process that asks there gets no answer, and removes it.
 
 The asking half (`running`, `ask`) loads neither the server nor a mail library.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.flags import Logoff, MapiError
 from fsm.mail.errors import ControlError
+from fsm.mail.queue import ACTS, entry_with_header, listed
 from fsm.mail.status import status_of
 from fsm.store.errors import RuntimeFolderError, StorageError, StoreClosing
 from fsm.store.runtime_folder import runtime_folder
@@ -41,6 +43,7 @@ __all__ = ["Control", "ask", "folder", "running"]
 
 log: Final = logging.getLogger("fsm.mail")
 LONGEST: Final = 64 * 1024
+LONGEST_ANSWER: Final = 1 << 28
 STATUS: Final = b'{"do": "status"}'
 PATIENCE: Final = 5.0
 """Seconds that a running store may take to answer."""
@@ -116,8 +119,15 @@ class Control:
                 if not isinstance(flag, str) or flag not in Logoff.__members__:
                     return {"error": f"a flag is one of {', '.join(Logoff.__members__)}, not {flag!r}"}
                 await self._store.logoff(Logoff[flag])
-            elif act in ("resume", "withdraw"):
+            elif act in ACTS:
                 await getattr(self._store, act)(str(request.get("id")))
+            elif act == "queue":
+                return await listed(self._store, int(request.get("most", 0)))
+            elif act == "show":
+                message = await self._store.message(str(request.get("id")))
+                if message is None:
+                    return {"error": f"there is no message {request.get('id')}"}
+                return {"message": entry_with_header(message, self._store.clock.time())}
             elif act == "release":
                 await self._store.release()
             elif act == "close":
@@ -128,7 +138,7 @@ class Control:
                     return {"error": "no plan is under way; ask to close first"}
                 self._store.next_step()
             elif act not in ("status", "watch"):
-                acts = "status, watch, logoff, release, close, next, resume or withdraw"
+                acts = f"status, watch, logoff, release, close, next, queue, show, {' or '.join(ACTS)}"
                 return {"error": f"a store can be asked for {acts}, not {act!r}"}
             return await self._status()
         except (ValueError, AttributeError, RecursionError):
@@ -164,7 +174,7 @@ def ask(path: Path, **request: object) -> dict[str, object]:
             link.connect(str(path))
             link.sendall(json.dumps(request).encode() + b"\n")
             with link.makefile("rb") as answers:
-                answer = json.loads(answers.readline(LONGEST * 16) or b"null")
+                answer = json.loads(answers.readline(LONGEST_ANSWER) or b"null")
     except (ConnectionRefusedError, FileNotFoundError):
         with suppress(OSError):
             path.unlink()
