@@ -16,7 +16,6 @@ store = Store(Database(folder / "store.db"))
 def deliver() -> None:
     for item in store.outgoing(provider="smtp:mx1.example.net"):  # waits for the next; ends when the store is released
         with item:  # left normally: sent; left by an exception: deferred, with its reason
-            assert item.message is not None
             item.progress("DATA")
             item.past_no_return()  # from here on an exception would mean: nobody can tell whether it arrived
             if b"busy" in item.message.content:

@@ -11,6 +11,8 @@ from fsm.condition import Condition
 from fsm.logoff import GuardedStoreSession, Logoff, LogoffStatus, MessageStore, StoreHandle, StoreSession
 from fsm.migration import Migration, move
 from fsm.runtime import Stream, Timers
+from fsm.store import AsyncStore, Store
+from fsm.store.message import Message
 
 session = StoreSession(ready=1, deferred=2, peers=0)
 assert_type(session.submit(), Literal[True])
@@ -117,3 +119,14 @@ assert_type(Sender().insert(), Literal[True])
 Account().pay(amount="5")  # type: ignore[arg-type]
 Account().pay(5)  # type: ignore[call-arg]
 Account().pay(amount=5, colour=1)  # type: ignore[call-arg]
+
+
+def send() -> None:
+    for item in Store().outgoing():
+        assert_type(item.message, Message)
+    assert_type(Store().inbound().message, Message | None)
+
+
+async def send_in_asyncio() -> None:
+    async for item in AsyncStore().outgoing():
+        assert_type(item.message, Message)

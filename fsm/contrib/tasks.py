@@ -70,8 +70,7 @@ class ProcessStore:
 
     def check(self) -> None:
         """Raise Stopped if the task at hand was asked to end."""
-        if (reason := self.item.stopped) is not None:
-            raise Stopped(reason)
+        self.item.check()
 
     def run(self, name: str, task: Callable[..., T], args: Sequence[object], kwargs: Mapping[str, object]) -> T:
         """Run a task as an item in flight.  Raise StoreClosing or Stopped if it has to go back into the queue."""
@@ -86,9 +85,9 @@ class ProcessStore:
         except (Stopped, StoreClosing):
             raise
         except Exception as error:
-            if item.stopped is None:
+            if item.stop_reason is None:
                 raise
-            raise Stopped(f"{item.stopped} ({type(error).__name__}: {error})") from error
+            raise Stopped(f"{item.stop_reason} ({type(error).__name__}: {error})") from error
 
     def opened(self) -> None:
         """Do nothing.  Called once the store of this process is open."""

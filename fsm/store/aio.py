@@ -40,7 +40,7 @@ from fsm.store.retry import Retry
 from fsm.store.spooler import SpoolerCore
 from fsm.store.storage import Policy, Storage
 
-__all__ = ["AsyncInFlight", "AsyncSpooler", "AsyncStore"]
+__all__ = ["AsyncInFlight", "AsyncOutgoing", "AsyncSpooler", "AsyncStore"]
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class AsyncInFlight(Item):
             await self._store._wait(ended, shielded=True)
         self._uncancel(task)  # also if the block turned the cancellation into another error
         if stopped:
-            raise Stopped(self.stopped or "") from error
+            raise Stopped(self.stop_reason or "") from error
 
     def _uncancel(self, task: asyncio.Task[object] | None) -> bool:
         """Take back our cancellation of the task, once; return True if it was the only one."""
@@ -179,6 +179,12 @@ class AsyncInFlight(Item):
         if self._task is not None:
             self._cancelled = True
             self._task.cancel(reason)
+
+
+class AsyncOutgoing(AsyncInFlight):
+    """A message to send, as an asynchronous context manager."""
+
+    message: Message
 
 
 class AsyncStore(BaseStore):
@@ -257,7 +263,8 @@ class AsyncStore(BaseStore):
         await self._waiter.patiently(self._spooler.close() if self._alone else done, self._spooler)
 
     def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> AsyncInFlight:
-        item = self._state.new_item(AsyncInFlight, direction, peer=peer, provider=provider, note=note)
+        kind = AsyncInFlight if direction == "inbound" else AsyncOutgoing
+        item = self._state.new_item(kind, direction, peer=peer, provider=provider, note=note)
         item._store = self
         return self.prepare_item(item)
 
@@ -265,7 +272,7 @@ class AsyncStore(BaseStore):
         """Return a message that comes in; see `Store.inbound`."""
         return self._new_item("inbound", peer=peer, note=what)
 
-    async def outgoing(self, *, provider: str = "", peer: str = "") -> AsyncIterator[AsyncInFlight]:
+    async def outgoing(self, *, provider: str = "", peer: str = "") -> AsyncIterator[AsyncOutgoing]:
         """Yield messages to send; see `Store.outgoing`.  Several tasks may each have an iterator."""
 
         def new() -> AsyncInFlight:
@@ -275,7 +282,7 @@ class AsyncStore(BaseStore):
         try:
             core = await self._ready()
             while (item := await self._wait(core.next_item(new), self._abandon, turn=True)) is not None:
-                assert isinstance(item, AsyncInFlight)
+                assert isinstance(item, AsyncOutgoing)
                 yield item
         finally:
             if item is not None and not item.entered:

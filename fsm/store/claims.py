@@ -58,7 +58,7 @@ class Claims:
 
     def give_back(self, item: Item) -> None:
         """Give the message of an item that nobody took to the next in line, or put it back into the queue."""
-        if item.over or item.stopped is not None or not self._hand_over(lambda new: self._renewed(item, new)):
+        if item.over or item.stop_reason is not None or not self._hand_over(lambda new: self._renewed(item, new)):
             self._unclaimed(item)
 
     def _renewed(self, item: Item, new: Callable[[], Item]) -> Item:

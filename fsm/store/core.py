@@ -101,7 +101,7 @@ class StoreCore:
     def stop(self, items: Sequence[Item], reason: str) -> None:
         """Ask these items to end.  Each ends when its block is left."""
         with self.state.lock:
-            self.state.counters["stopped"] += sum(item.stopped is None for item in items)
+            self.state.counters["stopped"] += sum(item.stop_reason is None for item in items)
             callbacks = [(item, callback) for item in items for callback in item.stop(reason)]
         for item, callback in callbacks:
             try:

@@ -7,7 +7,9 @@ Theory.
    outbound item is sent, or deferred with the exception as the reason.
 3. After `past_no_return` (the final dot may have been sent) an exception says nothing about the message.  It is then
    *uncertain*, and the store's policy decides: it is sent again later, and counted, or held until a person decides.
-4. Stopping an item is a request.  The item still ends by itself, when its block is left.
+4. Stopping an item is a request.  The item still ends by itself, when its block is left.  In asyncio its task is
+   cancelled; in a thread the program looks (`check`), or is called (`on_cancel`).  If it does neither, the outcome says
+   so.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from fsm.store.clock import Clock
+from fsm.store.errors import Stopped
 from fsm.store.message import Message
 from fsm.store.process import check_process
 
@@ -32,6 +35,8 @@ REASONS: Final = {
     "TimeoutError": "it took too long",
 }
 """What to write for an exception without a message."""
+
+DEAF: Final = "asked to end, which it does not notice (it has neither check() nor on_cancel())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,8 @@ class Item:
         self.peer, self.provider = peer, provider
         self.message: Message | None = None
         self.id = ""
-        self.stopped: str | None = None
-        """Why the item was asked to end; None if it was not."""
+        self.stop_reason: str | None = None
+        """Why the item was asked to end; None if it was not.  For the store: a program reads `stopped`."""
         self.entered = False
         """True once its block was entered."""
         self.over = False
@@ -101,7 +106,9 @@ class Item:
         self.recorded = False
         """True once its ending is recorded."""
         self._clock, self._lock, self._changed = clock, lock, changed
-        self._note = note
+        self._what, self._note = note, ""
+        self._looks = False
+        """True once the program has looked whether the item was asked to end."""
         self._began = self._moved = clock.monotonic()
         self._decided: Ending | None = None
         self._past_no_return = False
@@ -156,9 +163,20 @@ class Item:
         self._check_usable()
         with self._lock:
             self._on_cancel.append(callback)
-            stopped = self.stopped
+            stopped = self.stop_reason
         if stopped is not None:
             callback(stopped)
+
+    def check(self) -> None:
+        """Raise Stopped if the item was asked to end.  Call it between two pieces of work, in a thread."""
+        if (reason := self.stopped) is not None:
+            raise Stopped(reason)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the item was asked to end; None if it was not."""
+        self._looks = True
+        return self.stop_reason
 
     def _check_usable(self) -> None:
         """Raise RuntimeError after the item's end, and in another process."""
@@ -177,7 +195,12 @@ class Item:
     def blocker(self) -> Blocker:
         """This item as a blocker, as of now."""
         now = self._clock.monotonic()
-        note = self._note if self.unrecorded is None else f"its ending is not recorded ({self.unrecorded})"
+        notes = [self._what, self._note]
+        if self.stop_reason is not None and not self._looks and not self._on_cancel:
+            notes.append(DEAF)
+        note = ", ".join(filter(None, notes))
+        if self.unrecorded is not None:
+            note = f"its ending is not recorded ({self.unrecorded})"
         silent = now - self._moved
         return Blocker(self.direction, self.id, self.peer, self.provider, now - self._began, silent, note)
 
@@ -187,12 +210,13 @@ class Item:
             return self._decided
         if error is None:
             return Ending("received" if self.direction == "inbound" else "sent")
-        reason = self.stopped or " ".join(str(error).split()) or REASONS.get(type(error).__name__, type(error).__name__)
+        said = " ".join(str(error).split()) or REASONS.get(type(error).__name__, type(error).__name__)
+        reason = self.stop_reason or said
         if self.direction == "inbound":
             return Ending("failed", reason)
         if self._past_no_return:
             return Ending("uncertain", reason)
-        return Ending("deferred", reason, refund=self.stopped is not None)
+        return Ending("deferred", reason, refund=self.stop_reason is not None)
 
     # ----------------------------------------------------------------------------------------------- for the store
 
@@ -214,9 +238,9 @@ class Item:
 
     def stop(self, reason: str) -> list[Callable[[str], object]]:
         """Ask the item to end; return the callbacks to call (none the second time)."""
-        if self.stopped is not None:
+        if self.stop_reason is not None:
             return []
-        self.stopped = reason
+        self.stop_reason = reason
         return list(self._on_cancel)
 
 

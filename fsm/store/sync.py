@@ -34,7 +34,7 @@ from fsm.store.retry import Retry
 from fsm.store.spooler import Opened
 from fsm.store.storage import Policy, Storage
 
-__all__ = ["InFlight", "Spooler", "Store"]
+__all__ = ["InFlight", "Outgoing", "Spooler", "Store"]
 
 T = TypeVar("T")
 WITHIN: Final = (
@@ -56,6 +56,12 @@ class InFlight(Item):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._store._leave(self, error)
+
+
+class Outgoing(InFlight):
+    """A message to send, as a context manager."""
+
+    message: Message
 
 
 class Store(BaseStore):
@@ -92,7 +98,8 @@ class Store(BaseStore):
             self.let_go()
 
     def _new_item(self, direction: Direction, *, peer: str = "", provider: str = "", note: str = "") -> InFlight:
-        item = self._state.new_item(InFlight, direction, peer=peer, provider=provider, note=note)
+        kind = InFlight if direction == "inbound" else Outgoing
+        item = self._state.new_item(kind, direction, peer=peer, provider=provider, note=note)
         item._store = self
         return self.prepare_item(item)
 
@@ -104,7 +111,7 @@ class Store(BaseStore):
         """
         return self._new_item("inbound", peer=peer, note=what)
 
-    def outgoing(self, *, provider: str = "", peer: str = "") -> Iterator[InFlight]:
+    def outgoing(self, *, provider: str = "", peer: str = "") -> Iterator[Outgoing]:
         """Yield messages to send, each claimed for whoever takes it here; wait for the next; end with the release.
 
         Several threads may each have an iterator.  If the loop is left before the last item's block was entered, the
@@ -117,7 +124,7 @@ class Store(BaseStore):
         item: Item | None = None
         try:
             while (item := self._wait(lambda: self._core.next_item(new), self._abandon)) is not None:
-                assert isinstance(item, InFlight)
+                assert isinstance(item, Outgoing)
                 yield item
         finally:
             if item is not None and not item.entered:

@@ -240,7 +240,7 @@ WRONG: list[tuple[Callable[..., object], str, int, str, str]] = [
      "inbound_begin,logoff_no_wait,inbound_received"),
     (sends_after, PLANS[0], 1, "b'early' counts as sent when close returns, and has not arrived",
      "submit,logoff_no_wait,outbound_begin,outbound_sent"),
-    (leaves_open, PLANS[0], 1, "inbound in-1 from 10.0.0.9, 28.0 s is still in flight after close returned",
+    (leaves_open, PLANS[0], 1, "inbound in-1 from 10.0.0.9, 28.0 s, asked to end, which it does not notice (it has neither check() nor on_cancel())",
      "inbound_begin,logoff_no_wait,logoff_orderly,logoff_orderly"),
     (forgets_in_a_task, PLANS[0], 0, "the message b'forgotten 0' was refused with StoreClosing", "logoff_no_wait"),
     (sends_in_the_background, PLANS[1], 2, "b'background' counts as sent when close returns", "submit,outbound_begin,logoff_orderly,outbound_sent"),
