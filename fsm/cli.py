@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "import": "write a machine as Python source, from JSON, SCXML or a Machine of transitions",
     "migrate": "move stored snapshots or a journal from an older table to the present one, or check that all can be",
     "paths": "list every path to a final state, each with an executed witness or the reason why it has none",
-    "queue": "list the messages of a mail store; show, resume or withdraw them by id or domain",
+    "queue": "list the messages of a mail store; show, retry, hold, resume or withdraw them by id or domain",
     "replay": "answer a stream of events, one JSON line each",
     "serve": "serve real mail: take it in, store it, send it, and log off without losing any",
     "stores": "list the running stores, their state and what is in their way; ask one to log off",

@@ -2,6 +2,8 @@
 
     fsm queue                       list them: id, sender, recipients, size, age, attempts, next attempt, reason
     fsm queue show ID               one of them, with its header
+    fsm queue retry WHICH           try deferred messages now
+    fsm queue hold WHICH            keep messages until they are resumed
     fsm queue resume WHICH          send what is held, or failed without a report
     fsm queue withdraw WHICH        delete messages that are not being sent
 
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-ACTS: Final = ("list", "show", "resume", "withdraw")
+ACTS: Final = ("list", "show", "retry", "hold", "resume", "withdraw")
 MOST: Final = 1000
 ALL: Final = 1 << 31
-DONE: Final = {"resume": "is sent again", "withdraw": "was deleted"}
+DONE: Final = {"retry": "is tried now", "hold": "is held", "resume": "is sent again", "withdraw": "was deleted"}
 
 Ask = Callable[..., dict[str, Any]]
 """Asks a store, as over its control socket.  ControlError."""

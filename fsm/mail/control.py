@@ -5,7 +5,7 @@ Theory.
    `$XDG_RUNTIME_DIR/fsm`, or `fsm-UID` in the folder for temporary files.  A folder of another user is refused.
 2. Requests and answers are JSON objects, one a line.  `{"do": "status"}`, `{"do": "logoff", "flag": "ORDERLY"}`,
    `{"do": "release"}`, `{"do": "close"}` (start the plan), `{"do": "next"}` (begin the plan's next step),
-   `{"do": "resume", "id": …}` and `withdraw` (decide about a message).  Each is answered with the
+   `{"do": "retry", "id": …}`, `hold`, `resume` and `withdraw` (decide about a message).  Each is answered with the
    status after it, or with `{"error": sentence}`, and does not wait for messages.  `{"do": "queue", "most": 1000}` is
    answered with the messages, `{"do": "show", "id": …}` with one of them, and `{"do": "watch"}` with the status after
    every change, until the store is released.
@@ -138,7 +138,7 @@ class Control:
                     return {"error": "no plan is under way; ask to close first"}
                 self._store.next_step()
             elif act not in ("status", "watch"):
-                acts = f"status, watch, logoff, release, close, next, queue, show, {' or '.join(ACTS)}"
+                acts = f"status, watch, logoff, release, close, next, queue, show, {', '.join(ACTS[:-1])} or {ACTS[-1]}"
                 return {"error": f"a store can be asked for {acts}, not {act!r}"}
             return await self._status()
         except (ValueError, AttributeError, RecursionError):

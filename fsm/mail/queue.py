@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTS", "entries", "entry", "entry_with_header", "is_for", "listed"]
 
-ACTS: Final = ("resume", "withdraw")
+ACTS: Final = ("retry", "hold", "resume", "withdraw")
 """What can be done with a message: methods of a store."""
 MOST_HEADER: Final = 64 * 1024
 

@@ -310,6 +310,14 @@ class AsyncStore(BaseStore):
         """Put a held or failed message back into the queue; see `Store.resume`."""
         await self._wait((await self._ready()).outbox.resume(id))
 
+    async def hold(self, id: str) -> None:
+        """Set a ready or deferred message aside; see `Store.hold`."""
+        await self._wait((await self._ready()).outbox.hold(id))
+
+    async def retry(self, id: str) -> None:
+        """Make a deferred message ready; see `Store.retry`."""
+        await self._wait((await self._ready()).outbox.retry(id))
+
     async def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
         state = (await self._ready()).state

@@ -20,7 +20,7 @@ __all__ = ["CLAIMED", "DEFERRED", "FAILED", "GONE", "HELD", "LIFE", "READY", "UN
 READY: Final = State("ready", "in the queue, and can be sent now")
 CLAIMED: Final = State("claimed", "a process is sending it")
 DEFERRED: Final = State("deferred", "in the queue, and is tried again when it is due")
-HELD: Final = State("held", "it may have arrived; a person decides")
+HELD: Final = State("held", "it may have arrived, or a person wants it to wait; a person decides")
 FAILED: Final = State("failed", "it failed for good, and its sender does not know; a person decides")
 UNCERTAIN: Final = State("uncertain", "its process stopped while it was sent; the policy of the store decides")
 GONE: Final = State("gone", "it was sent, reported or withdrawn", final=True)
@@ -38,6 +38,7 @@ LIFE: Final = Chart(
         Event("lapse", "its process died, or gave the store up"),
         Event("resend", "the policy is to send it again"),
         Event("fall_due", "its time has come, or the queue is flushed"),
+        Event("set_aside", "a person wants it to wait"),
         Event("resume", "a person wants it to be sent"),
         Event("withdraw", "somebody takes it back"),
     ),
@@ -51,6 +52,10 @@ LIFE: Final = Chart(
         row("uncertain.resend", UNCERTAIN, "resend", target=READY, why="better twice than never"),
         row("uncertain.hold", UNCERTAIN, "hold", target=HELD, why="better late than twice"),
         row("deferred.fall_due", DEFERRED, "fall_due", target=READY, why="it may be tried again"),
+        *(
+            row(f"{state}.set_aside", state, "set_aside", target=HELD, why="nobody is sending it")
+            for state in (READY, DEFERRED)
+        ),
         *(
             row(f"{state}.resume", state, "resume", target=READY, why="a person has decided")
             for state in (HELD, FAILED)

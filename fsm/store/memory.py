@@ -257,6 +257,17 @@ class _Transaction:
             self._remove(handle, queue, id)
         return (one.state if one is not None else None), True
 
+    def set_aside(
+        self, handle: Handle, id: str, states: Sequence[str], reason: str | None
+    ) -> tuple[str | None, bool]:
+        queue = self._queues[handle.name]
+        one = queue.messages.get(id)
+        if one is not None and one.state in states:
+            queue.waits.pop(id, None)
+            held = replace(one, state=target("set_aside"), due=None, reason=one.reason if reason is None else reason)
+            self._put(handle, queue, held)
+        return (one.state if one is not None else None), True
+
     def resume(self, handle: Handle, id: str) -> bool:
         queue = self._queues[handle.name]
         if found := self._is(queue, id, *sources("resume")):

@@ -20,6 +20,7 @@ __all__ = ["Deposit", "Outbox"]
 Deposit: TypeAlias = Generator[Rows | Awaitable[Rows], Rows, str]
 """The steps of a submission over somebody's connection; the result is the message's id."""
 
+HELD_BY_REQUEST: Final = "held until it is resumed"
 ABORTS: Final = {"ready": "abort_submit", "deferred": "abort_deferred"}
 """The event by which a withdrawn message leaves the session's counts, by the state it was in."""
 
@@ -81,10 +82,7 @@ class Outbox:
             if found in sources("resume"):
                 step.after_commit.append(self._decided)
             elif found in ABORTS:
-                if ours and not step.session.complete:
-                    step.fire(ABORTS[found], message=id)
-                else:
-                    step.after_commit.append(partial(self._state.storage.ring, _taken(step)))
+                self._left_queue(step, id, found, ours)
                 step.after_commit.append(self._withdrawn)
 
         return self._commit.schedule(self._state, decide, f"withdrawing {id}")
@@ -103,6 +101,52 @@ class Outbox:
         future.add_done_callback(self._state.count_refusal)
         return future
 
+    def hold(self, id: str) -> Future[None]:
+        """Set a ready or deferred message aside until it is resumed; errors as of `withdraw`."""
+
+        def decide(step: PendingStep) -> None:
+            found, ours = self._set_aside(step, id, sources("set_aside"), HELD_BY_REQUEST)
+            if found not in sources("set_aside"):
+                raise _not_found(id, found, "is ready or deferred")
+            step.after_commit.append(self._held)
+            self._left_queue(step, id, found, ours)
+
+        return self._commit.schedule(self._state, decide, f"holding {id}")
+
+    def retry(self, id: str) -> Future[None]:
+        """Make a deferred message ready; errors as of `withdraw`, and StoreClosing."""
+
+        def decide(step: PendingStep) -> None:
+            step.admit("submit", message=id)
+            found, ours = self._set_aside(step, id, sources("fall_due"), None)
+            if found not in sources("fall_due"):
+                raise _not_found(id, found, "is deferred")
+            step.tx.resume(step.handle, id)
+            step.after_commit.append(lambda: self._state.became_ready(1))
+            self._left_queue(step, id, found, ours)
+
+        future = self._commit.schedule(self._state, decide, f"retrying {id}")
+        future.add_done_callback(self._state.count_refusal)
+        return future
+
+    def _set_aside(
+        self, step: PendingStep, id: str, states: Sequence[str], reason: str | None
+    ) -> tuple[str | None, bool]:
+        found, ours = step.tx.set_aside(step.handle, id, states, reason)
+        if found in states and id in step.fresh:
+            step.fresh.remove(id)
+        return found, ours
+
+    def _left_queue(self, step: PendingStep, id: str, found: str | None, ours: bool) -> None:
+        """Let whoever counts a message that was ready or deferred count it no longer."""
+        if ours and not step.session.complete:
+            step.fire(ABORTS[str(found)], message=id)
+        else:
+            step.after_commit.append(partial(self._state.storage.ring, _taken(step)))
+
+    def _held(self) -> None:
+        self._state.set_aside += 1
+
     def _submitted(self) -> None:
         self._state.became_ready(1, "submitted")
 
@@ -111,6 +155,12 @@ class Outbox:
 
     def _decided(self) -> None:
         self._state.set_aside -= 1
+
+
+def _not_found(id: str, found: str | None, expected: str) -> MapiError:
+    if found in sources("send"):
+        return MapiError(Result.MAPI_E_UNABLE_TO_ABORT, f"the message {id} is being sent right now")
+    return MapiError(Result.MAPI_E_NOT_IN_QUEUE, f"no message {id} {expected}{f'; it is {found}' if found else ''}")
 
 
 def _check(content: bytes, recipients: Sequence[str]) -> None:

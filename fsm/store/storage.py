@@ -171,6 +171,14 @@ class Transaction(Protocol):
         Return its state (None if it does not exist), and whether it was in one of our parts.
         """
 
+    def set_aside(
+        self, handle: Handle, id: str, states: Sequence[str], reason: str | None
+    ) -> tuple[str | None, bool]:
+        """Hold a message that is in one of these states, ready or deferred; return what `withdraw` returns.
+
+        `reason` None keeps the one it has.
+        """
+
     def resume(self, handle: Handle, id: str) -> bool:
         """Make a held or failed message ready, in our part; return False if there is no such message."""
 

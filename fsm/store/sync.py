@@ -157,6 +157,14 @@ class Store(BaseStore):
         """Put a held or failed message back into the queue.  MapiError NOT_IN_QUEUE if there is none; StoreClosing."""
         self._wait(lambda: self._core.outbox.resume(id))
 
+    def hold(self, id: str) -> None:
+        """Set a ready or deferred message aside until it is resumed.  MapiError as of `withdraw`."""
+        self._wait(lambda: self._core.outbox.hold(id))
+
+    def retry(self, id: str) -> None:
+        """Make a deferred message ready, to be tried now.  MapiError as of `withdraw`; StoreClosing."""
+        self._wait(lambda: self._core.outbox.retry(id))
+
     def messages(self, *states: str) -> list[Message]:
         """Return the messages in these states (`Message.state`; default: all), oldest first, without their content."""
         return self._read(lambda: self._state.storage.messages(self._state.handle.name, *states))

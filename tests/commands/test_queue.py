@@ -17,6 +17,8 @@ from fsm.store.sql import Database
 from tests.mail.sink import Faulty
 from tests.mail.support import LATER, Client, counted, run, serving, until
 
+NEVER = "550 5.1.1 nobody here"
+
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -49,7 +51,7 @@ def test_a_running_store_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[
                     await client.say("DATA")
                     assert (await client.end(b"Subject: hello\r\n\r\nx\r\n")).startswith("250")
             await until(server, counted(deferred=3))
-            first, second, _ = found = await asyncio.to_thread(listed, capsys)
+            first, second, third = found = await asyncio.to_thread(listed, capsys)
             assert [one["recipients"] for one in found] == [["b@example.net"], ["c@example.org"], ["d@EXAMPLE.net"]]
             assert (first["state"], first["sender"], first["attempts"], first["reason"]) == ("deferred", "a@example.org", 1, "451 4.3.0 not now")
             assert 3500 < first["next"] <= 3600  # type: ignore[operator]
@@ -63,14 +65,20 @@ def test_a_running_store_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[
             assert "    | Subject: hello" in capsys.readouterr().out
             assert (await asyncio.to_thread(listed, capsys, "show", str(first["id"])))[0]["kept"] == ["a@example.org", "b@example.net NOTIFY=NEVER"]
             # by domain, whatever its letters
-            assert await asyncio.to_thread(asked, "withdraw", "@example.NET", "--store", "letters") == 0
-            assert [one["id"] for one in await asyncio.to_thread(listed, capsys)] == [second["id"]]
-            assert await asyncio.to_thread(asked, "resume", str(second["id"])) == 1  # it is deferred
-            assert "is held or failed" in capsys.readouterr().err
+            assert await asyncio.to_thread(asked, "hold", "@example.NET", "--store", "letters") == 0
+            assert [one["state"] for one in await asyncio.to_thread(listed, capsys)] == ["held", "deferred", "held"]
+            assert server.store.progress_now().deferred == 1
+            assert await asyncio.to_thread(asked, "retry", str(first["id"])) == 1  # it is held, not deferred
+            assert "is deferred" in capsys.readouterr().err
+            assert await asyncio.to_thread(asked, "retry", str(second["id"])) == 0
+            await until(server, counted(sent=1))
+            assert await asyncio.to_thread(asked, "resume", str(third["id"])) == 0
+            await until(server, counted(sent=2))
             assert await asyncio.to_thread(asked, "withdraw", "all") == 0
-            assert capsys.readouterr().out.endswith(f"{second['id']} was deleted\n")
+            assert capsys.readouterr().out.endswith(f"{first['id']} was deleted\n")
             assert await asyncio.to_thread(asked) == 0
             assert capsys.readouterr().out == "the queue is empty\n"
+            assert [one.recipients for one in sink.delivered] == [("c@example.org",), ("d@EXAMPLE.net",)]
             progress = server.store.progress_now()
             assert (progress.ready, progress.deferred, progress.held) == (0, 0, 0)
 
@@ -85,8 +93,9 @@ def test_a_stopped_store_is_opened_for_as_long_as_it_takes(tmp_path: Path, capsy
     store.let_go()
     there = ("--store", str(folder))
     assert [(one["id"], one["state"], one["size"]) for one in listed(capsys, *there)] == [(id, "ready", 17) for id in ids]
+    assert asked("hold", ids[0], *there) == 0
     assert asked("withdraw", "@example.net", *there) == 0
-    assert capsys.readouterr().out == f"{ids[0]} was deleted\n{ids[2]} was deleted\n"
+    assert capsys.readouterr().out == f"{ids[0]} is held\n{ids[0]} was deleted\n{ids[2]} was deleted\n"
     assert asked("show", ids[0], *there) == 1
     assert asked("resume", ids[1], *there) == 1
     first, second = capsys.readouterr().err.splitlines()
@@ -104,7 +113,7 @@ def test_a_stopped_store_is_opened_for_as_long_as_it_takes(tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize(("words", "status", "expected"), [
-    (["list", "x"], 2, "to list takes no message"), (["withdraw"], 2, "say which"), ([], 1, "no store is running; name the folder"),
+    (["list", "x"], 2, "to list takes no message"), (["hold"], 2, "say which"), ([], 1, "no store is running; name the folder"),
     (["--store", "nowhere"], 1, "no store is called nowhere"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_sentence(words: list[str], status: int, expected: str, capsys: pytest.CaptureFixture[str]) -> None:

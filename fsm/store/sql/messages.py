@@ -88,6 +88,10 @@ FLUSH: Final = (
     " WHERE part ?* AND state = 'deferred'"
 )
 WITHDRAW: Final = f"DELETE FROM fsm_messages WHERE id = ? AND store = ? AND {_in('withdraw')} RETURNING state, part"
+SET_ASIDE: Final = (
+    f"UPDATE fsm_messages SET state = '{target('set_aside')}', due = NULL, wait = NULL, reason = coalesce(?, reason)"
+    " WHERE id = ? AND store = ? AND state = ? RETURNING part"
+)
 FIND: Final = "SELECT state FROM fsm_messages WHERE id = ? AND store = ?"
 RESUME: Final = (
     f"UPDATE fsm_messages SET state = '{target('resume')}', part = ?, due = NULL, wait = NULL"
@@ -252,11 +256,28 @@ class Messages:
         self.flush()
         for state, part in self._driver.fetch(WITHDRAW, id, handle.number):
             self._driver.run("DELETE FROM fsm_contents WHERE id = ?", id)
-            ours = part in handle.parts and not handle.left
-            if not ours and part is not None and state in ("ready", "deferred"):
-                getattr(self.notes, state)[part] += 1
-            return state, ours
-        return next((state for (state,) in self._driver.fetch(FIND, id, handle.number)), None), False
+            return state, self._no_longer(handle, state, part)
+        return self._state_of(handle, id), False
+
+    def set_aside(
+        self, handle: Handle, id: str, states: Sequence[str], reason: str | None
+    ) -> tuple[str | None, bool]:
+        """See `storage.Transaction`."""
+        self.flush()
+        for state in states:
+            for (part,) in self._driver.fetch(SET_ASIDE, storable(reason), id, handle.number, state):
+                return state, self._no_longer(handle, state, part)
+        return self._state_of(handle, id), False
+
+    def _no_longer(self, handle: Handle, state: str, part: int | None) -> bool:
+        """Return whether a message that left the queue was in one of our parts; otherwise leave a note."""
+        ours = part in handle.parts and not handle.left
+        if not ours and part is not None and state in ("ready", "deferred"):
+            getattr(self.notes, state)[part] += 1
+        return ours
+
+    def _state_of(self, handle: Handle, id: str) -> str | None:
+        return next((state for (state,) in self._driver.fetch(FIND, id, handle.number)), None)
 
     def resume(self, handle: Handle, id: str) -> bool:
         """See `storage.Transaction`."""

@@ -34,6 +34,7 @@ class DatabaseTransaction:
         self.submit, self.claim_new, self.claim = messages.submit, messages.claim_new, messages.claim
         self.take, self.sent, self.ended = messages.take, messages.sent, messages.ended
         self.resume, self.withdraw, self.flush = messages.resume, messages.withdraw, messages.flush_deferred
+        self.set_aside = messages.set_aside
         self.fall_due, self.first_due = messages.fall_due, messages.first_due
 
     def open(self, handles: Sequence[Handle]) -> list[Look]:

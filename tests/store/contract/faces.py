@@ -58,7 +58,7 @@ class Threads:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.store, name)
-        if name in ("submit", "withdraw", "resume", "messages", "message", "logoff", "release", "close"):
+        if name in ("submit", "withdraw", "resume", "hold", "retry", "messages", "message", "logoff", "release", "close"):
             return lambda *args, **options: in_thread(lambda: found(*args, **options))
         return found
 

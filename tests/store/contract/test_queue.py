@@ -8,7 +8,7 @@ import pytest
 
 from fsm.logoff import MapiError, Result
 from fsm.store import Retry
-from tests.store.contract.faces import Make, Trace, opened, run
+from tests.store.contract.faces import LONG, Make, Trace, opened, run
 
 
 def test_withdrawing(make: Make) -> None:
@@ -81,6 +81,40 @@ def test_a_deferred_message_is_tried_when_it_is_due(make: Make) -> None:
                 if attempts == 3:
                     break
             assert trace.events == ["submit", *["outbound_begin", "outbound_deferred", "deferred_due"] * 2, "outbound_begin", "outbound_sent"]
+
+    run(case())
+
+
+def test_a_person_holds_a_message_or_has_it_tried_now(make: Make) -> None:
+    async def case() -> None:
+        async with opened(make, retry=LONG) as store:
+            trace = Trace(store)
+            first, second = [await store.submit(b"x") for _ in range(2)]
+            item = await anext(store.outgoing())
+            async with item:
+                with pytest.raises(MapiError, match="is being sent right now"):
+                    await store.hold(first)
+                item.defer("later")
+            await store.retry(first)
+            await store.hold(second)
+            for act, id, problem in (
+                (store.retry, first, "is deferred; it is ready"), (store.hold, second, "is ready or deferred; it is held"), (store.hold, "none", "no message none is ready or deferred"),
+            ):  # fmt: skip
+                with pytest.raises(MapiError, match=problem):
+                    await act(id)
+            assert [(message.state, message.reason) for message in await store.messages()] == [("ready", "later"), ("held", "held until it is resumed")]
+            now = store.progress_now()
+            assert (now.ready, now.deferred, now.held) == (1, 0, 1)
+            item = await anext(store.outgoing())
+            assert item.id == first
+            async with item:
+                pass
+            await store.resume(second)
+            async with await anext(store.outgoing()) as item:
+                assert item.id == second
+            assert trace.events == ["submit", "submit", "outbound_begin", "outbound_deferred", "submit", "abort_deferred", "abort_submit",
+                                    "outbound_begin", "outbound_sent", "submit", "outbound_begin", "outbound_sent"]  # fmt: skip
+            assert store.counters["submitted"] == 3
 
     run(case())
 

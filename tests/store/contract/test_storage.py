@@ -244,6 +244,7 @@ ACTS: dict[str, Any] = {
     "hold": lambda tx, one: tx.ended(one, "hold", "why", uncertain=True),
     "lapse": lambda tx, one: tx.lapse(),
     "fall_due": lambda tx, one: tx.fall_due(1.0, 10),
+    "set_aside": lambda tx, one: tx.set_aside(one, sources("set_aside"), "why"),
     "resume": lambda tx, one: tx.resume(one),
     "withdraw": lambda tx, one: tx.withdraw(one),
 }
@@ -291,7 +292,7 @@ def test_whatever_two_processes_do_each_message_is_counted_once(database: Place,
                 one.open()
                 here.append(one)
                 continue
-            act = data.draw(st.sampled_from(["submit", "claim", "take", "send", "defer", "hold", "withdraw", "due", "leave", "die", "look"]))
+            act = data.draw(st.sampled_from(["submit", "claim", "take", "send", "defer", "hold", "withdraw", "aside", "due", "leave", "die", "look"]))
             event(act)
             if act == "submit":
                 ids += one.submit(2)
@@ -308,8 +309,9 @@ def test_whatever_two_processes_do_each_message_is_counted_once(database: Place,
                     one.deferred += 1
                 else:
                     one.do("ended", id, "hold", "who knows", uncertain=True)
-            elif act == "withdraw" and ids:
-                state, ours = one.do("withdraw", data.draw(st.sampled_from(ids)))
+            elif act in ("withdraw", "aside") and ids:
+                id = data.draw(st.sampled_from(ids))
+                state, ours = one.do("withdraw", id) if act == "withdraw" else one.do("set_aside", id, sources("set_aside"), None)
                 one.ready -= state == "ready" and ours
                 one.deferred -= state == "deferred" and ours
             elif act == "due":
