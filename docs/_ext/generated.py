@@ -19,12 +19,12 @@ class Made(SphinxDirective):
     """A directive whose content is written as reStructuredText by `lines()`."""
 
     def run(self):
-        for file in self.depends():
+        for file in [__file__, *self.depends()]:
             self.env.note_dependency(str(file))
         return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
 
     def depends(self):
-        return [__file__]
+        return []
 
 
 def underlined(text, mark="-"):
@@ -79,6 +79,7 @@ class Sentences(Made):
     def lines(self):
         from fsm.logoff import LOGOFF
         from fsm.logoff.citations import SENTENCES
+        from fsm.logoff.gallery import atlas
 
         tests = {}
         for file in sorted((ROOT / "tests").rglob("*.py")):
@@ -88,6 +89,7 @@ class Sentences(Made):
         for row in LOGOFF.rows:
             for number in row.cites:
                 rows.setdefault(number, []).append(row.id)
+        uses = atlas().uses
         for title, first, last in self.PAGES:
             yield from underlined(title)
             for number in (f"S{n}" for n in range(first, last + 1)):
@@ -96,7 +98,8 @@ class Sentences(Made):
                 if found:
                     shown = " ".join(f":fsm:row:`{one}`" for one in found[:6])
                     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
-                    yield from [f"   Rows: {shown}{more}", ""]
+                    seen = next((uses[one].trace for one in found if uses[one].trace), ())
+                    yield from [f"   Rows: {shown}{more}" + (f". Seen in :fsm:trace:`{','.join(seen)}`" if seen else ""), ""]
                 if number in tests:
                     yield from ["   Tests that name it: " + ", ".join(f"``{one}``" for one in tests[number]), ""]
 
@@ -201,13 +204,20 @@ class Doors(Made):
             yield from [f".. _door-{name}:", "", *underlined(name)]
             yield from [f".. automodule:: {name}", "   :no-members:", ""]
             shown = [one for one in names if not one.startswith("__") and not inspect.ismodule(getattr(module, one))]
+            shown = [one for one in shown if self.FIRST.get(id(getattr(module, one)), f"{name}.{one}") == f"{name}.{one}"]
             yield from [", ".join(f":py:obj:`{one} <{name}.{one}>`" for one in shown), ""]
             yield from self.described(name, module, names)
+
+    FIRST = {}
+    """Which door describes a class that several of them have."""
 
     def described(self, name, module, names):
         for one in names:
             value = getattr(module, one)
-            if not inspect.ismodule(value) and not one.startswith("__"):
+            first = self.FIRST.setdefault(id(value), f"{name}.{one}") if inspect.isclass(value) else f"{name}.{one}"
+            if first != f"{name}.{one}":
+                yield from [f"``{one}`` is :py:obj:`{first}`.", ""]
+            elif not inspect.ismodule(value) and not one.startswith("__"):
                 yield from [f".. {kind(value)}:: {name}.{one}", *(["   :members:", "   :inherited-members: " + BASES] if inherits(value) else ["   :members:", "   :exclude-members: cache_ok"] if inspect.isclass(value) else []), ""]
 
 

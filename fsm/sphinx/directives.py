@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
 from fsm.analysis.paths import Atlas, Path
 from fsm.analysis.reachability import cut_text
-from fsm.chart import Chart
+from fsm.chart import Chart, Row
 from fsm.commands import CommandError
 from fsm.draw.labels import display_name, display_text, event_text, guard_text, identifier, sums_of
 from fsm.sphinx.asked import Asked, atlas, chart_of, file_of, highlight
@@ -67,13 +68,16 @@ class _Directive(SphinxDirective):
 
 
 class ChartDirective(_Directive):
-    """`.. fsm-chart:: module:NAME`: a picture, or with `:table:` every row; the content is the caption."""
+    """`.. fsm-chart:: module:NAME`: a picture, or with `:table:` every row; the content is the caption.
+
+    With `:cites:` what the rows cite are links to labels of these names.
+    """
 
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {
         **_Directive.option_spec, "brief": directives.flag, "table": directives.flag, "flag": directives.unchanged,
         "path": directives.unchanged, "trace": directives.unchanged, "counter": directives.unchanged,
-        "alt": directives.unchanged,
+        "alt": directives.unchanged, "cites": directives.flag,
     }  # fmt: skip
 
     def made(self) -> list[nodes.Node]:
@@ -81,7 +85,8 @@ class ChartDirective(_Directive):
         shown = highlight(self.asked)
         if "table" in self.options:
             self.charts.note_table(self.chart)
-            return [_table(("row", "from", "event", "condition", "effect", "to", "why"), _rows(self.chart))]
+            heads = ("row", "from", "event", "condition", "effect", "to", "why")
+            return [_table(heads, _rows(self.chart, "cites" in self.options))]
         picture = Picture("", asked=self.asked, alt=self.options.get("alt", display_text(shown.title)))
         caption = nodes.caption()
         if self.content:
@@ -157,7 +162,21 @@ class PathsDirective(_Directive):
             yield [nodes.Text(path.id)], rows, [end], last
 
 
-def _rows(chart: Chart) -> Iterable[Sequence[Sequence[nodes.Node]]]:
+def _why(row: Row, linked: bool) -> list[nodes.Node]:
+    """Return the reason of a row and what it cites, which may be links to labels of these names."""
+    found: list[nodes.Node] = [nodes.Text(display_text(row.why))]
+    for place, cite in enumerate(row.cites):
+        name: nodes.Node = nodes.Text(display_text(cite))
+        if linked:
+            name = pending_xref(
+                "", nodes.inline("", "", name), refdomain="std", reftype="ref", reftarget=cite.lower(),
+                refexplicit=True, refwarn=True,
+            )  # fmt: skip
+        found += [nodes.Text(", " if place else " (" if row.why else "("), name]
+    return [*found, nodes.Text(")")] if row.cites else found
+
+
+def _rows(chart: Chart, linked: bool) -> Iterable[Sequence[Sequence[nodes.Node]]]:
     """Yield the cells of every row, with the places that links lead to."""
     named, known = sums_of(chart), set[str]()
 
@@ -169,7 +188,6 @@ def _rows(chart: Chart) -> Iterable[Sequence[Sequence[nodes.Node]]]:
 
     for row in chart.rows:
         guard = guard_text(row.guard, named)
-        why = " ".join(part for part in (row.why, f"({', '.join(row.cites)})" if row.cites else "") if part)
         ids = places(row=row.id, state=str(row.source), event=str(row.event))
         first: nodes.Node = nodes.literal("", display_name(row.id), ids=ids)
         yield (
@@ -177,7 +195,7 @@ def _rows(chart: Chart) -> Iterable[Sequence[Sequence[nodes.Node]]]:
             [nodes.literal("", event_text(chart, row.source, row.event))],
             [nodes.literal("", guard)] if guard else [], [nodes.literal("", row.effect_text)] if row.effects else [],
             [nodes.literal("", display_name(row.target))] if row.leaves else [nodes.Text("stays")],
-            [nodes.Text(display_text(why))],
+            _why(row, linked),
         )  # fmt: skip
     for state in chart.states:  # a final state has no row of its own
         if anchor(chart.name, "state", str(state)) not in known:

@@ -36,11 +36,13 @@ def test_the_site() -> None:
     assert all(f'id="fsm-{name}"' in commands for name in COMMANDS)
     rows = texts[site / "gallery" / "rows.html"]
     assert all(f'id="row-store-logoff-{row.id}"' in rows for row in LOGOFF.rows)
+    assert all(f'href="../explanation/sentences.html#{cite.lower()}"' in rows for row in LOGOFF.rows for cite in row.cites)
     paths = texts[site / "gallery" / "paths.html"]
     for path in atlas().paths:
         assert f'explorer-store-logoff.html#{",".join(path.witness or ())}"' in paths, path.id
     sentences = texts[site / "explanation" / "sentences.html"]
     assert all(f'id="s{number}"' in sentences for number in range(1, 87))
+    assert sentences.count("explorer-store-logoff.html#") > 20, "a sentence with rows leads to a walk that takes one"
 
 
 def links_lead_somewhere(page: Path, text: str, texts: dict[Path, str]) -> None:
