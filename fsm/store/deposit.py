@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
 from inspect import isawaitable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+
+from fsm.store.storage import Rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
     import sqlalchemy.ext.asyncio
     import sqlalchemy.orm
 
-    from fsm.store.outbox import Deposit
-
     _Session = sqlalchemy.orm.Session | sqlalchemy.orm.scoped_session[sqlalchemy.orm.Session]
     _AsyncSession = sqlalchemy.ext.asyncio.AsyncSession | sqlalchemy.ext.asyncio.async_scoped_session[
         sqlalchemy.ext.asyncio.AsyncSession
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncConnection", "Connection", "answered", "awaited"]
 
+T = TypeVar("T")
 Connection: TypeAlias = "sqlalchemy.Connection | _Session | sqlite3.Connection | psycopg.Connection[object]"
 """A connection, or a session, with the transaction that is under way."""
 AsyncConnection: TypeAlias = (
@@ -30,8 +31,8 @@ AsyncConnection: TypeAlias = (
 """The same, where statements are awaited."""
 
 
-def answered(steps: Deposit) -> str:
-    """Take the steps in this thread, and return the id.  TypeError if one has to be awaited."""
+def answered(steps: Generator[Rows | Awaitable[Rows], Rows, T]) -> T:
+    """Take the steps in this thread, and return their result.  TypeError if one has to be awaited."""
     try:
         found = next(steps)
         while True:
@@ -41,14 +42,14 @@ def answered(steps: Deposit) -> str:
                 raise TypeError(problem)
             found = steps.send(found)
     except StopIteration as end:
-        return str(end.value)
+        return cast("T", end.value)
 
 
-async def awaited(steps: Deposit) -> str:
-    """Take the steps, and return the id."""
+async def awaited(steps: Generator[Rows | Awaitable[Rows], Rows, T]) -> T:
+    """Take the steps, and return their result."""
     try:
         found = next(steps)
         while True:
             found = steps.send(await found if isinstance(found, Awaitable) else found)
     except StopIteration as end:
-        return str(end.value)
+        return cast("T", end.value)

@@ -100,10 +100,12 @@ class Look:
 class News:
     """What another process rang for: processes came or went, work is ready, or messages were taken from our parts.
 
+    "steps" tells those who follow the sessions of the database (`fsm.sessions`), and concerns no store.
+
     `stores` are the numbers of the stores; None means any.
     """
 
-    kind: Literal["peers", "work", "taken"]
+    kind: Literal["peers", "work", "taken", "steps"]
     stores: frozenset[int] | None = None
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from fsm.store.sql.connect import (
     storage_errors,
     url_for,
 )
-from fsm.store.sql.deposit import FILE, SERVER, Identity, deposit, identity_of
+from fsm.store.sql.deposit import FILE, SERVER, Identity, Query, deposit, identity_of, over
 from fsm.store.sql.driver import Driver, driver_for
 from fsm.store.sql.journal import JournalWriter, Keep, is_written
 from fsm.store.sql.listing import list_messages, read_message
@@ -45,7 +45,7 @@ from fsm.store.sql.parts import changed_since
 from fsm.store.sql.processes import Lease, Process, Processes, this_process
 from fsm.store.sql.transaction import DatabaseTransaction
 from fsm.store.sql.watcher import Watcher
-from fsm.store.storage import Handle, News, Removed, Steps, Transaction
+from fsm.store.storage import Handle, News, Removed, Rows, Steps
 
 __all__ = ["Database"]
 
@@ -114,7 +114,7 @@ class Database:
         watcher.ring(News("peers", frozenset()))
 
     @contextmanager
-    def transaction(self, *, fenced: bool = True) -> Iterator[Transaction]:
+    def transaction(self, *, fenced: bool = True) -> Iterator[DatabaseTransaction]:
         """See `Storage`.  After an error the storage remains usable, and connects again if it has to.
 
         The StorageError is not `certain` if the server is lost during the commit and not back within `patience`.
@@ -220,8 +220,15 @@ class Database:
 
     def deposit(self, handle: Handle, message: Message, connection: object) -> Steps:
         """See `Storage`."""
+        return deposit(self.over(connection), handle.number, message, postgresql=not is_sqlite(self.url))
+
+    def over(self, connection: object, nothing: str = "nothing was submitted") -> Generator[Rows | Awaitable[Rows], Rows, Query]:
+        """Return how to execute statements over a connection to this database, after looking whether it is one.
+
+        StorageError if it leads elsewhere; it says `nothing`, and nothing has happened in its transaction.
+        """
         kind = "sqlite" if is_sqlite(self.url) else "postgresql"
-        return deposit(connection, kind, str(self), handle.number, message, self._is_ours)
+        return over(connection, kind, str(self), self._is_ours, nothing)
 
     def _is_ours(self, identity: Identity) -> bool:
         if identity != self._identity:  # it is not known yet, or the server has been started again

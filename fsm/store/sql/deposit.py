@@ -12,9 +12,11 @@ Theory.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -25,7 +27,7 @@ from fsm.store.message import Message
 from fsm.store.sql.notify import CHANNEL
 from fsm.store.storage import Rows, Steps
 
-__all__ = ["FILE", "SERVER", "Identity", "deposit", "identity_of"]
+__all__ = ["FILE", "SERVER", "Identity", "Query", "deposit", "identity_of", "over"]
 
 Query: TypeAlias = Callable[[str, dict[str, object]], Rows | Awaitable[Rows]]
 """Executes a statement with named parameters, `:name`."""
@@ -102,10 +104,9 @@ def _fetched(cursor: Any) -> Rows:
     return cursor.fetchall() if cursor.description is not None else []
 
 
+@lru_cache(maxsize=512)
 def _pyformat(text: str) -> str:
-    for name in ("id", "store", "submitted", "sender", "recipients", "content", "channel", "news"):
-        text = text.replace(f":{name}", f"%({name})s")
-    return text
+    return re.sub(r":(\w+)", r"%(\1)s", text)
 
 
 def identity_of(kind: str, rows: Rows) -> Identity:
@@ -121,24 +122,32 @@ def identity_of(kind: str, rows: Rows) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def deposit(
-    connection: object, kind: str, place: str, store: int, message: Message, is_ours: Callable[[Identity], bool]
-) -> Steps:
-    """Insert a message of this store over a connection; its database must be `place`, of this kind.
+def over(
+    connection: object, kind: str, place: str, is_ours: Callable[[Identity], bool], nothing: str
+) -> Generator[Rows | Awaitable[Rows], Rows, Query]:
+    """Return how to execute statements over a connection; its database must be `place`, of this kind.
 
-    StorageError if it is another: nothing has happened in the transaction.
+    StorageError if it is another, which also says `nothing`: nothing has happened in the transaction.
     """
     there, _, query = query_for(connection)
     if there == kind:
         rows = yield query(SERVER if kind == "postgresql" else FILE, {})
         there = kind if is_ours(identity_of(kind, rows)) else "another"
     if there != kind:
-        raise StorageError(f"the connection leads to another database than the store's, {place}: nothing was submitted")
+        raise StorageError(f"the connection leads to another database than the store's, {place}: {nothing}")
     if kind == "postgresql" and not rows[0][2]:
         raise StorageError(f"the connection does not see the tables of {place}: put their schema into its search_path")
+    return query
+
+
+def deposit(
+    connected: Generator[Rows | Awaitable[Rows], Rows, Query], store: int, message: Message, *, postgresql: bool
+) -> Steps:
+    """Insert a message of this store over a connection."""
+    query = yield from connected
     sender, to = ENCODE(message.sender), ENCODE(message.recipients)
     row = {"id": message.id, "store": store, "submitted": message.submitted, "sender": sender, "recipients": to}
     yield query(MESSAGE, row)
     yield query(CONTENT, {"id": message.id, "content": message.content})
-    if kind == "postgresql":
+    if postgresql:
         yield query(NOTIFY, {"channel": CHANNEL, "news": f"0;peers;{store}"})

@@ -149,7 +149,7 @@ def _parsed(texts: Iterable[str], me: int) -> list[News]:
     for text in texts:
         who, _, rest = text.partition(";")
         kind, _, stores = rest.partition(";")
-        if who == str(me) or kind not in ("peers", "work", "taken"):
+        if who == str(me) or kind not in ("peers", "work", "taken", "steps"):
             continue
         known = found.setdefault(kind, set())
         if stores == "*" or known is None:
@@ -157,7 +157,7 @@ def _parsed(texts: Iterable[str], me: int) -> list[News]:
         else:
             known.update(int(one) for one in stores.split(",") if one.isdecimal())
     return [
-        News(cast("Literal['peers', 'work', 'taken']", kind), None if stores is None else frozenset(stores))
+        News(cast("Literal['peers', 'work', 'taken', 'steps']", kind), None if stores is None else frozenset(stores))
         for kind, stores in found.items()
     ]
 

@@ -37,6 +37,11 @@ class DatabaseTransaction:
         self.set_aside = messages.set_aside
         self.fall_due, self.first_due = messages.fall_due, messages.first_due
 
+    @property
+    def driver(self) -> Driver:
+        """The connection, for what is changed together with the messages."""
+        return self._driver
+
     def open(self, handles: Sequence[Handle]) -> list[Look]:
         """See `storage.Transaction`."""
         return self.parts.open(handles)

@@ -1,0 +1,303 @@
+"""The sessions of a database in this process: one thread that commits what waits, and fires what is due.
+
+Theory.
+1. Requests wait in a queue.  The thread takes all that wait and commits them together, so that many of them share the
+   cost of a commit; each is answered after the commit.  A failed commit has changed nothing, and all of them are told.
+2. A request whose session is locked elsewhere (PostgreSQL) goes back into the queue, and is told to try again after
+   `patience` seconds.  The others do not wait for it.
+3. When something is due is read from an index, for the sessions of all processes; so whoever is alive fires it.  The
+   thread looks when the next known time has come, and every `LOOK` seconds, since other processes set times, too.  An
+   event is fired if it is still due when its session is locked; then it is not due any more.
+4. After a commit the other processes are told, as those of the store are: followers look, and so do the stores that got
+   messages.  What a caller's own transaction did on a SQLite file is told when the file can be written again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from concurrent.futures import Future
+from threading import Condition, Thread, current_thread
+from typing import Final, Generic, TypeVar
+
+from fsm.errors import SnapshotError
+from fsm.session import Session
+from fsm.sessions.answer import Answer
+from fsm.sessions.errors import Conflict
+from fsm.sessions.place import Place, check_event_id
+from fsm.sessions.request import Due, Fire, Request
+from fsm.sessions.sql.reading import Reader
+from fsm.sessions.sql.runner import by_driver, by_query
+from fsm.sessions.sql.schema import prepare
+from fsm.sessions.sql.statements import Done, Kind, transact
+from fsm.snapshot import Migrates
+from fsm.store.errors import StorageError
+from fsm.store.sql import Database
+from fsm.store.sql.connect import is_sqlite
+from fsm.store.sql.driver import Driver
+from fsm.store.sql.notify import CHANNEL
+from fsm.store.storage import News, Removed, Rows
+
+__all__ = ["SessionsCore"]
+
+S = TypeVar("S", bound=Session)
+LOG: Final = logging.getLogger("fsm.sessions")
+MOST: Final = 256
+"""Requests in one transaction."""
+LOOK: Final = 0.5
+"""Seconds between looks for what is due."""
+AGAIN: Final = 0.002
+"""Seconds before sessions that are all locked elsewhere are tried again."""
+PATIENCE: Final = 0.001
+"""Seconds for which a commit waits for as many requests as the last one had."""
+TRIM: Final = 64
+"""Commits between looks for what is too old to be kept."""
+STEPS: Final = News("steps", frozenset())
+NOTIFY: Final = "SELECT pg_notify(:channel, :news)"
+OLDEST: Final = f"SELECT number, at FROM fsm_session_steps ORDER BY number LIMIT {4 * TRIM * 4}"
+FORGET: Final = "DELETE FROM fsm_session_steps WHERE number <= ?"
+
+
+class SessionsCore(Generic[S]):
+    """See `sync.Sessions`."""
+
+    def __init__(
+        self, database: Database, cls: type[S], migrations: Iterable[Migrates], keep: float, patience: float,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        if not keep > 0:
+            raise ValueError(f"keep is a number of seconds above 0, not {keep!r}")
+        self.database, self.clock, self.patience = database, clock, patience
+        self.chart = cls.chart
+        self.postgresql = not is_sqlite(database.url)
+        self.kind = Kind(cls, tuple(migrations), database.store, database.profile, self.postgresql)
+        self._keep, self._commits = keep, 0
+        self._timed = any(state.after for state in self.chart.states)
+        self._queue: list[Request[S]] = []
+        self._wake = Condition()
+        self._closing = self._expecting = False
+        self._stores = frozenset[int]()
+        """Stores that got messages by a caller's own transaction."""
+        self._company = 0
+        """Requests in the last transaction, if there were several: as many are likely to come again."""
+        self._look_at = time.monotonic()
+        self._stuck: set[str] = set()
+        """Keys of sessions in which something is due that cannot be loaded."""
+        self.followers: set[Callable[[], object]] = set()
+        """Called after each commit, from any thread."""
+        database.open()
+        try:
+            prepare(database.url, patience)
+            self.reader = Reader(database.url, patience)
+            with database.transaction() as tx:
+                tx.open(())  # removes processes that were killed
+            database.watch(self._heard)
+        except BaseException:
+            database.close()
+            raise
+        self._thread = Thread(target=self._run, name="fsm sessions", daemon=True)
+        self._thread.start()
+
+    # ---------------------------------------------------------------------------------------------------- asking
+
+    def ask(self, request: Request[S]) -> Future[Answer | None]:
+        """Have a request committed; the future has its answer."""
+        check_event_id(request.event_id)
+        if not isinstance(request.key, str):
+            raise TypeError(f"the key of a session is a text, not {request.key!r}")
+        if current_thread() is self._thread:
+            raise RuntimeError("a listener runs inside the step: it cannot wait for a commit; use session.post()")
+        with self._wake:
+            if self._closing:
+                raise StorageError(f"the sessions in {self.database} were closed")
+            self._queue.append(request)
+            self._wake.notify()
+        return request.future
+
+    def over(self, request: Fire[S], connection: object) -> Generator[Rows | Awaitable[Rows], Rows, Answer]:
+        """Take the steps of a request in the transaction that is under way on a caller's connection."""
+        check_event_id(request.event_id)
+        query = yield from self.database.over(connection, "nothing was changed")
+        steps = transact(self.kind, [request], self.clock(), waits=True)
+        done = yield from by_query(query, steps, postgresql=self.postgresql)
+        if done.changed and self.postgresql:  # it is delivered when the transaction commits
+            for news in ("0;steps;", f"0;peers;{done.store}")[: 2 if done.store else 1]:
+                yield query(NOTIFY, {"channel": CHANNEL, "news": news})
+        elif done.changed:
+            self._expect(done.store)
+        if request.failure is not None:
+            raise request.failure
+        assert request.answer is not None
+        return request.answer
+
+    def _expect(self, store: int) -> None:
+        """Tell the others as soon as the file can be written again."""
+        with self._wake:
+            self._stores |= {store} - {0}
+            self._expecting = True
+            self._wake.notify()
+
+    def load(self, key: str) -> Place[S]:
+        """Return a session as it is stored now, to be changed and kept by `request.Keep`."""
+        if not isinstance(key, str):
+            raise TypeError(f"the key of a session is a text, not {key!r}")
+        stored = self.reader.stored(self.chart.name, key)
+        return Place(self.kind.cls, key, stored, (), self.kind.migrations, self.clock())
+
+    def remember(self, place: Place[S], event_id: str | None) -> None:
+        """Read what was answered under an event id, unless that is known."""
+        check_event_id(event_id)
+        if event_id is not None and place.loaded and event_id not in place.known:
+            known = self.reader.known(self.chart.name, place.key, event_id)
+            if known is not None:
+                place.known[event_id] = known
+
+    def close(self) -> None:
+        """Commit what waits, and close the database."""
+        with self._wake:
+            if self._closing:
+                return
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self.reader.close()
+        self.database.close()
+        self._tell()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closing
+
+    # -------------------------------------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._queue or self._closing or self._expecting):
+                    left = self._look_at - time.monotonic() if self._timed else None
+                    if left is not None and left <= 0:
+                        break
+                    self._wake.wait(left)
+                if len(self._queue) < self._company and not self._closing:
+                    self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, PATIENCE)
+                self._company = len(self._queue) if len(self._queue) > 1 else 0
+                batch, self._queue = self._queue[:MOST], self._queue[MOST:]
+                expecting, self._expecting = self._expecting, False
+                if self._closing and not batch:
+                    return
+            if batch or expecting:
+                self._commit(batch, expecting)
+            elif self._timed:
+                self._find_due()
+
+    def _commit(self, batch: list[Request[S]], expecting: bool) -> None:
+        try:
+            done = self._transaction(batch)
+        except BaseException as error:  # the thread has to survive every error
+            if expecting:
+                with self._wake:
+                    self._expecting = True
+            for request in batch:
+                request.failure = error if isinstance(error, Exception) else RuntimeError(f"the commit was ended: {error!r}")
+                request.settle()
+            return
+        locked = set(map(id, done.locked))
+        stores = frozenset((done.store,)) if done.store else frozenset[int]()
+        if expecting:
+            with self._wake:
+                stores, self._stores = stores | self._stores, frozenset()
+        if done.changed or expecting:
+            self.database.ring(STEPS)
+        if stores:
+            self.database.ring(News("peers", stores))
+        for place in done.changed if self._timed else ():
+            if (due := place.due()) is not None:
+                self._look_at = min(self._look_at, time.monotonic() + max(0.0, due - self.clock()))
+        for request in batch:
+            if id(request) not in locked:
+                request.settle()
+        if done.locked:
+            self._put_back(done.locked, alone=len(done.locked) == len(batch))
+        if done.changed or expecting:
+            self._tell()
+
+    def _transaction(self, batch: list[Request[S]]) -> Done[S]:
+        try:
+            return self._once(batch)
+        except Removed:  # another process has taken this one for dead
+            with self.database.transaction(fenced=False) as tx:
+                tx.revive(())
+            return self._once(batch)
+
+    def _once(self, batch: list[Request[S]]) -> Done[S]:
+        with self.database.transaction() as tx:
+            done = by_driver(tx.driver, transact(self.kind, batch, self.clock()))
+            self._commits += 1
+            if self._commits % TRIM == 0:
+                self._trim(tx.driver)
+        return done
+
+    def _trim(self, driver: Driver) -> None:
+        """Delete some of what is too old to be kept."""
+        oldest = self.clock() - self._keep
+        last = max((number for number, at in driver.fetch(OLDEST) if at < oldest), default=None)
+        if last is not None:
+            driver.run(FORGET, last)
+
+    def _put_back(self, locked: list[Request[S]], *, alone: bool) -> None:
+        now = time.monotonic()
+        kept: list[Request[S]] = []
+        for request in locked:
+            request.until = request.until or now + self.patience
+            if isinstance(request, Due):  # whoever has locked it may have fired it, and otherwise it is found again
+                request.settle()
+            elif now < request.until and not self._closing:
+                kept.append(request)
+            else:
+                request.failure = Conflict(request.key, "is locked by another transaction")
+                request.settle()
+        with self._wake:
+            self._queue += kept
+        if alone and kept:
+            time.sleep(AGAIN)
+
+    def _find_due(self) -> None:
+        """Ask for what is due to be fired, and note when to look again."""
+        self._look_at = time.monotonic() + LOOK
+        try:
+            found = self.reader.due(self.chart.name, MOST + len(self._stuck))
+        except StorageError as error:
+            LOG.warning("cannot read what is due: %s", error)
+            return
+        now = self.clock()
+        for key, due in found:
+            if key in self._stuck:
+                continue
+            if due > now:
+                self._look_at = min(self._look_at, time.monotonic() + due - now)
+                break
+            request: Due[S] = Due(key)
+            request.future.add_done_callback(lambda done, key=key: self._fired(key, done.exception()))  # type: ignore[misc]
+            with self._wake:
+                self._queue.append(request)
+            self._look_at = time.monotonic()
+
+    def _fired(self, key: str, error: BaseException | None) -> None:
+        if isinstance(error, SnapshotError):
+            self._stuck.add(key)
+            LOG.warning("what is due cannot be fired: %s", error)
+        elif error is not None:
+            self._look_at = time.monotonic() + LOOK
+            LOG.error("firing what was due in session %r raised", key, exc_info=error)
+
+    # --------------------------------------------------------------------------------------------------- telling
+
+    def _heard(self, news: News) -> None:
+        if news.kind == "steps" or news.stores is None:
+            self._tell()
+
+    def _tell(self) -> None:
+        for follower in tuple(self.followers):
+            follower()

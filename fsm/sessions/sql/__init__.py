@@ -1,0 +1,1 @@
+"""The sessions of a database: tables, statements, and reading."""
