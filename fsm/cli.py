@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "queue": "list the messages of a mail store; show, retry, hold, resume or withdraw them by id or domain",
     "replay": "answer a stream of events, one JSON line each",
     "serve": "serve real mail: take it in, store it, send it, and log off without losing any",
+    "sessions": "list durable sessions, show one and what it may do, fire an event, move all to a changed chart",
     "stores": "list the running stores, their state and what is in their way; ask one to log off",
     "tour": "see real mail logged off in mid-traffic in each way, with every message accounted for",
     "step": "walk through a machine on the terminal, or print a walk",

@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "fsm.logoff": {"fsm", "fsm.analysis", "fsm.draw"},
     "fsm.store": {"fsm", "fsm.analysis", "fsm.journal", "fsm.logoff", "fsm.runtime", "fsm.stepper", "fsm.store.sql"},
     "fsm.store.sql": {"fsm.store"},
+    "fsm.sessions": {"fsm", "fsm.journal", "fsm.sessions.sql", "fsm.store", "fsm.store.sql"},
+    "fsm.sessions.sql": {"fsm", "fsm.sessions", "fsm.store", "fsm.store.sql"},
     "fsm.contrib": {"fsm", "fsm.draw", "fsm.store"},
     # the status page shows the picture of the machine
     "fsm.mail": {"fsm", "fsm.draw", "fsm.logoff", "fsm.mail.smtp", "fsm.store", "fsm.store.sql"},
@@ -47,7 +49,7 @@ MAY_IMPORT = {
     },
     "fsm.commands": {
         "fsm", "fsm.analysis", "fsm.draw", "fsm.export", "fsm.install", "fsm.journal", "fsm.logoff", "fsm.mail", "fsm.mail.demo",
-        "fsm.migration", "fsm.stepper", "fsm.store", "fsm.store.sql",
+        "fsm.migration", "fsm.sessions", "fsm.sessions.sql", "fsm.stepper", "fsm.store", "fsm.store.sql",
     },
     "fsm.sphinx": {"fsm", "fsm.analysis", "fsm.commands", "fsm.draw"},
 }  # fmt: skip
@@ -185,7 +187,7 @@ def test_the_tests_of_a_room_use_private_names_of_that_room_alone(file: Path) ->
 HEAVY = {
     "textual": {"fsm.stepper.terminal"}, "wasmtime": {"fsm.draw._wasi_graphviz"}, "graphviz": {"fsm.draw.dot"},
     "networkx": {"fsm.analysis.coverage"}, "rich": {"fsm.store.progress"}, "prometheus_client": {"fsm.mail.http", "fsm.store.metrics"},
-    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {f"fsm.store.sql.{one}" for one in ("messages", "parts", "processes", "transaction")} | {"fsm.contrib.sqlalchemy"},
+    "sqlalchemy": {name for name in NAMES if room_of(name) == "fsm.store.sql"} - {f"fsm.store.sql.{one}" for one in ("messages", "parts", "processes", "transaction")} | {"fsm.contrib.sqlalchemy", "fsm.sessions.sql.reading", "fsm.sessions.sql.schema"},
     "z3": {"fsm.solver.by_z3"},
     "sphinx": {name for name in NAMES if room_of(name) == "fsm.sphinx"} - {"fsm.sphinx.asked", "fsm.sphinx.nodes"},
     "litestar": {"fsm.contrib.asgi"}, "celery": {"fsm.contrib.celery"}, "dramatiq": {"fsm.contrib.dramatiq"},

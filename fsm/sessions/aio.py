@@ -27,6 +27,7 @@ from fsm.sessions.sql.reading import Follower, Listed
 from fsm.sessions.sync import SOON
 from fsm.sessions.transaction import AsyncTransaction, only_refusals
 from fsm.store.deposit import AsyncConnection, Connection, awaited
+from fsm.store.errors import StorageError
 
 __all__ = ["AsyncSessions"]
 
@@ -104,12 +105,17 @@ class AsyncSessions(BaseSessions[S]):
         try:
             while not core.closed:
                 woken.clear()
-                if found := await asyncio.to_thread(follower.more):
-                    for one in found:
-                        yield one
-                elif follower.pending:
+                try:
+                    found = await asyncio.to_thread(follower.more)
+                except StorageError:
+                    if core.closed:  # meanwhile
+                        return
+                    raise
+                for one in found:
+                    yield one
+                if not found and follower.pending:
                     await asyncio.sleep(SOON)
-                else:
+                elif not found:
                     await woken.wait()
         finally:
             core.followers.discard(wake)

@@ -30,10 +30,10 @@ TOGETHER: Final = 256
 class BaseSessions(Generic[S]):
     """The sessions of a class, by key, in a database, which is opened here.
 
-    `migrations` (`fsm.migration`) move sessions of older charts when they are loaded.  Messages go to the store that the
-    `Database` names (`Database(..., store="outbox")`).  `keep` is for how many seconds answers are kept: for so long an
-    event id is applied once, and for so long the history reaches back.  Waiting for a session that another transaction
-    has locked takes at most `patience` seconds.  `clock` gives the time in seconds since 1970, by which events fall due.
+    `migrations` (`fsm.migration`) move sessions of older charts when they are loaded.  Messages go to the store that
+    the `Database` names (`Database(..., store="outbox")`).  `keep` is for how many seconds answers are kept: so long an
+    event id is applied once, and the history reaches back.  Waiting for a session that another transaction has locked
+    takes at most `patience` seconds.  `clock` gives the time in seconds since 1970, by which events fall due.
 
     Raise StorageError if the database cannot be opened, contains another program's tables, or is of a newer version.
     """

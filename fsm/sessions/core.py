@@ -200,7 +200,8 @@ class SessionsCore(Generic[S]):
                 with self._wake:
                     self._expecting = True
             for request in batch:
-                request.failure = error if isinstance(error, Exception) else RuntimeError(f"the commit was ended: {error!r}")
+                ended = RuntimeError(f"the commit was ended: {error!r}")
+                request.failure = error if isinstance(error, Exception) else ended
                 request.settle()
             return
         locked = set(map(id, done.locked))

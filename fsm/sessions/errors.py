@@ -10,8 +10,8 @@ __all__ = ["Conflict", "EventRefused", "IdReused"]
 class EventRefused(Exception):
     """An event was refused within a transaction.  The session is as it was, and the transaction can go on.
 
-    If it leaves the transaction's block, the refusal is recorded, unless the block has done something else before it: then
-    nothing of the block happens.  `answer` says why.
+    If it leaves the transaction's block, the refusal is recorded, unless the block has done something else before it:
+    then nothing of the block happens.  `answer` says why.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -20,7 +20,7 @@ class EventRefused(Exception):
 
 
 class Conflict(Exception):
-    """Another transaction has changed the session since this one loaded it, or holds it.  Nothing has changed: try again.
+    """Another transaction has changed the session since it was loaded, or locks it.  Nothing has changed: try again.
 
     `key` is that of the session.
     """
@@ -33,8 +33,8 @@ class Conflict(Exception):
 class IdReused(ValueError):
     """An event id was given for two different events.  Nothing has changed.
 
-    `key` and `event_id` name it; `first` is the event that was answered under the id, `second` the one refused now, both
-    as text with their data.
+    `key` and `event_id` name it; `first` is the event that was answered under the id, `second` the one refused now,
+    both as text with their data.
     """
 
     def __init__(self, key: str, event_id: str, first: str, second: str) -> None:

@@ -1,6 +1,6 @@
 """The history of a session as a journal: a header, where it began, and an entry for each answer.
 
-What older charts have answered is moved to the present chart by whoever reads the journal, so each of them has a header.
+What older charts have answered is moved to the present chart by whoever reads the journal; each of them has a header.
 A history whose beginning is no longer kept begins where its first answer led.
 """
 
@@ -22,7 +22,8 @@ def journal_lines(chart: Chart, key: str, history: Iterable[Answer], stored: Sto
     fingerprint, seq, last = "", 0, None
     for one in history:
         older = one.fingerprint != chart.fingerprint
-        snapshot = {"snapshot": 1, "chart": chart.name, "fingerprint": one.fingerprint, "state": one.state, "values": one.values}
+        words = {"snapshot": 1, "chart": chart.name, "fingerprint": one.fingerprint}
+        snapshot = {**words, "state": one.state, "values": one.values}
         begins = last is None
         if one.fingerprint != fingerprint:
             fingerprint = one.fingerprint
@@ -38,13 +39,11 @@ def journal_lines(chart: Chart, key: str, history: Iterable[Answer], stored: Sto
                 continue
         seq += 1
         if older:
-            values = {name: value for name, value in one.values.items()}
-            yield {
-                "session": key, "seq": seq, "event": one.event, "data": dict(one.data), "accepted": one.accepted,
-                "from": last.state if last is not None else one.state, "state": one.state, **values, "reason": one.reason,
-            }  # fmt: skip
+            asked = {"session": key, "seq": seq, "event": one.event, "data": dict(one.data)}
+            yield {**asked, "accepted": one.accepted, "state": one.state, **one.values, "reason": one.reason}
         else:
-            before = chart.start() if last is None else decode(chart, {**snapshot, "state": last.state, "values": last.values})
+            stood = {"state": last.state, "values": last.values} if last is not None else encode(chart, chart.start())
+            before = decode(chart, {**words, "state": stood["state"], "values": stood["values"]})
             after = decode(chart, snapshot)
             more = {"at": one.at} | {name: value for name, value in (("id", one.event_id), ("note", one.note)) if value}
             yield entry(chart, key, seq, one.event, before, after, one.reason, one.data) | more

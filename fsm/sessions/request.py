@@ -1,4 +1,4 @@
-"""What can be asked of a session: fire an event, keep what a transaction did, fire what is due, move it to the chart."""
+"""What can be asked of a session: fire an event, keep what a transaction did, fire what is due, or move it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Fire(Request[S]):
         self.event, self.data, self.event_id, self.note = event, data, event_id, note
 
     def run(self, place: Place[S]) -> Place[S]:
+        """See `Request`."""
         self.failure = None
         self.answer = place.fire(self.event, self.data, self.event_id, self.note)
         return place
@@ -64,6 +65,7 @@ class Keep(Request[S]):
         self.own = own
 
     def run(self, place: Place[S]) -> Place[S]:
+        """See `Request`."""
         self.failure = None
         if place.seq != self.own.loaded or place.dirty:
             raise Conflict(self.key, "was changed by another transaction")
@@ -74,6 +76,7 @@ class Due(Request[S]):
     """Fire what is due."""
 
     def run(self, place: Place[S]) -> Place[S]:
+        """See `Request`."""
         self.failure = None
         place.fire_due()
         return place
@@ -83,5 +86,6 @@ class Move(Request[S]):
     """Move the session to the present chart; loading it has done that."""
 
     def run(self, place: Place[S]) -> Place[S]:
+        """See `Request`."""
         self.failure = None
         return place

@@ -24,6 +24,7 @@ from fsm.sessions.request import Fire, Keep
 from fsm.sessions.sql.reading import Follower, Listed
 from fsm.sessions.transaction import Transaction, only_refusals
 from fsm.store.deposit import Connection, answered
+from fsm.store.errors import StorageError
 
 __all__ = ["Sessions"]
 
@@ -39,10 +40,11 @@ class Sessions(BaseSessions[S]):
         self, key: str, event: str, /, *, event_id: str | None = None, note: str | None = None,
         connection: Connection | None = None, **data: object,
     ) -> Answer:  # fmt: skip
-        """Fire an event in the session of this key, which is made at its first event; return the answer once it is durable.
+        """Fire an event in the session of this key, and return the answer once it is durable.
 
-        A refused event is an answer, too: false, with its reason.  An event with an `event_id` is applied once: the same
-        id again gets the same answer, and nothing happens.  A `note` is recorded with it.
+        A session is made at its first event.  A refused event is an answer, too: false, with its reason.  An event with
+        an `event_id` is applied once: the same id again gets the same answer, and nothing happens.  A `note` is
+        recorded with it.
         With a `connection` (or session) to the same database it is part of the transaction that is under way there.
 
         Nothing has changed after UnknownEvent, DataError, IdReused (an id of another event), SnapshotError (a session
@@ -61,8 +63,8 @@ class Sessions(BaseSessions[S]):
         """Load a session; commit what the block does to it and its messages, when the block is left normally.
 
         Nothing is locked meanwhile: Conflict at the end if somebody else has changed the session since it was loaded;
-        then nothing of the block has happened, and it can be tried again.  If the block is left by an exception, nothing
-        has happened.  (An EventRefused is recorded if nothing else happened in the block.)
+        then nothing of the block has happened, and it can be tried again.  If the block is left by an exception,
+        nothing has happened.  (An EventRefused is recorded if nothing else happened in the block.)
         """
         place = self._core.load(key)
         try:
@@ -76,7 +78,7 @@ class Sessions(BaseSessions[S]):
             self._core.ask(Keep(place)).result()
 
     def get(self, key: str) -> S | None:
-        """Return a copy of a session as it is stored, moved to this chart, or None.  SnapshotError if it cannot be moved."""
+        """Return a copy of a session as it is stored, or None.  SnapshotError if it cannot be moved to this chart."""
         return self._get(key)
 
     def history(self, key: str) -> Iterator[Answer]:
@@ -108,6 +110,7 @@ class Sessions(BaseSessions[S]):
     def follow(self, after: str | None = None) -> Iterator[Answer]:
         """Yield every step that is committed from now on, by any process, once and in order of commits; wait for more.
 
+        Of two sessions whose transactions were under way at the same time either may come first.
         With `after`, the `position` of an answer, go on behind that one.  It ends when the sessions are closed.
         """
         return self._follow(Follower(self._core.reader, self.chart.name, after))
@@ -118,9 +121,14 @@ class Sessions(BaseSessions[S]):
         try:
             while not core.closed:
                 woken.clear()
-                if found := follower.more():
-                    yield from found
-                else:
+                try:
+                    found = follower.more()
+                except StorageError:
+                    if core.closed:  # meanwhile
+                        return
+                    raise
+                yield from found
+                if not found:
                     woken.wait(SOON if follower.pending else None)
         finally:
             core.followers.discard(woken.set)

@@ -101,7 +101,7 @@ def test_what_a_listener_posts_is_recorded_and_what_it_raises_afterwards_does_no
 
 
 def test_a_block_is_one_transaction_with_its_messages(shop: Any, key: str, where: str) -> None:
-    with pytest.raises(KeyError), shop.transaction(key) as order:
+    with pytest.raises(KeyError), shop.transaction(key) as order:  # noqa: PT012
         order.pay(amount=5, event_id="a")
         order.submit_message(b"never")
         raise KeyError
@@ -126,14 +126,14 @@ def test_a_refusal_in_a_block_raises_and_is_recorded(shop: Any, key: str) -> Non
         with pytest.raises(EventRefused):
             order.ship()
         order.pay(amount=1)
-    with pytest.raises(EventRefused), shop.transaction(key) as order:
+    with pytest.raises(EventRefused), shop.transaction(key) as order:  # noqa: PT012
         order.pay(amount=1)
         order.fire("arrive")
     assert [(one.event, one.accepted) for one in shop.history(key)] == [("pay", False), ("ship", False), ("pay", True)]
 
 
 def test_of_two_blocks_one_is_told_to_try_again(shop: Any, key: str) -> None:
-    with pytest.raises(Conflict, match="was changed by another transaction; nothing has changed, try again"), shop.transaction(key) as order:
+    with pytest.raises(Conflict, match="was changed by another transaction; nothing has changed, try again"), shop.transaction(key) as order:  # noqa: PT012
         order.pay(amount=5)
         shop.fire(key, "pay", amount=2)
     assert shop.get(key).configuration == ("paid", 2, 0)
@@ -164,7 +164,7 @@ def test_it_shares_the_fate_of_the_callers_own_transaction(way: Any, shop: Any, 
 
 def test_another_database_is_refused(shop: Any, key: str, server: Server) -> None:
     with by_sqlalchemy(server.new()) as there:
-        with pytest.raises(StorageError, match="leads to another database than the store's, .*: nothing was changed"):
+        with pytest.raises(StorageError, match=r"leads to another database than the store's, .*: nothing was changed"):
             shop.fire(key, "pay", amount=5, connection=there.connection)
         there.execute("SELECT 1")
 

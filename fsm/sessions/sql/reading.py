@@ -6,6 +6,7 @@ Theory.
    later numbers.  So a follower reads in *batches*: those transactions that began before every one that is still under
    way.  A batch is complete for ever, and within it the steps of a session are in their order, because a transaction
    that changes a session has begun to number its steps when the one before it had ended.
+   Of two sessions whose transactions were under way at the same time either may come first.
 3. A position says in which batch a step is, and its number: whoever goes on after it gets the rest of the same batch.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -22,7 +24,8 @@ from fsm.sessions.answer import Answer, to_json
 from fsm.sessions.place import Stored
 from fsm.sessions.sql.schema import require
 from fsm.sessions.sql.statements import COLUMNS, STEP_COLUMNS, answer_of, session_id
-from fsm.store.sql.connect import autocommit_connection, engine_for, is_sqlite, storage_errors
+from fsm.store.errors import StorageError
+from fsm.store.sql.connect import autocommit_connection, display_name, engine_for, is_sqlite, storage_errors
 from fsm.store.sql.driver import Driver, driver_for
 
 __all__ = ["Follower", "Listed", "Reader"]
@@ -72,14 +75,24 @@ class Reader:
         """With `only` this program writes nothing there, and the sessions have to be there already."""
         self.url = url
         self._engine = engine_for(url, patience, reading=only)
+        self._closed, self._lock = False, Lock()
         if only:
             with storage_errors(url), self._engine.connect() as connection:
                 require(connection, url)
 
     @contextmanager
     def _driver(self) -> Iterator[Driver]:
-        with storage_errors(self.url), autocommit_connection(self._engine) as connection:
-            yield driver_for(connection.connection.driver_connection, 0.0)
+        with storage_errors(self.url):
+            if self._closed:
+                raise StorageError(f"the sessions in {display_name(self.url)} were closed")
+            connection = autocommit_connection(self._engine)
+            try:
+                yield driver_for(connection.connection.driver_connection, 0.0)
+            finally:
+                with self._lock:
+                    if self._closed:  # meanwhile, so the pool would keep it open
+                        connection.invalidate()
+                    connection.close()
 
     def fetch(self, text: str, *values: object) -> Sequence[Sequence[Any]]:
         """Return the rows that a statement answers."""
@@ -110,18 +123,23 @@ class Reader:
         """Return the last answer of a session up to a moment; None if there is none that is kept."""
         return next((answer_of(key, row) for row in self.fetch(AS_OF, session_id(chart, key), moment)), None)
 
-    def sessions(self, chart: str | None = None, state: str | None = None, *, other_than: str | None = None) -> Iterator[Listed]:
+    def sessions(
+        self, chart: str | None = None, state: str | None = None, *, other_than: str | None = None
+    ) -> Iterator[Listed]:
         """Yield the sessions of a chart (None: of all), in a state, of another fingerprint than this one."""
         given = {"chart = ?": chart, "state = ?": state, "fingerprint <> ?": other_than}
         text = LISTED.format(where="".join(f" AND {one}" for one, value in given.items() if value is not None))
         values, last = [one for one in given.values() if one is not None], ""
         while rows := self.fetch(text, last, *values):
-            for last, name, of, fingerprint, seq, where, vals, entered, due, made in rows:
+            for _, name, of, fingerprint, seq, where, vals, entered, due, made in rows:
                 yield Listed(json.loads(name), of, fingerprint, seq, where, json.loads(vals), entered, due, made)
+            last = rows[-1][0]
 
     def close(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        with self._lock:
+            self._closed = True
+            self._engine.dispose()
 
 
 class Follower:
@@ -172,5 +190,6 @@ class Follower:
 def _position(text: str) -> tuple[int, int, int]:
     parts = text.split("-") if isinstance(text, str) else []
     if len(parts) != 3 or not all(one.isascii() and one.isdecimal() and len(one) < 20 for one in parts):
-        raise ValueError(f"{text!r} is no position of follow(): take that of an answer it has told of, or 0-0-0 for all")
+        problem = "is no position of follow(): take that of an answer it has told of, or 0-0-0 for all"
+        raise ValueError(f"{text!r} {problem}")
     return int(parts[0]), int(parts[1]), int(parts[2])

@@ -37,7 +37,7 @@ def by_driver(driver: Driver, steps: Generator[Statement, Rows, T]) -> T:
 def by_query(
     query: Query, steps: Generator[Statement, Rows, T], *, postgresql: bool
 ) -> Generator[Rows | Awaitable[Rows], Rows, T]:
-    """Take the steps over the connection of a caller: yields what each statement answers, to be awaited if it has to be."""
+    """Take the steps over a caller's connection: yields what each statement answers, to be awaited if it has to be."""
     rows: Rows = ()
     try:
         statement = next(steps)

@@ -25,6 +25,8 @@ METADATA: Final = sa.MetaData()
 VERSION: Final = 1
 """The version of these tables; raised by a change after which an older program could no longer use them safely."""
 
+IS_DUE: Final = sa.text("due IS NOT NULL")
+HAS_ID: Final = sa.text("event_id IS NOT NULL")
 ABOUT: Final = sa.Table(
     "fsm_sessions_about", METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
 )
@@ -41,7 +43,7 @@ SESSIONS: Final = sa.Table(
     sa.Column("fired", sa.Double, nullable=False),  # seconds in the state up to which what was due has been fired
     sa.Column("due", sa.Double),
     sa.Column("made", sa.Double, nullable=False),
-    sa.Index("fsm_sessions_due", "chart", "due", sqlite_where=sa.text("due IS NOT NULL"), postgresql_where=sa.text("due IS NOT NULL")),
+    sa.Index("fsm_sessions_due", "chart", "due", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
     sqlite_with_rowid=False,
 )  # fmt: skip
 STEPS: Final = sa.Table(
@@ -62,7 +64,7 @@ STEPS: Final = sa.Table(
     sa.Index("fsm_session_steps_session", "session", "seq", unique=True),
     sa.Index(
         "fsm_session_steps_id", "event_id", "session", unique=True,
-        sqlite_where=sa.text("event_id IS NOT NULL"), postgresql_where=sa.text("event_id IS NOT NULL"),
+        sqlite_where=HAS_ID, postgresql_where=HAS_ID,
     ),
     sqlite_autoincrement=True,  # a follower counts on rising numbers
 )  # fmt: skip

@@ -24,6 +24,7 @@ from fsm.sessions.place import Place, Stored
 from fsm.sessions.request import Request
 from fsm.snapshot import Migrates
 from fsm.store.errors import StorageError
+from fsm.store.message import Message
 from fsm.store.sql.messages import storable
 
 __all__ = ["COLUMNS", "STEP_COLUMNS", "Kind", "Statement", "answer_of", "session_id", "transact"]
@@ -90,7 +91,7 @@ def answer_of(key: str, row: Sequence[Any]) -> Answer:
 def transact(
     kind: Kind[S], requests: Iterable[Request[S]], now: float, *, waits: bool = False
 ) -> Generator[Statement, Rows, Done[S]]:
-    """Take the steps of a transaction for these requests.  With `waits` a session that is locked elsewhere is waited for."""
+    """Take the steps of a transaction for these requests.  With `waits`, wait for locked sessions."""
     wanted: dict[str, list[Request[S]]] = {}
     for request in requests:
         wanted.setdefault(session_id(kind.cls.chart.name, request.key), []).append(request)
@@ -129,16 +130,16 @@ def transact(
         messages = [one for place in changed.values() for one in place.messages]
         if messages:
             number = yield from _store_number(kind)
-            yield Statement(
-                MESSAGE, [(one.id, number, one.submitted, to_json(one.sender), to_json(one.recipients)) for one in messages]
-            )
+            yield Statement(MESSAGE, [_message(number, one) for one in messages])
             yield Statement(CONTENT, [(one.id, one.content) for one in messages])
     return Done(locked, list(changed.values()), number)
 
 
 class Done(NamedTuple, Generic[S]):
-    """What came of a transaction: requests whose sessions are locked elsewhere, what has changed, and the store that got
-    messages (0: none)."""
+    """What came of a transaction: requests whose sessions are locked elsewhere, and the sessions that have changed.
+
+    `store` is the number of the store that got messages, 0 if none did.
+    """
 
     locked: list[Request[S]]
     changed: list[Place[S]]
@@ -158,6 +159,10 @@ def _store_number(kind: Kind[S]) -> Generator[Statement, Rows, int]:
 
 def _lock_number(id: str) -> int:
     return int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), signed=True)
+
+
+def _message(store: int, one: Message) -> tuple[object, ...]:
+    return one.id, store, one.submitted, to_json(one.sender), to_json(one.recipients)
 
 
 def _row(id: str, chart: str, place: Place[S]) -> tuple[object, ...]:

@@ -222,7 +222,9 @@ class Database:
         """See `Storage`."""
         return deposit(self.over(connection), handle.number, message, postgresql=not is_sqlite(self.url))
 
-    def over(self, connection: object, nothing: str = "nothing was submitted") -> Generator[Rows | Awaitable[Rows], Rows, Query]:
+    def over(
+        self, connection: object, nothing: str = "nothing was submitted"
+    ) -> Generator[Rows | Awaitable[Rows], Rows, Query]:
         """Return how to execute statements over a connection to this database, after looking whether it is one.
 
         StorageError if it leads elsewhere; it says `nothing`, and nothing has happened in its transaction.
