@@ -49,6 +49,8 @@ LOOK: Final = 0.5
 """Seconds between looks for what is due."""
 AGAIN: Final = 0.002
 """Seconds before sessions that are all locked elsewhere are tried again."""
+GAP: Final = 0.01
+"""Seconds between rings for the other processes."""
 PATIENCE: Final = 0.001
 """Seconds for which a commit waits for as many requests as the last one had."""
 TRIM: Final = 64
@@ -79,6 +81,9 @@ class SessionsCore(Generic[S]):
         self._closing = self._expecting = False
         self._stores = frozenset[int]()
         """Stores that got messages by a caller's own transaction."""
+        self._untold: frozenset[int] | None = None
+        """Stores that got messages of which the other processes are not told yet; None if there is nothing to tell."""
+        self._ring_at = 0.0
         self._company = 0
         """Requests in the last transaction, if there were several: as many are likely to come again."""
         self._look_at = time.monotonic()
@@ -173,24 +178,33 @@ class SessionsCore(Generic[S]):
     # -------------------------------------------------------------------------------------------------- the thread
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._queue or self._closing or self._expecting):
-                    left = self._look_at - time.monotonic() if self._timed else None
-                    if left is not None and left <= 0:
-                        break
-                    self._wake.wait(left)
-                if len(self._queue) < self._company and not self._closing:
-                    self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, PATIENCE)
-                self._company = len(self._queue) if len(self._queue) > 1 else 0
-                batch, self._queue = self._queue[:MOST], self._queue[MOST:]
-                expecting, self._expecting = self._expecting, False
-                if self._closing and not batch:
-                    return
+        while (waiting := self._next()) is not None:
+            batch, expecting = waiting
             if batch or expecting:
                 self._commit(batch, expecting)
-            elif self._timed:
+            now = time.monotonic()
+            if self._timed and now >= self._look_at:
                 self._find_due()
+            if self._untold is not None and now >= self._ring_at:
+                self._ring()
+        if self._untold is not None:
+            self._ring()
+
+    def _next(self) -> tuple[list[Request[S]], bool] | None:
+        """Wait for something to do; return the requests, and whether a caller's transaction has to be told of."""
+        with self._wake:
+            while not (self._queue or self._closing or self._expecting):
+                until = [self._look_at] * self._timed + [self._ring_at] * (self._untold is not None)
+                left = min(until) - time.monotonic() if until else None
+                if left is not None and left <= 0:
+                    break
+                self._wake.wait(left)
+            if len(self._queue) < self._company and not self._closing:
+                self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, PATIENCE)
+            self._company = len(self._queue) if len(self._queue) > 1 else 0
+            batch, self._queue = self._queue[:MOST], self._queue[MOST:]
+            expecting, self._expecting = self._expecting, False
+            return None if self._closing and not batch else (batch, expecting)
 
     def _commit(self, batch: list[Request[S]], expecting: bool) -> None:
         try:
@@ -210,9 +224,7 @@ class SessionsCore(Generic[S]):
             with self._wake:
                 stores, self._stores = stores | self._stores, frozenset()
         if done.changed or expecting:
-            self.database.ring(STEPS)
-        if stores:
-            self.database.ring(News("peers", stores))
+            self._untold = stores | (self._untold or frozenset())
         for place in done.changed if self._timed else ():
             if (due := place.due()) is not None:
                 self._look_at = min(self._look_at, time.monotonic() + max(0.0, due - self.clock()))
@@ -223,6 +235,14 @@ class SessionsCore(Generic[S]):
             self._put_back(done.locked, alone=len(done.locked) == len(batch))
         if done.changed or expecting:
             self._tell()
+
+    def _ring(self) -> None:
+        """Tell the other processes, at most every `GAP`: a ring may cost more than a commit."""
+        stores, self._untold = self._untold, None
+        self._ring_at = time.monotonic() + GAP
+        self.database.ring(STEPS)
+        if stores:
+            self.database.ring(News("peers", stores))
 
     def _transaction(self, batch: list[Request[S]]) -> Done[S]:
         try:
