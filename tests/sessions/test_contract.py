@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ import sqlalchemy as sa
 from fsm import DataError, UnknownEvent
 from fsm.journal import replayed
 from fsm.sessions import Conflict, EventRefused, IdReused, Sessions
+from fsm.sessions.request import Fire
+from fsm.sessions.sql import reading
+from fsm.sessions.sql.statements import KNOWN, LOAD
 from fsm.store import Database, StorageError
 from tests.sessions.shop import ORDER, Order
 from tests.store.conftest import Server
@@ -257,3 +261,22 @@ def test_what_are_no_sessions_is_refused(where: str) -> None:
         Sessions(Database(where), wrong)
     with pytest.raises(ValueError, match="keep is a number of seconds above 0, not 0"):
         Sessions(Database(where), Order, keep=0)
+
+
+def test_what_waits_is_committed_together(shop: Any, key: str) -> None:
+    before = shop._core._commits
+    futures = [shop._core.ask(Fire(f"{key} {number}", "pay", {"amount": 1}, None, None)) for number in range(200)]
+    assert all(one.result(120) for one in futures)
+    assert shop._core._commits - before < 100
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "index"),
+    [(reading.DUE, ("order", 1), "fsm_sessions_due"), (KNOWN, ('["a"]', '["b"]'), "fsm_session_steps_id"), (LOAD, ('["a"]',), "sqlite_autoindex_fsm_sessions_1")],
+)  # fmt: skip
+def test_nothing_is_searched_for(text: str, values: tuple[object, ...], index: str, tmp_path: Path) -> None:
+    """However many sessions and times wait: what is asked at each event, or while time passes, is read off an index."""
+    with Sessions(Database(tmp_path / "shop.db"), Order) as orders, orders._core.database.transaction() as tx:
+        plan = " ".join(str(row[-1]) for row in tx.driver.fetch(f"EXPLAIN QUERY PLAN {text}", *values))
+    assert "TEMP B-TREE" not in plan.replace("FOR IN", "")
+    assert index in plan or "PRIMARY KEY" in plan
