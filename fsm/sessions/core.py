@@ -51,8 +51,8 @@ AGAIN: Final = 0.002
 """Seconds before sessions that are all locked elsewhere are tried again."""
 GAP: Final = 0.01
 """Seconds between rings for the other processes."""
-PATIENCE: Final = 0.001
-"""Seconds for which a commit waits for as many requests as the last one had."""
+PATIENCE: Final = 0.25
+"""For how much of the last commit's time the next one waits for as many requests as that one had."""
 TRIM: Final = 64
 """Commits between looks for what is too old to be kept."""
 STEPS: Final = News("steps", frozenset())
@@ -81,6 +81,8 @@ class SessionsCore(Generic[S]):
         self._closing = self._expecting = False
         self._stores = frozenset[int]()
         """Stores that got messages by a caller's own transaction."""
+        self._patient = 0.0
+        """Seconds for which the next commit waits for company."""
         self._untold: frozenset[int] | None = None
         """Stores that got messages of which the other processes are not told yet; None if there is nothing to tell."""
         self._ring_at = 0.0
@@ -200,7 +202,7 @@ class SessionsCore(Generic[S]):
                     break
                 self._wake.wait(left)
             if len(self._queue) < self._company and not self._closing:
-                self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, PATIENCE)
+                self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, self._patient)
             self._company = len(self._queue) if len(self._queue) > 1 else 0
             batch, self._queue = self._queue[:MOST], self._queue[MOST:]
             expecting, self._expecting = self._expecting, False
@@ -253,11 +255,13 @@ class SessionsCore(Generic[S]):
             return self._once(batch)
 
     def _once(self, batch: list[Request[S]]) -> Done[S]:
+        began = time.monotonic()
         with self.database.transaction() as tx:
             done = by_driver(tx.driver, transact(self.kind, batch, self.clock()))
             self._commits += 1
             if self._commits % TRIM == 0:
                 self._trim(tx.driver)
+        self._patient = PATIENCE * (time.monotonic() - began)
         return done
 
     def _trim(self, driver: Driver) -> None:
