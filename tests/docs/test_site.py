@@ -14,7 +14,7 @@ from fsm.logoff import LOGOFF
 from fsm.logoff.gallery import atlas
 from tests.readme import ROOT
 
-DOORS = ("fsm", "fsm.logoff", "fsm.store", "fsm.journal", "fsm.migration", "fsm.runtime", "fsm.stepper", "fsm.draw", "fsm.solver", "fsm.export")
+DOORS = ("fsm", "fsm.logoff", "fsm.store", "fsm.sessions", "fsm.journal", "fsm.migration", "fsm.runtime", "fsm.stepper", "fsm.draw", "fsm.solver", "fsm.export")
 
 
 def test_the_site() -> None:
