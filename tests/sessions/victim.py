@@ -69,7 +69,7 @@ class Death:
                 self(name)
 
     def watch(self) -> None:
-        for cls in (driver._Sqlite, driver._Postgresql):  # type: ignore[attr-defined]
+        for cls in (one for one in vars(driver).values() if isinstance(one, type) and "begin" in vars(one)):
             for name in ("begin", "run", "fetch", "each", "insert", "commit"):
                 setattr(cls, name, self.after(getattr(cls, name), name))
         Database.ring = self.after(Database.ring, "ring")  # type: ignore[method-assign]
