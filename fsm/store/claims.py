@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final
 
+from fsm.store.errors import StorageError
 from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
@@ -26,6 +27,8 @@ from fsm.verdict import Refused
 __all__ = ["Claims"]
 
 log: Final = logging.getLogger("fsm.store")
+VAIN: Final = 100
+"""Claims in a row that may find nothing, because peers were faster, before there is a pause."""
 
 
 class Claims:
@@ -34,12 +37,14 @@ class Claims:
     `unclaimed` is called with an item in flight that nobody took, so that its message goes back into the queue.
     """
 
-    __slots__ = ("_commit", "_interruption", "_line", "_paused", "_scheduled", "_state", "_unclaimed")
+    __slots__ = ("_commit", "_interruption", "_line", "_paused", "_scheduled", "_state", "_unclaimed", "_vain")
 
     def __init__(self, state: StoreState, commit: GroupCommit, unclaimed: Callable[[Item], object]) -> None:
         self._state, self._commit, self._unclaimed = state, commit, unclaimed
         self._line: deque[tuple[Future[Item | None], Callable[[], Item]]] | None = None
         self._scheduled = self._paused = False
+        self._vain = 0
+        """Claims in a row that found nothing where something is counted."""
         self._interruption: BaseException | None = None
 
     @property
@@ -107,8 +112,11 @@ class Claims:
             raise
         if taken and ids:
             step.after_commit.append(lambda: self._taken_over(step.handle.number, len(ids)))
+        self._vain = self._vain + 1 if short and not ids else 0
         if short:
             step.after_commit.append(state.peers_rule.refresh)
+        if self._vain > VAIN:
+            self.failed(StorageError(f"{step.session.ready} are counted as ready, and none is found"))
 
     def _taken_over(self, store: int, count: int) -> None:
         state = self._state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from fsm.logoff import Logoff
-from fsm.store import Spooler, StorageError, Store
-from fsm.store.group_commit import PendingStep
+from fsm.store import Spooler, StorageError, Store, group_commit
+from fsm.store.claims import VAIN
+from fsm.store.group_commit import SILENCE, PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
 from fsm.verdict import Refused
@@ -249,3 +251,60 @@ def test_a_storage_that_takes_no_transaction_now_fails_everybody_at_once(store: 
     assert tried == []
     assert scheduled(store, submit()).result(60)
     assert store.session.ready == 1
+
+
+def test_only_the_time_of_the_storages_own_calls_is_its_silence(
+    store: Store, storage: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program's own slowness, in a listener or in many tasks together, is not the storage's."""
+    commit, now, silent = store._core.commit, [0.0], list[bool]()
+    monkeypatch.setattr(group_commit, "monotonic", lambda: now[0])
+
+    def is_slow(_: object = None) -> None:
+        now[0] += 2 * SILENCE
+
+    def looks(_: object = None) -> None:
+        silent.append(commit.silent or commit.in_the_way is not None)
+
+    class Slow:
+        def on_transition(self, step: Any) -> None:
+            is_slow()
+            looks()
+
+    store.session.listen(Slow())
+    storage.gate.clear()
+    futures = [scheduled(store, task) for task in (submit(), is_slow, looks)]
+    for _ in range(60_000):
+        if commit.silent:
+            break
+        is_slow()
+        threading.Event().wait(0.001)
+    assert commit.silent, "it was asked for a transaction, and has not answered"
+    assert commit.in_the_way is not None
+    storage.gate.set()
+    for future in futures:
+        future.result(60)
+    scheduled(store, is_slow).result(60)
+    looks()
+    assert silent == [False, False, False]
+
+
+def test_what_is_counted_and_not_there_is_not_claimed_at_full_speed(
+    store: Store, storage: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever deletes messages behind a store's back makes it count what is not there; it pauses, and goes on."""
+    store.submit(b"deleted")
+    with sqlite3.connect(str(storage.url.database)) as other:
+        other.execute("DELETE FROM fsm_messages")
+    other.close()
+    waiting = next_item(store)
+    for _ in range(60_000):
+        if caplog.messages:
+            break
+        threading.Event().wait(0.001)
+    assert caplog.messages == ["store: cannot claim a message: 1 are counted as ready, and none is found"]
+    assert store._core.claims._paused
+    assert storage.commits < 5 * VAIN
+    id = store.submit(b"x")
+    assert waiting.result(60).id == id
+    store._core.abandon(waiting.result(0))
