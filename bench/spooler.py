@@ -2,8 +2,8 @@
 
     python -m bench.spooler [PART] [sqlite | postgresql]     # all parts: stores, rates, queue, life, processes, outbox
 
-Each part has a table in `spooler.md`, which is written anew when the part is run on both databases.  Each measurement
-has a process of its own, so that memory and descriptors are its own; what is compared takes turns in one process.
+Each part has a table in `spooler.md` for each database, which is written anew when it is run.  Each measurement has a
+process of its own, so that memory and descriptors are its own; what is compared takes turns in one process.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ MESSAGES = 200_000
 KEPT = 2e6
 """Messages of a long life, and the bytes of its journal that are kept, so few that their limit is reached in its middle."""
 CONTENT = b"x" * 500
+KINDS = ["SQLite", "PostgreSQL"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Figures = dict[str, float]
@@ -495,47 +496,51 @@ TITLES = {
 }  # fmt: skip
 
 
-def run(part: str, kinds: list[str]) -> list[Result]:
-    """Measure a part on these databases."""
-    found: list[Result] = []
-    with tempfile.TemporaryDirectory() as folder:
-        files = (str(Path(folder, f"{number}.db")) for number in range(1000))
-        if "sqlite" in kinds:
-            found += shown(PARTS[part]("SQLite", lambda: next(files)))
-    if "postgresql" in kinds and (programs := binaries()) is not None:
-        server = Server(programs)
-        try:
-            found += shown(PARTS[part]("PostgreSQL", server.new))
-        finally:
-            server.remove()
+def run(part: str, kind: str) -> list[Result]:
+    """Measure a part on this database; nothing where it is not installed."""
+    if kind == "SQLite":
+        with tempfile.TemporaryDirectory() as folder:
+            files = (str(Path(folder, f"{number}.db")) for number in range(1000))
+            return shown(PARTS[part](kind, lambda: next(files)))
+    if (programs := binaries()) is None:
+        return []
+    server = Server(programs)
+    try:
+        return shown(PARTS[part](kind, server.new))
+    finally:
+        server.remove()
+
+
+def shown(results: Iterator[Result]) -> list[Result]:
+    found = []
+    for result in results:
+        print(*result, sep=" | ", flush=True)
+        found.append(result)
     return found
 
 
-def shown(results: Iterator[Result]) -> Iterator[Result]:
-    for result in results:
-        print(*result, sep=" | ", flush=True)
-        yield result
-
-
-def write(part: str, results: list[Result]) -> None:
-    """Write the table of a part into `spooler.md`, in the place of the one before."""
+def write(title: str, results: list[Result], load: float) -> None:
+    """Write a table into `spooler.md`, in the place of the one before."""
     from bench.run import machine, table  # which imports what all other benchmarks need
 
     text = PAGE.read_text() if PAGE.exists() else ""
     sections = dict(re.findall(r"^## ([^\n]*)\n\n(.*?)\n*(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
-    load = f"The machine's load was {os.getloadavg()[1]:.1f} over five minutes; ratios are of times that took turns."
-    sections[TITLES[part]] = f"{load}\n\n{table(results)}"
-    top = "# The spooler, measured\n\nBy `python -m bench.spooler`, each part for itself: absolute times on a loaded machine are upper bounds.\n\n"
-    body = "\n\n".join(f"## {title}\n\n{sections[title]}" for title in TITLES.values() if title in sections)
+    sections[title] = f"The machine's load was {load:.0f}.\n\n{table(results)}"
+    top = (
+        "# The spooler, measured\n\nBy `python -m bench.spooler`. Ratios are of times that took turns; seconds on a loaded machine"
+        " are upper bounds, which is why the computing\nis told beside them: that is the processor's time.\n\n"
+    )
+    titles = [f"{title}, {kind}" for title in TITLES.values() for kind in KINDS]
+    body = "\n\n".join(f"## {title}\n\n{sections[title]}" for title in titles if title in sections)
     PAGE.write_text(f"{top}Machine: {machine()}.\n\n{body}\n")
 
 
 def main(words: list[str]) -> int:
-    kinds = [word for word in words if word in ("sqlite", "postgresql")] or ["sqlite", "postgresql"]
+    kinds = [kind for kind in KINDS if kind.lower() in words] or KINDS
     for part in [word for word in words if word in PARTS] or PARTS:
-        results = run(part, kinds)
-        if len(kinds) == 2:
-            write(part, results)
+        for kind in kinds:
+            if results := run(part, kind):
+                write(f"{TITLES[part]}, {kind}", results, os.getloadavg()[1])
     return 0
 
 
