@@ -525,7 +525,7 @@ def write(title: str, results: list[Result], load: float) -> None:
 
     text = PAGE.read_text() if PAGE.exists() else ""
     sections = dict(re.findall(r"^## ([^\n]*)\n\n(.*?)\n*(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
-    sections[title] = f"The machine's load was {load:.0f}.\n\n{table(results)}"
+    sections[title] = f"The load of the machine was {load:.0f}, on {os.cpu_count()} cores.\n\n{table(results)}"
     top = (
         "# The spooler, measured\n\nBy `python -m bench.spooler`. Ratios are of times that took turns; seconds on a loaded machine"
         " are upper bounds, which is why the computing\nis told beside them: that is the processor's time.\n\n"

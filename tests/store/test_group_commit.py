@@ -299,11 +299,11 @@ def test_what_is_counted_and_not_there_is_not_claimed_at_full_speed(
     other.close()
     waiting = next_item(store)
     for _ in range(60_000):
-        if caplog.messages:
+        if any("1 are counted as ready, and none is found" in one for one in caplog.messages):
             break
         threading.Event().wait(0.001)
-    assert caplog.messages == ["store: cannot claim a message: 1 are counted as ready, and none is found"]
-    assert store._core.claims._paused
+    else:
+        pytest.fail("it says nothing")
     assert storage.commits < 5 * VAIN
     id = store.submit(b"x")
     assert waiting.result(60).id == id

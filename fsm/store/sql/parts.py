@@ -25,7 +25,7 @@ from fsm.store.storage import LAPSED, Ask, Handle, Look
 __all__ = ["Parts", "changed_since"]
 
 FIND: Final = "SELECT store, number FROM fsm_stores WHERE profile = ? AND store ?*"
-CREATE: Final = "INSERT INTO fsm_stores (store, profile) {rows} ON CONFLICT DO NOTHING RETURNING store, number"
+CREATE: Final = "INSERT INTO fsm_stores (store, profile) {rows} ON CONFLICT DO NOTHING"
 LOCK: Final = "SELECT number FROM fsm_stores WHERE number ?* ORDER BY number FOR NO KEY UPDATE"
 ALL: Final = "SELECT store, number, process, ready, deferred, clean FROM fsm_parts WHERE store ?* ORDER BY number"
 HOLD: Final = "UPDATE fsm_parts SET process = ?, clean = 0 WHERE number ?*"
@@ -89,13 +89,10 @@ class Parts:
         numbers: dict[str, int] = dict(driver.fetch(FIND, self._profile, wanted))
         if missing := [name for name in wanted if name not in numbers]:
             if driver.postgresql:
-                made = driver.fetch(CREATE.format(rows="SELECT unnest(?::text[]), ?"), missing, self._profile)
+                driver.run(CREATE.format(rows="SELECT unnest(?::text[]), ?"), missing, self._profile)
             else:
-                rows = "SELECT value, ? FROM json_each(?) WHERE true"
-                made = driver.fetch(CREATE.format(rows=rows), self._profile, missing)
-            numbers |= dict(made)
-            if len(made) < len(missing):  # others have just created some
-                numbers = dict(driver.fetch(FIND, self._profile, wanted))
+                driver.run(CREATE.format(rows="SELECT value, ? FROM json_each(?) WHERE true"), self._profile, missing)
+            numbers = dict(driver.fetch(FIND, self._profile, wanted))
         return numbers
 
     def look(self, asks: Sequence[Ask]) -> list[Look]:
