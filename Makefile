@@ -36,6 +36,7 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
+	$(BIN)/python -m tests.typed_examples
 
 tests: .venv/ready
 	$(BIN)/pytest $(BESIDE)

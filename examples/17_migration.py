@@ -11,7 +11,7 @@ from fsm.migration import Migration, move
 from fsm.migration.check import examine
 
 Old, Parcel = Session.of(LAST_YEAR), Session.of(PARCEL, "Parcel")
-stored = []
+stored: list[str] = []
 for trace in ("add", "add,hurry,close", "add,add,add,close", "add,close,send"):
     session = Old()
     for event in trace.split(","):

@@ -1,7 +1,7 @@
 """The same with a queue in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -16,7 +16,7 @@ async def deliver() -> None:
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     tasks = [asyncio.create_task(deliver()) for _ in range(2)]
     yield
     for task in tasks:
