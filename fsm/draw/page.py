@@ -6,7 +6,7 @@ Theory.
 2. The content security policy allows only the page's own style sheet and script, by their hashes, so that no name or
    text of a chart can become code.  A served page may also ask its own server for events.
 3. The pictures are those of `svg_layout.py`.  The script finds rows by number in `data-r` and states in `data-s`.  Ids
-   (`t-ROW` and so on) are kept in the full picture only.
+   of arcs and states are kept in the full picture only, where the script gives each row its own (`t-ROW`).
 4. The same chart, bounds and renderer give the same bytes.
 
 Style sheet and script are the files in `explorer/`.
@@ -148,6 +148,7 @@ def _drawing(chart: Chart, layout: draw.Layout, prefix: str) -> str:
         id, several = element.get("id", ""), element.attrib.pop("data-rows", "")
         if element.attrib.pop("data-row", None) is not None:
             element.set("data-r", str(rows[id.removeprefix(f"{prefix}t-")]))
+            del element.attrib["id"]  # the script sets it
         elif several:
             element.set("data-r", " ".join(str(rows[name]) for name in several.split()))
         if element.attrib.pop("data-state", None) is not None:

@@ -31,7 +31,7 @@ from fsm.journal.reader import JournalError, TornLine
 from fsm.stepper.diagram import text_diagram
 from fsm.stepper.shortest_path import NEAR
 from fsm.stepper.text import columns, cut, printable, wrapped
-from fsm.stepper.transcript import consequence, count_lines, trail, with_data
+from fsm.stepper.transcript import consequence, count_lines, trail, walk_lines, with_data
 from fsm.stepper.walk import Stepper
 from fsm.verdict import Refused, Verdict
 
@@ -39,9 +39,18 @@ __all__ = ["StepperApp", "keys_of"]
 
 LEAST: Final = (60, 16)
 """The smallest size in which the screen is useful, in columns and rows."""
-KEYS: Final = "1234567890abdefhijkmnptvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""The keys of events, in the chart's order; the arrows choose further ones.  Other letters are commands."""
-COMMANDS: Final = "u undo  r redo  s save  l load  c copy  g goal  ↑↓⏎ choose  < > ends  q quit"
+KEYS: Final = "123456789abdefhimnoptwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The keys of events, in the chart's order, as in the explorer; the arrows choose further ones.  Other letters are
+commands."""
+COMMANDS: Final = "u undo  r redo  0 start  g goal  s save  ? keys  q quit"
+"""The commands that every width has room for."""
+HELP: Final = (
+    "The key beside an event takes it; j k ↑ ↓ choose one, and ⏎ takes it.  u ← undo, r → redo, 0 < start again, "
+    "> to the end, g next goal, c copy the trace, s save, l load, q quit.  fsm explore has the same keys."
+)
+"""What `?` says."""
+ROOMY: Final = 120
+"""The columns from which on a screen shows the whole walk, and why each event does what it does."""
 DATA: Final = "data of "
 """Before the name of an event, in the name of the prompt that asks for its data."""
 REFUSED: Final = "\N{MULTIPLICATION SIGN}"
@@ -69,7 +78,8 @@ class StepperApp(App[None]):
     #small, .small #main, .small #status, .small #trail, .small #keys { display: none; }
     .small #small { display: block; }
     #main { height: 1fr; }
-    #left { width: 47%; max-width: 38; height: 100%; padding: 0 1 0 0; }
+    #left { width: 31; max-width: 47%; height: 100%; padding: 0 1 0 0; }
+    .roomy #left { width: 60; max-width: 40%; }
     #events { width: 1fr; height: 1fr; max-height: 100%; border: none; padding: 0; background: transparent;
               text-wrap: nowrap; text-overflow: ellipsis; }
     #events:focus { border: none; background-tint: transparent 0%; }
@@ -77,13 +87,14 @@ class StepperApp(App[None]):
     #events > .option-list--option-highlighted, #events:focus > .option-list--option-highlighted {
         background: transparent; color: ansi_cyan; text-style: bold underline; }
     #trail, #keys { height: 1; }
-    #status { height: 2; }
+    #status { height: auto; min-height: 2; max-height: 5; }
     #prompt { border: none; height: 1; padding: 0; }
     """
     BINDINGS: ClassVar = [
         Binding("u,left", "undo"), Binding("r,right", "redo"), Binding("s", "ask('save')"),
         Binding("l", "ask('load')"), Binding("c", "copy"), Binding("g", "goal"), Binding("q", "quit"),
-        Binding("less_than_sign", "ends(0)"), Binding("greater_than_sign", "ends(1)"), Binding("escape", "leave"),
+        Binding("less_than_sign,0", "ends(0)"), Binding("greater_than_sign", "ends(1)"), Binding("escape", "leave"),
+        Binding("j", "next(1)"), Binding("k", "next(-1)"), Binding("question_mark", "help"),
     ]
 
     def __init__(self, stepper: Stepper, goal: str | None = None, message: str = "") -> None:
@@ -117,6 +128,7 @@ class StepperApp(App[None]):
         """Lay the screen out anew, or say that the terminal is too small."""
         small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
         self.screen.set_class(small, "small")
+        self.screen.set_class(event.size.width >= ROOMY, "roomy")
         if small:
             here = f"{event.size.width}x{event.size.height}"
             hint = f"This terminal is {here}; fsm step needs {LEAST[0]}x{LEAST[1]}. Make it larger, or press q."
@@ -134,7 +146,8 @@ class StepperApp(App[None]):
         wide = max(map(columns, names.values()), default=0)
         keys = {event: key for key, event in self.keys.items()}
         for place, (event, verdict) in enumerate(self.verdicts.items()):
-            line = _event_line(keys.get(event, " "), names[event], verdict, min(wide, 20))
+            roomy = self.size.width >= ROOMY
+            line = _event_line(keys.get(event, " "), names[event], verdict, min(wide, 20), roomy=roomy)
             self._list.replace_option_prompt_at_index(place, line)
         left.update(self._left(left.size.width - 1, self.query_one("#main").size.height))
         self._show_trail()
@@ -152,6 +165,8 @@ class StepperApp(App[None]):
         for line in text_diagram(stepper.chart, stepper.state, width, left_over):
             lines.append(Content.assemble(*((piece, STYLES[kind]) for piece, kind in line)))
         lines += map(Content, tail)
+        if self.size.width >= ROOMY:
+            lines += map(Content, ["", *walk_lines(stepper, width)][: max(0, height - len(lines))])
         return Content("\n").join(lines)
 
     def _show_trail(self) -> None:
@@ -199,8 +214,8 @@ class StepperApp(App[None]):
 
     def _fire(self, event: str) -> None:
         try:
-            self.stepper.fire(event)
-            self.message = ""
+            moment = self.stepper.fire(event)
+            self.message = self._stands(f"{moment.event}:")
         except Refused as refusal:
             verdict = refusal.verdict
             self.message = f"cannot {verdict.event} while {verdict.state}: {verdict.reason}"
@@ -210,19 +225,40 @@ class StepperApp(App[None]):
 
     def action_undo(self) -> None:
         """Go one step back."""
-        self.message = "" if self.stepper.undo() else "this is the start of the walk"
+        undone = self.stepper.trail[self.stepper.place - 1].event if self.stepper.place else ""
+        self.message = self._stands(f"undid {undone}:") if self.stepper.undo() else "this is the start of the walk"
         self.show()
 
     def action_redo(self) -> None:
         """Go one step forward again."""
-        self.message = "" if self.stepper.redo() else "nothing was undone"
+        redone = self.stepper.redo()
+        self.message = self._stands(f"redid {self._last}:") if redone else "nothing was undone"
         self.show()
 
     def action_ends(self, end: int) -> None:
         """Go to the start or the end of the trail."""
         self.stepper.jump(len(self.stepper.trail) if end else 0)
-        self.message = ""
+        self.message = self._stands("the end of the walk:" if end else "the start:")
         self.show()
+
+    def action_next(self, by: int) -> None:
+        """Choose the next event, or the one before."""
+        (self._list.action_cursor_down if by > 0 else self._list.action_cursor_up)()
+
+    def action_help(self) -> None:
+        """Say the keys, until the next one."""
+        self.message = HELP
+        self.show()
+
+    @property
+    def _last(self) -> str:
+        return str(self.stepper.trail[self.stepper.place - 1].event)
+
+    def _stands(self, after: str) -> str:
+        """What has happened: where the walk stands after it, and the output."""
+        names = ", ".join(self.stepper.flag_names)
+        output = f"; output {names or 'none'}" if self.stepper.chart.outputs else ""
+        return f"{after} now {self.stepper.chart.describe(self.stepper.configuration)}{output}"
 
     def action_goal(self) -> None:
         """Choose the next goal."""
@@ -320,9 +356,11 @@ def _file(name: str) -> tuple[Path, bool]:
     return path, False
 
 
-def _event_line(key: str, name: str, verdict: Verdict, wide: int) -> Content:
+def _event_line(key: str, name: str, verdict: Verdict, wide: int, *, roomy: bool) -> Content:
     name = cut(name, wide)
     line = f"{key} {' ' if verdict.accepted else REFUSED} {name}{' ' * (wide - columns(name))} {consequence(verdict)}"
+    if roomy and verdict.row is not None and verdict.row.why:
+        line += printable(f"  ({verdict.row.why})")
     return Content.styled(line, "" if verdict.accepted else "dim")
 
 

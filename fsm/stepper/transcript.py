@@ -13,7 +13,7 @@ from fsm.stepper.text import columns, cut, printable, wrapped
 from fsm.stepper.walk import Stepper
 from fsm.verdict import Refused, Verdict
 
-__all__ = ["as_data", "as_text", "consequence", "count_lines", "counts", "trail", "with_data"]
+__all__ = ["as_data", "as_text", "consequence", "count_lines", "counts", "trail", "walk_lines", "with_data"]
 
 
 def counts(chart: Chart, configuration: Configuration) -> str:
@@ -55,6 +55,13 @@ def trail(stepper: Stepper, width: int) -> tuple[str, str, str]:
             done = done[1:]
         done = "…" + done
     return head, done, after
+
+
+def walk_lines(stepper: Stepper, width: int) -> list[str]:
+    """The walk up to here, the latest step first, a line of at most `width` columns each."""
+    walked = list(enumerate(stepper.trail[: stepper.place], 1))
+    lines = [f"{n:>3} {printable(m.event)}: {printable(stepper.chart.describe(m.configuration))}" for n, m in walked]
+    return [cut(line, width) for line in reversed(lines)]
 
 
 def _position(stepper: Stepper, configuration: Configuration) -> str:

@@ -84,7 +84,7 @@ def test_a_refusal_is_said(live: Live) -> None:
 def test_who_steps_leaves_and_comes_back_by_a_button(live: Live) -> None:
     live.fire(live.session, "submit")
     live.shows(live.session)
-    live.page.keyboard.press("f")  # inbound_begin
+    live.page.keyboard.press("h")  # inbound_begin
     assert "you stepped away" in live.page.locator("#live").inner_text()
     live.fire(live.session, "peer_opened")
     other = StoreSession()
@@ -121,7 +121,7 @@ def test_a_server_that_stops_is_said(live: Live) -> None:
     live.shows(live.session)
     live.server.stopped.set()
     live.page.get_by_text("the server was stopped").wait_for()
-    live.page.keyboard.press("f")
+    live.page.keyboard.press("h")
     assert live.page.evaluate("explorer.walk.place") == 2  # the page goes on by itself
 
 

@@ -27,7 +27,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}}
 
 
 def opened_up(page: Page) -> None:
-    page.get_by_text("Keys", exact=True).click()
+    page.locator("#help summary").click()
     page.get_by_text("Rows not taken yet").click()
     page.get_by_text("The picture as a table").click()
 
@@ -80,7 +80,7 @@ def test_a_walk_with_the_keyboard_alone(explorer: Callable[..., Page]) -> None:
 
 def test_single_keys_can_be_turned_off(explorer: Callable[..., Page]) -> None:
     page = explorer()
-    page.get_by_text("Keys", exact=True).click()
+    page.locator("#help summary").click()
     page.get_by_label("Single keys take steps").uncheck()
     page.keyboard.press("7")
     assert page.evaluate("explorer.walk.place") == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fsm.logoff import LOGOFF
+from fsm.stepper.terminal import KEYS
 from tests.browser.chromium import Watched, logoff_atlas, page_of
 from tests.browser.support import WAY, address, event, stands_after, state, status, trail
 from tests.small_charts import PLAIN
@@ -231,3 +232,83 @@ def test_what_was_covered_is_counted(explorer: Callable[..., Page]) -> None:
     missing = page.locator("#missing li").all_inner_texts()
     assert len(missing) == 102 - len(rows)
     assert not rows & set(missing)
+
+
+# ------------------------------------------------------------------------------------------ what a newcomer needs to see
+
+
+def test_the_start_says_what_to_do_and_an_error_looks_like_one(explorer: Callable[..., Page]) -> None:
+    page = explorer()
+    assert status(page) == "The start: open. Click an event, or play a path."
+    assert page.locator("#status.wrong").count() == 0
+    event(page, "outbound_sent").click(force=True)  # it says why not
+    assert page.locator("#status.wrong").count() == 1
+    event(page, "submit").click()
+    assert page.locator("#status.wrong").count() == 0
+    assert explorer("submit,nonsense").locator("#status.wrong").count() == 1
+
+
+def test_a_line_of_another_arrow_than_the_one_that_would_be_taken_says_so(explorer: Callable[..., Page]) -> None:
+    page = explorer()
+    row = [row.id for row in LOGOFF.rows].index("open.logoff_no_wait")  # it leads to draining
+    page.locator(f"#brief .arc .row[data-r='{row}'] text").dispatch_event("click")
+    assert status(page) == (
+        "logoff_no_wait does not go this way now, but: → released, request = NO_WAIT. Nothing was done; click it in the list to take it."
+    )
+    assert (trail(page), state(page)) == ("", "open")
+
+
+def test_a_line_of_several_rows_explains_each(explorer: Callable[..., Page]) -> None:
+    page = explorer("submit,logoff_abort,nonsense")
+    page.locator("#brief .arc .row", has_text="logoff_no_wait (2)").first.locator("text").first.dispatch_event("pointerover")
+    told = page.locator("#why-text p").all_inner_texts()
+    assert len(told) == 2
+    assert all(one.startswith("logoff_no_wait [") and "→ released" in one for one in told)
+
+
+def test_the_shortest_way_from_here_is_played(explorer: Callable[..., Page]) -> None:
+    page = explorer("submit,outbound_begin")
+    page.locator("#goal").select_option("draining")
+    page.locator("#go").click()
+    stands_after(page, 3)
+    assert (trail(page), state(page)) == ("submit,outbound_begin,logoff_orderly", "draining")
+    page.locator("#goal").select_option("open")
+    page.locator("#undo").focus()
+    page.keyboard.press("g")
+    assert status(page) == "No way on this page leads from here to open."
+
+
+def test_the_keys_are_explained_and_those_of_the_stepper(explorer: Callable[..., Page]) -> None:
+    page = explorer()
+    assert page.evaluate("KEYS") == KEYS
+    page.keyboard.press("?")
+    assert page.get_by_text("fsm step has the same keys").is_visible()
+    page.keyboard.press("?")
+    assert page.get_by_text("fsm step has the same keys").is_hidden()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.textContent").startswith("2logoff_abort")
+
+
+def test_on_a_phone_the_picture_comes_first_and_stays_while_a_path_plays(explorer: Callable[..., Page]) -> None:
+    page = explorer(viewport={"width": 390, "height": 844})
+    picture = page.locator("#brief svg").bounding_box()
+    events = page.locator("#events").bounding_box()
+    assert picture is not None
+    assert events is not None
+    assert picture["y"] + picture["height"] < 844
+    assert picture["y"] < events["y"]
+    page.locator("#path-list li").nth(30).get_by_role("button").first.click()
+    page.locator("#stop").wait_for()  # it plays
+    seen = page.locator("#brief svg").bounding_box()
+    assert seen is not None
+    assert 0 <= seen["y"] < seen["y"] + seen["height"] < 844
+
+
+def test_a_wide_screen_has_the_paths_beside_the_picture(explorer: Callable[..., Page]) -> None:
+    page = explorer(viewport={"width": 2560, "height": 1300})
+    paths = page.locator("#path-list").bounding_box()
+    assert paths is not None
+    assert paths["x"] > 1500
+    assert 0 < paths["y"] < paths["y"] + paths["height"] < 1300
+    assert paths["height"] > 500

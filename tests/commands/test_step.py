@@ -297,9 +297,9 @@ def tmux(tmp_path: Path) -> Iterator[type]:
 def test_the_full_screen_on_a_real_terminal(tmux: type[Tmux], tmp_path: Path) -> None:
     """80x24: steps by their keys, a refusal, undo, saving, resizing down to nothing useful and up again, leaving."""
     screen = tmux((80, 24), COLUMNS="80", LINES="24")  # type: ignore[call-arg, arg-type]
-    shown = screen.until("▶║ open     ║", "trail 0/0", "k \N{MULTIPLICATION SIGN} peer_closed")
-    assert "shortest way to released:\nlogoff_quiet" in "\n".join(line[:37].rstrip() for line in shown.splitlines())
-    screen("send-keys", "7", "a")
+    shown = screen.until("▶║ open     ║", "trail 0/0", "o \N{MULTIPLICATION SIGN} peer_closed")
+    assert "shortest way to released:\nlogoff_quiet" in "\n".join(line[:30].rstrip() for line in shown.splitlines())
+    screen("send-keys", "7", "b")
     screen.until("trail 2/2 submit,outbound_begin", "output 0x40000 OUTBOUND", "outbound 1,")
     screen("send-keys", "3")
     screen.until("▶║ draining ║", "request ORDERLY", "trail 3/3")
@@ -317,7 +317,7 @@ def test_the_full_screen_on_a_real_terminal(tmux: type[Tmux], tmp_path: Path) ->
     screen("resize-window", "-x", "40", "-y", "10")
     screen.until("This terminal is 40x10; fsm step needs")
     screen("resize-window", "-x", "120", "-y", "40")
-    screen.until("▶║ draining ║", "e   outbound_deferred -> released, outbound -= 1, deferred += 1")
+    screen.until("▶║ draining ║", "f   outbound_deferred -> released, outbound -= 1, deferred += 1")
     screen("send-keys", "q")
     screen.until("the end")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from fsm.chart import Chart, Output, State, row
 from fsm.journal.reader import header
@@ -78,8 +78,8 @@ def test_every_event_has_a_key_that_takes_its_step_or_says_why_not(trace: str) -
                 shows(app, f"trail {app.stepper.place}/", event)
                 await pilot.press("u")
             else:
-                told = " ".join(" ".join(screen(app)[-4:-2]).split())
-                assert told == f"cannot {event} while {verdict.state}: {verdict.reason}"
+                told = " ".join(" ".join(screen(app)[-7:-2]).split())
+                assert told.endswith(f"cannot {event} while {verdict.state}: {verdict.reason}")
             await pilot.pause()
             assert app.stepper.configuration == here
 
@@ -87,10 +87,33 @@ def test_every_event_has_a_key_that_takes_its_step_or_says_why_not(trace: str) -
 
 
 def test_no_key_is_both_an_event_and_a_command() -> None:
-    commands = {"u", "r", "s", "l", "c", "g", "q", "<", ">"}
+    commands = set("ursljkcgqv0?/<>")  # here or in the explorer, which has the same keys
     assert not commands & set(KEYS)
     assert len(set(KEYS)) == len(KEYS) >= 50
     assert list(keys_of(MANY.events).values()) == list(MANY.events)[: len(KEYS)]
+
+
+def test_a_step_says_what_happened_and_the_keys_are_explained() -> None:
+    async def act(pilot: Pilot[None], app: StepperApp) -> None:
+        for key, told in (
+            ("7", "submit: now open, ready 1; output OUTBOUND_QUEUE"), ("u", "undid submit: now open; output none"),
+            ("r", "redid submit: now open, ready 1"), ("0", "the start: now open; output none"), ("?", "l load, q quit."),
+        ):  # fmt: skip
+            await pilot.press(key)
+            await pilot.pause()
+            shows(app, told)
+        await pilot.press("j", "j", "k")
+        await pilot.pause()
+        assert app.query_one("#events", OptionList).highlighted == 7
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause()
+        shows(app, "? keys  q quit")
+        await pilot.resize_terminal(200, 50)
+        await pilot.press("7", "7")
+        await pilot.pause()
+        shows(app, "  2 submit: open, ready 2", "(the kind of activity is returned; a waiting ABORT is withdrawn)")
+
+    drive(act)
 
 
 def test_undo_redo_and_the_ends_of_the_trail() -> None:
@@ -115,7 +138,7 @@ def test_events_are_chosen_with_the_arrows_and_the_mouse_too() -> None:
         await pilot.press("end", "enter")
         assert app.stepper.trace == "event_79"
         await pilot.pause()
-        shows(app, "    event_79", "event_79: nothing changes")
+        shows(app, "    event_79", "event_79: now on")
         await pilot.press("up", "up", "enter")
         await pilot.press("home")
         await pilot.pause()
@@ -331,7 +354,7 @@ def test_what_is_loaded_becomes_the_walk_and_what_is_wrong_leaves_it(
         await pilot.press("l")
         await pilot.pause()
         await typed(pilot, what)
-        assert " ".join(told.split()) in " ".join(" ".join(screen(app)[-4:-2]).split())
+        assert " ".join(told.split()) in " ".join(" ".join(screen(app)[-7:-2]).split())
 
     assert drive(act, trace="release").trace == trace
 

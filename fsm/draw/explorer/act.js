@@ -3,11 +3,16 @@
 let announced = "";
 let remembering = null; // "push" or "replace": the address is written once, after the whole action
 
-function say(text) { $("status").textContent = announced = text; }
+function say(text, wrong = false) {
+  $("status").textContent = announced = text;
+  $("status").className = wrong ? "wrong" : "";
+}
 
-function moved(text, focus = -1) { // show and announce the walk, and write it into the address
+const begin = () => `The start: ${describe(0)}. Click an event${data.paths.length ? ", or play a path" : ""}.`;
+
+function moved(text, focus = -1, wrong = false) { // show and announce the walk, and write it into the address
   show();
-  say(text);
+  say(text, wrong);
   remember("push");
   before = walk.here;
   scrollToState(configuration(walk.here)[0]);
@@ -39,7 +44,7 @@ function take(event) {
   const answered = walk.step(event);
   if (answered.kind === "accepted") buttons[kindOf(event)].edited = false;
   if (answered.kind === "accepted") moved(stepText(answered));
-  else say(stepText(answered));
+  else say(stepText(answered), true);
   return answered;
 }
 
@@ -70,7 +75,7 @@ function restart() {
   stopPlaying();
   leaveLive();
   walk.restart();
-  moved(`The start: ${describe(0)}.`);
+  moved(begin());
 }
 
 // ------------------------------------------------------------------------------------------- the address, back, forward
@@ -78,7 +83,7 @@ function restart() {
 function openAddress() {
   const wrong = openTrace(location.hash.slice(1));
   show();
-  say(wrong || (walk.place ? `From the link: ${describe(walk.here)}.` : `The start: ${describe(0)}.`));
+  say(wrong || (walk.place ? `From the link: ${describe(walk.here)}.` : begin()), Boolean(wrong));
   before = walk.here;
   scrollToState(configuration(walk.here)[0]);
   return wrong;
@@ -95,7 +100,7 @@ addEventListener("popstate", ({ state }) => {
   walk.follow(state.trail);
   walk.jump(state.place);
   show();
-  say(`${walk.place ? describe(walk.here) : `The start: ${describe(0)}`}.`);
+  say(walk.place ? `${describe(walk.here)}.` : begin());
   before = walk.here;
   scrollToState(configuration(walk.here)[0]);
 });
@@ -110,12 +115,12 @@ function stopPlaying() {
   $("stop").hidden = true;
 }
 
-function playPath(events) {
+function playPath(events, from = 0) { // from the start, or from here
   stopPlaying();
   leaveLive();
-  walk.restart();
+  if (!from) walk.restart();
   scrollTo({ top: 0 });
-  moved(`Playing: ${events.map((event) => seen(data.events[event][0])).join(", ")}.`);
+  moved(`Playing: ${events.slice(from).map((event) => seen(data.events[event][0])).join(", ")}.`);
   $("stop").hidden = false;
   const next = () => {
     const answered = walk.step(events[walk.place]);
@@ -127,8 +132,27 @@ function playPath(events) {
     if (walk.place < events.length && answered.kind === "accepted") playing = setTimeout(next, 700);
     else stopPlaying();
   };
-  if (events.length) playing = setTimeout(next, 400);
+  if (events.length > from) playing = setTimeout(next, 400);
   else stopPlaying();
+}
+
+const goals = [...data.states.map(([text], state) => [text, (n) => configuration(n)[0] === state, data.states[state][2]]),
+  ...data.outputs.map(([text], output) => [text, (n) => outputs(n).includes(output), 0])].sort((a, b) => b[2] - a[2]);
+$("goal").append(...goals.map(([text], goal) => make("option", { value: goal }, seen(text))));
+
+function wayToGoal() { // play the shortest way from here, breadth first
+  const [text, reached] = goals[$("goal").value], came = new Map([[walk.here, []]]);
+  for (const [n, events] of came) {
+    if (reached(n)) {
+      if (events.length) return playPath([...walk.events(), ...events], walk.place);
+      return say(`It is at ${seen(text)} already.`);
+    }
+    data.events.forEach((_, event) => {
+      const { kind, target } = answer(n, event);
+      if (kind === "accepted" && !came.has(target)) came.set(target, [...events, event]);
+    });
+  }
+  return say(`No way on this page leads from here to ${seen(text)}.`, true);
 }
 
 // --------------------------------------------------------------------------------------------------- carrying it away
@@ -140,8 +164,9 @@ function openText(text) { // a trace, a link with a trace, or a snapshot
   let opened;
   if (bare.startsWith("{") || bare.startsWith("[")) opened = openSnapshot(bare);
   else opened = { wrong: openTrace(/^\S*:\S*#/.test(bare) || bare.startsWith("#") ? bare.slice(bare.indexOf("#") + 1) : bare) };
-  moved(opened.wrong || opened.text || `The trace leads to ${describe(walk.here)}.`);
+  moved(opened.wrong || opened.text || `The trace leads to ${describe(walk.here)}.`, -1, Boolean(opened.wrong));
   $("opened").textContent = announced;
+  $("opened").className = $("status").className;
   return opened.wrong;
 }
 
@@ -154,6 +179,7 @@ const copies = {
 
 async function copy(what) {
   const text = copies[what]();
+  $("opened").className = "";
   $("pasted").value = text;
   try {
     await navigator.clipboard.writeText(text);
@@ -192,8 +218,11 @@ function clicked(target) { // in a picture
   else if (legal.length) say(`Several events go this way now: ${legal.map((event) => seen(data.events[event][0])).join(", ")}. Click one of the lines.`);
   else if (rows.length) {
     const [id, source, kind] = data.rows[rows[0]], event = Math.max(chosen(kind), stepsOf[kind][0]);
-    if (source !== configuration(walk.here)[0]) say(`${rows.length > 1 ? "These lines belong" : `${seen(id)} belongs`} to ${stateName(source)}; it stands in ${stateName(configuration(walk.here)[0])}.`);
-    else say(events.length > 1 ? "None of these is possible now." : stepText({ ...answer(walk.here, event), event }));
+    const answered = answer(walk.here, event), text = seen(data.events[event][0]);
+    if (source !== configuration(walk.here)[0]) say(`${rows.length > 1 ? "These lines belong" : `${seen(id)} belongs`} to ${stateName(source)}; it stands in ${stateName(configuration(walk.here)[0])}.`, true);
+    else if (events.length > 1) say("None of these is possible now.", true);
+    else if (answered.kind === "accepted") say(`${text} does not go this way now, but: ${consequence(answered.row)}. Nothing was done; click it in the list to take it.`, true);
+    else say(stepText({ ...answered, event }), true);
   }
 }
 
@@ -205,12 +234,12 @@ for (const { id, paper } of pictures) {
   paper.addEventListener("pointerover", ({ target }) => {
     const rows = target.closest(".row") ? rowsUnder(target) : [];
     const legal = rows.filter((row) => stepsOf[data.rows[row][2]].some((event) => answer(walk.here, event).row === row));
-    explain(-1, (legal.length === 1 ? legal[0] : rows.length === 1 ? rows[0] : -1));
+    explain(-1, legal.length === 1 ? legal : rows);
   });
   paper.addEventListener("pointerleave", () => explain(-1));
 }
 
-for (const [id, act] of [["undo", undo], ["redo", redo], ["restart", restart], ["stop", stopPlaying]]) $(id).addEventListener("click", act);
+for (const [id, act] of [["undo", undo], ["redo", redo], ["restart", restart], ["stop", stopPlaying], ["go", wayToGoal]]) $(id).addEventListener("click", act);
 for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button.dataset.copy));
 for (const radio of document.querySelectorAll("[name=view]")) radio.addEventListener("change", () => view(radio.value));
 $("open").addEventListener("click", () => openText($("pasted").value));
@@ -224,7 +253,13 @@ addEventListener("paste", (event) => {
   if (!typing(event.target) && text.trim()) openText(text);
 });
 
-const commands = { u: undo, r: redo, 0: restart, "/": () => $("filter").focus(), v: () => view($("full").hidden ? "full" : "brief") };
+const commands = { u: undo, r: redo, 0: restart, g: wayToGoal, c: () => copy("trace").then(() => say($("opened").textContent)), "/": () => $("filter").focus(),
+  v: () => view($("full").hidden ? "full" : "brief"), "?": () => $("help").toggleAttribute("open"), j: () => nextEvent(1), k: () => nextEvent(-1) };
+
+function nextEvent(by) {
+  const place = buttons.findIndex(({ button }) => button === document.activeElement);
+  buttons[place < 0 ? 0 : (place + by + buttons.length) % buttons.length].button.focus();
+}
 
 addEventListener("keydown", (event) => {
   const { key, target } = event;
@@ -233,7 +268,7 @@ addEventListener("keydown", (event) => {
   if (typing(target)) return;
   const place = buttons.findIndex(({ button }) => button === target);
   if ((key === "ArrowDown" || key === "ArrowUp") && place >= 0) {
-    buttons[(place + (key === "ArrowDown" ? 1 : buttons.length - 1)) % buttons.length].button.focus();
+    nextEvent(key === "ArrowDown" ? 1 : -1);
     event.preventDefault();
   } else if ($("keys").checked && key.length === 1) {
     const act = commands[key] ?? (KEYS.includes(key) && buttons[KEYS.indexOf(key)] ? () => takeKind(KEYS.indexOf(key)) : null);

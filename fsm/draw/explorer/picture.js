@@ -5,6 +5,7 @@ const pictures = ["brief", "full"].map((id) => {
   const lines = [], arcs = [], boxes = [];
   for (const text of paper.querySelectorAll("text")) text.setAttribute("lengthAdjust", "spacingAndGlyphs");
   for (const line of paper.querySelectorAll("[data-r]")) lines.push({ element: line, rows: line.dataset.r.split(" ").map(Number) });
+  if (id === "full") for (const { element, rows: [row, more] } of lines) if (more === undefined) element.id = `t-${data.rows[row][0]}`;
   for (const arc of paper.querySelectorAll(".arc")) {
     const rows = [...arc.querySelectorAll("[data-r]")].flatMap((line) => line.dataset.r.split(" ").map(Number));
     arcs.push({ element: arc, rows });

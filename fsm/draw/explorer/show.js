@@ -1,7 +1,7 @@
 // The view: built once; each step rewrites only what changed.  Names and texts are inserted as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
-const KEYS = "123456789abcdefghijklmnopqstwxyz"; // without r, u and v, which are commands
+const KEYS = "123456789abdefhimnoptwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"; // as in `fsm step`; the other letters are commands
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -170,11 +170,16 @@ function showCoverage() {
 
 // ---------------------------------------------------------------------- why: for the row under the pointer, or the last one
 
-function explain(event, row = -1) {
+function explain(event, rows = []) {
   const answered = event >= 0 ? answer(walk.here, event) : null;
-  const which = row >= 0 ? row : answered ? answered.row : walk.last;
+  const which = rows[0] ?? (answered ? answered.row : walk.last);
   const parts = [];
-  if (answered && answered.kind === "refused") {
+  if (rows.length > 1) { // of a line like `logoff_no_wait (2)`
+    for (const row of rows) {
+      const [id, , of, , guard] = data.rows[row];
+      parts.push(make("p", {}, make("b", {}, name(kinds[of][0])), ` ${guard ? `[${guard}] ` : ""}${consequence(row)} `, make("span", { class: "small" }, name(id))));
+    }
+  } else if (answered && answered.kind === "refused") {
     parts.push(make("p", {}, make("b", {}, name(data.events[event][0])), `: ${answered.reason}`), make("p", { class: "small" }, data.events[event][1]));
   } else if (which >= 0) {
     const [id, , of, , guard, , why, cites] = data.rows[which];
