@@ -44,9 +44,9 @@ UNOWNED: Final = (
 )
 JOIN: Final = (
     "UPDATE fsm_messages SET part = ?, state = ?, due = NULL, wait = NULL, reason = ?, uncertain = uncertain + ?"
-    " WHERE id = ? AND part IS NULL"
+    " WHERE id = ? AND state = 'uncertain' AND part IS NULL RETURNING id"
 )
-KEEP: Final = "UPDATE fsm_messages SET part = ? WHERE id = ? AND part IS NULL"
+KEEP: Final = "UPDATE fsm_messages SET part = ? WHERE id = ? AND state = ? AND part IS NULL RETURNING id"
 ASIDE: Final = (
     "SELECT store, count(*) FROM fsm_messages WHERE store ?* AND state IN ('held', 'failed') GROUP BY store"
 )
@@ -191,17 +191,17 @@ class Parts:
                 handle.parts = (numbers[handle.number],)
 
     def _join(self, handles: dict[int, Handle], looks: dict[int, Look]) -> None:
-        """Take in what belongs to no part."""
+        """Take in what belongs to no part, unless a peer has just withdrawn it or put it aside."""
         for store, *row in self._driver.fetch(UNOWNED, list(handles)):
             handle, look, message = handles[store], looks[store], to_message(row, b"")
             part = handle.parts[0]
             if message.state == "uncertain":
                 state = target(handle.policy, message.state)
-                self._driver.run(JOIN, part if state == "ready" else None, state, LAPSED, 1, message.id)
+                if not self._driver.fetch(JOIN, part if state == "ready" else None, state, LAPSED, 1, message.id):
+                    continue
                 look.lapsed.append(to_message([row[0], state, None, row[3], row[4] + 1, LAPSED, *row[6:]], b""))
                 look.ready += state == "ready"
-            else:
-                self._driver.run(KEEP, part, message.id)
+            elif self._driver.fetch(KEEP, part, message.id, message.state):
                 look.ready += message.state == "ready"
                 look.deferred += message.state == "deferred"
 
