@@ -1,8 +1,9 @@
-"""README.md and all examples, as the type checkers of their readers see them: mypy strict, and pyright.
+"""README.md, all examples and `fsm.contrib`, as the type checkers of their users see them: mypy strict, and pyright.
 
 `python -m tests.typed_examples` (a part of `make types`) checks it.  The blocks of README.md are one program, as they are when
 they run.  Each program of `examples/embedding` has a folder of its own, and all are called `program`; copies of other names
-stand in one folder, beside the modules they import.  Strict is more than basic, so pyright's one run tells both.
+stand in one folder, beside the modules they import.  Strict is more than basic, so pyright's one run tells both; `fsm.contrib`
+stands between its frameworks and passes basic.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def main() -> int:
     config = FOLDER / "pyrightconfig.json"
     names = {os.path.relpath(path, FOLDER): path for path in files}
     config.write_text(json.dumps({
-        "include": list(names), "exclude": [], "extraPaths": [os.path.relpath(ROOT, FOLDER)], "pythonVersion": "3.11",
+        "include": [*names, os.path.relpath(ROOT / "fsm" / "contrib", FOLDER)], "exclude": [],
+        "extraPaths": [os.path.relpath(ROOT, FOLDER)], "pythonVersion": "3.11",
         "typeCheckingMode": "basic", "useLibraryCodeForTypes": False,
         "strict": [name for name, path in names.items() if not path.stem.startswith(UNTYPED)],
     }))  # fmt: skip
