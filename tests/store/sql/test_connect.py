@@ -189,6 +189,28 @@ def test_a_row_that_another_transaction_has_locked_is_skipped(remote: Place) -> 
     assert [message.id for message in storage.messages()] == [b]
 
 
+LOCKED = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+
+
+def test_a_message_of_no_part_that_a_peer_is_withdrawing_is_not_counted(server: Server, remote: Place) -> None:
+    first, second, gone = One(remote.new()), One(remote.new()), One(remote.new())
+    for one in (first, second, gone):
+        one.open()
+    (id,) = gone.submit(1)
+    assert gone.claim() == [id]
+    with gone.transaction() as tx:
+        tx.leave(0, 0)
+        tx.ended(id, "defer", "later", due=1e12, wait=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        with second.transaction() as tx, psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as watching:
+            assert tx.withdraw(id) == ("deferred", False)
+            looking = pool.submit(first.look, peers=True, adopt=True)
+            while not watching.execute(LOCKED, [first.storage.url.database]).fetchone():
+                assert not looking.done()
+        looking.result(60)
+    assert (first.ready, first.deferred, first.messages()) == (0, 0, [])
+
+
 LOCK = "SELECT 1 FROM fsm_messages WHERE id = %s FOR UPDATE"
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
