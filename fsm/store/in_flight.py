@@ -216,7 +216,9 @@ class Item:
             return Ending("failed", reason)
         if self._past_no_return:
             return Ending("uncertain", reason)
-        return Ending("deferred", reason, refund=self.stop_reason is not None)
+        if self.stop_reason is not None:  # the other side is not to blame: whoever goes on with the store need not wait
+            return Ending("deferred", reason, after=0.0, refund=True)
+        return Ending("deferred", reason)
 
     # ----------------------------------------------------------------------------------------------- for the store
 

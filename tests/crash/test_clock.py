@@ -90,7 +90,7 @@ def test_jumps_while_messages_are_deferred(tmp_path: Path, clock: Faked, name: s
         how = {"env": clock.env, "retry": ("0.3", "1", "0.3")}
         first, second, third = JUMPS[name]
         sink.script["mail"] = "451 4.3.0 later"
-        async with await scene.serve("--give-up", "100000", **how) as served:
+        async with await scene.serve("--give-up", "100000", "--delay-warning", "0", **how) as served:
             attempts = [await scene.accepted(served, "submission") for _ in range(3)]
             await sink.until_at("mail")
             clock.jump(first)
@@ -102,7 +102,7 @@ def test_jumps_while_messages_are_deferred(tmp_path: Path, clock: Faked, name: s
             await scene.finish(served)  # leaves them deferred
         clock.jump(second)
         del sink.script["mail"]
-        async with await scene.serve("--give-up", "100000", **how) as served:
+        async with await scene.serve("--give-up", "100000", "--delay-warning", "0", **how) as served:
             await sink.arrived(*attempts)
             clock.jump(third)
             attempts.append(await scene.accepted(served, "submission"))
