@@ -1,7 +1,7 @@
 # make tour    real mail, logged off in each way   make bench     every speed the README speaks of, side by side
 # make test    everything CI does                  make diagrams  draw the gallery again
 # make quick   what starts no process, in a minute make readme, make examples   update what they show
-# make soak    200 rounds of kill -9, disasters  make mutants  would a broken table be seen?
+# make soak    200 rounds of kill -9, disasters    make mutants  would a broken table be seen?
 # make docs    the documentation as a site         make dist     wheel and sdist, examined and tried
 #
 # Each makes and reuses .venv (`make tour` .venv-tour, with nothing but what it needs), and needs nothing but python3 (3.11 or
