@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -162,6 +163,23 @@ def test_a_thread_that_waits_for_something_else_is_given_up_after_some_patience(
         clock.result(Future())
     never.put(None)
     thread.join()
+
+
+def test_a_thread_that_could_run_needs_no_patience() -> None:
+    """It computes, as a thread seems to do that a busy machine gives no processor."""
+    clock, seen = SimulatedClock(patience=0.0), list[float]()
+
+    def compute() -> None:
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+        seen.append(clock.monotonic())
+
+    thread = threading.Thread(target=compute)
+    clock.call_later(1.0, thread.start)
+    clock.result(later(clock, 86_400.0, "tomorrow"))
+    thread.join()
+    assert seen == [1.0]
 
 
 def test_joining_a_thread_that_waits_is_no_deadlock() -> None:
