@@ -17,8 +17,8 @@ Theory.
    first guard to the last listener, and so does every other method while it reads or changes the session.
 7. The variables are attributes of a session, by their names; a class may annotate them for type checkers
    (`coins: int`), or define a property of its own over `_coins`.  `__init__` is called for a new session alone;
-   `__post_restore__` for one that begins in any other way.  A class with an `__init__` of its own, such as a dataclass,
-   need not call this one: a session stands in the initial state before.
+   `__post_restore__` for one that begins in any other way.  A class with an `__init__` of its own need not call this
+   one: a session of it stands in the initial state before; one of a dataclass does once its fields are set.
 
 A session without listeners and without a lock has no dispatcher; looking for one costs a single comparison.
 """
@@ -50,6 +50,8 @@ __all__ = ["Receipt", "Session", "Step", "trigger"]
 
 T = TypeVar("T")
 NEW: Final = object.__new__
+BEGINNERS: Final = ("__init__", "__post_init__", "__attrs_post_init__")
+"""Methods of Session that put a new session into its initial state, and need not do it where a class has its own."""
 
 
 class Step:
@@ -111,24 +113,29 @@ class Session:
             cls._class_engine = Engine(cls, chart, checked.methods, Step)
             _add_variables(cls, checked.methods)
             _install(cls)
-        if chart is not None or cls._own_lock or cls._own_listeners:
+        if cls.__new__ is NEW and any(getattr(cls, name) is not getattr(Session, name) for name in BEGINNERS):
+            cls.__new__ = _begun  # type: ignore[method-assign]
+        if cls.__new__ is _begun:
+            cls._class_begin = _nothing
+        elif chart is not None or cls._own_lock or cls._own_listeners:
             cls._class_begin = _begin
         if guarded or (cls._own_lock and chart is not None):
             _guard(cls)
-
-    def __new__(cls, *_given: object, **_named: object) -> Self:
-        """Begin in the initial state, whatever the class's own `__init__` does: that of a dataclass calls no other."""
-        self = NEW(cls)
-        cls._class_begin(self)
-        return self
 
     def __init__(self, **values: Value) -> None:
         """Create a session in the chart's initial state, with these values of variables instead of the initial ones.
 
         ValueError for an unknown name, a wrong value, or a combination that breaks the state's invariant.
         """
+        self._class_begin()
         if values:
             self.compiled().write(self, _started(self.chart, None, values))
+
+    def __post_init__(self, *_given: object) -> None:
+        """Begin in the initial state: the `__init__` of a dataclass calls this and no other `__init__`."""
+        self._class_begin()
+
+    __attrs_post_init__ = __post_init__
 
     @classmethod
     def at(cls, state: Name, **values: Value) -> Self:
@@ -144,6 +151,7 @@ class Session:
     def unchecked(cls, configuration: Configuration) -> Self:
         """Return a session in this configuration, which is known to be legal.  As `at`, but nothing is checked."""
         self = cls.__new__(cls)
+        self._class_begin()
         cls.compiled().write(self, configuration)
         self.__post_restore__()
         return self
@@ -342,6 +350,7 @@ class Session:
             configuration = chart.checked(configuration)
         except ValueError as error:
             raise SnapshotError(chart.name, str(error), chart.fingerprint, found) from None
+        self._class_begin()
         self.compiled().write(self, configuration)
         for name, value in own.items():
             setattr(self, name, value)
@@ -419,7 +428,7 @@ def _install(cls: type[Session]) -> None:
         else:
             function = _routed(event) if event in engine.routed else engine.compiled.triggers[event]
         declare(cls, name, cls.chart.event(event), function)
-    if engine.compiled is not None and not cls._own_lock and not cls._own_listeners:
+    if engine.compiled is not None and cls.__new__ is not _begun and not cls._own_lock and not cls._own_listeners:
         cls._class_begin = engine.compiled.start
 
 
@@ -448,6 +457,20 @@ def _begin(session: Session) -> None:
         session._dispatcher = GuardedDispatcher(session._class_engine, RLock())
     if session._own_listeners:
         session.listen(session)
+
+
+def _begun(cls: type[T], *_given: object, **_named: object) -> T:
+    """The `__new__` of a class with an `__init__` of its own, which may call no other.
+
+    Other classes have none: a `__new__` in Python doubles the cost of a session.
+    """
+    self = NEW(cls)
+    _begin(self)  # type: ignore[arg-type]
+    return self
+
+
+def _nothing(session: Session) -> None:
+    """The session has begun before."""
 
 
 def _started(chart: Chart, state: Name | None, values: Mapping[str, Value]) -> Configuration:

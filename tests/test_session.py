@@ -10,6 +10,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import attrs
 import pytest
 import transitions
 
@@ -429,11 +430,8 @@ def test_a_long_chain_of_posted_events_does_not_pile_up() -> None:
     assert chain.last.result() is True
 
 
-@dataclass
-class Noted(Session, chart=DOOR):
-    """Its `__init__` is made by dataclass, which calls no other."""
-
-    note: str
+class Declared(Session, chart=DOOR):
+    """The triggers of the next test's classes."""
 
     @trigger
     def push(self) -> None: ...
@@ -443,11 +441,55 @@ class Noted(Session, chart=DOOR):
     def burn(self) -> None: ...
 
 
-def test_a_dataclass_is_a_session_like_others() -> None:
-    noted = Noted("front")
-    assert (noted.state, noted.note, noted.may("push").accepted) == ("open", "front", True)
-    noted.push()
-    assert noted.configuration == ("shut", 1)
+class Aware(Declared):
+    def __init__(self, note: str) -> None:
+        self.was, self.note = self.state, note
+
+
+class Calling(Declared):
+    def __init__(self, note: str) -> None:
+        self.push()
+        super().__init__(n=3)
+        self.note = note
+
+
+class Heir(Aware): ...
+
+
+@dataclass
+class Noted(Declared):
+    note: str
+
+
+@dataclass
+class Counting(Declared):
+    note: str
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.push()
+
+    def on_transition(self, step: Step) -> None:
+        self.seen += 1
+
+
+@attrs.define(slots=False)
+class Defined(Declared):
+    note: str
+
+
+@pytest.mark.parametrize(
+    ("cls", "n"), [(Aware, 0), (Heir, 0), (Calling, 3), (Noted, 0), (Counting, 1), (Defined, 0)]
+)
+def test_a_session_begins_whatever_its_class_does_in_its_own_init(cls: type[Any], n: int) -> None:
+    session = cls("front")
+    assert (session.note, session.configuration[1]) == ("front", n)
+    session.burn()
+    assert session.configuration == ("gone", n)
+    assert vars(session).get("seen", 2) == 2
+    again = pickle.loads(pickle.dumps(session))
+    assert (again.note, again.configuration) == ("front", session.configuration)
+    assert cls.at("shut", n=2).configuration == ("shut", 2)
 
 
 def test_a_step_is_not_copied_with_its_session() -> None:

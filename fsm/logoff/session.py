@@ -8,7 +8,7 @@ Source: IMAPISupport::StoreLogoffTransports, as described by `spec.md`.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm.chart import Configuration
 from fsm.logoff.chart import LOGOFF, RELEASED
@@ -18,7 +18,6 @@ from fsm.verdict import judge
 
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
-NOTHING: Final = 0
 STATUS: Final[dict[int, LogoffStatus]] = {}
 """The output words so far: creating a flag takes longer than a step."""
 
@@ -39,9 +38,9 @@ class StoreSession(Session, chart=LOGOFF):
     _deferred: int
     _peers: int
 
-    def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None:
-        if ready is not NOTHING or deferred is not NOTHING or peers is not NOTHING:  # there is something to check
-            super().__init__(ready=ready, deferred=deferred, peers=peers)
+    if TYPE_CHECKING:  # that of every session does the work, and a class without one is made faster
+
+        def __init__(self, *, ready: int = 0, deferred: int = 0, peers: int = 0) -> None: ...
 
     # -------------------------------------------------------------------------------------------------- status
 
