@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fsm.session import Session
@@ -32,12 +32,15 @@ class DurableSession(Session):
         """The key of this session.  RuntimeError for one that no `Sessions` has loaded."""
         return self._its_place().key
 
-    def submit_message(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str | None:
+    def submit_message(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
+        headers: Mapping[str, str] | None = None,
+    ) -> str | None:  # fmt: skip
         """Submit a message with the step's transaction; see `Transaction.submit_message`.
 
         RuntimeError for a session that no `Sessions` has loaded.
         """
-        return self._its_place().submit(content, sender, recipients)
+        return self._its_place().submit(content, sender, recipients, headers)
 
     def _its_place(self) -> Place[Any]:
         place: Place[Any] | None = getattr(self, "_place", None)

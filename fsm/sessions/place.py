@@ -25,7 +25,7 @@ from fsm.session import Session, Step
 from fsm.sessions.answer import Answer, event_text, to_json
 from fsm.sessions.errors import IdReused
 from fsm.snapshot import REMEDY, Migrates, encode
-from fsm.store.message import Message, new_id
+from fsm.store.message import Message, checked_headers, new_id
 from fsm.verdict import Refused
 
 __all__ = ["LONGEST_ID", "Place", "Stored", "check_event_id", "restored", "snapshot_of"]
@@ -156,15 +156,18 @@ class Place(Generic[S]):
         """Return when the next event is due, in seconds since 1970."""
         return next((self.entered + after for after in self.session.due if after > self.fired), None)
 
-    def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> str | None:
+    def submit(
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None
+    ) -> str | None:
         """Submit a message with this transaction; return its id, or None if its event was repeated (theory 4)."""
         if not isinstance(content, bytes):
             raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
         if isinstance(recipients, str):
             raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
+        kept = checked_headers(headers)
         if not self._sending:
             return None
-        message = Message(new_id(), content, sender, tuple(recipients), self.now)
+        message = Message(new_id(), content, sender, tuple(recipients), self.now, headers=kept)
         self.messages.append(message)
         return message.id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from fsm.session import Session
@@ -37,13 +37,16 @@ class BaseTransaction(Generic[S]):
         """The session, to be asked what it is and what it may do.  Its events are fired by this transaction."""
         return self._place.session
 
-    def submit_message(self, content: bytes, sender: str = "", recipients: Sequence[str] = ()) -> str | None:
+    def submit_message(
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
+        headers: Mapping[str, str] | None = None,
+    ) -> str | None:  # fmt: skip
         """Put a message into the queue of the store with this transaction, and return its id, which stays the same.
 
         None if the event that was fired before it had been answered in an earlier transaction: then its message is in
-        the queue, or was sent, already.
+        the queue, or was sent, already.  `headers` are kept with the message; see `Store.submit`.
         """
-        return self._place.submit(content, sender, recipients)
+        return self._place.submit(content, sender, recipients, headers)
 
     def _fire(self, event: str, data: dict[str, object], event_id: str | None, note: str | None) -> Answer:
         answer = self._place.fire(event, data, event_id, note)

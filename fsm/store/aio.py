@@ -17,7 +17,7 @@ block, and the block is left by Stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
@@ -290,7 +290,7 @@ class AsyncStore(BaseStore):
 
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
-        connection: Connection | AsyncConnection | None = None,
+        headers: Mapping[str, str] | None = None, connection: Connection | AsyncConnection | None = None,
     ) -> str:  # fmt: skip
         """Put a message into the queue and return its id; see `Store.submit`.
 
@@ -299,8 +299,8 @@ class AsyncStore(BaseStore):
         """
         core = await self._ready()
         if connection is not None:
-            return await awaited(core.outbox.deposit(content, sender, recipients, connection))
-        return await self._wait(core.outbox.submit(content, sender, recipients), shielded=shielded)
+            return await awaited(core.outbox.deposit(content, sender, recipients, headers, connection))
+        return await self._wait(core.outbox.submit(content, sender, recipients, headers), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back; see `Store.withdraw`."""

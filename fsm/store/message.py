@@ -1,6 +1,8 @@
 """A message as a store keeps it: its content, sender and recipients, and what has happened to it so far.
 
-The content is opaque bytes; `sender` and `recipients` are what the transport needs (for mail, the envelope).
+The content is opaque bytes; `sender` and `recipients` are what the transport needs (for mail, the envelope).  `headers`
+are metadata beside the content, for whoever sends the message: a trace's context, a tenant.  They are kept with the
+message, are no part of the content, and are not the header fields of a mail.
 """
 
 from __future__ import annotations
@@ -9,10 +11,14 @@ import re
 import secrets
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-__all__ = ["Message", "new_id", "no_id_before"]
+__all__ = ["LONGEST_HEADERS", "Message", "checked_headers", "new_id", "no_id_before"]
+
+LONGEST_HEADERS: Final = 8192
+"""Characters of the names and values of a message's headers, all together: as much as W3C's baggage may have."""
 
 _lock: Final = threading.Lock()
 _last = 0
@@ -28,6 +34,21 @@ def new_id() -> str:
     with _lock:
         _last = max(_last + 1, time.time_ns() // 1000)
         return f"{_last:014x}{secrets.token_hex(3)}"
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of these headers.  TypeError unless they are strings by name; ValueError if they are too long."""
+    if headers is None:
+        return {}
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"headers are a mapping of strings to strings, such as {{'tenant': 'a'}}, not {headers!r}")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"headers are a mapping of strings to strings: {name!r} with {value!r} is none of that")
+    if (length := sum(len(name) + len(value) for name, value in headers.items())) > LONGEST_HEADERS:
+        limit = f"at most {LONGEST_HEADERS:,} characters together, not {length:,}"
+        raise ValueError(f"the headers of a message have {limit}; put what is long into its content")
+    return dict(headers)
 
 
 def no_id_before(id: str) -> None:
@@ -57,6 +78,7 @@ class Message:
     attempts: int = 0
     uncertain: int = 0
     reason: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def claimed(self) -> Message:
         """Return this message as it is when claimed: another attempt has begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeAlias
@@ -11,7 +11,7 @@ from fsm.logoff.flags import MapiError, Result
 from fsm.store.errors import StoreClosing
 from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.life import sources
-from fsm.store.message import Message, new_id
+from fsm.store.message import Message, checked_headers, new_id
 from fsm.store.state import StoreState
 from fsm.store.storage import News, Rows
 
@@ -33,12 +33,15 @@ class Outbox:
     def __init__(self, state: StoreState, commit: GroupCommit) -> None:
         self._state, self._commit = state, commit
 
-    def submit(self, content: bytes, sender: str, recipients: Sequence[str]) -> Future[str]:
+    def submit(
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None
+    ) -> Future[str]:
         """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
         _check(content, recipients)
+        kept = checked_headers(headers)
 
         def decide(step: PendingStep) -> str:
-            message = self._message(content, sender, recipients)
+            message = self._message(content, sender, recipients, kept)
             id = message.id
             step.admit("submit", message=id)
             step.tx.submit(step.handle, message)
@@ -50,22 +53,26 @@ class Outbox:
         future.add_done_callback(self._state.count_refusal)
         return future
 
-    def deposit(self, content: bytes, sender: str, recipients: Sequence[str], connection: object) -> Deposit:
+    def deposit(
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None,
+        connection: object,
+    ) -> Deposit:  # fmt: skip
         """Put a message into the queue by the transaction that is under way on this connection; return its id.
 
         See `Storage.deposit`.  It is counted when that has committed.  StoreClosing.
         """
         _check(content, recipients)
+        kept = checked_headers(headers)
         if not self._state.session.accepting:
             self._state.counters["refused_new"] += 1
             raise StoreClosing(f"the store is closing: {self._state.session.may('submit').reason}")
-        message = self._message(content, sender, recipients)
+        message = self._message(content, sender, recipients, kept)
         yield from self._state.storage.deposit(self._state.handle, message, connection)
         self._state.peers_rule.expect()
         return message.id
 
-    def _message(self, content: bytes, sender: str, recipients: Sequence[str]) -> Message:
-        return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time())
+    def _message(self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str]) -> Message:
+        return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time(), headers=headers)
 
     def withdraw(self, id: str) -> Future[None]:
         """Take a message back.  MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not there."""

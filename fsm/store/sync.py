@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import get_ident
@@ -131,20 +131,24 @@ class Store(BaseStore):
                 self._core.abandon(item)
 
     def submit(
-        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, connection: Connection | None = None
-    ) -> str:
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
+        headers: Mapping[str, str] | None = None, connection: Connection | None = None,
+    ) -> str:  # fmt: skip
         """Put a message into the queue and return its id.  With a durable storage the message is durable then.
+
+        `headers` are kept with the message, as `message.headers` for whoever sends it: metadata beside the content,
+        such as a trace's context; at most 8,192 characters of names and values together.
 
         With a `connection` (or session) to the store's database it is part of the transaction that is under way there:
         it is in the queue when that commits, and never was when it rolls back.  The store counts it then, and wakes who
         waits for messages.
 
         Raise StoreClosing if the store takes no new work, and StorageError if it cannot be stored, or the connection
-        leads to another database; nothing has changed.
+        leads to another database; TypeError or ValueError for what makes no message.  Nothing has changed then.
         """
         if connection is not None:
-            return answered(self._core.outbox.deposit(content, sender, recipients, connection))
-        return self._wait(lambda: self._core.outbox.submit(content, sender, recipients))
+            return answered(self._core.outbox.deposit(content, sender, recipients, headers, connection))
+        return self._wait(lambda: self._core.outbox.submit(content, sender, recipients, headers))
 
     def withdraw(self, id: str) -> None:
         """Take a message back.

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,10 +337,11 @@ class _Observed(BaseStore):
 
 class _ThreadsStore(_Observed, sync.Store):
     def submit(
-        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, connection: Connection | None = None
-    ) -> str:
+        self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
+        headers: Mapping[str, str] | None = None, connection: Connection | None = None,
+    ) -> str:  # fmt: skip
         try:
-            id = super().submit(content, sender, recipients, connection=connection)
+            id = super().submit(content, sender, recipients, headers=headers, connection=connection)
         except StoreClosing as error:
             self._ledger.refused(error, content)
             raise
@@ -355,10 +356,12 @@ class _ThreadsStore(_Observed, sync.Store):
 class _AsyncioStore(_Observed, aio.AsyncStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
-        connection: Connection | AsyncConnection | None = None,
+        headers: Mapping[str, str] | None = None, connection: Connection | AsyncConnection | None = None,
     ) -> str:  # fmt: skip
         try:
-            id = await super().submit(content, sender, recipients, shielded=shielded, connection=connection)
+            id = await super().submit(
+                content, sender, recipients, shielded=shielded, headers=headers, connection=connection
+            )
         except StoreClosing as error:
             self._ledger.refused(error, content)
             raise

@@ -113,12 +113,13 @@ def test_a_block_is_one_transaction_with_its_messages(shop: Any, key: str, where
     for _ in range(2):
         with shop.transaction(key) as order:
             answer = order.pay(amount=5, event_id="a")
-            sent = order.submit_message(key.encode(), "shop@example.org", ["me@example.net"])
+            sent = order.submit_message(key.encode(), "shop@example.org", ["me@example.net"], headers={"key": key})
             order.ship(event_id="b")
             assert (order.state, order.session.state, order.key) == ("shipping", "shipping", key)
         assert answer.repeated == (sent is None), "a repeated event sends no second message"
     found = contents(where)
     assert (found.count(key.encode()), found.count(f"{key} ships".encode()), found.count(b"never")) == (1, 1, 0)
+    assert [one.headers for one in Database(where).messages()].count({"key": key}) == 1
     assert len(list(shop.history(key))) == 2
 
 

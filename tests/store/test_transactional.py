@@ -97,7 +97,7 @@ def sent_by(store: Store) -> list[str]:
     for item in store.outgoing():
         with item:
             assert item.message is not None
-            return [item.id, item.message.content.decode(), item.message.sender, *item.message.recipients]
+            return [item.id, item.message.content.decode(), item.message.sender, *item.message.recipients, *item.message.headers.values()]
     raise AssertionError("released")
 
 
@@ -121,11 +121,11 @@ def test_it_is_there_when_the_transaction_commits_and_gone_when_it_rolls_back(wa
         store.submit(b"never", connection=there.connection)
         there.end("rollback")
         there.execute(ORDER)
-        id = store.submit(b"paid \0", "shop@example.org", ["a@example.net", "\ud800"], connection=there.connection)
+        id = store.submit(b"paid \0", "shop@example.org", ["a@example.net", "\ud800"], headers={"tenant": "tenant a"}, connection=there.connection)
         assert store.session.ready == store.session.outbound == 0, "the machine counts it after the commit"
         there.end("commit")
         worker.join(60)
-        assert found == [[id, "paid \0", "shop@example.org", "a@example.net", "\ud800"]]
+        assert found == [[id, "paid \0", "shop@example.org", "a@example.net", "\ud800", "tenant a"]]
         assert list(map(tuple, [row.values() if isinstance(row, dict) else row for row in there.execute("SELECT count(*) FROM orders")])) in (
             [(1,)], [((1,),)],
         )  # fmt: skip

@@ -25,7 +25,7 @@ from fsm.sessions.request import Request
 from fsm.snapshot import Migrates
 from fsm.store.errors import StorageError
 from fsm.store.message import Message
-from fsm.store.sql.messages import storable
+from fsm.store.sql.messages import encoded_headers, storable
 
 __all__ = ["COLUMNS", "STEP_COLUMNS", "Kind", "Statement", "answer_of", "session_id", "transact"]
 
@@ -50,8 +50,8 @@ RECORD: Final = (
 STORE: Final = "SELECT number FROM fsm_stores WHERE store = ? AND profile = ?"
 NEW_STORE: Final = "INSERT INTO fsm_stores (store, profile) VALUES (?, ?) ON CONFLICT DO NOTHING"
 MESSAGE: Final = (
-    "INSERT INTO fsm_messages (id, store, state, attempts, uncertain, submitted, sender, recipients)"
-    " VALUES (?, ?, 'ready', 0, 0, ?, ?, ?)"
+    "INSERT INTO fsm_messages (id, store, state, attempts, uncertain, submitted, sender, recipients, headers)"
+    " VALUES (?, ?, 'ready', 0, 0, ?, ?, ?, ?)"
 )
 CONTENT: Final = "INSERT INTO fsm_contents (id, content) VALUES (?, ?)"
 Rows = Sequence[Sequence[Any]]
@@ -162,7 +162,7 @@ def _lock_number(id: str) -> int:
 
 
 def _message(store: int, one: Message) -> tuple[object, ...]:
-    return one.id, store, one.submitted, to_json(one.sender), to_json(one.recipients)
+    return one.id, store, one.submitted, to_json(one.sender), to_json(one.recipients), encoded_headers(one)
 
 
 def _row(id: str, chart: str, place: Place[S]) -> tuple[object, ...]:

@@ -195,8 +195,7 @@ def create_tables(connection: sa.Connection, url: sa.URL) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATE_LOCK)))
     tables = sa.inspect(connection).get_table_names()
     if ABOUT.name in tables:
-        if connection.scalar(sa.select(ABOUT.c.version)) == 1:
-            upgrade(connection, display_name(url))
+        upgrade(connection, display_name(url), connection.scalar(sa.select(ABOUT.c.version)))
         check_version(connection, url)
         return
     if tables and is_sqlite(url):
@@ -212,7 +211,8 @@ def check_version(connection: sa.Connection, url: sa.URL) -> None:
     version = connection.scalar(sa.select(ABOUT.c.version))
     if version != VERSION:
         problem = f"{display_name(url)} has version {version}, and this program supports version {VERSION}"
-        raise StorageError(f"{problem}; use a newer release" if (version or 0) > VERSION else problem)
+        older = "; it is upgraded when a store in it is opened"
+        raise StorageError(f"{problem}; use a newer release" if (version or 0) > VERSION else f"{problem}{older}")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from fsm.store.errors import StorageError
 from fsm.store.message import Message, no_id_before
 from fsm.store.sql.connect import (
     autocommit_connection,
+    check_version,
     create_tables,
     display_name,
     engine_for,
@@ -248,6 +249,8 @@ class Database:
             try:
                 connection = autocommit_connection(engine)
                 try:
+                    if opened is None:
+                        check_version(connection, self.url)
                     yield connection
                 finally:
                     with self._lock:

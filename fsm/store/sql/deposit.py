@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
 from fsm.store.message import Message
+from fsm.store.sql.messages import encoded_headers
 from fsm.store.sql.notify import CHANNEL
 from fsm.store.storage import Rows, Steps
 
@@ -36,8 +37,8 @@ Identity: TypeAlias = tuple[object, ...]
 
 ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 MESSAGE: Final = (
-    "INSERT INTO fsm_messages (id, store, state, attempts, uncertain, submitted, sender, recipients)"
-    " VALUES (:id, :store, 'ready', 0, 0, :submitted, :sender, :recipients)"
+    "INSERT INTO fsm_messages (id, store, state, attempts, uncertain, submitted, sender, recipients, headers)"
+    " VALUES (:id, :store, 'ready', 0, 0, :submitted, :sender, :recipients, :headers)"
 )
 CONTENT: Final = "INSERT INTO fsm_contents (id, content) VALUES (:id, :content)"
 FILE: Final = "PRAGMA database_list"
@@ -147,6 +148,7 @@ def deposit(
     query = yield from connected
     sender, to = ENCODE(message.sender), ENCODE(message.recipients)
     row = {"id": message.id, "store": store, "submitted": message.submitted, "sender": sender, "recipients": to}
+    row["headers"] = encoded_headers(message)
     yield query(MESSAGE, row)
     yield query(CONTENT, {"id": message.id, "content": message.content})
     if postgresql:

@@ -22,11 +22,11 @@ from fsm.store.sql.driver import Driver
 from fsm.store.sql.schema import CONTENTS, MESSAGES, TAKEN
 from fsm.store.storage import Handle
 
-__all__ = ["COLUMNS", "Messages", "Notes", "to_message"]
+__all__ = ["COLUMNS", "Messages", "Notes", "encoded_headers", "to_message"]
 
 ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
-COLUMNS: Final = "id, state, due, attempts, uncertain, reason, submitted, sender, recipients"
-NEW: Final = "id, store, part, state, process, attempts, uncertain, reason, submitted, sender, recipients"
+COLUMNS: Final = "id, state, due, attempts, uncertain, reason, submitted, sender, recipients, headers"
+NEW: Final = "id, store, part, state, process, attempts, uncertain, reason, submitted, sender, recipients, headers"
 
 
 def _in(event: str) -> str:
@@ -190,6 +190,7 @@ class Messages:
         return (
             one.id, handle.number, handle.parts[0], one.state, process, one.attempts, one.uncertain,
             storable(one.reason), one.submitted, ENCODE(one.sender), ENCODE(one.recipients),
+            encoded_headers(one),
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------ statements with a result
@@ -290,9 +291,14 @@ class Messages:
 
 def to_message(row: Sequence[Any], content: bytes) -> Message:
     """Return the message of a row with these `COLUMNS`."""
-    id, state, due, attempts, uncertain, reason, submitted, sender, recipients = row
-    to = tuple(json.loads(recipients))
-    return Message(id, bytes(content), json.loads(sender), to, submitted, state, due, attempts, uncertain, reason)
+    id, state, due, attempts, uncertain, reason, submitted, sender, recipients, headers = row
+    to, more = tuple(json.loads(recipients)), json.loads(headers) if headers is not None else {}
+    return Message(id, bytes(content), json.loads(sender), to, submitted, state, due, attempts, uncertain, reason, more)
+
+
+def encoded_headers(message: Message) -> str | None:
+    """Return the headers of a message as they are stored; None if there are none."""
+    return ENCODE(message.headers) if message.headers else None
 
 
 def storable(reason: str | None) -> str | None:

@@ -3,8 +3,8 @@
 Theory.
 1. A row of `fsm_messages` changes with each step of its message.  The content is in a row of its own that never
    changes, so that a step does not write megabytes again; it is deleted with its message.
-2. `state` is a state of the chart in `fsm.store.life`.  Sender and recipients are JSON, because a text column cannot
-   hold every string: PostgreSQL refuses U+0000 and lone surrogates.
+2. `state` is a state of the chart in `fsm.store.life`.  Sender, recipients and headers are JSON, because a text column
+   cannot hold every string: PostgreSQL refuses U+0000 and lone surrogates.  `headers` is null if there are none.
 3. A ready or deferred message belongs to a part of its store's queue, and a part to a process, or to nobody.  Coming,
    going and adopting change the rows of parts; `ready` and `deferred` are right while the part is `clean`, but for the
    notes in `fsm_taken`.  `process` of a message is the one that is sending it.
@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 METADATA: Final = sa.MetaData()
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables; raised by a change after which an older program could no longer use them safely."""
 
 
@@ -77,6 +77,7 @@ MESSAGES: Final = sa.Table(
     sa.Column("submitted", sa.Float, nullable=False),
     sa.Column("sender", sa.String, nullable=False),
     sa.Column("recipients", sa.String, nullable=False),
+    sa.Column("headers", sa.String),
     _index("ready", "state = 'ready'", "part", "id"),
     _index("claimed", "state = 'claimed'", "process"),
     _index("deferred", "state = 'deferred'", "part", "due"),

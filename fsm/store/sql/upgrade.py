@@ -2,6 +2,7 @@
 
 From version 1, in which each row of a message named the process that counted it: the messages and what has happened to
 them are kept, in a part of each store that nobody holds; what was being sent is uncertain.  The journal begins anew.
+From version 2, in which messages had no headers: a program of then that still has it open goes on without them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
 from fsm.store.life import target
-from fsm.store.sql.schema import METADATA
+from fsm.store.sql.schema import METADATA, VERSION
 
 __all__ = ["upgrade"]
 
@@ -32,12 +33,28 @@ MESSAGES: Final = (
 AFTER: Final = (
     "INSERT INTO fsm_parts (store, ready, deferred, clean) SELECT number, 0, 0, 0 FROM fsm_stores", MESSAGES,
     "INSERT INTO fsm_contents (id, content) SELECT id, content FROM fsm_contents_1",
-    "DROP TABLE fsm_contents_1", "DROP TABLE fsm_messages_1", "UPDATE fsm_about SET version = 2",
+    "DROP TABLE fsm_contents_1", "DROP TABLE fsm_messages_1",
 )  # fmt: skip
 
 
-def upgrade(connection: sa.Connection, place: str) -> None:
-    """Bring a database of version 1 to version 2.  StorageError while a program of an older release has it open."""
+HEADERS: Final = "ALTER TABLE fsm_messages ADD COLUMN headers VARCHAR"
+
+
+def upgrade(connection: sa.Connection, place: str, version: int | None) -> None:
+    """Bring a database of this version to the present one; one of any other version stays as it is.
+
+    StorageError while a program of version 1 has it open.
+    """
+    if version == 1:
+        _from_1(connection, place)
+    elif version == 2:
+        connection.execute(sa.text(HEADERS))
+    else:
+        return
+    connection.execute(sa.text("UPDATE fsm_about SET version = :now"), {"now": VERSION})
+
+
+def _from_1(connection: sa.Connection, place: str) -> None:
     if connection.scalar(sa.text(OPEN), {"now": time.time()}):
         problem = f"{place} is open in a program of an older release; close that first, and try again in a minute"
         raise StorageError(problem, busy=True)

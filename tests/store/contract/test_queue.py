@@ -7,8 +7,50 @@ from typing import Any
 import pytest
 
 from fsm.logoff import MapiError, Result
-from fsm.store import Retry
+from fsm.store import Retry, Store
 from tests.store.contract.faces import LONG, Make, Trace, opened, run
+
+
+def test_headers_are_with_the_message_until_it_is_sent(make: Make) -> None:
+    async def case() -> None:
+        async with opened(make, retry=LONG) as store:
+            given = {"traceparent": "00-1-2-01", "tenant": "ü"}
+            id, plain = await store.submit(b"x", headers=given), await store.submit(b"y")
+            given["tenant"] = "changed later"
+            kept = {"traceparent": "00-1-2-01", "tenant": "ü"}
+            assert [message.headers for message in await store.messages()] == [kept, {}]
+            assert ((await store.message(id)).headers, (await store.message(plain)).headers) == (kept, {})
+            for expected in (kept, {}):
+                async for item in store.outgoing():
+                    async with item:
+                        assert item.message.headers == expected
+                        item.defer("later")
+                    break
+            await store.retry(id)
+            async for item in store.outgoing():
+                async with item:
+                    assert (item.message.headers, item.message.attempts) == (kept, 2)
+                break
+
+    run(case())
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "says"),
+    [
+        (["a"], TypeError, r"headers are a mapping of strings to strings, such as \{'tenant': 'a'\}, not \['a'\]"),
+        ("traceparent", TypeError, "not 'traceparent'"),
+        ({"n": 1}, TypeError, "headers are a mapping of strings to strings: 'n' with 1 is none of that"),
+        ({b"n": "1"}, TypeError, "b'n' with '1' is none of that"),
+        ({"a": "x" * 8192}, ValueError, "headers of a message have at most 8,192 characters together, not 8,193"),
+    ],
+)  # fmt: skip
+def test_headers_that_are_none_are_refused_and_nothing_is_submitted(headers: Any, error: type[Exception], says: str) -> None:
+    with Store() as store:
+        with pytest.raises(error, match=says):
+            store.submit(b"x", headers=headers)
+        assert store.messages() == []
+        assert store.submit(b"x", headers={"a": "x" * 8191})
 
 
 def test_withdrawing(make: Make) -> None:

@@ -29,7 +29,7 @@ from fsm.store.message import Message, new_id
 from tests.store.conftest import Place
 from tests.store.contract.one import One
 
-A = Message("a" * 20, b"\0content\xff", "s@x", ("r@y", "q@z"), 12.5)
+A = Message("a" * 20, b"\0content\xff", "s@x", ("r@y", "q@z"), 12.5, headers={"traceparent": "00-1-2-01", "\0é": "\udc80"})
 
 
 def opened(place: Place, **options: Any) -> One:

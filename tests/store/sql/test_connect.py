@@ -24,7 +24,7 @@ from fsm.store import StorageError, Store
 from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
-from fsm.store.sql.schema import ABOUT
+from fsm.store.sql.schema import ABOUT, VERSION
 from tests.store.conftest import Place, Server
 from tests.store.contract.child import Child
 from tests.store.contract.driven import scheduled
@@ -102,9 +102,9 @@ def test_a_newer_database(database: Place) -> None:
     with storage._opened.engine.begin() as connection:
         connection.execute(sa.update(ABOUT).values(version=7))
     error = refused(database.where)
-    assert str(error) == f"{storage} has version 7, and this program supports version 2; use a newer release"
+    assert str(error) == f"{storage} has version 7, and this program supports version {VERSION}; use a newer release"
     assert not error.busy
-    with pytest.raises(StorageError, match="version 7, and this program supports version 2"):
+    with pytest.raises(StorageError, match=f"version 7, and this program supports version {VERSION}"):
         list(read_journal(database.where))
 
 

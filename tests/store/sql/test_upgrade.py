@@ -1,4 +1,4 @@
-"""A database of version 1 is upgraded when it is opened: no message is lost, and none is in another state than it was."""
+"""A database of an older version is upgraded when it is opened: no message is lost, and none is in another state than it was."""
 
 from __future__ import annotations
 
@@ -58,6 +58,29 @@ def test_every_message_is_there_in_its_state(database: Place) -> None:
         assert [store.message(id).content for id in ids] == [id.encode() for id in ids]  # type: ignore[union-attr]
     with Store(database.new()) as store:
         assert len(store.messages()) == 5
+
+
+def version_2(place: Place) -> str:
+    with Store(place.new()) as store:
+        id = store.submit(b"content", "s", ("r",))
+        store.hold(id)
+    engine = engine_for(url_for(place.where), 5.0)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE fsm_messages DROP COLUMN headers"))
+        connection.execute(sa.text("UPDATE fsm_about SET version = 2"))
+    engine.dispose()
+    return id
+
+
+def test_messages_of_before_there_were_headers_have_none(database: Place) -> None:
+    id = version_2(database)
+    with pytest.raises(StorageError, match=r"has version 2, .*; it is upgraded when a store in it is opened"):
+        database.new().messages()
+    with Store(database.new()) as store:
+        (before,) = store.messages()
+        assert (before.id, before.state, before.recipients, before.headers) == (id, "held", ("r",), {})
+        store.hold(store.submit(b"x", headers={"a": "b"}))
+    assert [one.headers for one in database.new().messages()] == [{}, {"a": "b"}], "and is upgraded once"
 
 
 def test_a_database_that_an_older_program_has_open_is_refused(database: Place) -> None:
