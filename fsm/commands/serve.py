@@ -2,7 +2,8 @@
 
 It prints one line `ready ...` when it is ready; the log is on standard error.  The first SIGTERM or SIGINT starts the
 plan, and each further one begins its next step (`fsm.store.signals`); so does any other signal that would end a
-program.  SIGHUP reads the certificate, the users and the configuration file anew.  At the end it prints the outcome,
+program.  SIGHUP reads the certificate, the users and the configuration file anew, with its mailboxes, and the form of
+the log.  At the end it prints the outcome,
 one sentence.  The exit status is 0 if the store was released, and 75 (try again later) if the plan ended before,
 whether or not somebody reads what is printed.
 """
@@ -21,11 +22,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from fsm.commands import CommandError
-from fsm.commands.serve_options import add_options, config_of, merged
+from fsm.commands.serve_options import Tables, Values, add_options, config_of, merged
 
 if TYPE_CHECKING:
     from fsm.mail.config import Config
     from fsm.mail.logs import BackgroundHandler
+    from fsm.store.aio import AsyncSpooler, AsyncStore
+    from fsm.store.outcome import Outcome, SpoolerOutcome
+    from fsm.store.plan import Plan
+    from fsm.store.signals import AsyncLadder
 
 __all__ = ["add_arguments", "run"]
 
@@ -56,32 +61,44 @@ def run(args: argparse.Namespace) -> int:
     from fsm.mail.errors import ConfigError
 
     try:
-        values = merged(args)
-        config = config_of(values)
+        values, mailboxes = merged(args)
+        config = config_of(values, mailboxes)
     except ConfigError as error:
         raise CommandError(str(error)) from None
-    handler = _log_to_stderr(int(str(values["verbose"])), str(values["log"]))
+    handler = _log_to_stderr(values)
     sys.setswitchinterval(SWITCH)
     try:
-        return asyncio.run(_serve(config, handler, lambda: config_of(merged(args))))
+        return asyncio.run(_serve(config, handler, lambda: merged(args)))
     finally:
         handler.finish()
 
 
-async def _serve(config: Config, handler: BackgroundHandler, reread: Callable[[], Config]) -> int:
+async def _serve(config: Config, handler: BackgroundHandler, reread: Callable[[], tuple[Values, Tables]]) -> int:
     from fsm.mail.errors import CannotServe, ConfigError
     from fsm.mail.server import MailServer
     from fsm.mail.systemd import Supervised
-    from fsm.store.signals import on_signals
+
+    values = Values()
+
+    def anew() -> Config:
+        nonlocal values
+        values, mailboxes = reread()
+        return config_of(values, mailboxes)
+
+    def reload() -> None:
+        before = server.config
+        server.reload()
+        if server.config is not before:  # nothing is wrong with it
+            _form_log(handler, values)
 
     try:
-        async with MailServer(config, reread) as server, Supervised(server.store) as supervised:
+        async with MailServer(config, anew) as server, Supervised(server.whole) as supervised:
             there = [f"{name}={address}" for name, address in server.addresses.items()]
             if config.smarthost is not None:
                 there.append(f"smarthost={config.smarthost.address}")
             loop = asyncio.get_running_loop()
-            with on_signals(server.store, config.closing_plan, say=handler.say):
-                loop.add_signal_handler(signal.SIGHUP, supervised.reload, server.reload)
+            with _on_signals(server.whole, config.closing_plan, handler.say):
+                loop.add_signal_handler(signal.SIGHUP, supervised.reload, reload)
                 for name in ENDING:
                     loop.add_signal_handler(getattr(signal, name), os.kill, os.getpid(), signal.SIGTERM)
                 if config.smarthost is None and config.submission is not None:
@@ -98,6 +115,17 @@ async def _serve(config: Config, handler: BackgroundHandler, reread: Callable[[]
     except ConfigError as error:
         raise CommandError(str(error)) from None
     return 0 if outcome else TEMPFAIL
+
+
+def _on_signals(
+    whole: AsyncStore | AsyncSpooler, plan: Plan, say: Callable[[str], object]
+) -> AsyncLadder[Outcome] | AsyncLadder[SpoolerOutcome]:  # fmt: skip
+    from fsm.store.aio import AsyncStore
+    from fsm.store.signals import on_signals
+
+    if isinstance(whole, AsyncStore):
+        return on_signals(whole, plan, say=say)
+    return on_signals(whole, plan, say=say)
 
 
 def _print(text: str) -> None:
@@ -120,13 +148,22 @@ def _new_user(name: str) -> int:
     return 0
 
 
-def _log_to_stderr(verbose: int, form: str) -> BackgroundHandler:
-    from fsm.mail.logs import BackgroundHandler, JsonLines, Sparing
+def _log_to_stderr(values: Values) -> BackgroundHandler:
+    from fsm.mail.logs import BackgroundHandler, Sparing
 
     handler = BackgroundHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if form == "json" else text)
     handler.addFilter(Sparing())
-    logging.basicConfig(level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], handlers=[handler])
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    _form_log(handler, values)
     return handler
+
+
+def _form_log(handler: BackgroundHandler, values: Values) -> None:
+    """Log in this form, and as much, from now on."""
+    from fsm.mail.logs import JsonLines
+
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if values["log"] == "json" else text)
+    verbose = min(int(str(values["verbose"])), 2)
+    logging.getLogger().setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[verbose])

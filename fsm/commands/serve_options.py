@@ -7,10 +7,15 @@
     max-size = 10_000_000
     lmtp = true
 
+    [mailboxes.anna]                    # in place of owner: many mailboxes
+    owner = ["anna@example.org"]
+    user = ["anna"]
+
 Theory.
 1. A key of the file is the name of an option without its dashes.  A command line goes before the file, for each option
    as a whole.  Paths in the file are relative to its folder.
-2. Whatever is wrong is named, all of it at once: unknown keys, values of a wrong type, and settings that do not fit.
+2. The table of mailboxes stands in a file only.  An inbox that is not named is a folder in that of the store.
+3. Whatever is wrong is named, all of it at once: unknown keys, values of a wrong type, and settings that do not fit.
 """
 
 from __future__ import annotations
@@ -28,12 +33,14 @@ from fsm.commands import number, whole
 if TYPE_CHECKING:
     from fsm.mail.config import Address, Config, Smarthost
 
-__all__ = ["OPTIONS", "Values", "add_options", "config_of", "merged", "read_file"]
+__all__ = ["MAILBOX", "OPTIONS", "Tables", "Values", "add_options", "config_of", "merged", "read_file"]
 
 T = TypeVar("T")
 Kind = Literal["text", "path", "whole", "number", "flag", "texts", "numbers"]
 Value = str | int | float | bool | list[str] | list[float] | None
 Values = dict[str, Value]
+Tables = dict[str, Values]
+"""The options of each mailbox, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,13 @@ GROUPS: Final = {
     "security (a port that other computers reach needs TLS and users, or networks to trust)": SECURITY,
     "the way to the smarthost": WAY_OUT,
 }
+MAILBOX: Final = (
+    Option("owner", "whose mail it takes (one mailbox may be without: it gets what is left over)", "ADDRESS|DOMAIN",
+           "texts"),
+    Option("user", "who sends by it after a login (default: its name)", "NAME", "texts"),
+    Option("inbox", "its Maildir (default: the folder mailboxes/NAME in that of the store)", "FOLDER", "path"),
+)
+"""What may stand in the table of a mailbox."""
 OPTIONS: Final = {option.name: option for group in (*GROUPS.values(), LOG) for option in group}
 """All options that may stand in a file, by name."""
 
@@ -147,17 +161,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="count", help="log more: each message; twice: even more")
 
 
-def merged(args: argparse.Namespace) -> Values:
-    """Return the value of each option: of the command line, the file it names, or the default.  ConfigError."""
-    file = read_file(Path(args.config)) if args.config is not None else {}
+def merged(args: argparse.Namespace) -> tuple[Values, Tables]:
+    """Return the value of each option, of the command line, the file it names, or the default; and the mailboxes."""
+    file, mailboxes = read_file(Path(args.config)) if args.config is not None else (Values(), Tables())
     given = ((option, getattr(args, option.key)) for option in OPTIONS.values())
     return {
         option.key: value if value is not None else file.get(option.key, option.default) for option, value in given
-    }
+    }, mailboxes
 
 
-def read_file(path: Path) -> Values:
-    """Return the options in a TOML file, by their Python names.  ConfigError names all that is wrong with it."""
+def read_file(path: Path) -> tuple[Values, Tables]:
+    """Return the options in a TOML file, by their Python names, and those of its mailboxes.
+
+    ConfigError names all that is wrong with it.
+    """
     from fsm.mail.errors import ConfigError
 
     try:
@@ -166,22 +183,38 @@ def read_file(path: Path) -> Values:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read the configuration {path}: {reason}") from None
-    problems, values = [], Values()
-    for name, value in found.items():
-        option = OPTIONS.get(name)
-        if option is None:
-            near = get_close_matches(name, OPTIONS, 1)
-            problems.append(f"{name!r} is no option{f'; is {near[0]!r} meant?' if near else ''}")
-        elif (wanted := _wrong(option, value)) is not None:
-            problems.append(f"{name} is {wanted}, not {value!r:.60}")
-        elif option.kind == "path":
-            values[option.key] = str(path.parent / str(value))
-        elif option.kind == "texts":
-            values[option.key] = [value] if isinstance(value, str) else value
-        else:
-            values[option.key] = value
+    problems: list[str] = []
+    tables = found.pop("mailboxes", None)
+    values, mailboxes = _read(path.parent, found, OPTIONS, "", problems), Tables()
+    if isinstance(tables, dict) and tables and all(isinstance(table, dict) for table in tables.values()):
+        options = {option.name: option for option in MAILBOX}
+        for name, table in tables.items():
+            mailboxes[name] = _read(path.parent, table, options, f"mailboxes.{name}: ", problems)
+    elif tables is not None:
+        problems.append("mailboxes is a table of tables, such as [mailboxes.anna] and owner = 'anna@example.org'")
     if problems:
         raise ConfigError(f"{path}: {'; '.join(problems)}")
+    return values, mailboxes
+
+
+def _read(
+    folder: Path, found: Mapping[str, object], options: Mapping[str, Option], where: str, problems: list[str]
+) -> Values:
+    """Return the values of these options, by their Python names, and add what is wrong to the `problems`."""
+    values = Values()
+    for name, value in found.items():
+        option = options.get(name)
+        if option is None:
+            near = get_close_matches(name, options, 1)
+            problems.append(f"{where}{name!r} is no option{f'; is {near[0]!r} meant?' if near else ''}")
+        elif (wanted := _wrong(option, value)) is not None:
+            problems.append(f"{where}{name} is {wanted}, not {value!r:.60}")
+        elif option.kind == "path":
+            values[option.key] = str(folder / str(value))
+        elif option.kind == "texts":
+            values[option.key] = [value] if isinstance(value, str) else value  # type: ignore[assignment]
+        else:
+            values[option.key] = value  # type: ignore[assignment]
     return values
 
 
@@ -211,13 +244,14 @@ def _wrong(option: Option, value: object) -> str | None:
 # ------------------------------------------------------------------------------------------------------- settings
 
 
-def config_of(values: Values) -> Config:
+def config_of(values: Values, mailboxes: Tables) -> Config:
     """Return the settings.  ConfigError names all that is wrong with them, as far as it can be seen."""
     import socket
 
     from fsm.mail.config import Address, Config, Limits
     from fsm.mail.errors import ConfigError
     from fsm.mail.networks import Network, parsed_networks
+    from fsm.mail.owners import MailboxSettings
     from fsm.store.plan import DEFAULT, Plan
 
     problems: list[str] = []
@@ -248,12 +282,24 @@ def config_of(values: Values) -> Config:
         smarthost = tried(lambda: _smarthost(there, get), None)
     if get.text("inbound") is None and (values["lmtp"] or values["owner"]):
         problems.append(f"--{'lmtp' if values['lmtp'] else 'owner'} needs --inbound HOST:PORT")
+    problems += [
+        f"{option} is that of a single mailbox; with [mailboxes], each has its own"
+        for option in ("owner", "name") if mailboxes and values[option]
+    ]  # fmt: skip
+    folder = Path(get.text("store") or "")
+    tables = {name: _Getter({option.key: None for option in MAILBOX} | table) for name, table in mailboxes.items()}
+    boxes = tuple(
+        MailboxSettings(
+            name, one.path("inbox") or folder / "mailboxes" / name, one.texts("owner"), one.texts("user")
+        )
+        for name, one in tables.items()
+    )
     limits = {name: value for name in ("size", "sessions", "recipients", "rate", "errors", "commands", "idle", "memory")
               if (value := values[f"max_{name}"]) is not None}  # fmt: skip
     first, factor, longest = get.numbers("retry")
     nowhere: tuple[Network, ...] = ()
     settings: dict[str, object] = {
-        "folder": Path(get.text("store") or ""),
+        "folder": folder,
         **listening,
         "smarthost": smarthost,
         "plan": tried(lambda: Plan.parse(plan), DEFAULT) if plan is not None else DEFAULT,
@@ -278,6 +324,7 @@ def config_of(values: Values) -> Config:
         "trust": tried(lambda: parsed_networks(get.texts("trust"), "--trust"), nowhere),
         "proxies": tried(lambda: parsed_networks(get.texts("proxy"), "--proxy"), nowhere),
         "run_as": values["run_as"],
+        "mailboxes": boxes,
     }
     config = tried(lambda: Config(**settings), None)  # type: ignore[arg-type]
     if config is None or problems:

@@ -1,13 +1,15 @@
 """`fsm stores`: list this user's running stores and their status, or ask one of them to log off.
 
     fsm stores [--json]
+    fsm stores show NAME            one of them
     fsm stores logoff NAME FLAG     ask for a flag (never waits)
     fsm stores close NAME           start the store's plan
     fsm stores next NAME            take the plan's next step now
     fsm stores resume NAME ID       send a message that was put aside (held, or failed without a report)
     fsm stores withdraw NAME ID     delete a message that is not being sent
 
-NAME is the store's name or its process.  It asks over the control socket of each store.
+NAME is the store's name, its process, its folder, or both: PROCESS/NAME, FOLDER/NAME.  Each mailbox of a server is a
+store.  It asks over the control socket of each server.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-ACTS: Final = ("list", "logoff", "close", "next", "resume", "withdraw")
+ACTS: Final = ("list", "show", "logoff", "close", "next", "resume", "withdraw")
 COUNTS: Final = ("inbound", "outbound", "ready", "deferred", "held", "peers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `fsm stores`."""
     parser.add_argument("act", nargs="?", default="list", choices=ACTS, help="what to do (default list)")
-    parser.add_argument("name", nargs="?", help="the store's name, or its process")
+    parser.add_argument("name", nargs="?", help="the store's name, its process, or PROCESS/NAME")
     hint = "for logoff: NO_WAIT, ORDERLY, PURGE, ABORT or QUIET; for resume and withdraw: a message"
     parser.add_argument("flag", nargs="?", metavar="flag|id", help=hint)
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
                 request = {"flag": args.flag.upper().removeprefix("LOGOFF_")}
             if (args.act == "logoff") != ("flag" in request):
                 raise CommandError("say `logoff NAME FLAG`, with one of NO_WAIT, ORDERLY, PURGE, ABORT, QUIET")
-            answers = [ask(_one(found, args.name), do=args.act, **request)]
+            path, store = _one(found, args.name)
+            answers = [ask(path, do="status" if args.act == "show" else args.act, store=store, **request)]
     except ControlError as error:
         raise CommandError(printable(str(error)), 1) from None
     for answer in answers:
@@ -72,15 +75,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _one(found: list[tuple[Path, dict[str, object]]], name: str | None) -> Path:
-    chosen = [path for path, status in found if name in (status["name"], str(status["pid"]))]
+def _one(found: list[tuple[Path, dict[str, object]]], name: str | None) -> tuple[Path, object]:
+    """Return the socket and the name of the store that is meant."""
+    from fsm.mail.control import listed_names, meant
+
+    chosen = meant(found, name) if name is not None else []
     if len(chosen) == 1:
-        return chosen[0]
-    there = ", ".join(f"{status['name']} ({status['pid']})" for _, status in found) or "none"
+        return chosen[0][0], chosen[0][1]["name"]
     if chosen:
-        raise CommandError(f"{len(chosen)} stores are called {name}; name one by its process: {there}")
+        there = listed_names(chosen)
+        raise CommandError(f"{len(chosen)} stores are called {name}; name one by its process, as PROCESS/NAME: {there}")
     what = "name a store" if name is None else f"no store is called {name}"
-    raise CommandError(f"{what}; running: {there}", 1)
+    raise CommandError(f"{what}; running: {listed_names(found)}", 1)
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:

@@ -64,6 +64,9 @@ class Users:
             raise UsersError(f"the users file {file} names nobody; make lines with `fsm serve --new-user NAME`")
         self._nobody = _Hash(COST, bytes(16), bytes(LENGTH))
 
+    def __contains__(self, name: str) -> bool:
+        return name.encode() in self._known
+
     def accepts(self, name: bytes, password: bytes) -> bool:
         """Return whether there is such a user with this password.  Takes about 50 ms: call it from a thread."""
         return self._known.get(name, self._nobody).matches(password)

@@ -20,6 +20,7 @@ from fsm.logoff.flags import Logoff
 from fsm.mail.auth import Users, writable_by_others
 from fsm.mail.errors import ConfigError
 from fsm.mail.networks import Network
+from fsm.mail.owners import Directory, MailboxSettings, problems_of
 from fsm.mail.syntax import line
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 
@@ -32,6 +33,8 @@ Security = Literal["none", "starttls", "tls"]
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 
+SINGLE: Final = "default"
+"""The name of the only mailbox in the outbox; people call it by the name of the server's store."""
 FEWEST_BYTES: Final = 64 * 1024
 """The message size that every server must accept (RFC 5321 4.5.3.1.7)."""
 FEWEST_MEMORY: Final = 1024 * 1024
@@ -171,12 +174,13 @@ class Smarthost:
 class Config:
     """All settings of a server.  ConfigError if they do not fit together.
 
-    `folder` holds the outbox (`outbox.db`) and the inbox.  `hostname` is the name the server gives.  `connections` to
-    the smarthost are open at a time.  `owners` are the addresses or domains for which the inbound port takes mail
-    (none: all); with `sub_addresses`, such as "+", also for name+anything@domain.  `long_lines` says whether lines of
-    more than 998 octets are taken, `bare_lf` whether a bare LF becomes CR LF.  `give_up` is in seconds: a
-    message that could not be sent for so long goes back to its sender.  After `delay_warning` seconds the sender is
-    told that it is late, and what is put aside for `expire` seconds is deleted (0: never).
+    `folder` holds the outbox (`outbox.db`) and the inbox.  With `mailboxes`, each of them is a store in that outbox and
+    has an inbox of its own; without, there is a single one, for the `owners`: addresses or domains for which the
+    inbound port takes mail (none: all).  With `sub_addresses`, such as "+", it is also taken for name+anything@domain.
+    `hostname` is the name the server gives.  `connections` to the smarthost are open at a time.  `long_lines` says
+    whether lines of more than 998 octets are taken, `bare_lf` whether a bare LF becomes CR LF.  `give_up` is in
+    seconds: a message that could not be sent for so long goes back to its sender.  After `delay_warning` seconds the
+    sender is told that it is late, and what is put aside for `expire` seconds is deleted (0: never).
 
     `submissions` is a submission port that begins with TLS; `local` the path of a Unix socket for programs of this
     computer; `http` shows how the server stands.  Clients in `trust` need neither TLS nor a login.  Connections from
@@ -211,6 +215,7 @@ class Config:
     run_as: str = ""
     delay_warning: float = 4 * 3600.0
     expire: float = 0.0
+    mailboxes: tuple[MailboxSettings, ...] = ()
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -250,6 +255,7 @@ class Config:
         for option, seconds in (("--delay-warning", self.delay_warning), ("--expire", self.expire)):
             if not seconds >= 0:
                 problems.append(f"{option} is some time, or 0 for never, not {seconds:g} seconds")
+        problems += problems_of(self.mailboxes)
         _refuse(problems)
 
     @property
@@ -258,19 +264,16 @@ class Config:
         named = {"inbound": self.inbound, "submission": self.submission, "submissions": self.submissions}
         return {name: address for name, address in named.items() if address is not None}
 
-    def owns(self, address: str) -> bool:
-        """Return whether the inbound port takes mail for this recipient; for the postmaster always (RFC 5321 4.5.1)."""
-        address = address.lower()
-        local, _, domain = address.rpartition("@")
-        if not self.owners or address == "postmaster":
-            return True
-        owners = [owner.lower() for owner in self.owners]
-        if domain in owners or address in owners:
-            return True
-        if local == "postmaster":
-            return domain == self.hostname.lower() or any(owner.endswith(f"@{domain}") for owner in owners)
-        name = local.partition(self.sub_addresses)[0] if self.sub_addresses else local
-        return bool(name) and f"{name}@{domain}" in owners
+    @property
+    def boxes(self) -> tuple[MailboxSettings, ...]:
+        """The mailboxes: those of the table, or the single one that is kept as the store's default."""
+        return self.mailboxes or (MailboxSettings(SINGLE, self.folder / "inbox", self.owners),)
+
+    @property
+    def directory(self) -> Directory:
+        """Which mailbox a message belongs to."""
+        everything = "" if self.mailboxes else SINGLE
+        return Directory(self.boxes, self.hostname, self.sub_addresses, everything)
 
     @property
     def closing_plan(self) -> Plan:
@@ -286,8 +289,12 @@ class Config:
 
     @property
     def users(self) -> Users | None:
-        """The users of the ports; None when everybody may use them.  Reads the file; UsersError."""
-        return None if self.users_file is None else Users(self.users_file)
+        """The users of the ports; None when everybody may use them.  Reads the file; UsersError, or ConfigError."""
+        users = None if self.users_file is None else Users(self.users_file)
+        named = [(user, one.name) for one in self.mailboxes for user in one.users]
+        if users is not None and (unknown := [f"{user} (of {name})" for user, name in named if user not in users]):
+            raise ConfigError(f"{self.users_file} has no line for these users of mailboxes: {', '.join(unknown)}")
+        return users
 
     @property
     def tls(self) -> ssl.SSLContext | None:

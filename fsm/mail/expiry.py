@@ -10,6 +10,7 @@ from typing import Final
 
 from fsm.logoff.flags import MapiError
 from fsm.mail.logs import tell
+from fsm.mail.mailboxes import Mailboxes
 from fsm.mail.parameters import address_of, addresses
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import StorageError
@@ -37,12 +38,12 @@ async def expire(store: AsyncStore, seconds: float) -> int:
     return count
 
 
-async def keep_expiring(store: AsyncStore, seconds: Callable[[], float]) -> None:
-    """Do so now and every hour, until it is cancelled.  `seconds` may change; 0 is never."""
+async def keep_expiring(mailboxes: Mailboxes, seconds: Callable[[], float]) -> None:
+    """Do so in all mailboxes, now and every hour, until it is cancelled.  `seconds` may change; 0 is never."""
     while True:
-        if most := seconds():
+        for one in mailboxes if (most := seconds()) else ():
             try:
-                await expire(store, most)
+                await expire(one.store, most)
             except StorageError as error:
                 log.warning("cannot delete what was put aside long ago: %s", error)
         await asyncio.sleep(EVERY)

@@ -9,8 +9,8 @@ Theory.
 1. A request is its head alone, of at most `LONGEST` octets in `PATIENCE` seconds; one connection answers one.
 2. A browser sends the name of the server it means.  Any other name than this computer's is refused, so that no page of
    somebody else can read here (DNS rebinding).  The page loads nothing from anywhere, by its policy.
-3. Watchers are told of changes `PAUSE` seconds apart at most, whatever happens in between.  Who does not read is
-   cut off.
+3. Watchers are told of changes `PAUSE` seconds apart at most, whatever happens in between: first of all stores, then of
+   those that have changed.  Who does not read is cut off.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import asyncio
 import json
 import logging
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from html import escape
 from http import HTTPStatus
@@ -28,6 +29,7 @@ from importlib.resources import files
 from re import DOTALL, findall
 from typing import TYPE_CHECKING, Final
 
+from fsm.mail.mailboxes import Mailboxes
 from fsm.mail.status import status_of
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import StorageError
@@ -47,6 +49,8 @@ UNREAD: Final = 256 * 1024
 """Octets that a watcher may leave unread."""
 MOST: Final = 64
 """Connections at a time."""
+MOST_LINES: Final = 100
+"""Stores that `/ready` tells of."""
 NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 TEXT, JSON, HTML = "text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"
 USUAL: Final = (
@@ -60,22 +64,24 @@ Gauges = Callable[[], Mapping[str, Mapping[str, float]]]
 
 
 class StatusPage:
-    """The answers of the HTTP port, for these stores.  Calling it makes the protocol of a new connection."""
+    """The answers of the HTTP port, for these mailboxes.  Calling it makes the protocol of a new connection."""
 
-    def __init__(self, stores: Sequence[AsyncStore], gauges: Gauges, picture: str) -> None:
-        self.stores, self._gauges = tuple(stores), gauges
+    def __init__(self, mailboxes: Mailboxes, gauges: Gauges, picture: str) -> None:
+        self._mailboxes, self._gauges = mailboxes, gauges
         self._page, self.policy = _page(picture)
         self.connections: dict[_Connection, None] = {}
         self.watchers: dict[_Connection, None] = {}
         self._loop = asyncio.get_running_loop()
         self._telling: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self._unsubscribe = [store.subscribe(self._change) for store in self.stores]
+        self._wake = asyncio.Event()
+        self._followed: dict[AsyncStore, Callable[[], None]] = {}
+        """The stores whose changes are told, and how to end that."""
+        self._changed: dict[AsyncStore, None] = {}
 
     @classmethod
-    async def drawn(cls, stores: Sequence[AsyncStore], gauges: Gauges = dict) -> StatusPage:
+    async def drawn(cls, mailboxes: Mailboxes, gauges: Gauges = dict) -> StatusPage:
         """Return the page with the picture of the machine, or without it when there is no program to draw it."""
-        return cls(stores, gauges, await asyncio.to_thread(_picture))
+        return cls(mailboxes, gauges, await asyncio.to_thread(_picture))
 
     def __call__(self, peer: str) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""
@@ -83,12 +89,12 @@ class StatusPage:
 
     async def close(self) -> None:
         """Tell the watchers how it ended, and close all connections."""
-        for unsubscribe in self._unsubscribe:
+        for unsubscribe in self._followed.values():
             unsubscribe()
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
-            await self._tell()
+            self._tell_watchers(await self._snapshot(self._stores(), whole=True))
         for connection in list(self.connections):
             connection.close()
 
@@ -105,12 +111,15 @@ class StatusPage:
         return HTTPStatus.OK, TEXT, b"live\n"
 
     async def _ready(self) -> Answer:
-        lines, ready = [], True
-        for store in self.stores:
-            now = store.progress_now()
-            ready = ready and now.in_service
+        """Ready is who takes mail for any mailbox and means to go on; those that do not are told first."""
+        told = sorted(((one, one.progress_now()) for one in self._stores()), key=lambda told: told[1].in_service)
+        lines = []
+        for store, now in told[:MOST_LINES]:
             step = f" by {now.step}" if now.step is not None else ""
             lines.append(f"{store.name}: {'ready' if now.in_service else f'not ready, closing{step}'} ({now.state})\n")
+        if len(told) > len(lines):
+            lines.append(f"and {len(told) - len(lines):,} more\n")
+        ready = self._mailboxes.whole.in_service and any(now.in_service for _, now in told)
         return HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, TEXT, "".join(lines).encode()
 
     async def _metrics(self) -> Answer:
@@ -122,50 +131,72 @@ class StatusPage:
         except ModuleNotFoundError as missing:
             return HTTPStatus.NOT_IMPLEMENTED, TEXT, f"{missing}\n".encode()
         registry = CollectorRegistry()
-        registry.register(StoreCollector(*self.stores))
+        registry.register(StoreCollector(*self._stores()))
         registry.register(_Gauges(self._gauges()))
         return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)
 
     async def _status(self) -> Answer:
-        return HTTPStatus.OK, JSON, await self._snapshot()
+        return HTTPStatus.OK, JSON, await self._snapshot(self._stores(), whole=True)
 
     async def _whole_page(self) -> Answer:
         return HTTPStatus.OK, HTML, self._page
 
-    async def _snapshot(self) -> bytes:
+    def _stores(self) -> list[AsyncStore]:
+        return [one.store for one in self._mailboxes]
+
+    async def _snapshot(self, stores: Iterable[AsyncStore], *, whole: bool) -> bytes:
+        """Return how these stores stand; `whole` if these are all there are."""
         found = []
-        for store in self.stores:
+        for store in stores:
             try:
                 found.append(await status_of(store))
             except StorageError as error:
                 found.append({"name": store.name, "state": store.state, "problem": str(error)})
-        return json.dumps({"stores": found}).encode()
+        return json.dumps({"stores": found, "whole": whole}).encode()
 
     # --------------------------------------------------------------------------------------------------- watchers
 
     async def watch(self, watcher: _Connection) -> None:
         """Tell this connection of each change from now on."""
-        watcher.tell(await self._snapshot())
+        self._follow()
+        watcher.tell(await self._snapshot(self._stores(), whole=True))
         self.watchers[watcher] = None
         if self._telling is None or self._telling.done():
             self._telling = self._loop.create_task(self._tell_all())
 
-    def _change(self) -> None:
-        """A store has changed; called from any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._changed.set)
+    def _follow(self) -> bool:
+        """Follow the stores that are open now; return whether they are others than before."""
+        before, stores = list(self._followed), self._stores()
+        for store in before:
+            if store not in stores:
+                self._followed.pop(store)()
+        for store in stores:
+            if store not in self._followed:
+                self._followed[store] = store.subscribe(partial(self._change, store))
+        return before != list(self._followed)
+
+    def _change(self, store: AsyncStore) -> None:
+        """A store has changed; called from any thread, and for each change once until it is told."""
+        if store not in self._changed and not self._loop.is_closed():
+            self._changed[store] = None
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _tell_all(self) -> None:
         while self.watchers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(QUIET):
-                    await self._changed.wait()
-            self._changed.clear()
-            await self._tell()
+                    await self._wake.wait()
+            quiet = not self._wake.is_set()
+            self._wake.clear()
+            whole = self._follow()
+            changed, self._changed = self._changed, {}
+            if quiet:
+                changed |= dict.fromkeys(one for one in self._followed if one.blockers() or one.current_step)
+            stores = list(self._followed) if whole else [one for one in changed if one in self._followed]
+            self._tell_watchers(await self._snapshot(stores, whole=whole))
             await asyncio.sleep(PAUSE)
 
-    async def _tell(self) -> None:
-        told = await self._snapshot()
+    def _tell_watchers(self, told: bytes) -> None:
         for watcher in list(self.watchers):
             watcher.tell(told)
 

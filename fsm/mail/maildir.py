@@ -89,6 +89,16 @@ class Maildir:
                 break
         return storing.result()
 
+    async def take_back(self, name: str) -> None:
+        """Remove a message that was just stored, unless a mail reader has it already; a disk that fails is not told."""
+
+        def remove() -> None:
+            with suppress(OSError):
+                (self.folder / "new" / name).unlink(missing_ok=True)
+                _sync_folder(self.folder / "new")
+
+        await asyncio.get_running_loop().run_in_executor(self._executor, remove)
+
     def messages(self) -> list[Path]:
         """Return the files of all messages, read or not, in the order of their names."""
         return sorted(file for part in ("new", "cur") for file in (self.folder / part).iterdir())

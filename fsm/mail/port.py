@@ -29,6 +29,7 @@ from fsm.mail.content import Content
 from fsm.mail.limits import Budget, Limiter
 from fsm.mail.logins import Logins
 from fsm.mail.logs import tell
+from fsm.mail.mailboxes import Mailbox, Mailboxes
 from fsm.mail.networks import contains
 from fsm.mail.parameters import address_of, addresses
 from fsm.mail.received import Hop
@@ -61,6 +62,7 @@ class Port:
 
     inbound: bool
     config: Config
+    mailboxes: Mailboxes
     receiver: Receiver
     logins: Logins
     memory: Budget
@@ -82,8 +84,8 @@ class Port:
 
     @property
     def accepting(self) -> bool:
-        """Whether the store takes new work; asked at each command that would begin some."""
-        return self.receiver.store.accepting
+        """Whether any mailbox takes new mail; asked at each command that would begin some."""
+        return self.mailboxes.accepting
 
     def reload(self, config: Config, tls: ssl.SSLContext | None, users: Users | None) -> None:
         """Use these settings from now on."""
@@ -100,9 +102,10 @@ class Port:
         config, limits = self.config, self.config.limits
         return Rules(
             config.hostname, limits.size, limits.recipients, limits.errors, limits.commands,
-            lambda: self.accepting, self.limiter.begin_message, self._is_ours, self.memory.has_room, self._new_content,
+            lambda: self.accepting, self.limiter.begin_message, self._refuses, self.memory.has_room, self._new_content,
             lmtp=self.inbound and config.lmtp, tls=self.tls is not None,
-            login=self.users is not None and not self.trusts(peer), dsn=not self.inbound,
+            login=self.users is not None and not self.trusts(peer), refuses_sender=self._refuses_sender,
+            dsn=not self.inbound,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -122,8 +125,26 @@ class Port:
             config.limits.size, self.memory, long_lines=config.long_lines == "take", mend=config.bare_lf == "mend"
         )
 
-    def _is_ours(self, address: str) -> bool:
-        return not self.inbound or self.config.owns(address)
+    def _refuses(self, recipient: str) -> str | None:
+        found = self.mailboxes.of_recipient(recipient) if self.inbound else None
+        return found if isinstance(found, str) else None
+
+    def _refuses_sender(self, user: str, sender: str) -> str | None:
+        found = None if self.inbound else self.mailboxes.of_sender(user, sender)
+        return found if isinstance(found, str) else None
+
+    def reception(self, envelope: Envelope, user: str, stop: Callable[[str], object]) -> Reception | str:
+        """Return the reception of a message for the mailboxes that it belongs to, or the reply that refuses it."""
+        found: dict[Mailbox, None] = {}
+        for kept in envelope.recipients if self.inbound else (envelope.sender,):
+            address = address_of(kept)
+            one = self.mailboxes.of_recipient(address) if self.inbound else self.mailboxes.of_sender(user, address)
+            if isinstance(one, str):
+                return one
+            found[one] = None
+        if self.inbound:
+            return self.receiver.inbound(envelope, list(found), stop)
+        return self.receiver.submission(envelope, next(iter(found)))
 
 
 class Session(asyncio.BufferedProtocol):
@@ -291,11 +312,12 @@ class Session(asyncio.BufferedProtocol):
         assert dialogue is not None
         hop = Hop(dialogue.peer, dialogue.helo, port.config.hostname, dialogue.protocol)
         envelope = Envelope(dialogue.sender, tuple(dialogue.recipients), hop)
-        begin = port.receiver.inbound if port.inbound else port.receiver.submission
-        self._reception = reception = begin(envelope, self._stopped)
-        if not port.accepting:
-            self._admitted_with(replies.STORE_CLOSING)
-        elif port.inbound:
+        reception = port.reception(envelope, dialogue.user, self._stopped)
+        if isinstance(reception, str):  # its store began to close since MAIL or RCPT
+            self._admitted_with(reception)
+            return
+        self._reception = reception
+        if port.inbound:
             self._spawn(self._begin(reception))
         else:
             self._admitted_with(None)

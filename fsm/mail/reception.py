@@ -6,7 +6,9 @@ Theory.
 2. An inbound message is an item of the store from DATA on.  When its client hangs up before the final dot, the item
    fails.  When the plan stops it, the client gets 421.  After the final dot nothing stops it.
 3. A submission is unknown to the store until its final dot.  Then it is submitted, and is durable or refused.
-4. Whatever happens, the answer is one SMTP reply, and 250 means durable.
+4. A message for several mailboxes is an item of each of their stores, and is stored in all inboxes or in none: what
+   was answered 4yz comes again.
+5. Whatever happens, the answer is one SMTP reply, and 250 means durable.
 """
 
 from __future__ import annotations
@@ -14,18 +16,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
 from fsm.mail.logs import tell
-from fsm.mail.maildir import Maildir
+from fsm.mail.mailboxes import Mailbox, Mailboxes
 from fsm.mail.parameters import address_of, addresses
 from fsm.mail.received import Hop, below_trace
 from fsm.mail.syntax import line
-from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StorageError, StoreClosing
 from fsm.store.in_flight import Item
 
@@ -62,19 +64,18 @@ class Reception:
 
 @dataclass(slots=True)
 class Receiver:
-    """Receives the messages of a server into its store and its Maildir.  `tasks` are the receptions under way."""
+    """Receives the messages of a server into its mailboxes.  `tasks` are the receptions under way."""
 
-    store: AsyncStore
-    inbox: Maildir
+    mailboxes: Mailboxes
     tasks: dict[asyncio.Task[str], None] = field(default_factory=dict)
 
-    def inbound(self, envelope: Envelope, stop: Callable[[str], object]) -> Reception:
-        """Return a reception into the Maildir.  `stop` is called with a reason when the plan stops it."""
-        return _Inbound(self, envelope, stop)
+    def inbound(self, envelope: Envelope, mailboxes: Sequence[Mailbox], stop: Callable[[str], object]) -> Reception:
+        """Return a reception into their inboxes.  `stop` is called with a reason when the plan of one stops it."""
+        return _Inbound(self, envelope, mailboxes, stop)
 
-    def submission(self, envelope: Envelope, stop: Callable[[str], object]) -> Reception:
-        """Return a reception into the outbox.  It cannot be stopped."""
-        return _Submission(self, envelope)
+    def submission(self, envelope: Envelope, mailbox: Mailbox) -> Reception:
+        """Return a reception into the mailbox's outbox.  It cannot be stopped."""
+        return _Submission(self, envelope, mailbox)
 
     def spawn(self, work: Coroutine[object, object, str]) -> asyncio.Task[str]:
         """Return a task that is kept until it is done."""
@@ -92,16 +93,16 @@ class Receiver:
 class _Submission(Reception):
     """A message to be sent: it goes to the outbox."""
 
-    def __init__(self, receiver: Receiver, envelope: Envelope) -> None:
-        self._receiver, self._envelope = receiver, envelope
+    def __init__(self, receiver: Receiver, envelope: Envelope, mailbox: Mailbox) -> None:
+        self._receiver, self._envelope, self._mailbox = receiver, envelope, mailbox
 
     async def finish(self, content: bytearray) -> str:
         self.begun, envelope = True, self._envelope
         try:
             whole = _below(envelope.hop.received(time.time()), content)
-            id = await self._receiver.store.submit(whole, envelope.sender, envelope.recipients, shielded=True)
+            id = await self._mailbox.store.submit(whole, envelope.sender, envelope.recipients, shielded=True)
         except StoreClosing:
-            return replies.STORE_CLOSING
+            return self._receiver.mailboxes.refusal
         except StorageError as error:
             log.warning("cannot store a submitted message: %s", error)
             return replies.STORAGE_ERROR
@@ -115,8 +116,10 @@ class _Inbound(Reception):
 
     begun = True
 
-    def __init__(self, receiver: Receiver, envelope: Envelope, stop: Callable[[str], object]) -> None:
-        self._receiver, self._envelope, self._stop = receiver, envelope, stop
+    def __init__(
+        self, receiver: Receiver, envelope: Envelope, mailboxes: Sequence[Mailbox], stop: Callable[[str], object]
+    ) -> None:  # fmt: skip
+        self._receiver, self._envelope, self._mailboxes, self._stop = receiver, envelope, mailboxes, stop
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._content: asyncio.Future[bytearray | None] = asyncio.get_running_loop().create_future()
 
@@ -143,14 +146,19 @@ class _Inbound(Reception):
         envelope, stored, whole = self._envelope, "", b""
         try:
             what = f"MAIL FROM <{line(envelope.sender)}>"
-            async with self._receiver.store.inbound(peer=envelope.hop.peer, what=what) as item:
+            async with AsyncExitStack() as begun:
+                items: list[Item] = [
+                    await begun.enter_async_context(one.store.inbound(peer=envelope.hop.peer, what=what))
+                    for one in self._mailboxes
+                ]
                 self._ready.set_result(None)
-                content = await self._arrival(item)
-                item.progress("storing it")
+                content = await self._arrival(items)
+                for item in items:
+                    item.progress("storing it")
                 whole = _below(envelope.hop.delivered(time.time(), envelope.sender), content)
-                stored = await self._receiver.inbox.deliver(whole)
+                stored = await self._deliver(whole)
         except StoreClosing:
-            return replies.STORE_CLOSING
+            return self._receiver.mailboxes.refusal
         except _HungUp:
             return replies.INCOMPLETE
         except MaildirError as error:
@@ -167,9 +175,21 @@ class _Inbound(Reception):
              octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
         return replies.STORED.format(name=stored)
 
-    async def _arrival(self, item: Item) -> bytearray:
-        item.progress("receiving")
-        item.on_cancel(self._stop)
+    async def _deliver(self, whole: bytes) -> str:
+        """Store the message in each inbox, and return the name of its file in the last one.  MaildirError: in none."""
+        stored: list[tuple[Mailbox, str]] = []
+        try:
+            for one in self._mailboxes:
+                stored.append((one, await one.inbox.deliver(whole)))
+        except MaildirError:
+            await asyncio.shield(asyncio.gather(*(one.inbox.take_back(name) for one, name in stored)))
+            raise
+        return stored[-1][1]
+
+    async def _arrival(self, items: Sequence[Item]) -> bytearray:
+        for item in items:
+            item.progress("receiving")
+            item.on_cancel(self._stop)
         content = await self._content
         if content is None:
             raise _HungUp("the client hung up before the end of the message")

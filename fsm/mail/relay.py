@@ -1,4 +1,4 @@
-"""Delivery to the smarthost: workers take messages from the store and send them over a few connections that are kept.
+"""Delivery to the smarthost: workers take messages from the stores and send them over a few connections that are kept.
 
 Theory.
 1. Each recipient has an answer or none (`smtp/client_dialogue.py`).  4yz means later, 5yz never, and recipients may
@@ -12,6 +12,9 @@ Theory.
 5. `give_up` ends whatever goes on too long, also a message that may have arrived each time: its sender is told so.
    After `delay_warning` the sender is told once that the message is late.
 6. A smarthost that counts gets so many messages over one connection, and so many a minute over all of them.
+7. The connections are shared by all mailboxes, and what is claimed gets one in the order of claiming: the mailbox that
+   has much to send cannot keep the others waiting.  Of each mailbox one worker waits for the next message; it is joined
+   by others while messages are ready, and these end when there is nothing more for them.
 """
 
 from __future__ import annotations
@@ -32,10 +35,11 @@ from fsm.mail.envelope import envelope_of
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
 from fsm.mail.logs import tell
+from fsm.mail.mailboxes import Mailbox
 from fsm.mail.parameters import address_of, addresses, wishes
 from fsm.mail.smtp.client_dialogue import Answer, Transaction
 from fsm.mail.syntax import line
-from fsm.store.aio import AsyncStore
+from fsm.store.aio import AsyncOutgoing
 from fsm.store.errors import Stopped, StorageError
 from fsm.store.in_flight import Item
 from fsm.store.message import Message
@@ -59,65 +63,95 @@ STAGES: Final = {
 
 
 class Relay:
-    """The workers and connections that deliver what is ready in the store.  They begin at once.
+    """The workers and connections that deliver what is ready in the stores of the mailboxes it was told to `serve`."""
 
-    `notifier` tells senders of failures and delays.
-    """
-
-    def __init__(
-        self, store: AsyncStore, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None,
-        notifier: Notifier,
-    ) -> None:  # fmt: skip
-        self._store, self._provider = store, f"smtp:{smarthost.address}"
+    def __init__(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
+        self._provider, self._hosts = f"smtp:{smarthost.address}", (config.hostname, smarthost.address.host)
         self._pace = Pace(smarthost.rate, asyncio.get_running_loop().time)
-        self._connections = [
-            Connection(smarthost, context, config, notifier)
-            for _ in range(config.connections)
-        ]
+        self._connections = [Connection(smarthost, context, config) for _ in range(config.connections)]
         self._free = [*self._connections]
         self._turns = asyncio.Semaphore(config.connections)  # unlike a queue's, its waiters go in the order they came
         # With "hold", a message that is claimed and not yet sent would be held as uncertain after a crash.
         claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
-        self._workers = [asyncio.create_task(self._work()) for _ in range(config.connections * claims)]
+        self._most = config.connections * claims
+        self.workers: dict[asyncio.Task[None], None] = {}
+
+    def serve(self, mailbox: Mailbox) -> None:
+        """Deliver what is ready in this mailbox, from now on until its store is released."""
+        self._begin(_Served(mailbox))
 
     def reload(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
         """Deliver by these settings from the next message on."""
-        self._pace.rate = smarthost.rate
+        self._pace.rate, self._hosts = smarthost.rate, (config.hostname, smarthost.address.host)
         for connection in self._connections:
             connection.reload(config, smarthost, context)
 
     def cancel(self) -> None:
         """Cancel the workers.  What they are sending becomes uncertain or deferred."""
-        for worker in self._workers:
+        for worker in self.workers:
             worker.cancel()
 
     async def finished(self) -> None:
-        """Wait for the workers, which end when the store is released, and close the connections."""
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        """Wait for the workers, which end when the stores are released, and close the connections."""
+        while self.workers:
+            await asyncio.wait(list(self.workers))
         await asyncio.gather(*(connection.quit() for connection in self._connections))
 
-    async def _work(self) -> None:
-        async for item in self._store.outgoing(provider=self._provider):
-            try:
-                async with item:
-                    while (seconds := self._pace.wait()) > 0:
-                        item.progress(f"waiting, for no more than {self._pace.rate} messages are sent a minute")
-                        await asyncio.sleep(seconds)
-                    if self._turns.locked():
-                        item.progress("waiting for a connection")
-                    async with self._turns:
-                        connection = self._free.pop()
-                        try:
-                            await connection.deliver(item)
-                        finally:
-                            self._free.append(connection)
-            except (LinkLost, Stopped, StorageError) as error:
-                log.warning("message %s was not delivered: %s", item.id, error)
-                tell("not delivered", item.id, reason=str(error))
-            except Exception:
-                log.exception("message %s was not delivered", item.id)  # the error decides its outcome
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                return  # storing a report cannot be stopped, so it has withheld the cancellation
+    def _begin(self, served: _Served) -> None:
+        served.workers += 1
+        served.waiting += 1
+        worker = asyncio.get_running_loop().create_task(self._work(served))
+        self.workers[worker] = None
+        worker.add_done_callback(lambda done: self.workers.pop(done, None))
+
+    async def _work(self, served: _Served) -> None:
+        try:
+            async for item in served.mailbox.store.outgoing(provider=self._provider):
+                served.waiting -= 1
+                if served.waiting < served.wanted and served.workers < self._most:
+                    self._begin(served)
+                await self._deliver(served, item)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return  # storing a report cannot be stopped, so it has withheld the cancellation
+                if served.waiting >= served.wanted:
+                    return
+                served.waiting += 1
+        finally:
+            served.workers -= 1
+
+    async def _deliver(self, served: _Served, item: AsyncOutgoing) -> None:
+        try:
+            async with item:
+                while (seconds := self._pace.wait()) > 0:
+                    item.progress(f"waiting, for no more than {self._pace.rate} messages are sent a minute")
+                    await asyncio.sleep(seconds)
+                if self._turns.locked():
+                    item.progress("waiting for a connection")
+                async with self._turns:
+                    connection = self._free.pop()
+                    try:
+                        await connection.deliver(item, Notifier(served.mailbox.inbox, *self._hosts))
+                    finally:
+                        self._free.append(connection)
+        except (LinkLost, Stopped, StorageError) as error:
+            log.warning("message %s was not delivered: %s", item.id, error)
+            tell("not delivered", item.id, reason=str(error))
+        except Exception:
+            log.exception("message %s was not delivered", item.id)  # the error decides its outcome
+
+
+@dataclass(slots=True)
+class _Served:
+    """A mailbox, and how many of its workers there are; `waiting` is how many of them wait for a message."""
+
+    mailbox: Mailbox
+    workers: int = 0
+    waiting: int = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many workers there should be that wait: as many as messages are ready, and one at least."""
+        return max(1, self.mailbox.store.session.ready)
 
 
 class Pace:
@@ -174,13 +208,12 @@ def _is_for_later(answer: Answer, *, anybody: bool) -> bool:
 class Connection:
     """A connection to the smarthost, opened when it is needed and kept.  For one message at a time.
 
-    `notifier` tells senders of permanent failures; a message that could not be sent for `give_up` seconds is one.
+    A message that could not be sent for `give_up` seconds has failed permanently.
     """
 
-    def __init__(
-        self, smarthost: Smarthost, context: ssl.SSLContext | None, config: Config, notifier: Notifier
-    ) -> None:
-        self.smarthost, self._context, self._config, self._notify = smarthost, context, config, notifier.notify
+    def __init__(self, smarthost: Smarthost, context: ssl.SSLContext | None, config: Config) -> None:
+        self.smarthost, self._context, self._config = smarthost, context, config
+        self._notifier: Notifier
         self._link: Link | None = None
         self._outdated = False
 
@@ -189,12 +222,14 @@ class Connection:
         self._outdated = smarthost != self.smarthost or config.hostname != self._config.hostname
         self.smarthost, self._context, self._config = smarthost, context, config
 
-    async def deliver(self, item: Item) -> None:
+    async def deliver(self, item: Item, notifier: Notifier) -> None:
         """Send the item's message.  Its outcome is decided (`fail`, `defer`), or it was sent, or LinkLost is raised.
+
+        `notifier` tells its sender of permanent failures.
 
         After LinkLost, or when it is cancelled, the connection is closed; the next message opens it again.
         """
-        message = item.message
+        message, self._notifier = item.message, notifier
         assert message is not None
         if not message.recipients:
             item.fail(replies.NO_RECIPIENTS)
@@ -295,7 +330,7 @@ class Connection:
             tentative = results.deferred + results.failed  # should this task be cancelled now, they are tried again
             item.defer(_summary(tentative), recipients=[one.recipient for one in tentative])
             try:
-                reported = await self._notify(message, results.failed)
+                reported = await self._notifier.notify(message, results.failed)
             except Exception as error:
                 log.warning("message %s is tried again: cannot report its failure now: %s", message.id, error)
                 return
@@ -326,7 +361,7 @@ class Connection:
     async def _report(self, message: Message, recipients: Sequence[Failure], kind: Kind) -> bool:
         """Tell the sender of a delay, or of what a smarthost without DSN has taken; return whether it is told."""
         try:
-            return await self._notify(message, recipients, kind)
+            return await self._notifier.notify(message, recipients, kind)
         except Exception as error:
             log.warning("message %s: cannot report that it was %s: %s", message.id, kind, error)
             return False

@@ -1,4 +1,4 @@
-"""The mail server: a store over a database, an inbox, two ports, the relay and the control socket, wired together.
+"""The mail server: mailboxes (stores and inboxes), ports, the relay and the control socket, wired together.
 
 Theory.
 1. The server is open when everything could be opened.  When one thing cannot, what was opened is closed again, and the
@@ -7,8 +7,8 @@ Theory.
    What is under way ends; then the store is released; then each session gets 421 after the reply that is due, and only
    then ports and connections are closed.  The methods of asyncio and aiosmtpd for stopping a server are not used,
    because they close connections in the middle of a message.
-3. A signal and a request over the control socket both ask the same store.  The server ends when the store is released,
-   or when the plan is over.
+3. A signal and a request over the control socket both ask the same stores.  The server ends when all of them are
+   released, or when the plan is over.
 """
 
 from __future__ import annotations
@@ -31,23 +31,21 @@ from typing import Final, Self
 from fsm.mail.auth import Users
 from fsm.mail.config import Address, Config
 from fsm.mail.control import Control
-from fsm.mail.dsn import Notifier
 from fsm.mail.errors import CannotServe, ConfigError, MaildirError
 from fsm.mail.expiry import keep_expiring
 from fsm.mail.http import StatusPage
 from fsm.mail.limits import Budget
 from fsm.mail.listener import Listener
 from fsm.mail.logins import Logins
+from fsm.mail.mailboxes import Mailbox, Mailboxes
 from fsm.mail.maildir import Maildir
 from fsm.mail.port import GOODBYE, Port
 from fsm.mail.privileges import Identity
 from fsm.mail.reception import Receiver
 from fsm.mail.relay import Relay
-from fsm.store.aio import AsyncStore
+from fsm.store.aio import AsyncSpooler, AsyncStore
 from fsm.store.errors import StorageError
-from fsm.store.outcome import Outcome
-from fsm.store.retry import Retry
-from fsm.store.sql import Database
+from fsm.store.outcome import Outcome, SpoolerOutcome
 
 __all__ = ["MailServer"]
 
@@ -68,20 +66,37 @@ class MailServer:
 
     CannotServe if it cannot be opened, ConfigError if a file named in the settings is missing or malformed.
 
-    `store` is its store and `inbox` its Maildir; `ports` are by name, and `addresses` where they listen.
-    `reread` returns the settings anew for `reload`.
+    `mailboxes` are its mailboxes; `store` and `inbox` those of the first one, which is often the only one.  `whole` is
+    what is closed at the end: the only store, or the spooler of all.  `ports` are by name, and `addresses` where they
+    listen.  `reread` returns the settings anew for `reload`.
     """
 
     def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
         self.config, self._reread = config, reread
         self.addresses: dict[str, str] = {}
         self.ports: dict[str, Port] = {}
-        self.store: AsyncStore
-        self.inbox: Maildir
+        self.mailboxes: Mailboxes
         self._listening: list[Listener] = []
         self._relay: Relay | None = None
-        self._end: asyncio.Task[Outcome] | None = None
+        self._page: StatusPage | None = None
+        self._end: asyncio.Task[Outcome | SpoolerOutcome] | None = None
+        self._changes: dict[asyncio.Task[None], None] = {}
         self._opened = AsyncExitStack()
+
+    @property
+    def store(self) -> AsyncStore:
+        """The store of the first mailbox."""
+        return next(iter(self.mailboxes)).store
+
+    @property
+    def inbox(self) -> Maildir:
+        """The inbox of the first mailbox."""
+        return next(iter(self.mailboxes)).inbox
+
+    @property
+    def whole(self) -> AsyncStore | AsyncSpooler:
+        """What is closed at the end: the only store, or the spooler of all."""
+        return self.mailboxes.whole
 
     # --------------------------------------------------------------------------------------------------- opening
 
@@ -108,44 +123,42 @@ class MailServer:
         opened.callback(executor.shutdown)
         logins, self._memory = Logins(asyncio.get_running_loop().time), Budget(config.limits.memory)
         opened.callback(logins.close)
-        self.inbox = Maildir(config.folder / "inbox", executor)
-        first, factor, longest = config.retry
-        self.store = AsyncStore(
-            Database(config.folder / "outbox.db"),
-            name=config.store_name,
-            uncertain=config.uncertain,
-            retry=Retry(first, factor, longest),
-        )
-        opened.push_async_callback(self.store.gone)
-        await self.store.opened()
-        self._receiver = Receiver(self.store, self.inbox)
+        if smarthost is not None:
+            self._relay = Relay(config, smarthost, context)
+            opened.push_async_callback(self._relay.finished)  # where something cannot be opened
         self._loop = asyncio.get_running_loop()
-        self.store.on_released(self._ask_to_close)
-        self.store.on_notice(self._ask_to_close)
+        self.mailboxes = Mailboxes(config, executor, self._begin)
+        opened.push_async_callback(self.mailboxes.gone)
+        await self.mailboxes.open(config)
+        self._receiver = Receiver(self.mailboxes)
         sessions = _allowed_sessions(config)
         for name, bound in sockets.items():
             address = config.ports.get(name)
             if name == "http":
-                page = await StatusPage.drawn([self.store], self._gauges)
-                self._listening.append(Listener(bound, page))
-                opened.push_async_callback(page.close)
+                self._page = await StatusPage.drawn(self.mailboxes, self._gauges)
+                self._listening.append(Listener(bound, self._page))
+                opened.push_async_callback(self._page.close)
             else:
                 port = Port(
-                    name == "inbound", config, self._receiver, logins, self._memory, tls, self._users(name, users),
-                    sessions, open_to_all=address is None or address.loopback,
+                    name == "inbound", config, self.mailboxes, self._receiver, logins, self._memory, tls,
+                    self._users(name, users), sessions, open_to_all=address is None or address.loopback,
                 )  # fmt: skip
                 self.ports[name] = port
                 begins_with = partial(getattr, port, "tls") if name == "submissions" else lambda: None
                 self._listening.append(Listener(bound, port, begins_with, config.proxies))
             opened.callback(self._listening[-1].close)
-        control = Control(self.store, config, self.addresses, self.close)
+        control = Control(self.mailboxes, config, self.addresses, self.close_one)
         await control.open()
         opened.push_async_callback(control.close)
-        if smarthost is not None:
-            notifier = Notifier(self.inbox, config.hostname, smarthost.address.host)
-            self._relay = Relay(self.store, config, smarthost, context, notifier)
-        expiring = asyncio.create_task(keep_expiring(self.store, lambda: self.config.expire))
+        expiring = asyncio.create_task(keep_expiring(self.mailboxes, lambda: self.config.expire))
         opened.callback(expiring.cancel)
+
+    def _begin(self, mailbox: Mailbox) -> None:
+        """A mailbox was opened: deliver what is ready in it, and close the server when no mailbox is left."""
+        mailbox.store.on_released(self._look)
+        mailbox.store.on_notice(self._look)
+        if self._relay is not None:
+            self._relay.serve(mailbox)
 
     def _bind_all(self, opened: AsyncExitStack) -> dict[str, socket.socket]:
         """Bind the sockets, create the store's folder, and give up root, if that is asked for."""
@@ -182,10 +195,15 @@ class MailServer:
             return None
         return users
 
-    def _ask_to_close(self) -> None:
-        """Close the server, because its store is being closed or is released.  Called from any thread."""
+    def _look(self) -> None:
+        """A store is being closed or is released; called from any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.close)
+            self._loop.call_soon_threadsafe(self._close_with_the_last)
+
+    def _close_with_the_last(self) -> None:
+        """Close the server if all is being closed, or no store is left that is not released."""
+        if not self.whole.in_service or all(one.store.session.complete for one in self.mailboxes):
+            self.close()
 
     # ---------------------------------------------------------------------------------------------------- closing
 
@@ -195,6 +213,13 @@ class MailServer:
             self._end = self._loop.create_task(self._close())
             self._asked.set()
 
+    def close_one(self, mailbox: Mailbox) -> None:
+        """Start the plan for one mailbox; the server goes on with the others, if there are any."""
+        if len(self.mailboxes) > 1:
+            mailbox.store.begin_closing(self.config.closing_plan)
+        else:
+            self.close()
+
     def reload(self) -> None:
         """Read certificate, users and configuration anew, for what comes.  If that fails, nothing changes."""
         before = self.config
@@ -203,6 +228,8 @@ class MailServer:
             kept = [name for name in FIXED if getattr(config, name) != getattr(before, name)]
             if (config.smarthost is None) != (before.smarthost is None):
                 kept.append("smarthost")
+            if bool(config.mailboxes) != bool(before.mailboxes):
+                kept.append("mailboxes")
             config = replace(config, **{name: getattr(before, name) for name in kept})
             tls, users = config.tls, config.users
             context = config.smarthost.context() if config.smarthost is not None else None
@@ -217,17 +244,20 @@ class MailServer:
         if self._relay is not None and config.smarthost is not None:
             self._relay.reload(config, config.smarthost, context)
         log.warning("the certificate, the users and the configuration were read anew")
+        change = self._loop.create_task(self.mailboxes.change(config))
+        self._changes[change] = None
+        change.add_done_callback(lambda done: self._changes.pop(done, None))
         if kept:
             log.warning("these changes need a restart: %s", ", ".join(kept))
 
-    async def served(self) -> Outcome:
-        """Wait until the store is released, or its plan is over, and everything is closed; return the outcome."""
+    async def served(self) -> Outcome | SpoolerOutcome:
+        """Wait until all stores are released, or the plan is over, and everything is closed; return the outcome."""
         await self._asked.wait()
         assert self._end is not None
         return await asyncio.shield(self._end)
 
-    async def _close(self) -> Outcome:
-        outcome = await self.store.close(self.config.closing_plan)
+    async def _close(self) -> Outcome | SpoolerOutcome:
+        outcome = await self.whole.close(self.config.closing_plan)
         released = bool(outcome)
         for listening in self._listening:
             listening.close()
@@ -241,6 +271,8 @@ class MailServer:
         for port in self.ports.values():
             port.abort()
         await self._receiver.finished()
+        for change in list(self._changes):
+            change.cancel()
         if self._relay is not None:
             await self._relay.finished()
         return outcome

@@ -12,8 +12,8 @@ __all__ = ["status_of"]
 
 async def status_of(store: AsyncStore) -> dict[str, object]:
     """Return the state, the counts, what is in the way, what was put aside, and how far the plan is.  StorageError."""
-    aside = await store.messages("held", "failed")
     now = store.progress_now()
+    aside = await store.messages("held", "failed") if now.held or store.closed else []
     return {
         "name": store.name,
         "state": now.state,

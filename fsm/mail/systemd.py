@@ -22,7 +22,7 @@ from typing import Final, Self
 from fsm.mail.config import Address
 from fsm.mail.errors import ConfigError
 from fsm.mail.syntax import line
-from fsm.store.aio import AsyncStore
+from fsm.store.aio import AsyncSpooler, AsyncStore
 
 __all__ = ["Notifier", "Supervised", "handed_over"]
 
@@ -82,12 +82,12 @@ class Notifier:
 
 
 class Supervised:
-    """A server under systemd, which is told from `ready` to the end of `async with` how the store stands.
+    """A server under systemd, which is told from `ready` to the end of `async with` how its store or spooler stands.
 
     `notifier` is how it is told, by default as the environment says.
     """
 
-    def __init__(self, store: AsyncStore, notifier: Notifier | None = None) -> None:
+    def __init__(self, store: AsyncStore | AsyncSpooler, notifier: Notifier | None = None) -> None:
         self._store, self._notifier = store, Notifier() if notifier is None else notifier
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,7 +104,6 @@ class Supervised:
         """The server takes mail."""
         if self._notifier:
             self._notifier.say(READY=1, STATUS=str(self._store.progress_now()))
-            self._store.on_notice(lambda: self._loop.call_soon_threadsafe(self._stopping))
             self._tasks = [asyncio.create_task(self._tell())]
             if self._notifier.watchdog is not None:
                 self._tasks.append(asyncio.create_task(self._live(self._notifier.watchdog / 2)))
@@ -115,14 +114,33 @@ class Supervised:
         reload()
         self._notifier.say(READY=1)
 
-    def _stopping(self) -> None:
-        self._notifier.say(STOPPING=1, STATUS=str(self._store.progress_now()))
-
     async def _tell(self) -> None:
-        """Say how the store stands, after its changes."""
-        async for now in self._store.progress():
-            self._notifier.say(STATUS=str(now))
-            await asyncio.sleep(PAUSE)
+        """Say how the store stands, after its changes; and at once that it is being closed."""
+        changed, stopping = asyncio.Event(), asyncio.Event()
+
+        def change() -> None:  # in any thread
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(changed.set)
+                if not self._store.in_service:
+                    self._loop.call_soon_threadsafe(stopping.set)
+
+        unsubscribe = self._store.subscribe(change)
+        try:
+            while self._store.in_service:
+                changed.clear()
+                self._notifier.say(STATUS=str(self._store.progress_now()))
+                await changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE):
+                        await stopping.wait()
+            self._notifier.say(STOPPING=1, STATUS=str(self._store.progress_now()))
+            while True:
+                changed.clear()
+                await changed.wait()
+                self._notifier.say(STATUS=str(self._store.progress_now()))
+                await asyncio.sleep(PAUSE)
+        finally:
+            unsubscribe()
 
     async def _live(self, every: float) -> None:
         while True:

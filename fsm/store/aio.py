@@ -398,7 +398,7 @@ class AsyncSpooler(BaseSpooler):
             if not self._core.over:
                 await self.close()
         finally:
-            await self._waiter.patiently(self._core.close(), self._core)
+            await self.gone()
 
     async def open(
         self, name: str, *, default_inbox: bool = True, uncertain: Policy = "resend", retry: Retry | None = None
@@ -435,3 +435,7 @@ class AsyncSpooler(BaseSpooler):
             self._waiter.look_after(done, self._core)
         else:
             self._core.commit.wait(done)
+
+    async def gone(self) -> None:
+        """Let the stores go, and wait for the storage as long as that answers."""
+        await self._waiter.patiently(self._core.close(), self._core)

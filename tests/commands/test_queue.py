@@ -12,7 +12,7 @@ import pytest
 
 from fsm.cli import main
 from fsm.mail.config import Address, Smarthost
-from fsm.store import Store
+from fsm.store import Spooler, Store
 from fsm.store.sql import Database
 from tests.mail.sink import Faulty
 from tests.mail.support import LATER, Client, counted, run, serving, until
@@ -112,7 +112,32 @@ def test_a_stopped_store_is_opened_for_as_long_as_it_takes(tmp_path: Path, capsy
     run(work())
 
 
+@pytest.mark.parametrize(("uncertain", "state"), [("hold", "held"), ("resend", "ready")])
+def test_a_stopped_server_is_opened_by_its_configuration(uncertain: str, state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was being sent when its process ended is dealt with as the configuration says, in each mailbox."""
+    file = tmp_path / "mail.toml"
+    file.write_text(f'store = "letters"\nuncertain = "{uncertain}"\nretry = [1, 1, 1]\nsubmission = "systemd"\n[mailboxes.anna]\nowner = "a.b"\n[mailboxes.ben]\n')
+    (tmp_path / "letters").mkdir()
+    ids, sending = {}, []
+    with Spooler(Database(tmp_path / "letters" / "outbox.db")) as spooler:
+        for store in spooler.open_many(["anna", "ben"]):
+            ids[store.name] = store.submit(b"Subject: x\r\n\r\nx\r\n", "a@example.org", ("b@example.net",))
+            sending.append(iter(store.outgoing()))
+            next(sending[-1]).__enter__()
+        spooler.let_go()
+    config = ("--config", str(file))
+    assert [(one["store"], one["id"], one["state"]) for one in listed(capsys, *config)] == [(name, id, state) for name, id in ids.items()]
+    assert asked("withdraw", "all", *config) == 2
+    assert "several stores are meant; name one with --store: anna, ben" in capsys.readouterr().err
+    assert asked("withdraw", "all", *config, "--store", "anna") == 0
+    assert asked("--store", str(tmp_path / "letters" / "anna")) == 0
+    assert capsys.readouterr().out.endswith("the queue is empty\n")
+    assert asked(*config, "--store", "carl") == 1
+    assert capsys.readouterr().err == f"fsm queue: no store of {file} is called carl; there are: anna, ben\n"
+
+
 @pytest.mark.parametrize(("words", "status", "expected"), [
+    (["--config", "none.toml"], 2, "cannot read the configuration none.toml"),
     (["list", "x"], 2, "to list takes no message"), (["hold"], 2, "say which"), ([], 1, "no store is running; name the folder"),
     (["--store", "nowhere"], 1, "no store is called nowhere"),
 ])  # fmt: skip

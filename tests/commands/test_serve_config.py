@@ -22,6 +22,7 @@ from fsm.commands.serve import add_arguments
 from fsm.commands.serve_options import OPTIONS, Option, config_of, merged, read_file
 from fsm.mail.config import Config
 from fsm.mail.errors import ConfigError
+from fsm.mail.owners import MailboxSettings
 from tests.support import program
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy" / "mail.toml"
@@ -43,7 +44,7 @@ def parsed(*words: str) -> argparse.Namespace:
 
 def configured(file: Path, text: str, *words: str) -> Config:
     file.write_text(text)
-    return config_of(merged(parsed("--config", str(file), *words)))
+    return config_of(*merged(parsed("--config", str(file), *words)))
 
 
 def value_of(option: Option) -> tuple[str, list[str]]:
@@ -68,7 +69,7 @@ def test_every_option_means_the_same_in_the_file_as_on_the_command_line(name: st
     file = tmp_path / "mail.toml"
     file.write_text(f"{name} = {text}\n")
     line = ["-v"] * 99 if name == "verbose" else [f"--{name}", *words]
-    in_file, on_line = merged(parsed("--config", str(file)))[option.key], merged(parsed(*line))[option.key]
+    in_file, on_line = merged(parsed("--config", str(file)))[0][option.key], merged(parsed(*line))[0][option.key]
     assert in_file == (99999999 if name == "verbose" else on_line)
     assert in_file != option.default
 
@@ -80,6 +81,8 @@ def test_the_command_line_goes_before_the_file_and_paths_are_relative_to_it(tmp_
     )  # fmt: skip
     assert (config.folder, config.connections, config.limits.size) == (tmp_path / "letters", 3, 70000)
     assert (config.retry, config.owners) == ((1.0, 2.0, 3.0), ("a@example.org",))
+    many = configured(tmp_path / "mail.toml", 'store = "letters"\ninbound = "127.0.0.1:0"\n[mailboxes.anna]\nowner = "a.b"\ninbox = "annas"\n[mailboxes.ben]\nuser = ["b", "c"]\n').mailboxes
+    assert many == (MailboxSettings("anna", tmp_path / "annas", ("a.b",)), MailboxSettings("ben", tmp_path / "letters" / "mailboxes" / "ben", (), ("b", "c")))
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -89,6 +92,9 @@ def test_the_command_line_goes_before_the_file_and_paths_are_relative_to_it(tmp_
     ("store = 1 1", ["cannot read the configuration", "line 1"]), ("[limits]\nsize = 1", ["'limits' is no option"]), ('config = "x"', ["'config' is no option"]),
     ('submission = "127.0.0.1"\nplan = "FLY 1s"\nmax-size = 1\nmax-errors = 0\ntrust = "x"\nconnections = 0\nsmarthost = "127.0.0.1:25"\nsmarthost-rate = -1', [
         "--store FOLDER", "--submission is HOST:PORT", "--plan: ", "limit size", "limit errors", "--trust is an address", "connections to the smarthost are 1 to 1000", "--smarthost-rate is 0"]),
+    ('store = "x"\nowner = "a@b.c"\nsubmission = "127.0.0.1:0"\n[mailboxes."a b"]\n[mailboxes.x]\nowner = "a@b.c"\n[mailboxes.y]\nowner = "A@b.c"', [
+        "owner is that of a single mailbox", "not 'a b'", "a@b.c is owned by one mailbox, not both x and y"]),
+    ("[mailboxes]\nx = 1", ["mailboxes is a table of tables"]), ("[mailboxes.x]\nowners = 'y'\nuser = 3", ["mailboxes.x: 'owners' is no option; is 'owner' meant?", "mailboxes.x: user is a text (NAME), not 3"]),
     ('store = "x"\nsubmission = "systemd"', ["systemd has handed over no socket named submission"]),
     ('store = "x"\nsubmission = "127.0.0.1:0"\nrun-as = "nobody-of-this-name"', ["--run-as: there is no user"]),
 ])  # fmt: skip
@@ -106,8 +112,9 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         read_file(tmp_path / "none.toml")
 
 
-def test_the_example_names_options_only() -> None:
-    assert set(read_file(EXAMPLE)) <= {option.key for option in OPTIONS.values()}
+def test_the_examples_name_options_only() -> None:
+    assert set(read_file(EXAMPLE)[0]) <= {option.key for option in OPTIONS.values()}
+    assert [*read_file(EXAMPLE.with_name("mailboxes.toml"))[1]] == ["anna", "ben", "office"]
     commented = [line.removeprefix("# ") for line in EXAMPLE.read_text().splitlines() if " = " in line and line.startswith("# ")]
     assert {*tomllib.loads("\n".join(commented))} <= {*OPTIONS}
 
@@ -134,7 +141,7 @@ def test_a_service_tells_systemd_how_it_stands_takes_its_socket_becomes_its_user
 
     def write(size: int, more: str = "") -> None:
         file.write_text(
-            f'store = "letters"\nsubmission = "systemd"\ninbound = "127.0.0.1:0"\nplan = "NO_WAIT 60s"\nrun-as = "{me}"\nmax-size = {size}\n{more}'
+            f'store = "letters"\nsubmission = "systemd"\ninbound = "127.0.0.1:0"\nplan = "NO_WAIT 60s"\nrun-as = "{me}"\nmax-size = {size}\n{more}\n[mailboxes.anna]\n'
         )
 
     write(70000)
@@ -155,7 +162,8 @@ def test_a_service_tells_systemd_how_it_stands_takes_its_socket_becomes_its_user
                 client.ehlo("me")
                 assert client.esmtp_features["size"] == "70000"
                 for write_it, answer, size in (
-                    (lambda: write(80000, "connections = 2"), "these changes need a restart: connections", "80000"),
+                    (lambda: write(80000, 'connections = 2\nlog = "json"\n[mailboxes.ben]\nowner = "b@example.org"'), "these changes need a restart: connections", "80000"),
+                    (lambda: "", '"message": "the mailbox ben was opened"', "80000"),
                     (lambda: write(1), "stay as they were: the limit size is at least", "80000"),
                 ):
                     write_it()

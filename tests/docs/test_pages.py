@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import COMMANDS, main
-from fsm.commands.serve_options import OPTIONS as SERVE_OPTIONS
+from fsm.commands.serve_options import (
+    MAILBOX,
+    OPTIONS as SERVE_OPTIONS,
+)
 from tests.docs import notebooks
 from tests.docs.pictures import FOLDER, pictures
 from tests.readme import BLOCK, DOCS, README, ROOT, pages, render
@@ -37,7 +40,9 @@ def test_a_block_is_of_a_kind_that_is_looked_at(page: Path) -> None:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
         known_commands(block)
     for block in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        assert set(tomllib.loads(block)) <= set(SERVE_OPTIONS)
+        found = tomllib.loads(block)
+        assert {key for box in found.pop("mailboxes", {}).values() for key in box} <= {option.name for option in MAILBOX}
+        assert set(found) <= set(SERVE_OPTIONS)
 
 
 def known_commands(block: str) -> None:

@@ -174,7 +174,7 @@ def test_a_folder_that_is_not_ours_alone_is_refused(wrong: str, here: Path, tmp_
             assert server.store.state == "open"
 
     run(work())
-    assert "`fsm stores` will not see this store" in caplog.text
+    assert "`fsm stores` will not see this server" in caplog.text
 
 
 def test_a_folder_with_too_long_a_name_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -417,7 +417,7 @@ def test_a_worker_that_is_cancelled_while_a_report_is_written_sends_nothing_more
             sink.script.clear()
             relay.cancel()
             goes_on.set()
-            await asyncio.gather(*relay._workers, return_exceptions=True)
+            await asyncio.gather(*relay.workers, return_exceptions=True)
             another = await server.store.submit(b"\r\nhello", "a@example.org", ["b@example.net"])
             assert [(one.id, one.state) for one in await server.store.messages()] == [(another, "ready")]
             assert [id.encode() in report for report in texts(server)] == [True]

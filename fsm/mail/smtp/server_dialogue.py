@@ -69,9 +69,9 @@ class Rules:
     """What a port takes.
 
     `size` is in octets of a message, `recipients` of one message, `errors` and `commands` (without a message) of a
-    dialogue.  The functions say whether the store takes anything new, count a message of a client, tell whether a
-    recipient's mail is taken here, and whether there is room for so many octets.  `new_content` makes the reader of a
-    message.
+    dialogue.  The functions say whether anything new is taken, count a message of a client, return the reply that
+    refuses a recipient or None, and tell whether there is room for so many octets.  `new_content` makes the reader of a
+    message.  `refuses_sender` returns the reply that refuses mail of a user ("": none) with this sender, or None.
     """
 
     hostname: str
@@ -81,12 +81,13 @@ class Rules:
     commands: int
     accepting: Callable[[], bool]
     begin_message: Callable[[str], bool]
-    is_ours: Callable[[str], bool]
+    refuses: Callable[[str], str | None]
     has_room: Callable[[int], bool]
     new_content: Callable[[], Content]
     lmtp: bool = False
     tls: bool = False
     login: bool = False
+    refuses_sender: Callable[[str, str], str | None] = lambda user, sender: None
     dsn: bool = False
     """Whether the parameters of RFC 3461 are taken, because what they ask for is done."""
 
@@ -388,6 +389,8 @@ class Dialogue:
         refusal = self._parameters(parameters, kept)
         if refusal is None and sender:
             refusal = wrong_address(sender, smtputf8=self.smtputf8)
+        if refusal is None:
+            refusal = self.rules.refuses_sender(self.user, sender)
         if refusal is None and not self.rules.begin_message(self.peer):
             refusal = replies.TOO_MANY_MESSAGES
         if refusal is not None:
@@ -440,8 +443,8 @@ class Dialogue:
             refusal = replies.TOO_MANY_RECIPIENTS
         if refusal is None:
             refusal = replies.MALFORMED_ADDRESS if not address else wrong_address(address, smtputf8=self.smtputf8)
-        if refusal is None and not self.rules.is_ours(address):
-            refusal = replies.NOT_OURS
+        if refusal is None:
+            refusal = self.rules.refuses(address)
         if refusal is not None:
             self._say(refusal)
             return

@@ -40,7 +40,7 @@ from fsm.store.sql.connect import (
 from fsm.store.sql.deposit import FILE, SERVER, Identity, Query, deposit, identity_of, over
 from fsm.store.sql.driver import Driver, driver_for
 from fsm.store.sql.journal import JournalWriter, Keep, is_written
-from fsm.store.sql.listing import list_messages, read_message
+from fsm.store.sql.listing import list_messages, list_stores, read_message
 from fsm.store.sql.notify import Bell, bell_for
 from fsm.store.sql.parts import changed_since
 from fsm.store.sql.processes import Lease, Process, Processes, this_process
@@ -213,6 +213,11 @@ class Database:
         """See `Storage`.  A database that is not open is read, too."""
         with self._reading() as connection:
             return list_messages(connection, self.store if store is None else store, self.profile, states)
+
+    def stores(self) -> list[str]:
+        """Return the names of the stores of this profile, sorted, whether or not somebody has them open."""
+        with self._reading() as connection:
+            return list_stores(connection, self.profile)
 
     def message(self, store: str, id: str) -> Message | None:
         """See `Storage`."""

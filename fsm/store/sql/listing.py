@@ -1,4 +1,4 @@
-"""Reading messages: which ones a store has, and one of them with its content.
+"""Reading messages: which ones a store has, one of them with its content, and which stores there are.
 
 A store's messages are found by the parts of its queue, the claims and what is set aside: no index names the store of
 each message, because every message would pay for it.
@@ -15,7 +15,7 @@ from fsm.store.message import Message
 from fsm.store.sql.messages import COLUMNS, to_message
 from fsm.store.sql.schema import CONTENTS, MESSAGES, PARTS, PROCESSES, STORES
 
-__all__ = ["list_messages", "read_message"]
+__all__ = ["list_messages", "list_stores", "read_message"]
 
 FIND: Final = sa.select(STORES.c.number).where(
     STORES.c.store == sa.bindparam("store"), STORES.c.profile == sa.bindparam("profile")
@@ -59,3 +59,8 @@ def read_message(connection: sa.Connection, store: str, profile: str, id: str) -
     """Return a message of a store with its content, or None."""
     row: Any = connection.execute(WHOLE, {"store": store, "profile": profile, "one": id}).first()
     return to_message(row[:-1], bytes(row[-1])) if row is not None else None
+
+
+def list_stores(connection: sa.Connection, profile: str) -> list[str]:
+    """Return the names of the stores of a profile, sorted."""
+    return sorted(connection.scalars(sa.select(STORES.c.store).where(STORES.c.profile == profile)))
