@@ -18,6 +18,7 @@ PARTS = [
     ("fsm.contrib.django", "django", "fsm.contrib.django needs Django: pip install 'fsm-logoff[django]', or in a checkout '.[django]'"),
     ("fsm.contrib.sqlalchemy", "sqlalchemy", "fsm.contrib.sqlalchemy needs SQLAlchemy: pip install 'fsm-logoff[sqlalchemy]', or in a checkout '.[sqlalchemy]'"),
     ("fsm.contrib.dramatiq", "dramatiq", "fsm.contrib.dramatiq needs dramatiq: pip install 'fsm-logoff[dramatiq]', or in a checkout '.[dramatiq]'"),
+    ("fsm.contrib.opentelemetry", "opentelemetry", "fsm.contrib.opentelemetry needs opentelemetry-api: pip install 'fsm-logoff[opentelemetry]', or in a checkout '.[opentelemetry]'"),
     ("fsm.sphinx", "sphinx", "charts in documentation need Sphinx: pip install 'fsm-logoff[sphinx]'"),
     ("fsm.testing.strategies", "hypothesis", f"events at random need Hypothesis: {install_command('testing')}"),
 ]

@@ -191,6 +191,7 @@ HEAVY = {
     "z3": {"fsm.solver.by_z3"},
     "sphinx": {name for name in NAMES if room_of(name) == "fsm.sphinx"} - {"fsm.sphinx.asked", "fsm.sphinx.nodes"},
     "litestar": {"fsm.contrib.asgi"}, "celery": {"fsm.contrib.celery"}, "dramatiq": {"fsm.contrib.dramatiq"},
+    "opentelemetry": {"fsm.contrib.opentelemetry"},
     "django": {"fsm.contrib.django", "fsm.contrib.django_admin"},
     "hypothesis": {"fsm.testing.strategies"}, "pytest": {"fsm.testing.plugin"},
     "transitions": {"fsm.machine", "fsm.verdict"},

@@ -30,6 +30,7 @@ from typing import Any, Final, TypeAlias
 
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StoreClosing
+from fsm.store.log import about
 from fsm.store.plan import DEFAULT, Plan
 from fsm.store.signals import on_signals
 from fsm.store.storage import Storage
@@ -121,7 +122,7 @@ class Serving:
         except Exception as error:
             name = getattr(worker, "__qualname__", repr(worker))
             self._failed = f"the worker {name} has failed: {type(error).__name__}: {error}"
-            log.exception("%s: %s", store.name, self._failed)
+            log.exception("%s: %s", store.name, self._failed, extra=about(store.name))
 
     # ------------------------------------------------------------------------------------------------ the requests
 

@@ -96,7 +96,10 @@ class Notifier:
             )
             await self.inbox.deliver(content, name=notification_name(message, wanted, kind))
             named = addresses([one.recipient for one in wanted])
-            log.info("message %s %s for %s: reported to its sender", message.id, kind, named)
+            log.info(
+                "message %s %s for %s: reported to its sender", message.id, kind, named,
+                extra={"message_id": message.id},
+            )  # fmt: skip
         return True
 
 

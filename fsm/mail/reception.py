@@ -168,7 +168,10 @@ class _Inbound(Reception):
             if not stored:
                 log.warning("cannot begin an inbound message: %s", error)
                 return replies.STORAGE_ERROR
-            log.warning("message %s is in the inbox, but cannot be recorded yet: %s", stored, error)
+            log.warning(
+                "message %s is in the inbox, but cannot be recorded yet: %s", stored, error,
+                extra={"message_id": stored},
+            )  # fmt: skip
         except Stopped:
             return replies.STOPPED
         tell("received", stored, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients),

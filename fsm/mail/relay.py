@@ -42,6 +42,7 @@ from fsm.mail.syntax import line
 from fsm.store.aio import AsyncOutgoing
 from fsm.store.errors import Stopped, StorageError
 from fsm.store.in_flight import Item
+from fsm.store.log import about
 from fsm.store.message import Message
 
 __all__ = ["Connection", "Pace", "Relay"]
@@ -134,10 +135,12 @@ class Relay:
                     finally:
                         self._free.append(connection)
         except (LinkLost, Stopped, StorageError) as error:
-            log.warning("message %s was not delivered: %s", item.id, error)
+            fields = about(served.mailbox.store.name, item.id)
+            log.warning("message %s was not delivered: %s", item.id, error, extra=fields)
             tell("not delivered", item.id, reason=str(error))
         except Exception:
-            log.exception("message %s was not delivered", item.id)  # the error decides its outcome
+            fields = about(served.mailbox.store.name, item.id)
+            log.exception("message %s was not delivered", item.id, extra=fields)  # the error decides its outcome
 
 
 @dataclass(slots=True)
@@ -332,7 +335,10 @@ class Connection:
             try:
                 reported = await self._notifier.notify(message, results.failed)
             except Exception as error:
-                log.warning("message %s is tried again: cannot report its failure now: %s", message.id, error)
+                log.warning(
+                    "message %s is tried again: cannot report its failure now: %s", message.id, error,
+                    extra={"message_id": message.id},
+                )  # fmt: skip
                 return
             _tell_all("bounced" if reported else "failed", message, results.failed)
         if results.deferred:
@@ -363,7 +369,10 @@ class Connection:
         try:
             return await self._notifier.notify(message, recipients, kind)
         except Exception as error:
-            log.warning("message %s: cannot report that it was %s: %s", message.id, kind, error)
+            log.warning(
+                "message %s: cannot report that it was %s: %s", message.id, kind, error,
+                extra={"message_id": message.id},
+            )  # fmt: skip
             return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from fsm.session import Session
@@ -28,6 +29,8 @@ class Request(Generic[S]):
         self.until = 0.0
         """When to stop waiting for a session that is locked elsewhere, in monotonic seconds."""
         self.future: Future[Answer | None] = Future()
+        self.context = copy_context()
+        """The context of whoever asks: listeners see its context variables."""
 
     def run(self, place: Place[S]) -> Place[S]:
         """Do it; return the session's place from now on."""

@@ -34,6 +34,7 @@ from fsm.store.errors import Stopped
 from fsm.store.group_commit import SILENCE
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
+from fsm.store.observer import told
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.retry import Retry
@@ -356,10 +357,16 @@ class AsyncStore(BaseStore):
             core = await self._ready()
             await self._wait(core.begin_inbound(item), core.abandon)
         item.entered = True
+        self._tell_sending(item)
 
     def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None]:
         """End an item whose block is left by this error (None: normally)."""
-        return self._core.endings.end(item, item.ending(error))
+        ending = item.ending(error)
+        try:
+            return self._core.endings.end(item, ending)
+        finally:
+            if item.left is not None:
+                told(self.name, item.left, ending)
 
     async def _wait(
         self, future: Future[T], undo: Callable[[T], object] | None = None, *,

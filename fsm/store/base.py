@@ -15,6 +15,8 @@ from fsm.logoff.session import StoreSession
 from fsm.store.clock import Clock
 from fsm.store.core import Options, StoreCore
 from fsm.store.in_flight import Blocker, Item
+from fsm.store.log import about
+from fsm.store.observer import Observer, told
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 from fsm.store.process import until_exit
@@ -201,6 +203,19 @@ class BaseStore:
         """
         return self._shutdown.begin(plan)
 
+    def observe(self, observer: Observer | None) -> None:
+        """Tell this observer of what is submitted, sent and closed from now on, instead of the one before."""
+        if self._alone:
+            self._spooler.observe(observer)
+        else:
+            self._state.observer = observer
+
+    def _tell_sending(self, item: Item) -> None:
+        """Tell the observer that the block of an item was entered."""
+        observer = self._state.observer
+        if observer is not None and item.message is not None:
+            item.left = told(self.name, observer.sending, self.name, item)
+
     def next_step(self) -> None:
         """Begin the plan's next step now, as another signal does."""
         self._shutdown.next_step()
@@ -229,7 +244,7 @@ class BaseStore:
             if not self._state.ended:
                 lost = "" if self._state.storage.durable else ", and what is in its queue is lost"
                 problem = "the program ends, and the store is still open%s; close it before, as `with` does: %s"
-                log.warning(f"%s: {problem}", self.name, lost, self.progress_now())
+                log.warning(f"%s: {problem}", self.name, lost, self.progress_now(), extra=about(self.name))
             self._spooler.commit.wait(self._spooler.close(), AT_EXIT)
 
     def __reduce__(self) -> NoReturn:
@@ -318,6 +333,13 @@ class BaseSpooler:
         chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
         return self._core.close_all(chosen)
 
+    def observe(self, observer: Observer | None) -> None:
+        """Tell this observer of what happens in each store, also in those that are opened later; see `Store.observe`.
+
+        It is told the store's name.
+        """
+        self._core.observe(observer)
+
     def next_step(self) -> None:
         """Begin the plan's next step now, in all stores, as another signal does."""
         for _, one in self._core.all_open():
@@ -330,7 +352,7 @@ class BaseSpooler:
             more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
             lost = "" if core.storage.durable else ", and what is in their queues is lost"
             problem = "the program ends, and stores are still open (%s%s)%s; close the spooler before, as `with` does"
-            log.warning(f"%s: {problem}", core.storage, ", ".join(names[:5]), more, lost)
+            log.warning(f"%s: {problem}", core.storage, ", ".join(names[:5]), more, lost, extra=about(core.storage))
         core.commit.wait(core.close(), AT_EXIT)
 
     def __reduce__(self) -> NoReturn:

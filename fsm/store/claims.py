@@ -19,6 +19,7 @@ from typing import Final
 from fsm.store.errors import StorageError
 from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
 from fsm.store.in_flight import Item
+from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.state import StoreState
 from fsm.store.storage import News
@@ -155,7 +156,7 @@ class Claims:
         with state.lock:
             state.peers_may_have_mail = True
             if self._line and not self._paused:
-                log.warning("%s: cannot claim a message: %s", state.name, error)
+                log.warning("%s: cannot claim a message: %s", state.name, error, extra=about(state.name))
                 self._paused = True
                 state.clock.call_later(RETRY_SECONDS, self._resume)
 

@@ -21,6 +21,7 @@ from fsm.store.deferred import DeferredTimer
 from fsm.store.endings import Endings
 from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.in_flight import Blocker, Ending, Item
+from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.outbox import Outbox
 from fsm.store.outcome import Left, Outcome
@@ -107,7 +108,8 @@ class StoreCore:
             try:
                 callback(reason)
             except Exception:
-                log.exception("%s: on_cancel callback of message %s raised", self.state.name, item.id)
+                name = self.state.name
+                log.exception("%s: on_cancel callback of message %s raised", name, item.id, extra=about(name, item.id))
 
     # ------------------------------------------------------------------------------------------------- the logoff
 
@@ -131,7 +133,8 @@ class StoreCore:
 
     def _asked(self, event: str, stops_inbound: bool) -> None:
         state, session = self.state, self.state.session
-        log.info("%s: %s: %s", state.name, event, session.chart.describe(session.configuration))
+        stands = session.chart.describe(session.configuration)
+        log.info("%s: %s: %s", state.name, event, stands, extra=about(state.name))
         if stops_inbound:
             inbound = [item for item in state.items.values() if item.message is None]
             self.stop(inbound, "the store has no inbox to put it in now")

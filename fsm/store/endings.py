@@ -15,6 +15,7 @@ from typing import Final, TypedDict
 from fsm.store.errors import StorageError
 from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
 from fsm.store.in_flight import Ending, Item
+from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.retry import Retry
 from fsm.store.state import StoreState
@@ -116,16 +117,21 @@ class Endings:
         item.unrecorded, item.recorded = None, True
         state.counters[COUNTERS.get(manner, manner)] += 1
         state.set_aside += manner == "hold" or (manner == "failed" and not ending.reported)
+        fields = about(state.name, item.id)
         if manner in ("failed", "deferred"):
             attempts = f", {message.attempts} so far" if message is not None and manner == "deferred" else ""
-            log.warning("%s: %s %s: %s%s", state.name, item.id, manner, ending.reason, attempts)
+            log.warning("%s: %s %s: %s%s", state.name, item.id, manner, ending.reason, attempts, extra=fields)
         else:
-            log.debug("%s: %s %s%s", state.name, item.id, manner, f" ({ending.reason})" if ending.reason else "")
+            reason = f" ({ending.reason})" if ending.reason else ""
+            log.debug("%s: %s %s%s", state.name, item.id, manner, reason, extra=fields)
         if ending.kind == "uncertain" and message is not None:
             state.counters["uncertain"] += 1
             doubtful = replace(message, content=b"", uncertain=message.uncertain + 1, reason=ending.reason)
             state.doubtful[item.id] = doubtful
-            log.warning("%s: delivery of %s is uncertain (%s): %s", state.name, item.id, ending.reason, manner)
+            log.warning(
+                "%s: delivery of %s is uncertain (%s): %s", state.name, item.id, ending.reason, manner,
+                extra=fields,
+            )  # fmt: skip
 
     def _recorded(self, item: Item, ending: Ending, error: BaseException | None) -> None:
         state = self._state
@@ -136,7 +142,8 @@ class Endings:
                 self._too_late(item)
                 return
             item.unrecorded = error
-            log.error("%s: cannot record the outcome of %s: %s", state.name, item.id, error)
+            fields = about(state.name, item.id)
+            log.error("%s: cannot record the outcome of %s: %s", state.name, item.id, error, extra=fields)
             if self._unrecorded is None:
                 self._unrecorded = []
                 state.clock.call_later(RETRY_SECONDS, self._record_again)
@@ -146,7 +153,11 @@ class Endings:
         self._state.finish(item)
         self._state.lapses = self._state.lapses or item.message is not None
         item.unrecorded = StorageError("the store was let go before; whether it arrived counts as uncertain")
-        log.warning("%s: the outcome of %s is not recorded: %s", self._state.name, item.id, item.unrecorded)
+        name = self._state.name
+        log.warning(
+            "%s: the outcome of %s is not recorded: %s", name, item.id, item.unrecorded,
+            extra=about(name, item.id),
+        )  # fmt: skip
 
     def _record_again(self) -> None:
         with self._state.lock:

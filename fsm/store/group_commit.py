@@ -12,8 +12,10 @@ Theory.
 5. If nobody can tell whether a batch was committed, its tasks fail with an error that is not `certain`.  Nothing else
    is committed before the storage can tell; if it was, its steps are taken then.
 6. A *patient* task gives others a moment to arrive, and is committed with them.  Nobody waits for that but its caller.
-7. Listeners of a session are called after the commit.  If one raises, the error is logged: what is committed has
-   happened.  SystemExit and KeyboardInterrupt are for whoever caused the step, who gets them.
+7. Listeners of a session are called after the commit, in a copy of the context of whoever caused the step: they see
+   its context variables, whichever thread they run in.  (A claim and what others did are caused by nobody here.)  If a
+   listener raises, the error is logged: what is committed has happened.  SystemExit and KeyboardInterrupt are for
+   whoever caused the step, who gets them.
 8. Whoever closes does not wait for a storage that does not answer: `abandon` tells all who wait for an answer that
    there will be none.
 
@@ -28,6 +30,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -43,6 +46,7 @@ from fsm.logoff.flags import MapiError
 from fsm.logoff.session import StoreSession
 from fsm.store.clock import SYSTEM, Clock
 from fsm.store.errors import StorageError, StoreClosing
+from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.process import until_exit
 from fsm.store.storage import Ask, Handle, Look, News, Removed, Storage, Transaction
@@ -102,6 +106,7 @@ class PeerCounter(Protocol):
 class Member(Protocol):
     """What the group commit needs of a store (`state.StoreState`)."""
 
+    name: str
     session: StoreSession
     storage: Storage
     handle: Handle
@@ -215,7 +220,9 @@ class PendingStep:
 
 
 class _Task(Generic[T]):
-    __slots__ = ("answer", "ask", "decide", "error", "future", "opens", "patient", "state", "step", "value", "what")
+    __slots__ = (
+        "answer", "ask", "context", "decide", "error", "future", "opens", "patient", "state", "step", "value", "what",
+    )  # fmt: skip
 
     def __init__(
         self, state: Member | None, decide: Callable[[PendingStep], T] | None, what: str, *, ask: Ask | None = None,
@@ -224,6 +231,7 @@ class _Task(Generic[T]):
         self.state, self.decide, self.what = state, decide, what
         self.ask, self.patient, self.opens = ask, patient, opens
         self.future: Future[T] = Future()
+        self.context = copy_context()
         self.step: PendingStep | None = None
         self.answer: Callable[[], T] | None = None
         self.value: T
@@ -433,7 +441,7 @@ class GroupCommit:
             self._under_way = ()
             self._resolve(tasks)
         except BaseException as error:  # a mistake of ours: the stores go on, and nobody waits for ever
-            log.exception("a batch could not be decided")
+            log.exception("a batch could not be decided", extra=about(self._storage))
             for task in tasks:
                 with suppress(InvalidStateError):
                     task.future.set_exception(error)
@@ -488,7 +496,7 @@ class GroupCommit:
             ]
             self._take_steps(self._commit(tasks, claims=False, revives=True))
         except Exception as error:
-            log.warning("%s: cannot register again: %s", self._storage, error)
+            log.warning("%s: cannot register again: %s", self._storage, error, extra=about(self._storage))
 
     def _failed(self, tasks: list[_Task[Any]], error: Exception) -> None:
         """Nothing of the transaction has happened, or nobody can tell."""
@@ -666,8 +674,9 @@ class GroupCommit:
                     if step.events:
                         self._write(session, step.events[-1][1])
                 else:
+                    run = task.context.run if task is not None else _run
                     for event, after, _ in step.events:
-                        if (interruption := self._fire(session, event, after)) is None:
+                        if (interruption := run(self._fire, step.state, event, after)) is None:
                             continue
                         if task is not None:
                             task.error = interruption
@@ -676,14 +685,17 @@ class GroupCommit:
                 for call in step.after_commit:
                     call()
 
-    def _fire(self, session: StoreSession, event: str | None, after: Configuration) -> BaseException | None:
+    def _fire(self, state: Member, event: str | None, after: Configuration) -> BaseException | None:
         """Take a step that is committed; return the SystemExit or the like that a listener raised."""
-        interruption = None
+        session, interruption = state.session, None
         if event is not None:
             try:
                 session.fire(event)
             except Exception:
-                log.exception("a listener raised at %s; the step is committed and stands", event)
+                log.exception(
+                    "%s: a listener raised at %s; the step is committed and stands", state.name, event,
+                    extra=about(state.name),
+                )  # fmt: skip
             except BaseException as error:
                 interruption = error
         if session.configuration != after:  # it raised before the step, or there is no event for it
@@ -713,6 +725,10 @@ class GroupCommit:
             task.value = task.answer()
         except Exception as error:
             task.error = error
+
+
+def _run(call: Callable[..., T], *args: Any) -> T:
+    return call(*args)
 
 
 def _as_storage_error(error: Exception) -> Exception:

@@ -105,6 +105,8 @@ class Item:
         """Why its ending is not recorded; None if it is, or if the item has not ended."""
         self.recorded = False
         """True once its ending is recorded."""
+        self.left: Callable[[Ending], object] | None = None
+        """Called when its block is left, with how it ends: what an observer wants to hear."""
         self._clock, self._lock, self._changed = clock, lock, changed
         self._what, self._note = note, ""
         self._looks = False

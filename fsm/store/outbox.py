@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -12,6 +12,7 @@ from fsm.store.errors import StoreClosing
 from fsm.store.group_commit import GroupCommit, PendingStep
 from fsm.store.life import sources
 from fsm.store.message import Message, checked_headers, new_id
+from fsm.store.observer import Submitted, told
 from fsm.store.state import StoreState
 from fsm.store.storage import News, Rows
 
@@ -34,11 +35,12 @@ class Outbox:
         self._state, self._commit = state, commit
 
     def submit(
-        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None = None
     ) -> Future[str]:
         """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
         _check(content, recipients)
         kept = checked_headers(headers)
+        submitted = self._tell(kept)
 
         def decide(step: PendingStep) -> str:
             message = self._message(content, sender, recipients, kept)
@@ -49,8 +51,13 @@ class Outbox:
             step.after_commit.append(self._submitted)
             return id
 
-        future = self._commit.schedule(self._state, decide, "a submission")
+        try:
+            future = self._commit.schedule(self._state, decide, "a submission")
+        except BaseException as error:
+            self._end(submitted, error)
+            raise
         future.add_done_callback(self._state.count_refusal)
+        future.add_done_callback(lambda done: self._end(submitted, done))
         return future
 
     def deposit(
@@ -63,13 +70,36 @@ class Outbox:
         """
         _check(content, recipients)
         kept = checked_headers(headers)
+        submitted = self._tell(kept)
+        try:
+            id = yield from self._deposit(content, sender, recipients, kept, connection)
+        except BaseException as error:
+            self._end(submitted, error)
+            raise
+        self._end(submitted, id)
+        return id
+
+    def _deposit(
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str], connection: object
+    ) -> Deposit:
         if not self._state.session.accepting:
             self._state.counters["refused_new"] += 1
             raise StoreClosing(f"the store is closing: {self._state.session.may('submit').reason}")
-        message = self._message(content, sender, recipients, kept)
+        message = self._message(content, sender, recipients, headers)
         yield from self._state.storage.deposit(self._state.handle, message, connection)
         self._state.peers_rule.expect()
         return message.id
+
+    def _tell(self, headers: dict[str, str]) -> Submitted:
+        observer, name = self._state.observer, self._state.name
+        return told(name, observer.submitting, name, headers) if observer is not None else None
+
+    def _end(self, submitted: Submitted, came: Future[str] | str | BaseException) -> None:
+        """Tell the observer what came of a submission."""
+        if submitted is not None:
+            if isinstance(came, Future):
+                came = CancelledError() if came.cancelled() else came.exception() or came.result()
+            told(self._state.name, submitted, came)
 
     def _message(self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str]) -> Message:
         return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time(), headers=headers)

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.log import about
 from fsm.store.state import StoreState
 from fsm.store.storage import Ask, Look
 
@@ -67,7 +68,8 @@ class Peers:
     def _refreshed(self, done: Future[None]) -> None:
         self._scheduled = False
         if (error := done.exception()) is not None and not self._state.closed:
-            log.warning("%s: cannot count the peers: %s", self._state.name, error)
+            name = self._state.name
+            log.warning("%s: cannot count the peers: %s", name, error, extra=about(name))
             soon = self._expecting and getattr(error, "busy", False)  # it has waited for the lock long enough
             self._state.clock.call_later(0.0 if soon else RETRY_SECONDS, self.refresh)  # nobody will notify us again
         else:
@@ -107,7 +109,8 @@ class Peers:
         for _ in range(-more):
             step.fire("peer_closed")
         if more:
-            log.info("%s: %d other processes have the store open", self._state.name, peers)
+            name = self._state.name
+            log.info("%s: %d other processes have the store open", name, peers, extra=about(name))
 
     def _lapsed(self, look: Look) -> None:
         state = self._state

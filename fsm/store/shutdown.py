@@ -25,6 +25,8 @@ from fsm.logoff.flags import Logoff
 from fsm.store.clock import Timer
 from fsm.store.core import StoreCore
 from fsm.store.group_commit import RETRY_SECONDS, PendingStep
+from fsm.store.log import about
+from fsm.store.observer import Closed, told
 from fsm.store.outcome import Outcome, Progress
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 
@@ -39,8 +41,8 @@ class Shutdown:
     """The closing of a store, and its progress."""
 
     __slots__ = (
-        "_asking", "_began", "_core", "_followers", "_grace", "_noticed", "_plan", "_position", "_state", "_summary",
-        "_timer", "_turn", "_until", "_waiting", "on_notice", "on_released", "over", "version",
+        "_asking", "_began", "_closed", "_core", "_followers", "_grace", "_noticed", "_plan", "_position", "_state",
+        "_summary", "_timer", "_turn", "_until", "_waiting", "on_notice", "on_released", "over", "version",
     )  # fmt: skip
 
     def __init__(self, core: StoreCore) -> None:
@@ -65,6 +67,7 @@ class Shutdown:
         self.on_released: list[Callable[[], object]] = []
         self.version = 0
         """Counts the changes."""
+        self._closed: Closed = None
         self._state.subscribe(self._changed)
 
     # --------------------------------------------------------------------------------------------------- the plan
@@ -93,8 +96,10 @@ class Shutdown:
                 return False
             self._position, self._summary, self._grace, self._noticed = -1, [], GRACE, False
             self._began, self._plan = state.clock.monotonic(), plan
-            log.info("%s: closing: %s", state.name, plan)
+            log.info("%s: closing: %s", state.name, plan, extra=about(state.name))
             state.notify()
+        if state.observer is not None:
+            self._closed = told(state.name, state.observer.closing, state.name, plan)
         try:
             self._call(self.on_notice)  # without the lock: they may use the store
         finally:
@@ -125,7 +130,7 @@ class Shutdown:
             try:
                 callback()
             except Exception:
-                log.exception("%s: a callback raised", self._state.name)
+                log.exception("%s: a callback raised", self._state.name, extra=about(self._state.name))
             except BaseException as error:  # SystemExit and the like are for who has caused the call
                 interruption = error
         if interruption is not None:
@@ -150,7 +155,7 @@ class Shutdown:
         state, turn = self._state, self._turn
         self._until = state.clock.monotonic() + step.seconds
         self._timer = state.clock.call_later(step.seconds, lambda: self._time_over(turn))
-        log.info("%s: %s", state.name, step)
+        log.info("%s: %s", state.name, step, extra=about(state.name))
         self._asking = step.act != "notice" and not state.session.complete
         if self._asking:
             self._ask(step, turn)
@@ -178,7 +183,7 @@ class Shutdown:
                 problem = f"could not ask: {error}"
                 if problem not in self._summary[-1:]:
                     self._summary.append(problem)
-                log.error("%s: could not ask for the logoff: %s", state.name, error)
+                log.error("%s: could not ask for the logoff: %s", state.name, error, extra=about(state.name))
             if turn == self._turn and (step := self.step) is not None:
                 self._asking = False
                 self._stop_items(step)  # also what was claimed before and began meanwhile
@@ -224,6 +229,8 @@ class Shutdown:
             self._timer.cancel()
         plan, self._plan, self._position, self.over = self._plan, None, -1, True
         waiting, self._waiting = self._waiting, []
+        closed: Closed = self._closed
+        self._closed = None
         core, state = self._core, self._state
         if plan is not None:  # what is left of its time is the storage's, to close
             seconds_left = self._began + sum(step.seconds for step in plan.steps) - state.clock.monotonic()
@@ -233,12 +240,15 @@ class Shutdown:
 
         def finish(outcome: Outcome) -> None:
             with state.lock:
-                told = waiting[:]
+                waiters = waiting[:]
                 waiting.clear()
-            if told:
+            if waiters:
                 timer.cancel()
-                log.log(logging.INFO if outcome else logging.WARNING, "%s: %s", state.name, outcome)
-            for future in told:
+                level = logging.INFO if outcome else logging.WARNING
+                log.log(level, "%s: %s", state.name, outcome, extra=about(state.name))
+                if closed is not None:
+                    told(state.name, closed, outcome)
+            for future in waiters:
                 if future.set_running_or_notify_cancel():
                     future.set_result(outcome)
 

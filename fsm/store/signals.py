@@ -46,6 +46,7 @@ from weakref import WeakSet
 from fsm.logoff.flags import Logoff
 from fsm.store.aio import AsyncSpooler, AsyncStore
 from fsm.store.base import BaseSpooler, BaseStore
+from fsm.store.log import about
 from fsm.store.outcome import Outcome, SpoolerOutcome
 from fsm.store.plan import DEFAULT, Plan, PlanStep
 from fsm.store.process import in_each_child
@@ -326,7 +327,7 @@ class _BaseLadder(Generic[OutcomeT]):
         try:
             self._write(f"{self._name}: {line}")
         except Exception:  # a closed terminal must not keep a store from closing
-            log.exception("%s: cannot write: %s", self._name, line)
+            log.exception("%s: cannot write: %s", self._name, line, extra=about(self._name))
 
 
 _LADDERS: Final[WeakSet[_BaseLadder[Any]]] = WeakSet()

@@ -28,7 +28,9 @@ from fsm.store.core import Options, StoreCore
 from fsm.store.errors import StorageError, StoreClosing
 from fsm.store.group_commit import GroupCommit, Member, PendingStep
 from fsm.store.in_flight import Blocker
+from fsm.store.log import about
 from fsm.store.memory import MemoryStorage
+from fsm.store.observer import Observer
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.shutdown import Shutdown
@@ -71,6 +73,7 @@ class SpoolerCore:
         self._subscribers: tuple[Callable[[], object], ...] = ()
         self._opening: set[str] = set()
         self._reads: SimpleQueue[Callable[[], object] | None] | None = None
+        self.observer: Observer | None = None
         self._closed = False
         """True once the reader has been told to end."""
 
@@ -91,7 +94,10 @@ class SpoolerCore:
 
     def _opened(self, handle: Handle, look: Look, options: Options, label: str) -> Opened:
         if look.lapsed:
-            log.warning("%s: %d messages were being sent when their process ended", label, len(look.lapsed))
+            log.warning(
+                "%s: %d messages were being sent when their process ended", label, len(look.lapsed),
+                extra=about(label),
+            )  # fmt: skip
         state = StoreState(
             self.storage, self.clock, self.lock, handle, look, name=label, default_inbox=options.default_inbox
         )
@@ -99,6 +105,7 @@ class SpoolerCore:
             state.counters["lapsed"] = len(look.lapsed)
         opened = Opened(StoreCore(state, self.commit, options.retry))
         with self.lock:
+            state.observer = self.observer
             self.stores[handle.name] = self._by_number[handle.number] = opened
             self._opening.discard(handle.name)
             opened.core.deferred.arm()
@@ -159,6 +166,13 @@ class SpoolerCore:
 
         return unsubscribe
 
+    def observe(self, observer: Observer | None) -> None:
+        """Let this observer hear of all stores."""
+        with self.lock:
+            self.observer = observer
+            for one in self.stores.values():
+                one.core.state.observer = observer
+
     def close_all(self, plan: Plan) -> Future[SpoolerOutcome]:
         """Close all stores by this plan; no more are opened from now on."""
         done: Future[SpoolerOutcome] = Future()
@@ -172,7 +186,8 @@ class SpoolerCore:
 
         def finish() -> None:
             outcome = SpoolerOutcome({name: outcomes[name] for name, _ in stores}, self.clock.monotonic() - began)
-            log.log(logging.INFO if outcome else logging.WARNING, "%s: %s", self.storage, outcome)
+            level = logging.INFO if outcome else logging.WARNING
+            log.log(level, "%s: %s", self.storage, outcome, extra=about(self.storage))
             if done.set_running_or_notify_cancel():
                 done.set_result(outcome)
 
@@ -276,7 +291,7 @@ class SpoolerCore:
             try:
                 opened.core.dispatch()
             except Exception:  # the callers get their results all the same
-                log.exception("%s: dispatching after a commit failed", state.handle.name)
+                log.exception("%s: dispatching after a commit failed", state.name, extra=about(state.name))
             except BaseException as error:  # of a callback: it is for who has caused it
                 interruptions.append((state, error))
         return interruptions

@@ -21,6 +21,7 @@ from fsm.store.clock import Clock
 from fsm.store.errors import StoreClosing
 from fsm.store.in_flight import Blocker, Direction, Item
 from fsm.store.message import Message
+from fsm.store.observer import Observer
 from fsm.store.storage import Handle, Look, Storage
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class StoreState:
 
     __slots__ = (
         "_subscribers", "claims_rule", "clock", "closed", "counters", "default_inbox", "doubtful", "handle", "holder",
-        "items", "journal_head", "lapses", "lock", "name", "news_for_peers", "peers_may_have_mail", "peers_rule",
-        "segment", "seq", "session", "set_aside", "storage",
+        "items", "journal_head", "lapses", "lock", "name", "news_for_peers", "observer", "peers_may_have_mail",
+        "peers_rule", "segment", "seq", "session", "set_aside", "storage",
     )  # fmt: skip
     claims_rule: Claimer
     peers_rule: PeerCounter
@@ -73,6 +74,7 @@ class StoreState:
         self.closed = False
         self.lapses = False
         """True if an item ended after the store was let go, too late to record it: its claim lapses."""
+        self.observer: Observer | None = None
         self._subscribers: tuple[Callable[[], object], ...] = ()
 
     # ----------------------------------------------------------------------------------------------- notification

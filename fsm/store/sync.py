@@ -28,6 +28,7 @@ from fsm.store.core import Options
 from fsm.store.deposit import Connection, answered
 from fsm.store.in_flight import Direction, Item
 from fsm.store.message import Message
+from fsm.store.observer import told
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.retry import Retry
@@ -208,13 +209,19 @@ class Store(BaseStore):
         if item.enter():
             self._wait(lambda: self._core.begin_inbound(item), self._core.abandon)
         item.entered = True
+        self._tell_sending(item)
 
     def _leave(self, item: InFlight, error: BaseException | None) -> None:
         """End an item whose block is left by this error (None: normally)."""
-        if self._core.commit.is_current_thread:  # in a listener nobody waits for it
-            self._core.endings.end(item, item.ending(error))
-        else:
-            self._wait(lambda: self._core.endings.end(item, item.ending(error)))
+        ending = item.ending(error)
+        try:
+            if self._core.commit.is_current_thread:  # in a listener nobody waits for it
+                self._core.endings.end(item, ending)
+            else:
+                self._wait(lambda: self._core.endings.end(item, ending))
+        finally:
+            if item.left is not None:
+                told(self.name, item.left, ending)
 
     def _wait(self, start: Callable[[], Future[T]], undo: Callable[[T], object] | None = None) -> T:
         """Start something and wait for it.  If the wait is interrupted, nothing happens, or it is undone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 from fsm import Chart, Counter, Event, Field, Number, State, Step, row, trigger
@@ -10,6 +11,7 @@ from fsm.sessions import DurableSession
 
 PAID, TRIES, AMOUNT = Counter("paid"), Counter("tries"), Number("amount")
 HOUR = 3600.0
+WHO: ContextVar[str | None] = ContextVar("who", default=None)
 
 
 def order(**changed: Any) -> Chart:
@@ -65,7 +67,9 @@ class Order(DurableSession, chart=ORDER):
             self.post("ship")
 
     def after_ship(self, step: Step) -> None:
-        self.submit_message(f"{self.key} ships".encode("utf-8", "replace"), "shop@example.org", ["me@example.net"])
+        headers = {"who": who} if (who := WHO.get()) is not None else None
+        text = f"{self.key} ships".encode("utf-8", "replace")
+        self.submit_message(text, "shop@example.org", ["me@example.net"], headers=headers)
 
 
 class OldOrder(DurableSession, chart=OLD):

@@ -19,7 +19,7 @@ from fsm.sessions.request import Fire
 from fsm.sessions.sql import reading
 from fsm.sessions.sql.statements import KNOWN, LOAD
 from fsm.store import Database, StorageError
-from tests.sessions.shop import ORDER, Order
+from tests.sessions.shop import ORDER, WHO, Order
 from tests.store.conftest import Server
 from tests.store.test_transactional import by_driver, by_session, by_sqlalchemy
 
@@ -121,6 +121,14 @@ def test_a_block_is_one_transaction_with_its_messages(shop: Any, key: str, where
     assert (found.count(key.encode()), found.count(f"{key} ships".encode()), found.count(b"never")) == (1, 1, 0)
     assert [one.headers for one in Database(where).messages()].count({"key": key}) == 1
     assert len(list(shop.history(key))) == 2
+
+
+def test_a_listener_sees_the_context_variables_of_whoever_fires(shop: Any, key: str, where: str) -> None:
+    token = WHO.set(f"clerk of {key}")
+    shop.fire(key, "pay", amount=5)
+    shop.fire(key, "ship")
+    WHO.reset(token)
+    assert [one.headers for one in Database(where).messages()].count({"who": f"clerk of {key}"}) == 1
 
 
 def test_a_refusal_in_a_block_raises_and_is_recorded(shop: Any, key: str) -> None:

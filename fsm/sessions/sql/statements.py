@@ -119,7 +119,7 @@ def transact(
             try:
                 if id not in places:
                     places[id] = Place(kind.cls, request.key, stored.get(id), known.get(id, ()), kind.migrations, now)
-                places[id] = request.run(places[id])
+                places[id] = request.context.run(request.run, places[id])
             except Exception as error:
                 request.failure = error
     changed = {id: place for id, place in places.items() if place.dirty}

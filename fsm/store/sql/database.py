@@ -26,6 +26,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
+from fsm.store.log import about
 from fsm.store.message import Message, no_id_before
 from fsm.store.sql.connect import (
     autocommit_connection,
@@ -281,7 +282,10 @@ class Database:
             opened.watcher.ring(News("peers"))
         except StorageError as error:
             if not _is_fence(error):  # otherwise another process has removed this one already
-                LOG.warning("cannot record that %s was closed; other processes will find out: %s", self, error)
+                LOG.warning(
+                    "cannot record that %s was closed; other processes will find out: %s", self, error,
+                    extra=about(self),
+                )  # fmt: skip
         finally:
             opened.watcher.close(self._patience)
             opened.close()

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 import sqlalchemy as sa
 
 from fsm.store.errors import RuntimeFolderError
+from fsm.store.log import about
 from fsm.store.runtime_folder import runtime_folder
-from fsm.store.sql.connect import is_sqlite
+from fsm.store.sql.connect import display_name, is_sqlite
 from fsm.store.storage import News
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ class Bell(Protocol):
 
 
 class SocketBell:
-    """The bell of a SQLite file: a datagram socket for each process."""
+    """The bell of a SQLite file, which `name` tells: a datagram socket for each process."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self.address = ""
@@ -69,7 +70,7 @@ class SocketBell:
             self.address = address
         except (OSError, RuntimeFolderError) as error:
             # this process still notices when others end, and looks when it renews its lease
-            LOG.warning("other processes cannot notify this one: %s", error)
+            LOG.warning("other processes cannot notify this one: %s", error, extra=about(name))
 
     def listen(self, connection: sa.Connection) -> int:
         return self._socket.fileno()
@@ -131,7 +132,7 @@ class ListenBell:
 
 def bell_for(engine: sa.Engine) -> Bell:
     """Return the bell of this process."""
-    return SocketBell() if is_sqlite(engine.url) else ListenBell()
+    return SocketBell(display_name(engine.url)) if is_sqlite(engine.url) else ListenBell()
 
 
 def _texts(me: int, news: Iterable[News]) -> Iterator[str]:

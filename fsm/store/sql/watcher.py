@@ -21,7 +21,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from fsm.store.sql.connect import autocommit_connection, storage_errors
+from fsm.store.log import about
+from fsm.store.sql.connect import autocommit_connection, display_name, storage_errors
 from fsm.store.sql.driver import driver_for
 from fsm.store.sql.notify import Bell
 from fsm.store.sql.processes import Lease, Process, Processes, Row, is_alive, open_pidfd
@@ -117,7 +118,8 @@ class Watcher:
                     self._retry_after = SOONEST
                 except Exception as error:  # the thread has to survive every error
                     if not self._closing:
-                        LOG.warning("cannot watch the other processes at the moment: %s", error)
+                        fields = about(display_name(self._engine.url))
+                        LOG.warning("cannot watch the other processes at the moment: %s", error, extra=fields)
                     self._disconnect()
                     with self._lock:
                         self._rings["peers"] = None
@@ -210,7 +212,8 @@ class Watcher:
             try:
                 self._changed(news)
             except Exception:
-                LOG.exception("cannot tell the stores what other processes did")
+                fields = about(display_name(self._engine.url))
+                LOG.exception("cannot tell the stores what other processes did", extra=fields)
 
     def _wait(self) -> None:
         poll = select.poll()
