@@ -108,11 +108,13 @@ class SystemClock:
         """Call this after so many seconds, from the clock's thread."""
         call = ScheduledCall(callback)
         with self._changed:
-            heapq.heappush(self._calls, (self.monotonic() + seconds, next(self._number), call))
+            entry = (self.monotonic() + seconds, next(self._number), call)
+            heapq.heappush(self._calls, entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="fsm clock", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            elif self._calls[0] is entry:  # otherwise the thread looks in time anyway
+                self._changed.notify()
         return call
 
     def result(self, future: Future[T]) -> T:

@@ -223,9 +223,9 @@ class AsyncStore(BaseStore):
                 f"the store {self.name!r} belongs to the event loop that opened it, and this is another: open a store "
                 "here, or use asyncio.run_coroutine_threadsafe(..., store.loop)"
             )
-        if self._opened is None:
-            self._opened = await self._wait(self._opening, shielded=True)
-        return self._opened.core
+        if (opening := self._opening) is not None:
+            self._opened = await self._wait(opening, shielded=True)
+        return self._open_now.core
 
     async def __aenter__(self) -> Self:
         return await self.opened()
@@ -244,8 +244,8 @@ class AsyncStore(BaseStore):
         What is still being sent counts as uncertain from now on.  Calling it again does nothing.  In the loop it does
         not wait; elsewhere it waits for the storage, as long as that answers.
         """
-        if self._opened is None:  # it is being opened, or could not be
-            self._opening.add_done_callback(lambda done: None if done.exception() else self.let_go())
+        if (opening := self._opening) is not None:  # it is being opened, or could not be
+            opening.add_done_callback(lambda done: None if done.exception() else self.let_go())
             return
         done = self._let_go()
         if self._alone:

@@ -45,7 +45,8 @@ class BaseStore:
 
     _opened: Opened | None = None
     _spooler: SpoolerCore
-    _opening: Future[Opened]
+    _opening: Future[Opened] | None
+    """The opening under way, or that has failed; None once the store is open."""
     _name: str
     _alone = False
     """True if the store is the only one of its spooler, which ends with it."""
@@ -71,12 +72,13 @@ class BaseStore:
         self._starting: set[int] = set()
         """The threads that start something and do not wait for it yet."""
         until_exit(self, f"the store {label!r}", BaseStore._left_open)
-        self._opening = spooler.open(name, options, label)
-        self._opening.add_done_callback(self._has_opened)
+        self._opening = opening = spooler.open(name, options, label)
+        opening.add_done_callback(self._has_opened)
 
     def _has_opened(self, done: Future[Opened]) -> None:
         if not done.cancelled() and done.exception() is None:
             self._opened = done.result()
+            self._opening = None
         elif self._alone:
             self._spooler.close()
 
@@ -86,7 +88,12 @@ class BaseStore:
     @property
     def _all(self) -> Opened:
         """The open store.  Whoever looks at a store that is just being opened waits for that; StorageError."""
-        return self._opened if self._opened is not None else self._opening.result()
+        return opening.result() if (opening := self._opening) is not None else self._open_now
+
+    @property
+    def _open_now(self) -> Opened:
+        assert self._opened is not None
+        return self._opened
 
     @property
     def _core(self) -> StoreCore:

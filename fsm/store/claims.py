@@ -17,12 +17,12 @@ from concurrent.futures import Future
 from typing import Final
 
 from fsm.store.errors import StorageError
-from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit
 from fsm.store.in_flight import Item
 from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.state import StoreState
-from fsm.store.storage import News
+from fsm.store.step import PendingStep
 from fsm.verdict import Refused
 
 __all__ = ["Claims"]
@@ -85,7 +85,7 @@ class Claims:
             ours = session.ready and session.may("outbound_begin")
             if ours or (state.peers_may_have_mail and session.peers and session.accepting):
                 self._scheduled = True  # every batch ends with a claim; this one is for that alone
-                self._commit.schedule(state, lambda _: None, "the next message").add_done_callback(self._claimed)
+                self._commit.enqueue(state, lambda _: None, self._claimed, "the next message")
 
     def wanted(self, step: PendingStep) -> tuple[int, bool]:
         """Return how many messages are wanted, and whether others may be asked for them, at the end of a batch."""
@@ -112,18 +112,18 @@ class Claims:
             state.peers_rule.refresh()
             raise
         if taken and ids:
-            step.after_commit.append(lambda: self._taken_over(step.handle.number, len(ids)))
+            step.tell("taken")
+            step.after_commit.append(lambda: self._taken_over(len(ids)))
         self._vain = self._vain + 1 if short and not ids else 0
         if short:
             step.after_commit.append(state.peers_rule.refresh)
         if self._vain > VAIN:
             self.failed(StorageError(f"{step.session.ready} are counted as ready, and none is found"))
 
-    def _taken_over(self, store: int, count: int) -> None:
+    def _taken_over(self, count: int) -> None:
         state = self._state
         state.peers_may_have_mail = True
         state.counters["taken_over"] += count
-        state.storage.ring(News("taken", frozenset((store,))))
 
     def distribute(self, messages: Sequence[Message]) -> None:
         """Give the messages to those in line, the oldest to the first, after the commit."""
@@ -165,7 +165,7 @@ class Claims:
             self._paused = False
             self.dispatch()
 
-    def _claimed(self, done: Future[None]) -> None:
+    def _claimed(self, _: object) -> None:
         with self._state.lock:
             self._scheduled = False
             self.dispatch()

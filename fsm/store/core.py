@@ -19,7 +19,7 @@ from fsm.logoff.flags import Logoff
 from fsm.store.claims import Claims
 from fsm.store.deferred import DeferredTimer
 from fsm.store.endings import Endings
-from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.group_commit import GroupCommit, Then
 from fsm.store.in_flight import Blocker, Ending, Item
 from fsm.store.log import about
 from fsm.store.message import Message
@@ -28,6 +28,7 @@ from fsm.store.outcome import Left, Outcome
 from fsm.store.peers import Peers
 from fsm.store.retry import Retry
 from fsm.store.state import StoreState
+from fsm.store.step import PendingStep
 from fsm.store.storage import Ask, News, Policy
 
 __all__ = ["Options", "StoreCore"]
@@ -117,24 +118,35 @@ class StoreCore:
         """Fire `logoff_…` or `release`, with the peers counted in the same transaction.  Refused once released."""
 
         def decide(step: PendingStep) -> None:
-            session = step.session
-            ready, deferred = session.ready, session.deferred
-            step.fire(event)
-            if deferred and session.ready == ready + deferred:  # PURGE's flush
-                step.tx.flush(step.handle)
-                step.after_commit.append(lambda: self.state.became_ready(deferred))
-            stops_inbound = not self.state.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
-            step.after_commit.append(lambda: self._asked(event, stops_inbound))
+            self._decide(step, event)
             step.answer = self.outcome
 
+        future = self.commit.schedule(self.state, decide, event, ask=self._with_peers())
+        return cast("Future[Outcome]", future)
+
+    def ask(self, event: str, then: Then) -> None:
+        """Like `logoff`; `then` is told when it was asked."""
+        self.commit.enqueue(self.state, lambda step: self._decide(step, event), then, event, ask=self._with_peers())
+
+    def _with_peers(self) -> Ask:
         # the last process here honours what others have just left, too
-        ask = Ask(self.state.handle, adopt=self.state.session.accepting, alone=True)
-        return cast("Future[Outcome]", self.commit.schedule(self.state, decide, event, ask=ask))
+        return Ask(self.state.handle, adopt=self.state.session.accepting, alone=True)
+
+    def _decide(self, step: PendingStep, event: str) -> None:
+        session = step.session
+        ready, deferred = session.ready, session.deferred
+        step.fire(event)
+        if deferred and session.ready == ready + deferred:  # PURGE's flush
+            step.tx.flush(step.handle)
+            step.after_commit.append(lambda: self.state.became_ready(deferred))
+        stops_inbound = not self.state.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
+        step.after_commit.append(lambda: self._asked(event, stops_inbound))
 
     def _asked(self, event: str, stops_inbound: bool) -> None:
         state, session = self.state, self.state.session
-        stands = session.chart.describe(session.configuration)
-        log.info("%s: %s: %s", state.name, event, stands, extra=about(state.name))
+        if log.isEnabledFor(logging.INFO):
+            stands = session.chart.describe(session.configuration)
+            log.info("%s: %s: %s", state.name, event, stands, extra=about(state.name))
         if stops_inbound:
             inbound = [item for item in state.items.values() if item.message is None]
             self.stop(inbound, "the store has no inbox to put it in now")

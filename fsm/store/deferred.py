@@ -5,12 +5,12 @@ During a drain deferred messages stay deferred; only PURGE tries them.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import Final
 
 from fsm.store.clock import Timer
-from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit
 from fsm.store.state import StoreState
+from fsm.store.step import PendingStep
 
 __all__ = ["DeferredTimer"]
 
@@ -46,7 +46,7 @@ class DeferredTimer:
         works = bool(state.session.deferred) and not state.closed and state.session.accepting
         if works and not self._known and not self._looking:
             self._looking = True
-            self._commit.schedule(state, self._look, "the next due time").add_done_callback(self._looked)
+            self._commit.enqueue(state, self._look, self._looked, "the next due time")
         first = self._first if works else None
         if self._timer is not None and (first is None or self._timer[0] != first[0]):
             self._timer[1].cancel()
@@ -63,11 +63,11 @@ class DeferredTimer:
     def _found(self, first: tuple[float, float] | None) -> None:
         self._first, self._known = first, True
 
-    def _looked(self, done: Future[None]) -> None:
+    def _looked(self, error: BaseException | None) -> None:
         state = self._state
         with state.lock:
             self._looking = False
-            if done.exception() is None:
+            if error is None:
                 self.arm()
             elif not state.closed:
                 state.clock.call_later(RETRY_SECONDS, self._look_again)
@@ -88,12 +88,12 @@ class DeferredTimer:
                 step.after_commit.append(lambda: state.became_ready(len(due)))
                 step.after_commit.append(lambda: self._found(first))
 
-        def decided(done: Future[None]) -> None:
+        def decided(error: BaseException | None) -> None:
             with state.lock:
-                if done.exception() is None:
+                if error is None:
                     self._timer = None
                     self.arm()
                 elif not state.closed:  # the timer was kept until now, so that no other was set meanwhile
                     self._timer = moment, state.clock.call_later(RETRY_SECONDS, lambda: self._fall_due(moment))
 
-        self._commit.schedule(state, decide, "messages that are due").add_done_callback(decided)
+        self._commit.enqueue(state, decide, decided, "messages that are due")

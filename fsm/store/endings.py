@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Final, TypedDict
 
 from fsm.store.errors import StorageError
-from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit
 from fsm.store.in_flight import Ending, Item
 from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.retry import Retry
 from fsm.store.state import StoreState
-from fsm.store.storage import News
+from fsm.store.step import PendingStep
 
 __all__ = ["Endings"]
 
@@ -107,7 +107,7 @@ class Endings:
             more: _Deferred = {"due": due, "wait": wait, "uncertain": unsure, "refund": ending.refund}
             tx.ended(handle, id, "defer", reason, recipients=to, **more)
             if step.session.complete:  # the message is the peers' now
-                step.after_commit.append(lambda: self._state.storage.ring(News("peers", frozenset((handle.number,)))))
+                step.tell("peers")
             else:
                 step.after_commit.append(lambda: self._deferred(due, wait))
 

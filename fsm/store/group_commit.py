@@ -34,13 +34,13 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import RLock, Thread, current_thread, get_ident
+from threading import Lock, RLock, Thread, current_thread, get_ident
 from time import monotonic
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from fsm.chart import Configuration
 from fsm.journal.encoder import ENCODE
-from fsm.journal.reader import header, start
+from fsm.journal.reader import header
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.flags import MapiError
 from fsm.logoff.session import StoreSession
@@ -49,12 +49,15 @@ from fsm.store.errors import StorageError, StoreClosing
 from fsm.store.log import about
 from fsm.store.message import Message
 from fsm.store.process import until_exit
-from fsm.store.storage import Ask, Handle, Look, News, Removed, Storage, Transaction
+from fsm.store.step import Member, PendingStep, Place
+from fsm.store.storage import Ask, Handle, Kind, Look, News, Removed, Storage, Transaction
 from fsm.verdict import Refused
 
-__all__ = ["RETRY_SECONDS", "SILENCE", "Claimer", "GroupCommit", "Member", "PeerCounter", "PendingStep"]
+__all__ = ["GRACE", "RETRY_SECONDS", "SILENCE", "GroupCommit", "Then"]
 
 T = TypeVar("T")
+Then: TypeAlias = Callable[[BaseException | None], object]
+"""Is told that a task has ended, and by which error if it has failed.  It is called without the lock."""
 log: Final = logging.getLogger("fsm.store")
 HEADER: Final = ENCODE(header(LOGOFF))
 MAX_BATCH: Final = 1024
@@ -63,179 +66,59 @@ PATIENCE: Final = 0.002
 """Seconds for which patient tasks wait for company."""
 SILENCE: Final = 0.5
 """Seconds without an answer after which whoever closes stops waiting for the storage."""
+GRACE: Final = 0.4
+"""Seconds beyond its time for which a plan waits for the storage to answer; and as many for the outcome."""
 RETRY_SECONDS: Final = 1.0
 """Seconds before something that failed because of the storage is tried again."""
-MANY: Final = 1000
-"""Messages that come into a session by events; more of them are a new start in the journal."""
 REFUSALS: Final = (Refused, StoreClosing, MapiError)
 """What a task raises before it has changed anything.  After any other error the transaction is rolled back."""
 
 
-class Claimer(Protocol):
-    """Who waits for the messages of a store."""
-
-    def wanted(self, step: PendingStep) -> tuple[int, bool]:
-        """Return how many messages are wanted at the end of a batch, and whether others may be asked for them."""
-
-    def claimed(self, step: PendingStep, ids: Sequence[str], *, taken: bool, short: bool = False) -> None:
-        """Begin with these messages; `taken` are those of others, `short` if fewer were there than are counted."""
-
-    def distribute(self, messages: Sequence[Message]) -> None:
-        """Give the messages to those who wait, after the commit.  With the lock held."""
-
-    def failed(self, error: BaseException) -> None:
-        """Note that no message could be claimed."""
-
-    def interrupted(self, error: BaseException) -> None:
-        """Keep what a listener raised at a claim to end the program."""
-
-
-class PeerCounter(Protocol):
-    """Who counts what came into a store from elsewhere, and what went."""
-
-    def seen(self, step: PendingStep, look: Look, *, anew: bool = False) -> None:
-        """Count what came and went.  With `anew` the look tells all that there is, as when a store is opened."""
-
-    def refresh(self) -> None:
-        """Have the store looked at soon, because it does not count what the storage has."""
-
-    def expect(self) -> None:
-        """Have it looked at when somebody's transaction, which has left a message, is committed."""
-
-
-class Member(Protocol):
-    """What the group commit needs of a store (`state.StoreState`)."""
-
-    name: str
-    session: StoreSession
-    storage: Storage
-    handle: Handle
-    holder: str
-    journal_head: str
-    seq: int
-    segment: int
-    peers_may_have_mail: bool
-    claims_rule: Claimer
-    peers_rule: PeerCounter
-
-
-class _Place:
-    """A store in a batch: a copy of its session as it will be, and what the batch writes into its journal.
-
-    `fresh` are the ids of the messages that were submitted in the batch and not claimed yet.
-    """
-
-    __slots__ = ("fresh", "lines", "segment", "seq", "session", "starts", "state")
-
-    def __init__(self, state: Member) -> None:
-        self.state = state
-        self.session = StoreSession.unchecked(state.session.configuration)
-        self.seq, self.segment = state.seq, state.storage.segment
-        self.starts = state.segment != self.segment
-        self.lines: list[str] = []
-        self.fresh: list[str] = []
-
-    def write(self, events: Iterable[_Event], before: Configuration) -> None:
-        """Write the journal's lines of these events."""
-        state = self.state
-        for event, after, details in events:
-            if event is None or self.starts:
-                self.seq, self.starts = 0, False
-                self.lines.append(ENCODE(start(LOGOFF, state.holder, after if event is None else before)))
-            if event is not None:
-                self.seq += 1
-                more = "".join([f',"{key}":{ENCODE(value)}' for key, value in details.items() if value])
-                self.lines.append(f'{state.journal_head}{self.seq},"event":"{event}"{more}}}')
-            before = after
-
-
-_Event = tuple[str | None, Configuration, dict[str, object]]
-"""An event, the configuration after it, and its details; None is a new start in this configuration."""
-
-
-class PendingStep:
-    """What a task decides on: a copy of its store's session as it will be, and the transaction.
-
-    A task fires its events first and changes messages afterwards: if it raises one of the refusals, its events are
-    undone.  `fresh` are the ids of the messages that were submitted in this batch.  `after_commit` holds the calls to
-    make when the steps are taken.  `answer` computes the task's result when the whole batch is done, if it is not known
-    before.
-    """
-
-    __slots__ = ("_leaves", "after_commit", "answer", "events", "fresh", "handle", "session", "state", "tx")
-
-    def __init__(self, place: _Place, tx: Transaction) -> None:
-        self.session, self.fresh, self.state, self.handle = place.session, place.fresh, place.state, place.state.handle
-        self.tx = tx
-        self._leaves: tuple[int | None, int | None] | None = None
-        self.events: list[_Event] = []
-        self.after_commit: list[Callable[[], object]] = []
-        self.answer: Callable[[], Any] | None = None
-
-    def fire(self, event: str, **details: object) -> None:
-        """Let the event happen; `details` are written into the journal with it.  Raise Refused if it is not legal.
-
-        The step that releases the store also leaves it, in the same transaction, after the task's changes of messages.
-        """
-        session = self.session
-        state, ready, deferred, peers = session.state, session.ready, session.deferred, session.peers
-        session.fire(event)
-        self.events.append((event, session.configuration, details))
-        if session.state != state and session.complete:
-            if not peers:
-                self._leaves = session.ready, session.deferred
-            elif session.outbound == 0 and event.startswith(("logoff", "release", "peer")):
-                self._leaves = ready, deferred
-            else:
-                self._leaves = None, None
-            news = News("peers", frozenset((self.handle.number,)))
-            self.after_commit.append(lambda: self.state.storage.ring(news))
-
-    def finish(self) -> None:
-        """Leave the store if the step has released it; what is changed later is the others'."""
-        if self._leaves is not None:
-            self.tx.leave(self.handle, *self._leaves)
-
-    def admit(self, event: str, **details: object) -> None:
-        """Like `fire`, for new work.  Raise StoreClosing if the store takes none."""
-        try:
-            self.fire(event, **details)
-        except Refused as refusal:
-            raise StoreClosing(f"the store is closing: {refusal.verdict.reason}") from refusal
-
-    def gain(self, ready: int, deferred: int, why: str) -> None:
-        """Count so many messages more, which came into our parts.  Only for a store that takes new work.
-
-        Deferred messages, and very many ready ones, have no events: the journal starts anew with them.
-        """
-        if ready <= MANY:
-            for _ in range(ready):
-                self.fire("submit", why=why)
-            ready = 0
-        if ready or deferred:
-            state, request, inbound, outbound, were_ready, were_deferred, peers = self.session.configuration
-            after = (state, request, inbound, outbound, were_ready + ready, were_deferred + deferred, peers)  # type: ignore[operator]
-            self.session.compiled().write(self.session, after)
-            self.events.append((None, after, {"why": why}))
-
-
 class _Task(Generic[T]):
+    """Something to decide in its turn.  Its result is for the future, or its end for whoever wants to know only that.
+
+    A future costs a dozen objects, and `then` none.
+    """
+
     __slots__ = (
-        "answer", "ask", "context", "decide", "error", "future", "opens", "patient", "state", "step", "value", "what",
+        "answer", "ask", "context", "decide", "error", "future", "opens", "patient", "state", "step", "then", "value",
+        "what",
     )  # fmt: skip
 
     def __init__(
         self, state: Member | None, decide: Callable[[PendingStep], T] | None, what: str, *, ask: Ask | None = None,
-        patient: bool = False, opens: tuple[Handle, Callable[[Look], T]] | None = None,
+        patient: bool = False, opens: tuple[Handle, Callable[[Look], T]] | None = None, then: Then | None = None,
     ) -> None:  # fmt: skip
         self.state, self.decide, self.what = state, decide, what
         self.ask, self.patient, self.opens = ask, patient, opens
-        self.future: Future[T] = Future()
+        self.then = then
+        self.future: Future[T] | None = Future() if then is None else None
         self.context = copy_context()
         self.step: PendingStep | None = None
         self.answer: Callable[[], T] | None = None
         self.value: T
         self.error: BaseException | None = None
+
+    def begins(self) -> bool:
+        """Return False if nobody wants it any longer."""
+        return self.future is None or self.future.set_running_or_notify_cancel()
+
+    def end(self) -> None:
+        """Tell whoever waits for it, unless they were told already."""
+        if self.future is not None:
+            with suppress(InvalidStateError):
+                if self.error is not None:
+                    self.future.set_exception(self.error)
+                else:
+                    self.future.set_result(self.value)
+            return
+        with _ending:
+            then, self.then = self.then, None
+        if then is not None:
+            try:
+                then(self.error)
+            except Exception:
+                log.exception("what follows %s failed", self.what or "a task")
 
 
 class _Batch:
@@ -245,17 +128,19 @@ class _Batch:
 
     def __init__(self, tasks: Sequence[_Task[Any]]) -> None:
         self.tasks = tasks
-        self.places: dict[Member, _Place] = {}
+        self.places: dict[Member, Place] = {}
         self.steps: list[tuple[_Task[Any] | None, PendingStep]] = []
         self.began = False
 
-    def place(self, state: Member) -> _Place:
+    def place(self, state: Member) -> Place:
         place = self.places.get(state)
         if place is None:
-            place = self.places[state] = _Place(state)
+            place = self.places[state] = Place(state)
         return place
 
 
+_ending: Final = Lock()
+"""Held to find out who ends a task: the storage's answer, or the one who does not wait for it."""
 Dispatch: TypeAlias = "Callable[[Iterable[Member]], Iterable[tuple[Member, BaseException]]]"
 
 
@@ -284,6 +169,8 @@ class GroupCommit:
         """When the storage was last asked something that it has not answered yet."""
         self._failing: tuple[float, str] | None = None
         self._patient_until: float | None = None
+        self._settling: list[Callable[[], object]] | None = None
+        """The calls to make when all is settled that was scheduled up to the end of the present dispatch."""
         self._write = StoreSession.compiled().write
         self._done: Future[None] = Future()
         self._thread: Thread | None = None
@@ -299,13 +186,48 @@ class GroupCommit:
 
         If the future is cancelled before its turn comes, nothing happens.  `what` names it while it is under way.
         """
-        return self._schedule(_Task(state, decide, what, ask=ask, patient=patient))
+        return self._future_of(_Task(state, decide, what, ask=ask, patient=patient))
+
+    def enqueue(
+        self, state: Member, decide: Callable[[PendingStep], object], then: Then, what: str = "", *,
+        ask: Ask | None = None,
+    ) -> None:  # fmt: skip
+        """Like `schedule`, for what nobody waits for: `then` is told when it has ended."""
+        self._schedule(_Task(state, decide, what, ask=ask, then=then))
 
     def open(self, handle: Handle, opened: Callable[[Look], T]) -> Future[T]:
         """Open a store; the result is what `opened` makes of the look at it, after the commit."""
-        return self._schedule(_Task(None, None, f"opening {handle.name}", opens=(handle, opened)))
+        return self._future_of(_Task(None, None, f"opening {handle.name}", opens=(handle, opened)))
 
-    def _schedule(self, task: _Task[T]) -> Future[T]:
+    def _future_of(self, task: _Task[T]) -> Future[T]:
+        assert task.future is not None
+        self._schedule(task)
+        return task.future
+
+    def when_settled(self, call: Callable[[], object]) -> None:
+        """Make this call when all that was scheduled before has ended, or after `GRACE` if the storage does not answer.
+
+        Those who ask while the stores of a batch are dispatched share a turn.
+        """
+        with self._lock:
+            if self._settling is not None and self.is_current_thread:
+                self._settling.append(call)
+            else:
+                self._settle([call])
+
+    def _settle(self, calls: list[Callable[[], object]]) -> None:
+        def make_calls(_: object = None) -> None:
+            timer.cancel()
+            with self._lock:  # whoever comes first, the storage or the timer
+                made = calls[:]
+                calls.clear()
+            for call in made:
+                call()
+
+        timer = self._clock.call_later(GRACE, make_calls)
+        self._schedule(_Task(None, None, "the outcome", then=make_calls))
+
+    def _schedule(self, task: _Task[Any]) -> None:
         if self._storage.durable:
             with self._close_lock:
                 if not self._closed:
@@ -314,10 +236,11 @@ class GroupCommit:
                         self._thread.start()
                     self._clock.pause()
                     self._queue.put(task)
-                    return task.future
+                    return
         if self._closed:
-            task.future.set_exception(StorageError("the store was let go; open it again"))
-            return task.future
+            task.error = StorageError("the store was let go; open it again")
+            task.end()
+            return
         with self._lock:
             self._backlog.append(task)
             if self._owner is None:  # otherwise a listener schedules it during a batch, and its turn comes afterwards
@@ -327,7 +250,6 @@ class GroupCommit:
                         self._batch([self._backlog.popleft()])
                 finally:
                     self._owner = None
-        return task.future
 
     @property
     def is_current_thread(self) -> bool:
@@ -402,8 +324,8 @@ class GroupCommit:
         self._queue.put(None)
         problem = f"{name} does not answer, and the store was let go: the change may have been made"
         for task in tasks:
-            with suppress(InvalidStateError):
-                task.future.set_exception(StorageError(problem, busy=True, certain=False))
+            task.error = StorageError(problem, busy=True, certain=False)
+            task.end()
 
     # ------------------------------------------------------------------------------------------------- the thread
 
@@ -432,7 +354,7 @@ class GroupCommit:
             self._clock.resume()
 
     def _batch(self, tasks: list[_Task[Any]]) -> None:
-        tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        tasks = [task for task in tasks if task.begins()]
         if not tasks:
             return
         self._under_way = tasks
@@ -443,8 +365,8 @@ class GroupCommit:
         except BaseException as error:  # a mistake of ours: the stores go on, and nobody waits for ever
             log.exception("a batch could not be decided", extra=about(self._storage))
             for task in tasks:
-                with suppress(InvalidStateError):
-                    task.future.set_exception(error)
+                task.error = error
+                task.end()
         finally:
             self._under_way = ()
 
@@ -538,9 +460,7 @@ class GroupCommit:
 
     def _settle_soon(self) -> None:
         if self._in_doubt is not None and not self._closed:
-            task: _Task[None] = _Task(None, None, "settling what is in doubt")
-            task.value = None
-            self._schedule(task)
+            self._schedule(_Task(None, None, "settling what is in doubt", then=lambda _: None))
 
     # -------------------------------------------------------------------------------------------- the transaction
 
@@ -617,11 +537,11 @@ class GroupCommit:
         task.step = step
         batch.steps.append((task, step))
 
-    def _claim(self, tx: Transaction, places: Sequence[_Place]) -> Iterator[PendingStep]:
+    def _claim(self, tx: Transaction, places: Sequence[Place]) -> Iterator[PendingStep]:
         """Claim messages for those who wait: new ones, those of our parts, and those of others."""
-        own: list[tuple[_Place, PendingStep, int]] = []
-        theirs: list[tuple[_Place, PendingStep, int]] = []
-        steps: list[tuple[_Place, PendingStep, Configuration]] = []
+        own: list[tuple[Place, PendingStep, int]] = []
+        theirs: list[tuple[Place, PendingStep, int]] = []
+        steps: list[tuple[Place, PendingStep, Configuration]] = []
         begun: list[tuple[PendingStep, Sequence[Message], bool, bool]] = []
         for place in places:
             step = PendingStep(place, tx)
@@ -661,6 +581,7 @@ class GroupCommit:
     # ----------------------------------------------------------------------------------------------- after the commit
 
     def _take_steps(self, batch: _Batch) -> None:
+        rings: dict[Kind, set[int]] = {}
         with self._lock:
             for place in batch.places.values():
                 place.state.seq = place.seq
@@ -684,6 +605,10 @@ class GroupCommit:
                             step.state.claims_rule.interrupted(interruption)
                 for call in step.after_commit:
                     call()
+                for kind in step.news:
+                    rings.setdefault(kind, set()).add(step.handle.number)
+        for kind, stores in rings.items():
+            self._storage.ring(News(kind, frozenset(stores)))
 
     def _fire(self, state: Member, event: str | None, after: Configuration) -> BaseException | None:
         """Take a step that is committed; return the SystemExit or the like that a listener raised."""
@@ -708,16 +633,18 @@ class GroupCommit:
                 self._answer(task)
         last = {task.state: task for task in tasks if task.state is not None}
         with self._lock:
-            for state, error in self._dispatch(last):
-                last[state].error = error
+            settling = self._settling = []
+            try:
+                for state, error in self._dispatch(last):
+                    last[state].error = error
+            finally:
+                self._settling = None
+            if settling:
+                self._settle(settling)
         for task in tasks:
             if task.error is None and task.answer is not None and task.opens is None:
                 self._answer(task)
-            with suppress(InvalidStateError):  # nobody waits for it any more
-                if task.error is not None:
-                    task.future.set_exception(task.error)
-                else:
-                    task.future.set_result(task.value)
+            task.end()
 
     def _answer(self, task: _Task[Any]) -> None:
         assert task.answer is not None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from functools import partial
 from typing import Final, TypeAlias
 
 from fsm.logoff.flags import MapiError, Result
 from fsm.store.errors import StoreClosing
-from fsm.store.group_commit import GroupCommit, PendingStep
+from fsm.store.group_commit import GroupCommit
 from fsm.store.life import sources
 from fsm.store.message import Message, checked_headers, new_id
 from fsm.store.observer import Submitted, told
 from fsm.store.state import StoreState
-from fsm.store.storage import News, Rows
+from fsm.store.step import PendingStep
+from fsm.store.storage import Rows
 
 __all__ = ["Deposit", "Outbox"]
 
@@ -179,7 +179,7 @@ class Outbox:
         if ours and not step.session.complete:
             step.fire(ABORTS[str(found)], message=id)
         else:
-            step.after_commit.append(partial(self._state.storage.ring, _taken(step)))
+            step.tell("taken")
 
     def _held(self) -> None:
         self._state.set_aside += 1
@@ -205,7 +205,3 @@ def _check(content: bytes, recipients: Sequence[str]) -> None:
         raise TypeError(f"the content of a message is bytes, not {type(content).__name__}")
     if isinstance(recipients, str):
         raise TypeError(f"recipients are several strings, not one: ({recipients!r},)")
-
-
-def _taken(step: PendingStep) -> News:
-    return News("taken", frozenset((step.handle.number,)))

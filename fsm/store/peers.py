@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Final
 
-from fsm.store.group_commit import RETRY_SECONDS, GroupCommit, PendingStep
+from fsm.store.group_commit import RETRY_SECONDS, GroupCommit
 from fsm.store.log import about
 from fsm.store.state import StoreState
+from fsm.store.step import PendingStep
 from fsm.store.storage import Ask, Look
 
 __all__ = ["Peers"]
@@ -47,8 +47,7 @@ class Peers:
             return
         self._scheduled = True
         ask = Ask(self._state.handle)
-        done = self._commit.schedule(self._state, self._began, "counting the peers", ask=ask)
-        done.add_done_callback(self._refreshed)
+        self._commit.enqueue(self._state, self._began, self._refreshed, "counting the peers", ask=ask)
 
     def read_notes(self) -> None:
         """Count out what others have taken from our parts.  Called when one of them says so, from any thread."""
@@ -56,7 +55,7 @@ class Peers:
             return
         self._scheduled = True
         ask = Ask(self._state.handle, peers=False, adopt=False)
-        self._commit.schedule(self._state, self._began, "reading notes", ask=ask).add_done_callback(self._refreshed)
+        self._commit.enqueue(self._state, self._began, self._refreshed, "reading notes", ask=ask)
 
     def _began(self, step: PendingStep) -> None:
         self._scheduled = False  # what changes from here on needs another look
@@ -65,9 +64,9 @@ class Peers:
     def _look_for_mail(self) -> None:
         self._state.peers_may_have_mail = True
 
-    def _refreshed(self, done: Future[None]) -> None:
+    def _refreshed(self, error: BaseException | None) -> None:
         self._scheduled = False
-        if (error := done.exception()) is not None and not self._state.closed:
+        if error is not None and not self._state.closed:
             name = self._state.name
             log.warning("%s: cannot count the peers: %s", name, error, extra=about(name))
             soon = self._expecting and getattr(error, "busy", False)  # it has waited for the lock long enough

@@ -19,12 +19,12 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from time import monotonic
-from typing import Final, cast
+from typing import Final
 
 from fsm.logoff.flags import Logoff
 from fsm.store.clock import Timer
 from fsm.store.core import StoreCore
-from fsm.store.group_commit import RETRY_SECONDS, PendingStep
+from fsm.store.group_commit import GRACE, RETRY_SECONDS
 from fsm.store.log import about
 from fsm.store.observer import Closed, told
 from fsm.store.outcome import Outcome, Progress
@@ -33,8 +33,6 @@ from fsm.store.plan import DEFAULT, Plan, PlanStep
 __all__ = ["Shutdown"]
 
 log: Final = logging.getLogger("fsm.store")
-GRACE: Final = 0.4
-"""Seconds beyond its time for which a plan waits for the storage to answer; and as many for the outcome."""
 
 
 class Shutdown:
@@ -54,7 +52,7 @@ class Shutdown:
         self._summary: list[str] = []
         self._began = self._until = 0.0
         self._timer: Timer | None = None
-        self._waiting: list[Future[Outcome]] = []
+        self._waiting: list[Callable[[Outcome], object]] = []
         self._followers: list[Future[bool]] = []
         self._asking = False
         """True until the present step's logoff is answered.  The step's time is not over before, but for the grace."""
@@ -108,21 +106,29 @@ class Shutdown:
 
     def begin(self, plan: Plan | str | None = None) -> Future[Outcome]:
         """Start the plan, or join the one under way.  Cancelling the future ends the waiting, not the closing."""
-        chosen = Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT
         future: Future[Outcome] = Future()
+
+        def hears(outcome: Outcome) -> None:
+            if future.set_running_or_notify_cancel():
+                future.set_result(outcome)
+
+        self.run(Plan.parse(plan) if isinstance(plan, str) else plan or DEFAULT, hears)
+        return future
+
+    def run(self, plan: Plan, hears: Callable[[Outcome], object]) -> None:
+        """Start the plan, or join the one under way; `hears` gets the outcome."""
         with self._state.lock:
-            self._waiting.append(future)
+            self._waiting.append(hears)
             if self._plan is None and self._state.ended:
                 self._summary, self._began = [], self._state.clock.monotonic()
                 self._finish()
-                return future
+                return
         try:
-            self.announce(chosen)
+            self.announce(plan)
         finally:
             with self._state.lock:
                 if self._plan is not None and self._position < 0 and self._noticed:
                     self.next_step()
-        return future
 
     def _call(self, callbacks: Sequence[Callable[[], object]]) -> None:
         interruption: BaseException | None = None
@@ -164,7 +170,7 @@ class Shutdown:
 
     def _ask(self, step: PlanStep, turn: int) -> None:
         flag = step.act if isinstance(step.act, Logoff) else Logoff.ORDERLY
-        self._core.logoff(f"logoff_{flag.name.lower()}").add_done_callback(lambda done: self._answered(done, turn))
+        self._core.ask(f"logoff_{flag.name.lower()}", lambda error: self._answered(error, turn))
 
     def _ask_again(self, step: PlanStep, turn: int) -> None:
         with self._state.lock:
@@ -176,10 +182,10 @@ class Shutdown:
         if step is not None and step.act == "cancel":
             self._core.stop(list(self._state.items.values()), "the store closes and its time is over")
 
-    def _answered(self, done: Future[Outcome], turn: int) -> None:
+    def _answered(self, error: BaseException | None, turn: int) -> None:
         state = self._state
         with state.lock:
-            if failed := (error := done.exception()) is not None and not state.session.complete:
+            if failed := error is not None and not state.session.complete:
                 problem = f"could not ask: {error}"
                 if problem not in self._summary[-1:]:
                     self._summary.append(problem)
@@ -238,28 +244,16 @@ class Shutdown:
         steps, seconds = tuple(self._summary), state.clock.monotonic() - self._began
         state.notify()
 
-        def finish(outcome: Outcome) -> None:
-            with state.lock:
-                waiters = waiting[:]
-                waiting.clear()
-            if waiters:
-                timer.cancel()
-                level = logging.INFO if outcome else logging.WARNING
-                log.log(level, "%s: %s", state.name, outcome, extra=about(state.name))
-                if closed is not None:
-                    told(state.name, closed, outcome)
-            for future in waiters:
-                if future.set_running_or_notify_cancel():
-                    future.set_result(outcome)
+        def finish() -> None:
+            outcome = core.outcome(steps, seconds)
+            level = logging.INFO if outcome else logging.WARNING
+            log.log(level, "%s: %s", state.name, outcome, extra=about(state.name))
+            if closed is not None:
+                told(state.name, closed, outcome)
+            for hears in waiting:
+                hears(outcome)
 
-        def decide(step: PendingStep) -> None:  # what was scheduled before may be in the same batch, and comes first
-            step.answer = lambda: core.outcome(steps, seconds)
-
-        timer = state.clock.call_later(GRACE, lambda: finish(core.outcome(steps, seconds)))
-        answered = cast("Future[Outcome]", core.commit.schedule(state, decide, "the outcome"))
-        answered.add_done_callback(
-            lambda done: finish(done.result() if done.exception() is None else core.outcome(steps, seconds))
-        )
+        core.commit.when_settled(finish)
 
     # ------------------------------------------------------------------------------------------------- the progress
 

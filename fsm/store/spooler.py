@@ -26,7 +26,7 @@ from fsm.logoff.flags import LogoffStatus
 from fsm.store.clock import Clock
 from fsm.store.core import Options, StoreCore
 from fsm.store.errors import StorageError, StoreClosing
-from fsm.store.group_commit import GroupCommit, Member, PendingStep
+from fsm.store.group_commit import GroupCommit
 from fsm.store.in_flight import Blocker
 from fsm.store.log import about
 from fsm.store.memory import MemoryStorage
@@ -35,6 +35,7 @@ from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.shutdown import Shutdown
 from fsm.store.state import COUNTERS, StoreState
+from fsm.store.step import Member, PendingStep
 from fsm.store.storage import Handle, Look, News, Storage
 
 __all__ = ["Opened", "SpoolerCore", "together"]
@@ -129,16 +130,17 @@ class SpoolerCore:
                 return done
             state.closed = True
             core.dispatch()
-            ended = self.commit.schedule(state, partial(_leave, state), f"letting {state.name} go")
 
-        def gone(_: Future[None]) -> None:
-            with self.lock:
-                self.stores.pop(state.handle.name, None)
-                self._by_number.pop(state.handle.number, None)
-            self.storage.ring(News("peers", frozenset((state.handle.number,))))
-            done.set_result(None)
+            def gone(_: object = None) -> None:
+                with self.lock:
+                    self.stores.pop(state.handle.name, None)
+                    self._by_number.pop(state.handle.number, None)
+                done.set_result(None)
 
-        ended.add_done_callback(gone)
+            if state.session.complete and not state.items:  # it has left, and has no claims
+                gone()
+            else:
+                self.commit.enqueue(state, partial(_leave, state), gone, f"letting {state.name} go")
         return done
 
     @property
@@ -191,10 +193,10 @@ class SpoolerCore:
             if done.set_running_or_notify_cancel():
                 done.set_result(outcome)
 
-        def ended(name: str, future: Future[Outcome]) -> None:
+        def ended(name: str, outcome: Outcome) -> None:
             nonlocal left
             with self.lock:
-                outcomes[name] = future.result()
+                outcomes[name] = outcome
                 self.being_closed.pop(name, None)
                 left -= 1
                 last = not left
@@ -206,7 +208,7 @@ class SpoolerCore:
         for _, one in stores:
             one.shutdown.announce(plan)
         for name, one in stores:
-            one.shutdown.begin(plan).add_done_callback(partial(ended, name))
+            one.shutdown.run(plan, partial(ended, name))
         return done
 
     def close(self) -> Future[None]:
@@ -333,6 +335,7 @@ def _leave(state: StoreState, step: PendingStep) -> None:
         tx.leave(handle, session.ready, session.deferred)
     if state.items or state.lapses:
         tx.lapse(handle)
+    step.tell("peers")
 
 
 def _serve(jobs: SimpleQueue[Callable[[], object] | None]) -> None:

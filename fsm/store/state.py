@@ -25,7 +25,7 @@ from fsm.store.observer import Observer
 from fsm.store.storage import Handle, Look, Storage
 
 if TYPE_CHECKING:
-    from fsm.store.group_commit import Claimer, PeerCounter
+    from fsm.store.step import Claimer, PeerCounter
 
 __all__ = ["COUNTERS", "StoreState"]
 

@@ -25,8 +25,15 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from fsm.store.message import Message
 
-__all__ = ["LAPSED", "Ask", "Handle", "Look", "News", "Policy", "Removed", "Rows", "Steps", "Storage", "Transaction"]
+__all__ = [
+    "LAPSED", "Ask", "Handle", "Kind", "Look", "News", "Policy", "Removed", "Rows", "Steps", "Storage", "Transaction",
+]  # fmt: skip
 
+Kind = Literal["peers", "work", "taken", "steps"]
+"""What one process tells the others: processes came or went, work is ready, or messages were taken from their parts.
+
+"steps" tells those who follow the sessions of the database (`fsm.sessions`), and concerns no store.
+"""
 Policy = Literal["resend", "hold"]
 """What happens to a message that may or may not have arrived: send it again (and count that), or set it aside."""
 LAPSED: Final = "the process that was sending it has stopped; whether it arrived is unknown"
@@ -98,14 +105,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What another process rang for: processes came or went, work is ready, or messages were taken from our parts.
-
-    "steps" tells those who follow the sessions of the database (`fsm.sessions`), and concerns no store.
+    """What another process rang for, and in which stores.
 
     `stores` are the numbers of the stores; None means any.
     """
 
-    kind: Literal["peers", "work", "taken", "steps"]
+    kind: Kind
     stores: frozenset[int] | None = None
 
 

@@ -32,7 +32,6 @@ from fsm.store.observer import told
 from fsm.store.outcome import Outcome, Progress, SpoolerOutcome
 from fsm.store.plan import Plan
 from fsm.store.retry import Retry
-from fsm.store.spooler import Opened
 from fsm.store.storage import Policy, Storage
 
 __all__ = ["InFlight", "Outgoing", "Spooler", "Store"]
@@ -73,10 +72,14 @@ class Store(BaseStore):
         uncertain: Policy = "resend", retry: Retry | None = None, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         super().__init__(storage, name=name, default_inbox=default_inbox, uncertain=uncertain, retry=retry, clock=clock)
-        self._opening.result()
+        self._wait_open()
 
     def _default_clock(self) -> Clock:
         return SYSTEM
+
+    def _wait_open(self) -> None:
+        if (opening := self._opening) is not None:
+            self._spooler.clock.result(opening)
 
     def let_go(self) -> None:
         """Stop holding the store: close its storage, and give None to whoever waits for a message.
@@ -86,6 +89,12 @@ class Store(BaseStore):
         """
         done = self._let_go()
         self._spooler.commit.wait(self._spooler.close() if self._alone else done)
+
+    def _let_go_once_open(self) -> None:
+        if (opening := self._opening) is None:
+            self._let_go()
+        else:
+            opening.add_done_callback(lambda done: None if done.exception() else self._let_go())
 
     def __enter__(self) -> Self:
         return self
@@ -286,16 +295,12 @@ class Spooler(BaseSpooler):
             for name in names:
                 stores.append(Store._of(self._core, name, options))
             for store in stores:
-                self._core.clock.result(store._opening)
+                store._wait_open()
         except BaseException:
             for store in stores:
-                store._opening.add_done_callback(self._undo)
+                store._let_go_once_open()
             raise
         return stores
-
-    def _undo(self, opened: Future[Opened]) -> None:
-        if opened.exception() is None:
-            self._core.let_go(opened.result())
 
     def close(self, plan: Plan | str | None = None) -> SpoolerOutcome:
         """Close all stores by a plan (default: `NO_WAIT 20s -> ORDERLY 5s -> cancel 3s`) and wait for them.

@@ -15,9 +15,10 @@ import pytest
 from fsm.logoff import Logoff
 from fsm.store import Spooler, StorageError, Store, group_commit
 from fsm.store.claims import VAIN
-from fsm.store.group_commit import SILENCE, PendingStep
+from fsm.store.group_commit import SILENCE
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
+from fsm.store.step import PendingStep
 from fsm.verdict import Refused
 from tests.store.contract.driven import next_item, scheduled
 

@@ -61,8 +61,8 @@ class Driver(Protocol):
     def each(self, text: str, rows: Sequence[Sequence[object]]) -> None:
         """Execute a statement without a result for each of these rows of values."""
 
-    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]]) -> None:
-        """Insert these rows, given as the values of these columns."""
+    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]], more: str = "") -> Rows:
+        """Insert these rows, given as the values of these columns; return what a `more` with RETURNING says of them."""
 
     def commit(self) -> None:
         """Commit."""
@@ -106,12 +106,15 @@ class _Sqlite:
         self.wrote = True
         self._connection.executemany(_for_sqlite(text), rows)
 
-    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]], more: str = "") -> Rows:
         self.wrote = True
+        found: Rows = []
         most = MOST_VALUES // len(rows[0])
         for start in range(0, len(rows), most):
             some = rows[start : start + most]
-            self._connection.execute(_insert(table.name, columns, len(some)), [value for row in some for value in row])
+            text, values = _insert(table.name, columns, len(some)), [value for row in some for value in row]
+            found += self._connection.execute(f"{text} {more}", values).fetchall()
+        return found
 
     def commit(self) -> None:
         self._connection.execute("COMMIT")
@@ -150,9 +153,11 @@ class _Postgresql:
         self.wrote = True
         self._connection.cursor(binary=True).executemany(_for_postgresql(text), rows)
 
-    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]]) -> None:
-        text, self.wrote = _unnest(table, columns), True
-        self._connection.cursor(binary=True).execute(text, [list(values) for values in zip(*rows, strict=True)])
+    def insert(self, table: sa.Table, columns: str, rows: Sequence[Sequence[object]], more: str = "") -> Rows:
+        text, self.wrote = _unnest(table, columns, more), True
+        cursor, values = self._connection.cursor(binary=True), [list(values) for values in zip(*rows, strict=True)]
+        cursor.execute(text, values)
+        return cursor.fetchall() if more else []  # whose result is not wanted is not waited for
 
     def commit(self) -> None:
         self._connection.cursor().execute(b"COMMIT", prepare=False)
@@ -193,9 +198,9 @@ def _insert(table: str, columns: str, rows: int) -> str:
 
 
 @cache
-def _unnest(table: sa.Table, columns: str) -> Any:
+def _unnest(table: sa.Table, columns: str, more: str) -> Any:
     dialect: Any = postgresql
     dialect = dialect.dialect()
     types = [table.c[name.strip()].type.compile(dialect=dialect) for name in columns.split(",")]
     lists = ", ".join(f"%s::{one}[]" for one in types)
-    return f"INSERT INTO {table.name} ({columns}) SELECT * FROM unnest({lists})".encode()
+    return f"INSERT INTO {table.name} ({columns}) SELECT * FROM unnest({lists}) {more}".encode()

@@ -19,17 +19,15 @@ from fsm.store.life import target
 from fsm.store.sql.driver import Driver
 from fsm.store.sql.messages import COLUMNS, to_message
 from fsm.store.sql.processes import Processes
-from fsm.store.sql.schema import PARTS
+from fsm.store.sql.schema import PARTS, STORES
 from fsm.store.storage import LAPSED, Ask, Handle, Look
 
 __all__ = ["Parts", "changed_since"]
 
 FIND: Final = "SELECT store, number FROM fsm_stores WHERE profile = ? AND store ?*"
-CREATE: Final = "INSERT INTO fsm_stores (store, profile) {rows} ON CONFLICT DO NOTHING"
 LOCK: Final = "SELECT number FROM fsm_stores WHERE number ?* ORDER BY number FOR NO KEY UPDATE"
 ALL: Final = "SELECT store, number, process, ready, deferred, clean FROM fsm_parts WHERE store ?* ORDER BY number"
 HOLD: Final = "UPDATE fsm_parts SET process = ?, clean = 0 WHERE number ?*"
-NEW: Final = "SELECT store, number FROM fsm_parts WHERE store ?* AND process = ?"
 DROP: Final = "DELETE FROM fsm_parts WHERE number ?*"
 NOTES: Final = "DELETE FROM fsm_taken WHERE part ?* RETURNING part, ready, deferred"
 COUNT: Final = (
@@ -88,11 +86,10 @@ class Parts:
         driver, wanted = self._driver, sorted(set(names))
         numbers: dict[str, int] = dict(driver.fetch(FIND, self._profile, wanted))
         if missing := [name for name in wanted if name not in numbers]:
-            if driver.postgresql:
-                driver.run(CREATE.format(rows="SELECT unnest(?::text[]), ?"), missing, self._profile)
-            else:
-                driver.run(CREATE.format(rows="SELECT value, ? FROM json_each(?) WHERE true"), self._profile, missing)
-            numbers = dict(driver.fetch(FIND, self._profile, wanted))
+            rows, returning = [(name, self._profile) for name in missing], "RETURNING store, number"
+            numbers.update(driver.insert(STORES, "store, profile", rows, f"ON CONFLICT DO NOTHING {returning}"))
+            if len(numbers) < len(wanted):  # another process has just created some
+                numbers = dict(driver.fetch(FIND, self._profile, wanted))
         return numbers
 
     def look(self, asks: Sequence[Ask]) -> list[Look]:
@@ -184,11 +181,11 @@ class Parts:
     def _create(self, handles: Sequence[Handle]) -> None:
         """Create a part for each of these."""
         if handles:
-            rows = [(handle.number, self._me, 0, 0, 0) for handle in handles]
-            self._driver.insert(PARTS, "store, process, ready, deferred, clean", rows)
-            numbers: dict[int, int] = dict(self._driver.fetch(NEW, [handle.number for handle in handles], self._me))
-            for handle in handles:
-                handle.parts = (numbers[handle.number],)
+            by_number = {handle.number: handle for handle in handles}
+            columns = "store, process, ready, deferred, clean"
+            rows = [(store, self._me, 0, 0, 0) for store in by_number]
+            for store, part in self._driver.insert(PARTS, columns, rows, "RETURNING store, number"):
+                by_number[store].parts = (part,)
 
     def _join(self, handles: dict[int, Handle], looks: dict[int, Look]) -> None:
         """Take in what belongs to no part, unless a peer has just withdrawn it or put it aside."""

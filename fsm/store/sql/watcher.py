@@ -78,13 +78,14 @@ class Watcher:
     def ring(self, news: News) -> None:
         """Ring for the others soon, in the thread."""
         with self._lock:
-            known = self._rings.setdefault(news.kind, set())
+            first, known = not self._rings, self._rings.setdefault(news.kind, set())
             if news.stores is None or known is None:
                 self._rings[news.kind] = None
             else:
                 known |= news.stores
-        self.start()
-        self._wake()
+        if first or self._connection is None:  # otherwise the thread is awake already, or waits for the gap's end
+            self.start()
+            self._wake()
 
     def saw(self, numbers: frozenset[int]) -> None:
         """Note that these processes are there.  One that was killed before it could ring is watched from here on."""

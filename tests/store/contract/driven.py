@@ -10,8 +10,8 @@ from threading import Event, Thread
 from typing import Any
 
 from fsm.store import Retry
-from fsm.store.group_commit import PendingStep
 from fsm.store.sql.parts import COUNT
+from fsm.store.step import PendingStep
 from fsm.store.sync import InFlight, Store
 
 LONG = Retry(first=3600, longest=3600)

@@ -18,9 +18,9 @@ import pytest
 from fsm.logoff import Logoff
 from fsm.store import Retry, StorageError, Store, StoreClosing, aio
 from fsm.store.claims import Claims
-from fsm.store.group_commit import PendingStep
 from fsm.store.memory import MemoryStorage
 from fsm.store.sql import read_journal
+from fsm.store.step import PendingStep
 from fsm.testing.clock import SimulatedClock
 from tests.store.conftest import Place
 from tests.store.contract.driven import (

@@ -18,7 +18,7 @@ import pytest
 
 from fsm.logoff import Logoff, MapiError
 from fsm.store import Retry, StorageError, StoreClosing
-from fsm.store.group_commit import PendingStep
+from fsm.store.step import PendingStep
 from fsm.store.sync import InFlight, Store
 from fsm.verdict import Refused
 from tests.store.conftest import Place

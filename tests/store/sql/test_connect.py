@@ -21,10 +21,10 @@ import pytest
 import sqlalchemy as sa
 
 from fsm.store import StorageError, Store
-from fsm.store.group_commit import PendingStep
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
 from fsm.store.sql.schema import ABOUT, VERSION
+from fsm.store.step import PendingStep
 from tests.store.conftest import Place, Server
 from tests.store.contract.child import Child
 from tests.store.contract.driven import scheduled
