@@ -118,7 +118,8 @@ class _Task(Generic[T]):
             try:
                 then(self.error)
             except Exception:
-                log.exception("what follows %s failed", self.what or "a task")
+                name = self.state.name if self.state is not None else ""
+                log.exception("%s: what follows %s failed", name, self.what or "a task", extra=about(name))
 
 
 class _Batch:

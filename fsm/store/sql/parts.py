@@ -5,13 +5,15 @@ Theory.
 2. The parts that nobody holds are adopted together.  If all of them are clean, their counts are right but for the notes
    of those who took messages out of them; otherwise they are counted, messages and notes in one statement, so that each
    message that is taken meanwhile is in both or in neither.
-3. An uncertain message becomes ready or held by the policy of the store.  It joins a part of whoever finds it, and so
+3. Few messages of an adopted part move to the first part of its store, and parts without messages and notes are
+   deleted.  Otherwise each peer that goes would leave a part, and a claim looks into all of them.
+4. An uncertain message becomes ready or held by the policy of the store.  It joins a part of whoever finds it, and so
    does a message that was deferred by a process that had left.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -22,13 +24,26 @@ from fsm.store.sql.processes import Processes
 from fsm.store.sql.schema import PARTS, STORES
 from fsm.store.storage import LAPSED, Ask, Handle, Look
 
-__all__ = ["Parts", "changed_since"]
+__all__ = ["FEW", "Parts", "changed_since"]
+
+FEW: Final = 1000
+"""Messages that are moved to another part; more of them stay where they are."""
 
 FIND: Final = "SELECT store, number FROM fsm_stores WHERE profile = ? AND store ?*"
 LOCK: Final = "SELECT number FROM fsm_stores WHERE number ?* ORDER BY number FOR NO KEY UPDATE"
 ALL: Final = "SELECT store, number, process, ready, deferred, clean FROM fsm_parts WHERE store ?* ORDER BY number"
 HOLD: Final = "UPDATE fsm_parts SET process = ?, clean = 0 WHERE number ?*"
-DROP: Final = "DELETE FROM fsm_parts WHERE number ?*"
+MOVE: Final = (
+    "UPDATE fsm_messages SET part = ? WHERE id IN"
+    " (SELECT id FROM fsm_messages WHERE part ?* AND state = '{state}'{unless_taken})"
+)
+DROP: Final = (
+    "DELETE FROM fsm_parts AS p WHERE number ?*"
+    " AND NOT EXISTS (SELECT 1 FROM fsm_messages WHERE part = p.number AND state = 'ready')"
+    " AND NOT EXISTS (SELECT 1 FROM fsm_messages WHERE part = p.number AND state = 'deferred')"
+    " AND NOT EXISTS (SELECT 1 FROM fsm_messages WHERE part = p.number AND state = 'claimed' AND process = ?)"
+    " AND NOT EXISTS (SELECT 1 FROM fsm_taken WHERE part = p.number) RETURNING store, number"
+)
 NOTES: Final = "DELETE FROM fsm_taken WHERE part ?* RETURNING part, ready, deferred"
 COUNT: Final = (
     "SELECT 0 AS note, part, count(*) AS ready, 0 AS deferred FROM fsm_messages WHERE part ?* AND state = 'ready'"
@@ -145,38 +160,42 @@ class Parts:
         unclean = [part[0] for parts in counts for part in parts]
         clean = sorted(store_of.keys() - set(unclean))
         driver.run(HOLD, self._me, sorted(store_of))
+        ready, deferred = Counter[int](), Counter[int]()
         for store, parts in free.items():
             handle = handles[store]
             handle.parts = (*handle.parts, *(part[0] for part in parts))
             if parts[0][0] in clean:
-                looks[store].ready += sum(part[1] for part in parts)
-                looks[store].deferred += sum(part[2] for part in parts)
-        for part, ready, deferred in driver.fetch(NOTES, clean) if clean else ():
-            looks[store_of[part]].ready -= ready
-            looks[store_of[part]].deferred -= deferred
+                ready.update({part[0]: part[1] for part in parts})
+                deferred.update({part[0]: part[2] for part in parts})
+        for part, some_ready, some_deferred in driver.fetch(NOTES, clean) if clean else ():
+            ready[part] -= some_ready
+            deferred[part] -= some_deferred
         if unclean:
             counted = driver.fetch(COUNT, unclean, unclean, unclean)
-            for note, part, ready, deferred in counted:
+            for note, part, some_ready, some_deferred in counted:
                 if not note:
-                    looks[store_of[part]].ready += ready
-                    looks[store_of[part]].deferred += deferred
+                    ready[part] += some_ready
+                    deferred[part] += some_deferred
             if notes := [row[0] for row in counted if row[0]]:
                 driver.run(FORGET, notes)
-        self._drop_empty(handles, free, looks)
+        for part, store in store_of.items():
+            looks[store].ready += ready[part]
+            looks[store].deferred += deferred[part]
+        self._join_parts([handles[store] for store in free if len(handles[store].parts) > 1], ready + deferred)
 
-    def _drop_empty(
-        self, handles: dict[int, Handle], free: dict[int, list[tuple[int, int, int, int]]], looks: dict[int, Look]
-    ) -> None:
-        """Delete the parts that were adopted empty, but for a first one, or each peer that goes would leave us one."""
-        empty: list[int] = []
-        for store, parts in free.items():
-            if not looks[store].ready and not looks[store].deferred:
-                numbers, handle = {part[0] for part in parts}, handles[store]
-                kept = handle.parts[:1]
-                empty += numbers.difference(kept)
-                handle.parts = tuple(part for part in handle.parts if part in kept or part not in numbers)
-        if empty:
-            self._driver.run(DROP, sorted(empty))
+    def _join_parts(self, handles: Sequence[Handle], counts: Counter[int]) -> None:
+        """Move what few messages there are in the parts that were adopted, and delete the parts that are empty."""
+        driver, unless_taken = self._driver, " FOR UPDATE SKIP LOCKED" if self._driver.postgresql else ""
+        for handle in handles:
+            if few := [part for part in handle.parts[1:] if 0 < counts[part] <= FEW]:
+                for state in ("ready", "deferred"):
+                    driver.run(MOVE.format(state=state, unless_taken=unless_taken), handle.parts[0], few)
+        if not handles:
+            return
+        by_number = {handle.number: handle for handle in handles}
+        for store, number in driver.fetch(DROP, [part for handle in handles for part in handle.parts[1:]], self._me):
+            handle = by_number[store]
+            handle.parts = tuple(part for part in handle.parts if part != number)
 
     def _create(self, handles: Sequence[Handle]) -> None:
         """Create a part for each of these."""

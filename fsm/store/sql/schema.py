@@ -8,7 +8,9 @@ Theory.
 3. A ready or deferred message belongs to a part of its store's queue, and a part to a process, or to nobody.  Coming,
    going and adopting change the rows of parts; `ready` and `deferred` are right while the part is `clean`, but for the
    notes in `fsm_taken`.  `process` of a message is the one that is sending it.
-4. A row of the journal is a commit: lines of JSON, compressed, by which process and which of its commits.  The header
+4. After a crash the messages of a part are counted.  The indexes for that end with the state, although it is the same
+   in all of an index: SQLite would read each row to see it.
+5. A row of the journal is a commit: lines of JSON, compressed, by which process and which of its commits.  The header
    of the lines' chart is in `fsm_charts`.
 
 Rows refer to each other by numbers without foreign keys, since a check at each message would cost more than the step.
@@ -78,9 +80,9 @@ MESSAGES: Final = sa.Table(
     sa.Column("sender", sa.String, nullable=False),
     sa.Column("recipients", sa.String, nullable=False),
     sa.Column("headers", sa.String),
-    _index("ready", "state = 'ready'", "part", "id"),
+    _index("ready", "state = 'ready'", "part", "id", "state"),
     _index("claimed", "state = 'claimed'", "process"),
-    _index("deferred", "state = 'deferred'", "part", "due"),
+    _index("deferred", "state = 'deferred'", "part", "due", "state"),
     _index("aside", "state in ('held', 'failed')", "store"),
     _index("unowned", "part is null and state in ('ready', 'deferred', 'uncertain')", "store"),
     sqlite_with_rowid=False,

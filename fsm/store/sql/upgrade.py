@@ -38,6 +38,8 @@ AFTER: Final = (
 
 
 HEADERS: Final = "ALTER TABLE fsm_messages ADD COLUMN headers VARCHAR"
+COVERING: Final = ("fsm_messages_deferred", "fsm_messages_ready")
+"""The indexes to which the state was added."""
 
 
 def upgrade(connection: sa.Connection, place: str, version: int | None) -> None:
@@ -49,6 +51,10 @@ def upgrade(connection: sa.Connection, place: str, version: int | None) -> None:
         _from_1(connection, place)
     elif version == 2:
         connection.execute(sa.text(HEADERS))
+        for index in METADATA.tables["fsm_messages"].indexes:
+            if index.name in COVERING:
+                index.drop(connection)
+                index.create(connection)
     else:
         return
     connection.execute(sa.text("UPDATE fsm_about SET version = :now"), {"now": VERSION})

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from fsm.store.errors import StorageError
 from fsm.store.message import Message
+from fsm.store.sql import parts
 from fsm.store.sql.listing import list_messages
 from fsm.store.sql.processes import this_process
 from fsm.store.sql.schema import PARTS, PROCESSES
@@ -190,20 +191,44 @@ def test_who_was_removed_cannot_commit_and_can_come_back(database: Place) -> Non
     assert a.look().peers == 1
 
 
-def test_peers_that_come_and_go_leave_no_parts_behind(database: Place) -> None:
-    """They are restarted again and again; what they leave is adopted, and nothing of it stays when it is empty."""
+@pytest.mark.parametrize("few", [parts.FEW, 0], ids=["few messages", "many messages"])
+def test_peers_that_come_and_go_leave_no_parts_behind(database: Place, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are restarted again and again; few messages join the others, and a part goes when it has none."""
+    monkeypatch.setattr(parts, "FEW", few)
     one = opened(database)
-    for queued in (0, 1, 0, 0):
+
+    def come_and_go(queued: int, *, orderly: bool) -> None:
         other = opened(database)
         other.submit(queued)
-        other.leave()
+        if orderly:
+            other.leave()
         other.close()
         assert one.look().ready == queued
-    assert one.ready == 1
-    assert len(one.claim(5)) == 1
-    with one.storage._opened.engine.connect() as connection:
-        parts = connection.scalars(sa.select(PARTS.c.number).order_by(PARTS.c.number)).all()
-    assert (len(parts), one.handle.parts) == (2, tuple(parts))
+
+    def held() -> int:
+        with one.storage._opened.engine.connect() as connection:
+            numbers = connection.scalars(sa.select(PARTS.c.number).order_by(PARTS.c.number)).all()
+        assert one.handle.parts == tuple(numbers)
+        return len(numbers)
+
+    for queued in (0, 1, 2, 0):
+        come_and_go(queued, orderly=queued < 2)
+    assert (one.ready, held()) == (3, 1 if few else 3)
+    first, *others = one.claim(5)
+    one.do("ended", first, "defer", "later", due=5.0, wait=1.0)
+    come_and_go(0, orderly=True)
+    assert held() == (1 if few else 3)  # a claimed message may come back
+    assert one.do("fall_due", 6.0, 5) == [first]
+    for id in (*one.claim(), *others):
+        one.do("sent", id)
+    come_and_go(0, orderly=False)
+    assert held() == 1
+
+
+def test_the_messages_of_a_part_are_counted_in_its_index(file: Place) -> None:
+    driver = opened(file).storage._opened.connect(5.0)
+    plan = [row[-1] for row in driver.fetch(f"EXPLAIN QUERY PLAN {parts.COUNT}", [1], [1], [1])]
+    assert [f"fsm_messages_{state}" in step for step in plan for state in ("ready", "deferred") if "COVERING" in step] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("event", ["defer", "fail", "hold"])

@@ -67,6 +67,8 @@ def version_2(place: Place) -> str:
     engine = engine_for(url_for(place.where), 5.0)
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE fsm_messages DROP COLUMN headers"))
+        connection.execute(sa.text("DROP INDEX fsm_messages_ready"))
+        connection.execute(sa.text("CREATE INDEX fsm_messages_ready ON fsm_messages (part, id) WHERE state = 'ready'"))
         connection.execute(sa.text("UPDATE fsm_about SET version = 2"))
     engine.dispose()
     return id
@@ -81,6 +83,10 @@ def test_messages_of_before_there_were_headers_have_none(database: Place) -> Non
         assert (before.id, before.state, before.recipients, before.headers) == (id, "held", ("r",), {})
         store.hold(store.submit(b"x", headers={"a": "b"}))
     assert [one.headers for one in database.new().messages()] == [{}, {"a": "b"}], "and is upgraded once"
+    engine = engine_for(url_for(database.where), 5.0)
+    columns = {index["name"]: index["column_names"] for index in sa.inspect(engine).get_indexes("fsm_messages")}
+    engine.dispose()
+    assert (columns["fsm_messages_ready"], columns["fsm_messages_deferred"]) == (["part", "id", "state"], ["part", "due", "state"])
 
 
 def test_a_database_that_an_older_program_has_open_is_refused(database: Place) -> None:
