@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +14,11 @@ from fsm.chart import Chart, Configuration
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from fsm.verdict import Refused
+
+
+def cases(number: int) -> int:
+    """How many random cases are tried: so many in `make soak`, a quarter of them in `make test`."""
+    return number if "FSM_SOAK" in os.environ else number // 4
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from fsm.errors import DefinitionError
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.session import Session
 from fsm.variable import Choice, Counter
-from tests.support import after, configurations
+from tests.support import after, cases, configurations
 from tests.test_condition import GUARDS, A, B, C, Colour
 
 
@@ -48,7 +48,7 @@ EFFECTS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(GUARDS, EFFECTS, EFFECTS, st.booleans())
 def test_any_guard_and_effects_are_compiled_truly(guard, effects, others, moves) -> None:  # type: ignore[no-untyped-def]
     """A row and its opposite share a cell; whichever holds is taken, its effects all at once."""

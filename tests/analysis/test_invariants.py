@@ -23,22 +23,29 @@ def doubtful(chart: Chart) -> tuple[dict[str, object], ...]:
     return found.doubtful
 
 
-@pytest.mark.parametrize("one", [p for p in PROPERTIES if isinstance(p, (Always, Falls, Changes))], ids=lambda p: p.sentence)
-def test_what_is_proved_of_the_store_logoff_holds_in_a_larger_graph(one: Always | Falls | Changes) -> None:
-    assert proves_always(LOGOFF, one) if isinstance(one, Always) else proves_change(LOGOFF, one)
-    report = check(LOGOFF, ["inbound <= 2", "outbound + ready + deferred <= 2", "peers <= 1"], [one])
-    assert report.findings[-1].status == "holds"
-
-
-@pytest.mark.parametrize(("weights", "proved"), [
+PROVED = [p for p in PROPERTIES if isinstance(p, (Always, Falls, Changes))]
+RANKING = next(p for p in PROVED if isinstance(p, Falls))
+WEIGHTS: list[tuple[dict[str, int], bool]] = [
     (WORK, True), ({"ready": 1, "inbound": 2, "outbound": 2, "deferred": 1}, False), ({**WORK, "deferred": 2}, False),
     ({"ready": 5, "inbound": 1, "outbound": 3, "deferred": 2}, True), ({"ready": 1}, False),
-])
-def test_the_ranking_of_a_drain_is_proved_only_with_weights_that_rank(weights: dict[str, int], proved: bool) -> None:
-    falls = next(p for p in PROPERTIES if isinstance(p, Falls))
-    other = Falls(falls.sentence, weights, falls.states, falls.events)
-    assert proves_change(LOGOFF, other) is proved
-    assert (check(LOGOFF, BOUNDS, [other]).findings[-1].status == "holds") is proved
+]
+
+
+@pytest.mark.parametrize("one", PROVED, ids=lambda p: p.sentence)
+def test_it_is_proved_of_the_store_logoff(one: Always | Falls | Changes) -> None:
+    assert proves_always(LOGOFF, one) if isinstance(one, Always) else proves_change(LOGOFF, one)
+
+
+def test_what_is_proved_of_the_store_logoff_holds_in_a_larger_graph() -> None:
+    report = check(LOGOFF, ["inbound <= 2", "outbound + ready + deferred <= 2", "peers <= 1"], PROVED)
+    assert {one.status for one in report.findings[-len(PROVED):]} == {"holds"}
+
+
+def test_the_ranking_of_a_drain_is_proved_only_with_weights_that_rank() -> None:
+    rankings = [Falls(f"by {weights}", weights, RANKING.states, RANKING.events) for weights, _ in WEIGHTS]
+    assert [proves_change(LOGOFF, one) for one in rankings] == [ranks for _, ranks in WEIGHTS]
+    found = check(LOGOFF, BOUNDS, rankings).findings[-len(rankings):]
+    assert [one.status == "holds" for one in found] == [ranks for _, ranks in WEIGHTS]
 
 
 def test_proofs_by_induction_and_their_limits() -> None:

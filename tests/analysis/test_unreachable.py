@@ -11,6 +11,7 @@ from fsm.analysis.unreachable import proves_unreachable
 from fsm.condition import All
 from tests.migration.orders import FIRST, SPEED, TOTAL
 from tests.migration.test_random import comparisons, old_charts
+from tests.support import cases
 
 N, M, PAID = Counter("n"), Counter("m"), Boolean("paid")
 AMOUNT = Number("amount")
@@ -66,7 +67,7 @@ def test_what_can_be_reached_is_not(chart: Chart, state: str, bad: Condition) ->
     assert not proves_unreachable(chart, state, bad)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100), deadline=None)
 @given(old_charts(), comparisons, comparisons)
 def test_nothing_that_was_proved_is_found(chart: Chart, one: Condition, other: Condition) -> None:
     found = [(here[0], chart.values(here)) for here in Explorer(chart, ["a <= 4", "b <= 4"])]

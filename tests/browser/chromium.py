@@ -34,7 +34,7 @@ SWITCHES = (
     "--disable-component-update", "--disable-sync", "--font-render-hinting=none", "--disable-lcd-text",
     "--force-color-profile=srgb",
 )
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 @cache

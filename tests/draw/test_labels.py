@@ -23,6 +23,7 @@ from fsm.draw.placement import place
 from fsm.draw.rendering import render
 from fsm.draw.svg_layout import Layout
 from tests.draw.support import NASTY, SVG, in_dot, in_mermaid, in_table, nasty_chart, wanted
+from tests.support import cases
 
 ELEMENTS = {"svg", "title", "desc", "style", "rect", "text", "g", "path", "polygon", "circle"}
 ATTRIBUTES = {
@@ -70,7 +71,7 @@ def test_all_nasty_names_together(renderer: str) -> None:
     check(nasty_chart(), draw.svg(nasty_chart(), renderer=renderer))
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(st.text(min_size=1, max_size=40))
 def test_any_name_is_drawn_as_it_is(name: str) -> None:
     chart = chart_of(name)

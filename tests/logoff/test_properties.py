@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bench.handwritten import HandWrittenSession, NotAllowed
 from fsm.logoff import LOGOFF, Logoff, LogoffStatus, StoreSession
-from tests.support import after, configurations, small, walk
+from tests.support import after, cases, configurations, small, walk
 
 REQUESTS = ("logoff_quiet", "logoff_abort", "logoff_orderly", "logoff_no_wait", "logoff_purge", "release")
 MAIL = tuple(str(e) for e in LOGOFF.events if e not in REQUESTS and not e.startswith("peer"))
@@ -154,5 +154,5 @@ class AnyCounts(RuleBasedStateMachine):
             left = now
 
 
-AnyCounts.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
+AnyCounts.TestCase.settings = settings(max_examples=cases(120), stateful_step_count=40)
 test_any_life_with_any_counts = AnyCounts.TestCase

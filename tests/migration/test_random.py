@@ -20,6 +20,7 @@ from fsm.migration import Migration, move
 from fsm.migration.check import examine
 from fsm.migration.moves import Moves
 from fsm.snapshot import encode
+from tests.support import cases
 
 A, B = Counter("a"), Counter("b")
 MODE = Choice("mode", ("slow", "fast"), initial="slow")
@@ -87,7 +88,7 @@ def all_moves(draw: Any) -> list[Any]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=cases(120), deadline=None)
 @given(old_charts(), new_charts(), all_moves(), counts, counts, gaits)
 def test_a_declared_migration_is_legal_and_a_refused_one_shows_why(
     old: Chart, new: Chart, moves: list[Any], x: Any, y: Any, gait: Any

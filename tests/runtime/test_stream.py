@@ -19,6 +19,7 @@ from fsm import Session, Step, TooSlow
 from fsm.runtime import Stream
 from fsm.testing.loop import run
 from tests.runtime.bell import Bell, GuardedBell
+from tests.support import cases
 
 
 def told(steps: list[Step]) -> list[str]:
@@ -278,7 +279,7 @@ def test_a_session_lives_on_when_the_loop_is_gone() -> None:
     assert not session.has_listeners
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100), deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=40), st.integers(1, 8))
 def test_at_random_nothing_is_lost_doubled_or_reordered(acts: list[int], most: int) -> None:
     """0 reads a step if one waits; any other number fires as many."""

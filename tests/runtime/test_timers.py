@@ -23,6 +23,7 @@ from fsm.runtime import Timers
 from fsm.runtime.timers import SPARE
 from fsm.testing.clock import SimulatedClock
 from tests.runtime.bell import BELL, Bell, Log
+from tests.support import cases
 
 
 def started(**options: Any) -> tuple[SimulatedClock, Timers, Session, Log]:
@@ -442,7 +443,7 @@ class Counted:
                 return
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(acts)
 def test_it_is_as_if_somebody_counted(trace: list[str | int]) -> None:
     clock, timers, session, log = started()

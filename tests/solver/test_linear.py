@@ -10,6 +10,7 @@ from hypothesis import (
 )
 
 from fsm.solver.linear import NotKnown, Work, solution
+from tests.support import cases
 
 System = tuple[list[tuple[dict[int, int], int]], list[tuple[dict[int, int], int]]]
 
@@ -56,7 +57,7 @@ FORMS = st.dictionaries(st.integers(0, 2), st.integers(-5, 5), min_size=1)
 PARTS = st.lists(st.tuples(FORMS, st.integers(-9, 9)), max_size=4)
 
 
-@settings(max_examples=400)
+@settings(max_examples=cases(400))
 @given(PARTS.filter(lambda parts: len(parts) < 3), PARTS)
 def test_it_agrees_with_trying_everything_in_a_box(equations: list, inequalities: list) -> None:  # type: ignore[type-arg]
     box = [({n: sign}, 6) for n in range(3) for sign in (1, -1)]

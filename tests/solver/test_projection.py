@@ -13,6 +13,7 @@ from fsm.condition import Condition
 from fsm.data import Number
 from fsm.solver import for_some
 from fsm.variable import Counter
+from tests.support import cases
 
 A, B, N = Counter("a"), Counter("b"), Number("n")
 
@@ -26,7 +27,7 @@ GUARDS = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=cases(400))
 @given(GUARDS)
 def test_it_holds_exactly_if_some_number_fulfils_the_guard(guard: Condition) -> None:
     some, exact = for_some(guard, ["n"])

@@ -18,12 +18,13 @@ from fsm.condition import All, AnyOf, Condition
 from fsm.solver import NotKnown, impossible, possible, weakest_precondition
 from fsm.validation import proofs
 from fsm.variable import Counter, Sum
+from tests.support import cases
 from tests.test_condition import GUARDS, PAID, VALUES, A, B, C, Colour
 
 CHART = Chart("c", states=["s"], events=["e"], rows=[row("r", "s", "e")], variables=[A, B, C, PAID])
 
 
-@settings(max_examples=300)
+@settings(max_examples=cases(300))
 @given(GUARDS)
 def test_possible_agrees_with_trying_everything_up_to_the_small_model(guard: Condition) -> None:
     every = (

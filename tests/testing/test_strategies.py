@@ -25,7 +25,7 @@ from fsm.variable import Counter
 from fsm.verdict import Refused
 from tests.runtime.bell import BELL, Bell
 from tests.small_charts import CHARTS, PLAIN, opaque
-from tests.support import run
+from tests.support import cases, run
 
 ALL = [chart for chart, _ in CHARTS]
 EACH = pytest.mark.parametrize("chart", ALL, ids=lambda one: one.name)
@@ -53,7 +53,7 @@ def test_a_mixture_has_refused_events_that_change_nothing(chart: Chart) -> None:
     new = Session.of(chart)
     seen: set[bool] = set()
 
-    @settings(QUICK, max_examples=100)
+    @settings(QUICK, max_examples=cases(100))
     @given(events(chart, max_size=30, legal=False))
     def holds(trace: list[str]) -> None:
         session = new()
@@ -75,7 +75,7 @@ def test_the_traces_take_most_rows_of_the_store_logoff_machine() -> None:
     taken: set[str] = set()
     longest = 0
 
-    @settings(QUICK, max_examples=600, derandomize=True)
+    @settings(QUICK, max_examples=cases(600), derandomize=True)
     @given(events(LOGOFF, min_size=10, max_size=40))
     def walk(trace: list[str]) -> None:
         nonlocal longest
@@ -105,7 +105,7 @@ SIMPLEST = [
 @pytest.mark.parametrize(("what", "wanted", "simplest"), SIMPLEST, ids=[one[0] for one in SIMPLEST])
 @pytest.mark.parametrize("legal", [True, False])
 def test_a_trace_shrinks_to_the_shortest_one(what: str, wanted: object, simplest: str, legal: bool) -> None:
-    found = find(events(LOGOFF, max_size=40, legal=legal), lambda trace: bool(wanted(_after(trace))), settings=SHRINK, random=Random(5))  # type: ignore[operator]
+    found = find(events(LOGOFF, max_size=20, legal=legal), lambda trace: bool(wanted(_after(trace))), settings=SHRINK, random=Random(5))  # type: ignore[operator]
     assert len(found) == len([*filter(None, simplest.split(","))]), found
     assert wanted(_after(found))  # type: ignore[operator]
     assert wanted(run(simplest))  # type: ignore[operator]
@@ -141,7 +141,7 @@ def test_a_chart_where_hardly_anything_is_accepted_still_gives_long_traces() -> 
     )  # fmt: skip
     lengths: list[int] = []
 
-    @settings(QUICK, max_examples=100, derandomize=True)
+    @settings(QUICK, max_examples=cases(100), derandomize=True)
     @given(events(ring, max_size=30))
     def holds(trace: list[str]) -> None:
         assert trace == [f"e{n}" for n in range(len(trace))]
@@ -200,7 +200,7 @@ ACCOUNT = Chart(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=cases(100))
 @given(events(ACCOUNT, max_size=20))
 def test_events_bring_data_with_which_they_are_accepted(trace: list[Call]) -> None:
     session = Session.of(ACCOUNT)()
@@ -235,7 +235,7 @@ def test_data_shrink_to_the_simplest() -> None:
 def test_with_refusals_the_data_may_be_any_but_are_of_their_types() -> None:
     seen: set[bool] = set()
 
-    @settings(QUICK, max_examples=100)
+    @settings(QUICK, max_examples=cases(100))
     @given(events(ACCOUNT, legal=False))
     def holds(trace: list[Call]) -> None:
         session = Session.of(ACCOUNT)()
@@ -252,7 +252,7 @@ def test_with_refusals_the_data_may_be_any_but_are_of_their_types() -> None:
     assert seen == {True, False}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100), deadline=None)
 @given(events(BELL, waits=True, max_size=15))
 def test_a_trace_with_waits_is_legal_while_timers_fire_what_is_due(trace: list[Call | Wait]) -> None:
     clock = SimulatedClock()

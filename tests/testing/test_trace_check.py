@@ -19,6 +19,7 @@ from fsm.testing.strategies import Wait, events
 from fsm.testing.trace_check import time_problems, trace_problems
 from fsm.verdict import Refused
 from tests.runtime.bell import BELL, Bell
+from tests.support import cases
 from tests.testing.test_strategies import ACCOUNT
 
 
@@ -32,7 +33,7 @@ def walked(trace: str) -> tuple[Configuration, list[tuple[str, Configuration]]]:
 
 
 def test_a_trace_that_is_legal_has_nothing_wrong() -> None:
-    @settings(max_examples=150)
+    @settings(max_examples=cases(150))
     @given(events(LOGOFF, max_size=25))
     def holds(trace: list[str]) -> None:
         if trace:
@@ -79,7 +80,7 @@ def test_a_trace_may_have_data() -> None:
     assert "account has no event 'nope'" in unknown
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100), deadline=None)
 @given(events(BELL, waits=True, max_size=15))
 def test_what_timers_do_keeps_the_times(trace: list[Call | Wait]) -> None:
     clock, session = SimulatedClock(), Bell()
