@@ -43,7 +43,7 @@ def missing() -> str | None:
     if lacking := [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]:
         return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[browser]')"
     if not program():
-        return "there is no Chromium (apt-get install chromium)"
+        return "there is no Chromium (apt-get install chromium-headless-shell)"
     if lacking := fonts.missing():
         packages = "fonts-dejavu-core fonts-liberation fonts-noto-core"
         return f"there is no {', '.join(lacking)} (apt-get install {packages})"

@@ -14,6 +14,7 @@ from fsm.mail.config import Address, Security, Smarthost
 from fsm.mail.errors import LinkLost
 from fsm.mail.link import Link
 from fsm.mail.smtp.client_dialogue import Transaction
+from fsm.testing import loop as simulated
 from tests.mail.support import run
 
 PEM = Path(__file__).with_name("localhost.pem")
@@ -85,9 +86,11 @@ def test_an_envelope_is_sent_in_one_piece_and_the_content_when_it_is_asked_for()
 
 @pytest.mark.parametrize("at", ["greeting", "envelope", "content", "dot", "half a reply"])
 def test_silence_ends_it_and_says_where(at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In simulated time: both ends are in one loop, so it is silent as soon as nothing is ready there."""
+
     async def work() -> None:
         monkeypatch.setattr("fsm.mail.link.DOT_FACTOR", 1)
-        async with linked(timeout=0.1, ready=False) as (link, other, opening):
+        async with linked(ready=False) as (link, other, opening):
             if at == "greeting":
                 with pytest.raises(LinkLost, match="no reply came in time"):
                     await opening
@@ -103,7 +106,7 @@ def test_silence_ends_it_and_says_where(at: str, monkeypatch: pytest.MonkeyPatch
             assert (link.dialogue.closed, message.answers, message.committed) == (True, [None], at == "dot")
             assert "no reply came in time" in link.dialogue.problem
 
-    run(work())
+    simulated.run(work(), patience=0.0)
 
 
 def test_cancelling_closes_the_connection() -> None:
