@@ -16,7 +16,7 @@ MANY = run.lives(30, seed=3)
 
 def test_the_lives_are_legal_end_released_and_take_most_rows() -> None:
     taken = set()
-    for life in run.lives(400):
+    for life in run.lives(240):
         session = StoreSession()
         for event, row in life:
             verdict = session.may(event)

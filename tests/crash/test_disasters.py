@@ -1,6 +1,7 @@
 """Disasters of the database: nothing accepted is lost, only the uncertain arrives twice, and closing in the middle ends.
 
-`make soak` lets each of them last longer, and prints what came of it as a table (`disasters.py`).
+In `make test` every other one is closed in the middle.  `make soak` does both with all, lets each of them last longer, and
+prints what came of it as a table (`disasters.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import pytest
 
 from tests.crash.disasters import OF_FILE, OF_SERVER, scene_of, survive
 
-SECONDS = 2.0 if os.environ.get("FSM_SOAK") else 0.7
+SOAK = bool(os.environ.get("FSM_SOAK"))
+SECONDS = 2.0 if SOAK else 0.7
+EACH = [*(("sqlite", name) for name in OF_FILE), *(("postgresql", name) for name in OF_SERVER)]
+CLOSES = {False: "and it goes on", True: "and closes in the middle"}
+CASES = [
+    pytest.param(*each, closes, id=f"{'-'.join(each)}-{words}")
+    for place, each in enumerate(EACH) for closes, words in CLOSES.items() if SOAK or closes is (place % 2 == 1)
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +30,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> object:
         yield
 
 
-@pytest.mark.parametrize("closes", [False, True], ids=["and it goes on", "and closes in the middle"])
-@pytest.mark.parametrize(("kind", "name"), [*(("postgresql", name) for name in OF_SERVER), *(("sqlite", name) for name in OF_FILE)])
+@pytest.mark.parametrize(("kind", "name", "closes"), CASES)
 def test_a_disaster(kind: str, name: str, closes: bool, request: pytest.FixtureRequest) -> None:
     disaster = (OF_FILE if kind == "sqlite" else OF_SERVER)[name]
     with scene_of(name, kind, lambda: request.getfixturevalue("server"), SECONDS) as scene:

@@ -40,12 +40,12 @@ class Other:
 
 
 @asynccontextmanager
-async def linked(*, timeout: float = 30.0, security: Security = "none", ready: bool = True) -> AsyncIterator[tuple[Link, Other, asyncio.Task[None]]]:
+async def linked(*, security: Security = "none", ready: bool = True) -> AsyncIterator[tuple[Link, Other, asyncio.Task[None]]]:
     """A link, the other end, and the task that opens it, which is done if it is `ready`."""
     came: asyncio.Future[Other] = asyncio.get_running_loop().create_future()
     server = await asyncio.start_server(lambda r, w: came.set_result(Other(r, w)), "127.0.0.1", 0, limit=1 << 24)
     address = Address("localhost", server.sockets[0].getsockname()[1], "127.0.0.1")
-    link = Link(Smarthost(address, security, timeout=timeout), ssl.create_default_context(cafile=str(PEM)), "me")
+    link = Link(Smarthost(address, security, timeout=30.0), ssl.create_default_context(cafile=str(PEM)), "me")
     opening = asyncio.create_task(link.open())
     other = await came
     try:

@@ -146,8 +146,7 @@ def test_the_mail_of_a_killed_process_is_taken_over_and_what_it_was_sending_is_u
     run(case())
 
 
-@pytest.mark.parametrize("round", range(3))
-def test_of_several_that_close_together_exactly_one_is_the_last(database: Place, tmp_path: Path, round: int) -> None:
+def test_of_several_that_close_together_exactly_one_is_the_last(database: Place, tmp_path: Path) -> None:
     shops = [Shop(database.where, host=f"host{n}") for n in range(4)]
     database.children += shops
     for n, shop in enumerate(shops):
