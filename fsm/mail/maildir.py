@@ -54,14 +54,16 @@ class Maildir:
         except OSError as error:
             raise self._error(error) from error
 
-    def store(self, content: bytes, *, name: str | None = None) -> str:
+    def store(self, content: bytes, *, name: str | None = None, id: str = "") -> str:
         """Store a message durably, and return its file's name.  Nothing happens under a `name` that was stored before.
+
+        Without a name, that of the file is unique, and has the `id` in it.
 
         MaildirError: nothing is stored.  Waits for the disk.
         """
         if name is not None and ("/" in name or ":" in name or name.startswith(".")):
             raise ValueError(f"a name in a Maildir has no slash, no colon and no dot in front, unlike {name!r}")
-        final = name or self._unique()
+        final = name or self._unique(id)
         try:
             if name is None or not self._has(name):
                 self._write(content, final)
@@ -75,10 +77,10 @@ class Maildir:
             raise self._error(error) from error
         return final
 
-    async def deliver(self, content: bytes, *, name: str | None = None) -> str:
+    async def deliver(self, content: bytes, *, name: str | None = None, id: str = "") -> str:
         """Do the same in a thread.  Cancelling the caller stops nothing, as a thread that writes cannot be stopped."""
         loop = asyncio.get_running_loop()
-        storing = loop.run_in_executor(self._executor, lambda: self.store(content, name=name))
+        storing = loop.run_in_executor(self._executor, lambda: self.store(content, name=name, id=id))
         while not storing.done():
             try:
                 await asyncio.shield(storing)
@@ -138,8 +140,9 @@ class Maildir:
             return True
         return any(file.startswith(f"{name}:") for file in os.listdir(self.folder / "cur"))  # noqa: PTH208 - names only
 
-    def _unique(self) -> str:
-        return f"{time.time():.6f}.P{os.getpid()}R{secrets.token_hex(8)}.{self._host}"
+    def _unique(self, id: str = "") -> str:
+        known = f"I{id}" if id else ""
+        return f"{time.time():.6f}.P{os.getpid()}R{secrets.token_hex(8)}{known}.{self._host}"
 
     def _sweep(self) -> None:
         for file in (self.folder / "tmp").iterdir():

@@ -20,6 +20,7 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fsm.mail import replies
@@ -36,6 +37,7 @@ from fsm.mail.received import Hop
 from fsm.mail.reception import Envelope, Receiver, Reception
 from fsm.mail.smtp.server_dialogue import Dialogue, Rules
 from fsm.mail.syntax import line
+from fsm.store.message import new_id
 
 __all__ = ["Port", "Session"]
 
@@ -105,7 +107,7 @@ class Port:
             lambda: self.accepting, self.limiter.begin_message, self._refuses, self.memory.has_room, self._new_content,
             lmtp=self.inbound and config.lmtp, tls=self.tls is not None,
             login=self.users is not None and not self.trusts(peer), refuses_sender=self._refuses_sender,
-            dsn=not self.inbound,
+            new_id=new_id, refused=partial(_tell_refused, peer), dsn=not self.inbound,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -310,7 +312,7 @@ class Session(asyncio.BufferedProtocol):
     def _admit(self) -> None:
         dialogue, port = self.dialogue, self.port
         assert dialogue is not None
-        hop = Hop(dialogue.peer, dialogue.helo, port.config.hostname, dialogue.protocol)
+        hop = Hop(dialogue.peer, dialogue.helo, port.config.hostname, dialogue.protocol, dialogue.id)
         envelope = Envelope(dialogue.sender, tuple(dialogue.recipients), hop)
         reception = port.reception(envelope, dialogue.user, self._stopped)
         if isinstance(reception, str):  # its store began to close since MAIL or RCPT
@@ -338,6 +340,7 @@ class Session(asyncio.BufferedProtocol):
             self.dialogue.admit()
         else:
             self._reception = None
+            self._tell_refused(refusal)
             self.dialogue.turn_away(refusal)
         self._go_on()
 
@@ -363,15 +366,18 @@ class Session(asyncio.BufferedProtocol):
         assert self.dialogue is not None
         self._reception = None
         if reply[0] != "2":
-            dialogue = self.dialogue
-            tell("refused", "", sender=f"<{address_of(dialogue.sender)}>", recipients=addresses(dialogue.recipients),
-                 client=dialogue.peer, reply=reply)  # fmt: skip
+            self._tell_refused(reply)
         if not self._answered():
             return
         self.dialogue.answer(reply)
         if self._closing:
             self.dialogue.end(replies.STORE_CLOSING)
         self._go_on()
+
+    def _tell_refused(self, reply: str) -> None:
+        dialogue = self.dialogue
+        assert dialogue is not None
+        _tell_refused(dialogue.peer, dialogue.id, dialogue.sender, addresses(dialogue.recipients), reply)
 
     def _secure(self) -> None:
         self._transport.pause_reading()  # what comes before the handshake is not read as if it came in TLS
@@ -454,7 +460,13 @@ class Session(asyncio.BufferedProtocol):
     def _stopped(self, reason: str) -> None:
         """The plan stops the message that is coming in; called from the store's thread."""
         reply = replies.STOPPED_BY_PLAN.format(reason=line(reason, 200))
-        self._loop.call_soon_threadsafe(lambda: None if self._reply_due else self._end(reply))
+
+        def end() -> None:
+            if not self._reply_due:
+                self._tell_refused(reply)
+                self._end(reply)
+
+        self._loop.call_soon_threadsafe(end)
 
     def _look_at_the_clock(self) -> None:
         """End a session whose time is up.  While a reply is due it is the disk that takes its time."""
@@ -476,6 +488,11 @@ class Session(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(UNREAD_REPLIES)
         self._transport = transport
+
+
+def _tell_refused(peer: str, id: str, sender: str, recipients: str, reply: str) -> None:
+    """Log that a message, or one of its recipients, was refused."""
+    tell("refused", id, sender=f"<{address_of(sender)}>", recipients=recipients, client=peer, reply=reply)
 
 
 ASK: Final[dict[str, Callable[[Session], None]]] = {

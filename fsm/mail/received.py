@@ -56,18 +56,21 @@ def below_trace(content: bytes | bytearray) -> tuple[int, bytes]:
 class Hop:
     """A message's way from one client to this server.
 
-    `peer` is the client's address, `helo` the name it gave, `host` this server's name, `protocol` such as ESMTP.
+    `peer` is the client's address, `helo` the name it gave, `host` this server's name, `protocol` such as ESMTP, and
+    `id` the message's in this server's log.
     """
 
     peer: str
     helo: str
     host: str
     protocol: str
+    id: str = ""
 
     def received(self, now: float) -> bytes:
         """Return the Received line; `now` is in seconds since the epoch."""
         helo, peer = _word(self.helo), _word(self.peer)
-        way = f"from {helo} ([{peer}])\r\n\tby {_word(self.host)} with {self.protocol}"
+        known = f" id {self.id}" if self.id else ""
+        way = f"from {helo} ([{peer}])\r\n\tby {_word(self.host)} with {self.protocol}{known}"
         return f"Received: {way};\r\n\t{_date(int(now))}\r\n".encode()
 
     def delivered(self, now: float, sender: str) -> bytes:

@@ -100,7 +100,9 @@ class _Submission(Reception):
         self.begun, envelope = True, self._envelope
         try:
             whole = _below(envelope.hop.received(time.time()), content)
-            id = await self._mailbox.store.submit(whole, envelope.sender, envelope.recipients, shielded=True)
+            id = await self._mailbox.store.submit(
+                whole, envelope.sender, envelope.recipients, shielded=True, id=envelope.hop.id or None
+            )
         except StoreClosing:
             return self._receiver.mailboxes.refusal
         except StorageError as error:
@@ -169,21 +171,21 @@ class _Inbound(Reception):
                 log.warning("cannot begin an inbound message: %s", error)
                 return replies.STORAGE_ERROR
             log.warning(
-                "message %s is in the inbox, but cannot be recorded yet: %s", stored, error,
-                extra={"message_id": stored},
+                "message %s is in the inbox, but cannot be recorded yet: %s", envelope.hop.id, error,
+                extra={"message_id": envelope.hop.id},
             )  # fmt: skip
         except Stopped:
             return replies.STOPPED
-        tell("received", stored, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients),
-             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
-        return replies.STORED.format(name=stored)
+        tell("received", envelope.hop.id, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients),
+             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol, file=stored)  # fmt: skip
+        return replies.STORED.format(id=envelope.hop.id)
 
     async def _deliver(self, whole: bytes) -> str:
         """Store the message in each inbox, and return the name of its file in the last one.  MaildirError: in none."""
         stored: list[tuple[Mailbox, str]] = []
         try:
             for one in self._mailboxes:
-                stored.append((one, await one.inbox.deliver(whole)))
+                stored.append((one, await one.inbox.deliver(whole, id=self._envelope.hop.id)))
         except MaildirError:
             await asyncio.shield(asyncio.gather(*(one.inbox.take_back(name) for one, name in stored)))
             raise

@@ -86,7 +86,7 @@ BARE_LINE_END: Final = "550 5.6.0 the message holds a CR or LF alone; lines end 
 # ------------------------------------------------------------------------------------------------- the outcome
 
 QUEUED: Final = "250 2.0.0 queued as {id}"
-STORED: Final = "250 2.0.0 stored as {name}"
+STORED: Final = "250 2.0.0 stored as {id}"
 INCOMPLETE: Final = "451 4.4.2 the message did not arrive whole"
 STORAGE_ERROR: Final = "451 4.3.0 the store cannot keep the message now, try again later"
 CANNOT_WRITE: Final = "451 4.3.0 the inbox cannot be written"

@@ -292,6 +292,7 @@ class AsyncStore(BaseStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
         headers: Mapping[str, str] | None = None, connection: Connection | AsyncConnection | None = None,
+        id: str | None = None,
     ) -> str:  # fmt: skip
         """Put a message into the queue and return its id; see `Store.submit`.
 
@@ -300,8 +301,8 @@ class AsyncStore(BaseStore):
         """
         core = await self._ready()
         if connection is not None:
-            return await awaited(core.outbox.deposit(content, sender, recipients, headers, connection))
-        return await self._wait(core.outbox.submit(content, sender, recipients, headers), shielded=shielded)
+            return await awaited(core.outbox.deposit(content, sender, recipients, headers, connection, id))
+        return await self._wait(core.outbox.submit(content, sender, recipients, headers, id), shielded=shielded)
 
     async def withdraw(self, id: str) -> None:
         """Take a message back; see `Store.withdraw`."""

@@ -35,21 +35,21 @@ class Outbox:
         self._state, self._commit = state, commit
 
     def submit(
-        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None = None
-    ) -> Future[str]:
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None = None,
+        id: str | None = None,
+    ) -> Future[str]:  # fmt: skip
         """Put a message into the queue.  The result is its id, once the message is durable; StoreClosing."""
         _check(content, recipients)
         kept = checked_headers(headers)
         submitted = self._tell(kept)
 
         def decide(step: PendingStep) -> str:
-            message = self._message(content, sender, recipients, kept)
-            id = message.id
-            step.admit("submit", message=id)
+            message = self._message(content, sender, recipients, kept, id)
+            step.admit("submit", message=message.id)
             step.tx.submit(step.handle, message)
-            step.fresh.append(id)
+            step.fresh.append(message.id)
             step.after_commit.append(self._submitted)
-            return id
+            return message.id
 
         try:
             future = self._commit.schedule(self._state, decide, "a submission")
@@ -62,7 +62,7 @@ class Outbox:
 
     def deposit(
         self, content: bytes, sender: str, recipients: Sequence[str], headers: Mapping[str, str] | None,
-        connection: object,
+        connection: object, id: str | None = None,
     ) -> Deposit:  # fmt: skip
         """Put a message into the queue by the transaction that is under way on this connection; return its id.
 
@@ -72,7 +72,7 @@ class Outbox:
         kept = checked_headers(headers)
         submitted = self._tell(kept)
         try:
-            id = yield from self._deposit(content, sender, recipients, kept, connection)
+            id = yield from self._deposit(content, sender, recipients, kept, connection, id)
         except BaseException as error:
             self._end(submitted, error)
             raise
@@ -80,12 +80,13 @@ class Outbox:
         return id
 
     def _deposit(
-        self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str], connection: object
-    ) -> Deposit:
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str], connection: object,
+        id: str | None,
+    ) -> Deposit:  # fmt: skip
         if not self._state.session.accepting:
             self._state.counters["refused_new"] += 1
             raise StoreClosing(f"the store is closing: {self._state.session.may('submit').reason}")
-        message = self._message(content, sender, recipients, headers)
+        message = self._message(content, sender, recipients, headers, id)
         yield from self._state.storage.deposit(self._state.handle, message, connection)
         self._state.peers_rule.expect()
         return message.id
@@ -101,8 +102,10 @@ class Outbox:
                 came = CancelledError() if came.cancelled() else came.exception() or came.result()
             told(self._state.name, submitted, came)
 
-    def _message(self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str]) -> Message:
-        return Message(new_id(), content, sender, tuple(recipients), self._state.clock.time(), headers=headers)
+    def _message(
+        self, content: bytes, sender: str, recipients: Sequence[str], headers: dict[str, str], id: str | None
+    ) -> Message:
+        return Message(id or new_id(), content, sender, tuple(recipients), self._state.clock.time(), headers=headers)
 
     def withdraw(self, id: str) -> Future[None]:
         """Take a message back.  MapiError: UNABLE_TO_ABORT while it is being sent, NOT_IN_QUEUE if it is not there."""

@@ -142,12 +142,13 @@ class Store(BaseStore):
 
     def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
-        headers: Mapping[str, str] | None = None, connection: Connection | None = None,
+        headers: Mapping[str, str] | None = None, connection: Connection | None = None, id: str | None = None,
     ) -> str:  # fmt: skip
         """Put a message into the queue and return its id.  With a durable storage the message is durable then.
 
         `headers` are kept with the message, as `message.headers` for whoever sends it: metadata beside the content,
-        such as a trace's context; at most 8,192 characters of names and values together.
+        such as a trace's context; at most 8,192 characters of names and values together.  Who has to know the `id`
+        before makes it with `fsm.store.message.new_id()`, and gives it to one message.
 
         With a `connection` (or session) to the store's database it is part of the transaction that is under way there:
         it is in the queue when that commits, and never was when it rolls back.  The store counts it then, and wakes who
@@ -157,8 +158,8 @@ class Store(BaseStore):
         leads to another database; TypeError or ValueError for what makes no message.  Nothing has changed then.
         """
         if connection is not None:
-            return answered(self._core.outbox.deposit(content, sender, recipients, headers, connection))
-        return self._wait(lambda: self._core.outbox.submit(content, sender, recipients, headers))
+            return answered(self._core.outbox.deposit(content, sender, recipients, headers, connection, id))
+        return self._wait(lambda: self._core.outbox.submit(content, sender, recipients, headers, id))
 
     def withdraw(self, id: str) -> None:
         """Take a message back.

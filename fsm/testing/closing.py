@@ -339,9 +339,10 @@ class _ThreadsStore(_Observed, sync.Store):
     def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *,
         headers: Mapping[str, str] | None = None, connection: Connection | None = None,
+        id: str | None = None,
     ) -> str:  # fmt: skip
         try:
-            id = super().submit(content, sender, recipients, headers=headers, connection=connection)
+            id = super().submit(content, sender, recipients, headers=headers, connection=connection, id=id)
         except StoreClosing as error:
             self._ledger.refused(error, content)
             raise
@@ -357,10 +358,11 @@ class _AsyncioStore(_Observed, aio.AsyncStore):
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
         headers: Mapping[str, str] | None = None, connection: Connection | AsyncConnection | None = None,
+        id: str | None = None,
     ) -> str:  # fmt: skip
         try:
             id = await super().submit(
-                content, sender, recipients, shielded=shielded, headers=headers, connection=connection
+                content, sender, recipients, shielded=shielded, headers=headers, connection=connection, id=id
             )
         except StoreClosing as error:
             self._ledger.refused(error, content)

@@ -75,7 +75,7 @@ def test_each_message_has_a_line_for_what_happens_to_it_with_one_id(tmp_path: Pa
         def rcpt(exchange: Exchange) -> str | None:
             return {"n": "550 5.1.1 no", "l": "450 4.2.1 later"}.get(exchange.command[9:10])
 
-        async with Faulty({"rcpt": rcpt}) as sink, serving(tmp_path, sink=sink) as server:
+        async with Faulty({"rcpt": rcpt}) as sink, serving(tmp_path, sink=sink, owners=("example.net",)) as server:
             async with await Client.at(server.addresses["submission"]) as client:
                 await client.begin("a@example.org", "yes@x.net", "no@x.net", "later@x.net")
                 id = (await client.end()).split()[-1]
@@ -83,14 +83,24 @@ def test_each_message_has_a_line_for_what_happens_to_it_with_one_id(tmp_path: Pa
                 await client.write(b"a\0b\r\n.\r\n")
                 assert (await client.reply()).startswith("550")
             async with await Client.at(server.addresses["inbound"]) as client:
-                await client.begin()
-                name = (await client.end()).split()[-1]
+                assert (await client.say("MAIL FROM:<a@example.org>")).startswith("250")
+                assert (await client.say("RCPT TO:<nobody@x.net>")).startswith("550")
+                assert (await client.say("RCPT TO:<b@example.net>")).startswith("250")
+                assert (await client.say("DATA")).startswith("354")
+                other = (await client.end()).split()[-1]
+                (file,) = (one for one in server.inbox.messages() if f"I{other}." in one.name)
+                assert f"with ESMTP id {other};" in file.read_text()
+            whole = await server.store.message(id)
+            assert whole is not None
+            assert f"with ESMTP id {id};".encode() in whole.content
             await until(server, counted(deferred=1, received=1))
         told = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "fsm.mail.messages"]
+        refused = next(entry["id"] for entry in told if entry["event"] == "refused" and "NUL" in entry["reply"])
+        assert len({id, refused, other}) == 3
         lines = [(entry["event"], entry["id"], entry.get("recipients")) for entry in told]
         assert sorted(lines) == sorted([
             ("taken", id, "yes@x.net, no@x.net, later@x.net"), ("sent", id, "yes@x.net"), ("bounced", id, "no@x.net"), ("deferred", id, "later@x.net"),
-            ("refused", "", "b@example.net"), ("received", name, "b@example.net"),
+            ("refused", refused, "b@example.net"), ("refused", other, "nobody@x.net"), ("received", other, "b@example.net"),
         ])  # fmt: skip
         assert next(entry["reason"] for entry in told if entry["event"] == "bounced") == "550 5.1.1 no"
 

@@ -71,10 +71,10 @@ def test_here_a_message_in_the_middle_is_stored_and_answered(tmp_path: Path) -> 
         async with serving(tmp_path, plan=Plan.parse("ORDERLY 60s")) as server:
             begun, may, store = threading.Event(), threading.Event(), server.inbox.store
 
-            def slowly(content: bytes, *, name: str | None = None) -> str:
+            def slowly(content: bytes, *, name: str | None = None, id: str = "") -> str:
                 begun.set()
                 may.wait(120)
-                return store(content, name=name)
+                return store(content, name=name, id=id)
 
             server.inbox.store = slowly  # type: ignore[method-assign]
             async with await Client.at(server.addresses["inbound"]) as client:

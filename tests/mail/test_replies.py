@@ -72,7 +72,7 @@ TABLE = {
     "NUL": "550 5.6.0 the message holds a NUL byte, which mail must not (RFC 5322)",
     "BARE_LINE_END": "550 5.6.0 the message holds a CR or LF alone; lines end with CR LF (RFC 5321 2.3.8)",
     "QUEUED": "250 2.0.0 queued as {id}",
-    "STORED": "250 2.0.0 stored as {name}",
+    "STORED": "250 2.0.0 stored as {id}",
     "INCOMPLETE": "451 4.4.2 the message did not arrive whole",
     "STORAGE_ERROR": "451 4.3.0 the store cannot keep the message now, try again later",
     "CANNOT_WRITE": "451 4.3.0 the inbox cannot be written",

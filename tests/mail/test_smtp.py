@@ -40,7 +40,7 @@ def test_each_kind_of_message_is_in_the_inbox_when_it_is_answered_250(lmtp: bool
                 assert stored.endswith(sample.arrives.replace(b"\r\n", b"\n"))
                 head = stored.removesuffix(sample.arrives.replace(b"\r\n", b"\n")).decode()
                 assert head.startswith(f"Return-Path: <{sample.sender}>\nReceived: from client.example.org ([127.0.0.1])\n")
-                assert f"with {'UTF8' if sample.smtputf8 else '' if lmtp else 'E'}{'LMTP' if lmtp else 'SMTP'};" in head
+                assert f"with {'UTF8' if sample.smtputf8 else '' if lmtp else 'E'}{'LMTP' if lmtp else 'SMTP'} id " in head
 
     run(work())
 
@@ -50,13 +50,14 @@ def test_each_kind_of_message_goes_through_from_submission_to_the_sink(sample: S
     async def work() -> None:
         async with SmtpSink() as sink, serving(tmp_path, sink=sink) as server:
             async with await Client.at(server.addresses["submission"]) as client:
-                assert (await client.send(sample)).startswith("250 2.0.0 queued as ")
+                answer = await client.send(sample)
+                assert answer.startswith("250 2.0.0 queued as ")
             await sink.until(1)
             (message,) = sink.delivered
             assert (message.sender, message.recipients) == (sample.sender, sample.recipients)
             head = message.content.removesuffix(sample.arrives)
             protocol = b"UTF8SMTP" if sample.smtputf8 else b"ESMTP"
-            assert head.startswith(b"Received: from client.example.org ([127.0.0.1])\r\n\tby mail.example.org with %b;\r\n" % protocol)
+            assert head.startswith(b"Received: from client.example.org ([127.0.0.1])\r\n\tby mail.example.org with %b id %b;\r\n" % (protocol, answer.split()[-1].encode()))
 
     run(work())
 
@@ -140,10 +141,10 @@ def test_a_client_that_is_cut_off_while_its_message_is_being_stored_changes_noth
         async with serving(tmp_path) as server:
             storing, may, store = threading.Event(), threading.Event(), server.inbox.store
 
-            def slowly(content: bytes, *, name: str | None = None) -> str:
+            def slowly(content: bytes, *, name: str | None = None, id: str = "") -> str:
                 storing.set()
                 may.wait(120)
-                return store(content, name=name)
+                return store(content, name=name, id=id)
 
             server.inbox.store = slowly  # type: ignore[method-assign]
             client = await Client.at(server.addresses["inbound"])
@@ -208,7 +209,7 @@ def test_an_inbox_in_trouble_keeps_the_message_with_its_source(full: bool, reply
     async def work() -> None:
         async with serving(tmp_path) as server, await Client.at(server.addresses["inbound"]) as client:
             if full:
-                def store(content: bytes, *, name: str | None = None) -> str:  # the real one is in test_maildir.py
+                def store(content: bytes, *, name: str | None = None, id: str = "") -> str:  # the real one is in test_maildir.py
                     raise MaildirError("no room", full=True)
 
                 server.inbox.store = store  # type: ignore[method-assign]

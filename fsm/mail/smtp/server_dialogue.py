@@ -72,6 +72,7 @@ class Rules:
     dialogue.  The functions say whether anything new is taken, count a message of a client, return the reply that
     refuses a recipient or None, and tell whether there is room for so many octets.  `new_content` makes the reader of a
     message.  `refuses_sender` returns the reply that refuses mail of a user ("": none) with this sender, or None.
+    `new_id` makes the id of a message, and `refused` is told of one, by id, that is refused: sender, recipient, reply.
     """
 
     hostname: str
@@ -88,6 +89,8 @@ class Rules:
     tls: bool = False
     login: bool = False
     refuses_sender: Callable[[str, str], str | None] = lambda user, sender: None
+    new_id: Callable[[], str] = str
+    refused: Callable[[str, str, str, str], object] = lambda *_: None
     dsn: bool = False
     """Whether the parameters of RFC 3461 are taken, because what they ask for is done."""
 
@@ -96,7 +99,8 @@ class Dialogue:
     """One client's dialogue.  `peer` is its address.
 
     `helo`, `sender`, `recipients`, `content` and `credentials` are what the client has said so far; `secure` and `user`
-    how.  The sender and the recipients may have DSN parameters behind them (`fsm.mail.parameters`).
+    how.  `id` is that of the message since its MAIL.  The sender and the recipients may have DSN parameters behind them
+    (`fsm.mail.parameters`).
     """
 
     def __init__(self, rules: Rules, peer: str, *, secure: bool = False) -> None:
@@ -105,7 +109,7 @@ class Dialogue:
         for event, wanted in (("offer_tls", rules.tls), ("require_login", rules.login), ("begin_in_tls", secure)):
             if wanted:
                 session.fire(event)
-        self.helo, self.sender, self.user = "", "", ""
+        self.helo, self.sender, self.user, self.id = "", "", "", ""
         self.extended = self.smtputf8 = False
         self.recipients: list[str] = []
         self.content: Content | None = None
@@ -384,7 +388,7 @@ class Dialogue:
         if path is None:
             return
         sender, parameters = path
-        self.smtputf8 = False
+        self.smtputf8, self.id = False, self.rules.new_id()
         kept: dict[str, str] = {}
         refusal = self._parameters(parameters, kept)
         if refusal is None and sender:
@@ -394,6 +398,7 @@ class Dialogue:
         if refusal is None and not self.rules.begin_message(self.peer):
             refusal = replies.TOO_MANY_MESSAGES
         if refusal is not None:
+            self.rules.refused(self.id, sender, "", refusal)
             self._say(refusal)
             return
         self._session.fire("mail")
@@ -446,6 +451,7 @@ class Dialogue:
         if refusal is None:
             refusal = self.rules.refuses(address)
         if refusal is not None:
+            self.rules.refused(self.id, self.sender, address, refusal)
             self._say(refusal)
             return
         self._session.fire("rcpt")
