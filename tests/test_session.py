@@ -446,8 +446,16 @@ class Aware(Declared):
         self.was, self.note = self.state, note
 
 
+class Adding:
+    def on_transition(self, step: Step) -> None:
+        session: Any = step.session
+        session.seen += 1
+
+
 class Calling(Declared):
     def __init__(self, note: str) -> None:
+        self.seen = 0
+        self.listen(Adding())
         self.push()
         super().__init__(n=3)
         self.note = note
