@@ -1,6 +1,6 @@
 """`fsm sessions`: look at the durable sessions in a database, fire an event in one, or move all to a changed chart.
 
-    fsm sessions list DATABASE [--chart NAME] [--state STATE] [--due] [--json]
+    fsm sessions list DATABASE [--chart NAME] [--state STATE] [--older-than 2d] [--due] [--json]
     fsm sessions show DATABASE KEY --of shop:Order      where it stands, the way there, what is possible, and why not
     fsm sessions journal DATABASE KEY --of shop:Order   its history as a journal: `… | fsm replay --chart shop:ORDER`
     fsm sessions fire DATABASE KEY EVENT [NAME=VALUE …] --of shop:Order --reason TEXT [--id ID]
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 ACTS: Final = ("list", "show", "journal", "fire", "migrate")
+UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+"""The seconds of the units of time."""
 PATIENCE: Final = 5.0
 """Seconds to wait for a lock or a connection."""
 
@@ -50,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--of", metavar="MODULE:NAME", help="the session class, or its chart")
     parser.add_argument("--chart", metavar="NAME", help="list: the sessions of the chart of this name")
     parser.add_argument("--state", help="list: the sessions in this state")
+    parser.add_argument(
+        "--older-than", metavar="TIME", type=_duration, help="list: the sessions in the same state for longer: 90s, 2d"
+    )
     parser.add_argument("--due", action="store_true", help="list: the sessions in which something is due, first that")
     parser.add_argument("--json", action="store_true", help="list: print JSON, one object a line")
     parser.add_argument("--id", help="fire: the event's id; the same id again is not applied again")
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     with _command_errors():
         if args.act == "list":
             if args.words:
-                raise CommandError(f"list takes a database alone, not {args.words[0]!r}; use --state, --chart or --due")
+                raise CommandError(f"list takes a database alone, not {args.words[0]!r}; use --state or --chart")
             return _list(args)
         cls, migrations = _class(args)
         if args.act == "migrate":
@@ -126,9 +132,10 @@ def _open(args: argparse.Namespace, cls: type[Session], migrations: tuple[Migrat
 
 
 def _list(args: argparse.Namespace) -> int:
+    before = None if args.older_than is None else time.time() - args.older_than
     reader = _reader(args)
     try:
-        found: Iterator[Listed] | list[Listed] = reader.sessions(args.chart, args.state)
+        found: Iterator[Listed] | list[Listed] = reader.sessions(args.chart, args.state, entered_before=before)
         if args.due:
             found = sorted((one for one in found if one.due is not None), key=lambda one: one.due or 0.0)
         empty = True
@@ -153,9 +160,16 @@ def _when(moment: float) -> str:
     return f"in {_span(left)}" if left >= 0 else f"since {_span(-left)}"
 
 
+def _duration(text: str) -> float:
+    found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?) *({'|'.join(UNITS)})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; one is like 90s, 30min, 1.5h or 2d")
+    return float(found[1]) * UNITS[found[2]]
+
+
 def _span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
+    for unit, length in reversed(UNITS.items()):
+        if seconds >= length > 1:
             return f"{seconds / length:.1f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
 
@@ -190,7 +204,7 @@ def _journal(reader: Reader, cls: type[Session], migrations: tuple[Migrates, ...
     stored = reader.stored(cls.chart.name, key)
     if stored is None:
         raise CommandError(printable(f"{cls.chart.name} has no session {key!r}"), 1)
-    for line in journal_lines(cls.chart, key, reader.history(cls.chart.name, key), stored):
+    for line in journal_lines(cls.chart, key, reader.history(cls.chart.name, key), stored, migrations):
         sys.stdout.write(json.dumps(line) + "\n")
     return 0
 

@@ -70,5 +70,6 @@ class BaseSessions(Generic[S]):
     def _journal(self, key: str) -> Iterator[bytes]:
         stored = self._core.reader.stored(self.chart.name, key)
         if stored is not None:
-            for line in journal_lines(self.chart, key, self._core.reader.history(self.chart.name, key), stored):
+            history = self._core.reader.history(self.chart.name, key)
+            for line in journal_lines(self.chart, key, history, stored, self._core.kind.migrations):
                 yield ENCODE(line).encode() + b"\n"

@@ -6,8 +6,10 @@ Theory.
 2. A request whose session is locked elsewhere (PostgreSQL) goes back into the queue, and is told to try again after
    `patience` seconds.  The others do not wait for it.
 3. When something is due is read from an index, for the sessions of all processes; so whoever is alive fires it.  The
-   thread looks when the next known time has come, and every `LOOK` seconds, since other processes set times, too.  An
-   event is fired if it is still due when its session is locked; then it is not due any more.
+   thread knows the first of these times, and reads the index when it has come, when a process has come or gone, and
+   when another one tells that it has set an earlier time.  In between it compares the clock every `TICK`, since that
+   may have been set, and reads nothing.  An event is fired if it is still due when its session is locked; then it is
+   not due any more.
 4. After a commit the other processes are told, as those of the store are: followers look, and so do the stores that got
    messages.  What a caller's own transaction did on a SQLite file is told when the file can be written again.
 """
@@ -45,8 +47,12 @@ S = TypeVar("S", bound=Session)
 LOG: Final = logging.getLogger("fsm.sessions")
 MOST: Final = 256
 """Requests in one transaction."""
-LOOK: Final = 0.5
-"""Seconds between looks for what is due."""
+TICK: Final = 0.5
+"""Seconds between looks at the clock while something waits for its time."""
+LATER: Final = 0.5
+"""Seconds until what is due is read again after an error."""
+SOON: Final = 0.05
+"""Seconds until what is due is read again when its session is locked elsewhere."""
 AGAIN: Final = 0.002
 """Seconds before sessions that are all locked elsewhere are tried again."""
 GAP: Final = 0.01
@@ -55,7 +61,9 @@ PATIENCE: Final = 0.25
 """For how much of the last commit's time the next one waits for as many requests as that one had."""
 TRIM: Final = 64
 """Commits between looks for what is too old to be kept."""
+NEVER: Final = float("inf")
 STEPS: Final = News("steps", frozenset())
+TIMES: Final = News("times", frozenset())
 NOTIFY: Final = "SELECT pg_notify(:channel, :news)"
 OLDEST: Final = f"SELECT number, at FROM fsm_session_steps ORDER BY number LIMIT {4 * TRIM * 4}"
 FORGET: Final = "DELETE FROM fsm_session_steps WHERE number <= ?"
@@ -88,7 +96,12 @@ class SessionsCore(Generic[S]):
         self._ring_at = 0.0
         self._company = 0
         """Requests in the last transaction, if there were several: as many are likely to come again."""
+        self._due = NEVER
+        """The first time at which something is due, by `clock`, as far as this process knows."""
         self._look_at = time.monotonic()
+        """When to read what is due, whatever is known."""
+        self._earlier = False
+        """Whether something is due earlier than the other processes know."""
         self._stuck: set[str] = set()
         """Keys of sessions in which something is due that cannot be loaded."""
         self.followers: set[Callable[[], object]] = set()
@@ -129,8 +142,9 @@ class SessionsCore(Generic[S]):
         steps = transact(self.kind, [request], self.clock(), waits=True)
         done = yield from by_query(query, steps, postgresql=self.postgresql)
         if done.changed and self.postgresql:  # it is delivered when the transaction commits
-            for news in ("0;steps;", f"0;peers;{done.store}")[: 2 if done.store else 1]:
-                yield query(NOTIFY, {"channel": CHANNEL, "news": news})
+            told = ["steps;"] + ["times;"] * (self._first(done) < NEVER) + [f"peers;{done.store}"] * bool(done.store)
+            for news in told:
+                yield query(NOTIFY, {"channel": CHANNEL, "news": f"0;{news}"})
         elif done.changed:
             self._expect(done.store)
         if request.failure is not None:
@@ -184,10 +198,9 @@ class SessionsCore(Generic[S]):
             batch, expecting = waiting
             if batch or expecting:
                 self._commit(batch, expecting)
-            now = time.monotonic()
-            if self._timed and now >= self._look_at:
+            if self._timed and not self._closing and (time.monotonic() >= self._look_at or self.clock() >= self._due):
                 self._find_due()
-            if self._untold is not None and now >= self._ring_at:
+            if self._untold is not None and time.monotonic() >= self._ring_at:
                 self._ring()
         if self._untold is not None:
             self._ring()
@@ -196,17 +209,24 @@ class SessionsCore(Generic[S]):
         """Wait for something to do; return the requests, and whether a caller's transaction has to be told of."""
         with self._wake:
             while not (self._queue or self._closing or self._expecting):
-                until = [self._look_at] * self._timed + [self._ring_at] * (self._untold is not None)
-                left = min(until) - time.monotonic() if until else None
-                if left is not None and left <= 0:
+                left = self._left()
+                if left <= 0:
                     break
-                self._wake.wait(left)
+                self._wake.wait(left if left < NEVER else None)
             if len(self._queue) < self._company and not self._closing:
                 self._wake.wait_for(lambda: len(self._queue) >= self._company or self._closing, self._patient)
             self._company = len(self._queue) if len(self._queue) > 1 else 0
             batch, self._queue = self._queue[:MOST], self._queue[MOST:]
             expecting, self._expecting = self._expecting, False
             return None if self._closing and not batch else (batch, expecting)
+
+    def _left(self) -> float:
+        """Return the seconds until there is something to do that nobody asks for, or to look at the clock."""
+        left = self._ring_at - time.monotonic() if self._untold is not None else NEVER
+        if self._timed:
+            left = min(left, self._look_at - time.monotonic())
+            left = min(left, TICK, self._due - self.clock()) if self._due < NEVER else left
+        return left
 
     def _commit(self, batch: list[Request[S]], expecting: bool) -> None:
         try:
@@ -227,9 +247,11 @@ class SessionsCore(Generic[S]):
                 stores, self._stores = stores | self._stores, frozenset()
         if done.changed or expecting:
             self._untold = stores | (self._untold or frozenset())
-        for place in done.changed if self._timed else ():
-            if (due := place.due()) is not None:
-                self._look_at = min(self._look_at, time.monotonic() + max(0.0, due - self.clock()))
+        if expecting:  # what the caller's transaction has set is not known here
+            self._earlier, self._look_at = True, time.monotonic()
+        first = self._first(done)
+        if first < self._due or (first < NEVER and self.clock() >= self._due):  # they may have looked at that time
+            self._earlier, self._due = True, min(self._due, first)
         for request in batch:
             if id(request) not in locked:
                 request.settle()
@@ -243,6 +265,9 @@ class SessionsCore(Generic[S]):
         stores, self._untold = self._untold, None
         self._ring_at = time.monotonic() + GAP
         self.database.ring(STEPS)
+        if self._timed and self._earlier:
+            self._earlier = False
+            self.database.ring(TIMES)
         if stores:
             self.database.ring(News("peers", stores))
 
@@ -276,8 +301,9 @@ class SessionsCore(Generic[S]):
         kept: list[Request[S]] = []
         for request in locked:
             request.until = request.until or now + self.patience
-            if isinstance(request, Due):  # whoever has locked it may have fired it, and otherwise it is found again
+            if isinstance(request, Due):  # whoever has locked it may have fired it
                 request.settle()
+                self._look_at = min(self._look_at, now + SOON)
             elif now < request.until and not self._closing:
                 kept.append(request)
             else:
@@ -288,38 +314,47 @@ class SessionsCore(Generic[S]):
         if alone and kept:
             time.sleep(AGAIN)
 
+    def _first(self, done: Done[S]) -> float:
+        """Return when something is due first in the sessions that a transaction has changed."""
+        times = (place.due() for place in done.changed) if self._timed else ()
+        return min((due for due in times if due is not None), default=NEVER)
+
     def _find_due(self) -> None:
-        """Ask for what is due to be fired, and note when to look again."""
-        self._look_at = time.monotonic() + LOOK
+        """Ask for what is due to be fired, and note when something is due next."""
+        self._look_at = NEVER  # whoever has news meanwhile sets it again
+        most = MOST + len(self._stuck)
         try:
-            found = self.reader.due(self.chart.name, MOST + len(self._stuck))
+            found = self.reader.due(self.chart.name, most)
         except StorageError as error:
+            self._look_at = time.monotonic() + LATER
             LOG.warning("cannot read what is due: %s", error)
             return
         now = self.clock()
-        for key, due in found:
-            if key in self._stuck:
-                continue
-            if due > now:
-                self._look_at = min(self._look_at, time.monotonic() + due - now)
-                break
+        keys = [key for key, due in found if due <= now and key not in self._stuck]
+        self._due = min((due for _, due in found if due > now), default=NEVER)
+        if len(found) == most and self._due == NEVER:  # there is more
+            self._look_at = time.monotonic()
+        for key in keys:
             request: Due[S] = Due(key)
             request.future.add_done_callback(lambda done, key=key: self._fired(key, done.exception()))  # type: ignore[misc]
             with self._wake:
                 self._queue.append(request)
-            self._look_at = time.monotonic()
 
     def _fired(self, key: str, error: BaseException | None) -> None:
         if isinstance(error, SnapshotError):
             self._stuck.add(key)
             LOG.warning("what is due cannot be fired: %s", error)
         elif error is not None:
-            self._look_at = time.monotonic() + LOOK
+            self._look_at = time.monotonic() + LATER
             LOG.error("firing what was due in session %r raised", key, exc_info=error)
 
     # --------------------------------------------------------------------------------------------------- telling
 
     def _heard(self, news: News) -> None:
+        if self._timed and (news.kind == "times" or news.stores is None):
+            with self._wake:
+                self._look_at = time.monotonic()
+                self._wake.notify()
         if news.kind == "steps" or news.stores is None:
             self._tell()
 

@@ -1,24 +1,50 @@
 """The history of a session as a journal: a header, where it began, and an entry for each answer.
 
-What older charts have answered is moved to the present chart by whoever reads the journal; each of them has a header.
-A history whose beginning is no longer kept begins where its first answer led.
+What older charts have answered is moved to the present one by the migrations: where each answer led, without its event,
+which may mean something else today.  A history whose beginning is no longer kept, or of a chart from which no migration
+leads here, begins where its first answer led.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fsm.chart import Chart
-from fsm.journal.reader import VERSION, entry
+from fsm.errors import SnapshotError
+from fsm.journal.reader import VERSION, Sections, entry
 from fsm.sessions.answer import Answer
 from fsm.sessions.place import Stored, snapshot_of
-from fsm.snapshot import decode, encode
+from fsm.snapshot import Migrates, decode, encode, route
 
 __all__ = ["journal_lines"]
 
 
-def journal_lines(chart: Chart, key: str, history: Iterable[Answer], stored: Stored) -> Iterator[Mapping[str, object]]:
-    """Yield the lines of the journal of a session."""
+def journal_lines(
+    chart: Chart, key: str, history: Iterable[Answer], stored: Stored, migrations: Sequence[Migrates]
+) -> Iterator[Mapping[str, object]]:
+    """Yield the lines of the journal of a session.  SnapshotError if it is of a chart from which none leads here."""
+    decode(chart, snapshot_of(chart, stored), migrations)
+    sections, left_out, number = Sections(chart, migrations), False, 0
+    for line in _lines(chart, key, history, stored):
+        if "journal" in line:
+            left_out = not _leads_here(chart, line["fingerprint"], migrations)
+            head = line if left_out else sections.begin(line)
+            if not left_out and not number:
+                yield head
+                number += 1
+        elif not left_out:
+            yield sections.present(line)
+
+
+def _leads_here(chart: Chart, fingerprint: object, migrations: Sequence[Migrates]) -> bool:
+    try:
+        return fingerprint == chart.fingerprint or bool(route(chart, fingerprint, migrations))
+    except SnapshotError:
+        return False
+
+
+def _lines(chart: Chart, key: str, history: Iterable[Answer], stored: Stored) -> Iterator[Mapping[str, object]]:
+    """The same, with what older charts have answered as they did, each of them after a header of its own."""
     fingerprint, seq, last = "", 0, None
     for one in history:
         older = one.fingerprint != chart.fingerprint

@@ -112,6 +112,10 @@ class Sessions(BaseSessions[S]):
 
         Of two sessions whose transactions were under way at the same time either may come first.
         With `after`, the `position` of an answer, go on behind that one.  It ends when the sessions are closed.
+
+        Nothing is polled: whoever commits tells the others.  A process that is killed between the two is noticed at
+        once on the same machine, and when its lease has ended on another (`Database(lease=...)`); then its steps are
+        read.  If what a process tells is lost, they are read within a third of the lease, 10 s.
         """
         return self._follow(Follower(self._core.reader, self.chart.name, after))
 

@@ -38,8 +38,8 @@ def answered(steps: Generator[Rows | Awaitable[Rows], Rows, T]) -> T:
         while True:
             if isawaitable(found):
                 found.close()  # type: ignore[attr-defined]
-                problem = "the statements of this connection are awaited: use an AsyncStore, or another connection"
-                raise TypeError(problem)
+                problem = "the statements of this connection are awaited: use an AsyncStore or AsyncSessions"
+                raise TypeError(f"{problem}, or another connection")
             found = steps.send(found)
     except StopIteration as end:
         return cast("T", end.value)

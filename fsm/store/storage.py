@@ -29,10 +29,11 @@ __all__ = [
     "LAPSED", "Ask", "Handle", "Kind", "Look", "News", "Policy", "Removed", "Rows", "Steps", "Storage", "Transaction",
 ]  # fmt: skip
 
-Kind = Literal["peers", "work", "taken", "steps"]
+Kind = Literal["peers", "work", "taken", "steps", "times"]
 """What one process tells the others: processes came or went, work is ready, or messages were taken from their parts.
 
-"steps" tells those who follow the sessions of the database (`fsm.sessions`), and concerns no store.
+Two kinds are for the sessions of the database (`fsm.sessions`), and concern no store: "steps" tells those who follow
+them, and "times" says that something is due earlier than what was known.
 """
 Policy = Literal["resend", "hold"]
 """What happens to a message that may or may not have arrived: send it again (and count that), or set it aside."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from fsm.cli import main
+from fsm.commands.explore_server import FollowedJournal, messages
 from fsm.sessions import Sessions
 from fsm.store import Database
-from tests.sessions.shop import OLD, ORDER, OldOrder, Order
+from tests.sessions.shop import MIGRATIONS, OLD, ORDER, OldOrder, Order
 
 OF = "tests.sessions.shop:Order"
 Run = Callable[..., tuple[int, str, str]]
@@ -51,6 +52,20 @@ def test_list(shop: str, run: Run) -> None:
     assert run("list", shop, "--chart", "other")[1] == "no session is there\n"
 
 
+def test_list_of_the_sessions_that_stay_in_a_state(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    where = str(tmp_path / "shop.db")
+    for key, hours in (("order-17", 1), ("order-18", 3)):
+        with Sessions(Database(where), Order, clock=lambda hours=hours: time.time() - 3600 * hours) as orders:  # type: ignore[misc]
+            orders.fire(key, "pay", amount=5)
+    for age, keys in (("90s", {"order-17", "order-18"}), ("1.5 h", {"order-18"}), ("150m", {"order-18"}), ("2d", set())):
+        lines = run("list", where, "--older-than", age, "--json")[1].splitlines()
+        assert {json.loads(line)["key"] for line in lines} == keys
+    for wrong in ("2", "d", "-1d", "2 weeks", "nan h", "inf d", "1.2.3 s", "\u0663d"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["sessions", "list", where, f"--older-than={wrong}"])
+        assert f"{wrong!r} is no duration; one is like 90s, 30min, 1.5h or 2d" in capsys.readouterr().err
+
+
 def test_show(shop: str, run: Run) -> None:
     status, out, _ = run("show", shop, "order-17", "--of", OF)
     assert status == 0
@@ -60,12 +75,34 @@ def test_show(shop: str, run: Run) -> None:
     assert "    ship: yes\n    remind: not legal in paid\n" in out
 
 
-def test_its_journal_replays(shop: str, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = run("journal", shop, "order-17", "--of", OF)[1]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(journal.encode())))
-    assert main(["replay", "--chart", "tests.sessions.shop:ORDER"]) == 0
+@pytest.mark.parametrize(("key", "begins", "events"), [("order-17", "open", ["pay", "arrive"]), ("old", "paid", ["ship"])])
+def test_its_journal_is_opened_by_replay_the_stepper_and_the_explorer(
+    key: str, begins: str, events: list[str], shop: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also that of a session which an older chart has begun."""
+    with Sessions(Database(shop), OldOrder) as before:
+        before.fire("old", "pay", amount=5)
+    with Sessions(Database(shop), Order, migrations=MIGRATIONS) as orders:
+        orders.fire("old", "ship")
+        now = orders.get(key).configuration  # type: ignore[union-attr]
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(run("journal", shop, key, "--of", OF)[1])
+    assert main(["replay", "--chart", "tests.sessions.shop:ORDER", str(journal)]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["event"], one["accepted"], one["state"]) for one in answers] == [("pay", True, "paid"), ("arrive", False, "paid")]
+    assert [one["event"] for one in answers] == events
+    assert (answers[-1]["state"], answers[-1]["paid"], answers[-1]["tries"]) == now
+    assert main(["step", "--chart", "tests.sessions.shop:ORDER", "--from", str(journal), "--format", "json"]) == 0
+    walk = json.loads(capsys.readouterr().out)
+    assert (walk["start"]["state"], walk["steps"][-1]["state"]) == (begins, now[0])
+    told = messages(ORDER, FollowedJournal(journal, stopped()))
+    records = [record for message in told for record in message.get("records", ())]  # type: ignore[attr-defined]
+    assert [record["event"] for record in records if "event" in record] == events
+
+
+def stopped() -> Event:
+    stop = Event()
+    stop.set()
+    return stop
 
 
 def test_fire(shop: str, run: Run) -> None:
@@ -95,7 +132,7 @@ def test_migrate(tmp_path: Path, run: Run) -> None:
     ("words", "says"),
     [
         (("list", "nowhere.db"), "nowhere.db does not exist"),
-        (("list", "{shop}", "x"), "list takes a database alone, not 'x'; use --state, --chart or --due"),
+        (("list", "{shop}", "x"), "list takes a database alone, not 'x'; use --state or --chart"),
         (("show", "{shop}", "order-17"), "show needs the session class or its chart: --of module:NAME"),
         (("show", "{shop}", "--of", OF), "show takes the key of a session; `fsm sessions list` lists them"),
         (("show", "{shop}", "x", "--of", OF), "order has no session 'x'"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from io import BytesIO
@@ -14,14 +17,16 @@ import sqlalchemy as sa
 
 from fsm import DataError, UnknownEvent
 from fsm.journal import replayed
-from fsm.sessions import Conflict, EventRefused, IdReused, Sessions
+from fsm.sessions import AsyncSessions, Conflict, EventRefused, IdReused, Sessions
 from fsm.sessions.request import Fire
 from fsm.sessions.sql import reading
 from fsm.sessions.sql.statements import KNOWN, LOAD
 from fsm.store import Database, StorageError
 from tests.sessions.shop import ORDER, WHO, Order
 from tests.store.conftest import Server
-from tests.store.test_transactional import by_driver, by_session, by_sqlalchemy
+from tests.store.test_transactional import awaiting, by_driver, by_session, by_sqlalchemy
+
+ROOT = Path(__file__).parents[2]
 
 
 def contents(where: str) -> list[bytes]:
@@ -175,6 +180,30 @@ def test_it_shares_the_fate_of_the_callers_own_transaction(way: Any, shop: Any, 
     assert contents(where).count(f"{key} ships".encode()) == 1
 
 
+def test_it_shares_the_fate_of_a_transaction_that_is_awaited(where: str, key: str) -> None:
+    async def case() -> None:
+        async with AsyncSessions(Database(where), Order) as orders:
+            told = orders.follow()
+            for way in ("a connection", "a session", *(("psycopg",) if "://" in where else ())):
+                async with awaiting(way, where) as there:
+                    one = f"{key} {way}"
+                    assert await orders.fire(one, "pay", amount=5, event_id="a", connection=there.connection)
+                    await there.end("rollback")
+                    assert await orders.get(one) is None
+                    for _ in range(2):
+                        answer = await orders.fire(one, "pay", amount=5, by="express", event_id="a", connection=there.connection)
+                        assert answer.values["paid"] == 5
+                    with pytest.raises(UnknownEvent):
+                        await orders.fire(one, "pya", connection=there.connection)
+                    await there.end("commit")
+                assert [(await anext(told)).event, (await anext(told)).event] == ["pay", "ship"]
+                assert (await orders.fire(one, "pay", amount=5, by="express", event_id="a")).repeated
+                assert contents(where).count(f"{one} ships".encode()) == 1
+            await told.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(case())
+
+
 def test_another_database_is_refused(shop: Any, key: str, server: Server) -> None:
     with by_sqlalchemy(server.new()) as there:
         with pytest.raises(StorageError, match=r"leads to another database than the store's, .*: nothing was changed"):
@@ -205,6 +234,42 @@ def test_many_writers_of_one_key_lose_nothing(shop: Any, open_shop: Callable[...
     assert not failures
     assert shop.get(key).configuration == ("paid", 40, 0)
     assert [one.seq for one in shop.history(key)] == [*range(1, 41)]
+
+
+WRITER = """
+import sys
+from fsm.sessions import Sessions
+from fsm.store import Database
+from tests.sessions.shop import Order
+
+with Sessions(Database(sys.argv[1]), Order) as orders:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(20):
+        orders.fire(sys.argv[2], "pay", amount=1, event_id=f"theirs {number}")
+        orders.fire(sys.argv[2], "pay", amount=1, event_id=f"both {number}")
+"""
+
+
+def test_two_processes_write_one_key(where: str, key: str) -> None:
+    """Each event of both is delivered by both of them, and applied once."""
+    words = [sys.executable, "-c", WRITER, where, key]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other, Sessions(Database(where), Order) as orders:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        assert other.stdin is not None
+        other.stdin.write(b"go\n")
+        other.stdin.flush()
+        for number in range(20):
+            orders.fire(key, "pay", amount=1, event_id=f"ours {number}")
+            orders.fire(key, "pay", amount=1, event_id=f"both {number}")
+        assert other.wait(120) == 0
+        assert orders.get(key).configuration == ("paid", 60, 0)  # type: ignore[union-attr]
+        history = list(orders.history(key))
+        assert [one.seq for one in history] == [*range(1, 61)]
+        for whose in ("ours", "theirs", "both"):
+            mine = [one.event_id for one in history if str(one.event_id).startswith(whose)]
+            assert mine == [f"{whose} {number}" for number in range(20)], "in the order in which they were fired"
 
 
 def test_a_session_that_is_locked_is_waited_for_and_others_are_not_kept(server: Server, face: Any) -> None:

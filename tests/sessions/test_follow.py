@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from fsm.store import Database
+from fsm.store.sql import notify
 from tests.store.test_transactional import by_sqlalchemy
 
 
@@ -56,6 +58,23 @@ def test_a_transaction_that_ends_late_is_not_missed(shop: Any, open_shop: Callab
     else:
         shop.fire(key, "pay", amount=1)
         assert next(steps).key == key
+
+
+def test_who_opens_the_database_is_known_to_the_others_before_it_can_commit(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they notice its death whenever that comes, and followers look."""
+    rung: list[str] = []
+    for bell in (notify.SocketBell, notify.ListenBell):
+
+        def ring(self: Any, me: int, news: Any, others: Any, ring: Any = bell.ring) -> None:
+            news = list(news)
+            ring(self, me, news, others)
+            rung.extend(one.kind for one in news)
+
+        monkeypatch.setattr(bell, "ring", ring)
+    database: Any = Database(where)
+    database.open()
+    assert "peers" in rung
+    database.close()
 
 
 def test_it_ends_when_the_sessions_are_closed(open_shop: Callable[..., Any], where: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fsm.sessions.core import SessionsCore
 from tests.sessions.conftest import Clock
 from tests.sessions.shop import HOUR, MIGRATIONS, OldOrder
+from tests.store.test_transactional import by_sqlalchemy
 
 MOST = 120.0
 
@@ -50,6 +51,49 @@ def test_what_is_due_is_fired_once_by_several_and_by_who_comes_later(open_shop: 
     for one in keys:
         assert seen(one, 4)[3] == ("lose", "gone", "due")
     assert not [one for one in third.list() if one.key in keys and one.due is not None]
+
+
+def test_only_an_earlier_time_is_told_to_the_others(open_shop: Callable[..., Any], where: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They know the first time of all, and read nothing until then."""
+    clock = Clock()
+    clock.time = 1e8  # before what other cases have left
+    first, second = open_shop(where, clock=clock), open_shop(where, clock=clock)
+    core, knows = second._core, threading.Condition()
+
+    class Heard(type(core)):  # type: ignore[misc]
+        def _find_due(self) -> None:
+            super()._find_due()
+            with knows:
+                knows.notify()
+
+    monkeypatch.setattr(core, "__class__", Heard)
+    rung: list[str] = []
+    ring = first._core.database.ring
+    monkeypatch.setattr(first._core.database, "ring", lambda news: (rung.append(news.kind), ring(news)))
+    first.fire(key, "pay", amount=1, by="express")
+    with knows:
+        assert knows.wait_for(lambda: core._due == clock.time + HOUR, MOST), "a commit of an earlier time wakes the others"
+    for number in range(5):
+        clock.time += 1
+        first.fire(f"{key} {number}", "pay", amount=1, by="express")
+    first.close()
+    assert rung.count("times") == 1
+    assert rung.count("steps") > 0
+    clock.time += 2 * HOUR
+    seen = Seen(second)
+    for one in (key, *(f"{key} {number}" for number in range(5))):
+        assert seen(one, 3)[2] == ("remind", "shipping", "due")
+
+
+def test_a_time_that_a_callers_transaction_sets_is_known(open_shop: Callable[..., Any], where: str, key: str) -> None:
+    clock = Clock()
+    clock.time = 1e7
+    orders = open_shop(where, clock=clock)
+    with by_sqlalchemy(where) as there:
+        orders.fire(key, "pay", amount=1, by="express", connection=there.connection)
+        there.end("commit")
+    clock.time += HOUR
+    assert Seen(orders)(key, 3)[2] == ("remind", "shipping", "due")
 
 
 def test_a_state_that_was_left_sends_nothing(open_shop: Callable[..., Any], where: str, key: str) -> None:

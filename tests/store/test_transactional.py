@@ -134,33 +134,35 @@ def test_it_is_there_when_the_transaction_commits_and_gone_when_it_rolls_back(wa
         assert (store.counters["sent"], store.messages()) == (1, [])
 
 
+@asynccontextmanager
+async def awaiting(way: str, where: str) -> AsyncIterator[Connected]:
+    """A connection whose statements are awaited."""
+    if way == "psycopg":
+        async with await psycopg.AsyncConnection.connect(where.replace("+psycopg", ""), row_factory=dict_row) as connection:
+            yield Connected(connection)
+        return
+    made = create_async_engine(where if "://" in where else f"sqlite+aiosqlite:///{where}")
+    try:
+        if way == "a connection":
+            async with made.connect() as there:
+                yield Connected(there)
+        elif way == "a session":
+            async with AsyncSession(made) as session:
+                yield Connected(session)
+        else:
+            scoped = async_scoped_session(async_sessionmaker(made), scopefunc=asyncio.current_task)
+            yield Connected(scoped)
+            await scoped.remove()
+    finally:
+        await made.dispose()
+
+
 @pytest.mark.parametrize("way", ["a connection", "a session", "a scoped session", "psycopg"])
 def test_awaited_statements_as_well(way: str, server: Server) -> None:
     where = server.new()
 
-    @asynccontextmanager
-    async def connected() -> AsyncIterator[Connected]:
-        if way == "psycopg":
-            async with await psycopg.AsyncConnection.connect(where.replace("+psycopg", ""), row_factory=dict_row) as connection:
-                yield Connected(connection)
-            return
-        made = create_async_engine(where)
-        try:
-            if way == "a connection":
-                async with made.connect() as there:
-                    yield Connected(there)
-            elif way == "a session":
-                async with AsyncSession(made) as session:
-                    yield Connected(session)
-            else:
-                scoped = async_scoped_session(async_sessionmaker(made), scopefunc=asyncio.current_task)
-                yield Connected(scoped)
-                await scoped.remove()
-        finally:
-            await made.dispose()
-
     async def case() -> None:
-        async with AsyncStore(Database(where)) as store, connected() as there:
+        async with AsyncStore(Database(where)) as store, awaiting(way, where) as there:
 
             async def work() -> str:
                 async for item in store.outgoing():

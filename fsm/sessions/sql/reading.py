@@ -124,10 +124,16 @@ class Reader:
         return next((answer_of(key, row) for row in self.fetch(AS_OF, session_id(chart, key), moment)), None)
 
     def sessions(
-        self, chart: str | None = None, state: str | None = None, *, other_than: str | None = None
-    ) -> Iterator[Listed]:
-        """Yield the sessions of a chart (None: of all), in a state, of another fingerprint than this one."""
-        given = {"chart = ?": chart, "state = ?": state, "fingerprint <> ?": other_than}
+        self, chart: str | None = None, state: str | None = None, *, other_than: str | None = None,
+        entered_before: float | None = None,
+    ) -> Iterator[Listed]:  # fmt: skip
+        """Yield the sessions of a chart (None: of all), in a state, of another fingerprint than this one.
+
+        With `entered_before`, a time in seconds since 1970, those that have been in their state since before it.
+        """
+        given: dict[str, str | float | None] = {
+            "chart = ?": chart, "state = ?": state, "fingerprint <> ?": other_than, "entered < ?": entered_before,
+        }  # fmt: skip
         text = LISTED.format(where="".join(f" AND {one}" for one, value in given.items() if value is not None))
         values, last = [one for one in given.values() if one is not None], ""
         while rows := self.fetch(text, last, *values):

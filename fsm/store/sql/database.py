@@ -113,7 +113,7 @@ class Database:
             journal = JournalWriter(self._keep)
             self._opened = _Opened(engine, me, process, bell, watcher, journal, _file_id(self.url))
             undo.pop_all()
-        watcher.ring(News("peers", frozenset()))
+        watcher.announce(self._patience)
 
     @contextmanager
     def transaction(self, *, fenced: bool = True) -> Iterator[DatabaseTransaction]:

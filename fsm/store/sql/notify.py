@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_args
 
 import sqlalchemy as sa
 
@@ -24,7 +24,7 @@ from fsm.store.errors import RuntimeFolderError
 from fsm.store.log import about
 from fsm.store.runtime_folder import runtime_folder
 from fsm.store.sql.connect import display_name, is_sqlite
-from fsm.store.storage import News
+from fsm.store.storage import Kind, News
 
 if TYPE_CHECKING:
     import psycopg
@@ -150,7 +150,7 @@ def _parsed(texts: Iterable[str], me: int) -> list[News]:
     for text in texts:
         who, _, rest = text.partition(";")
         kind, _, stores = rest.partition(";")
-        if who == str(me) or kind not in ("peers", "work", "taken", "steps"):
+        if who == str(me) or kind not in get_args(Kind):
             continue
         known = found.setdefault(kind, set())
         if stores == "*" or known is None:
@@ -158,7 +158,7 @@ def _parsed(texts: Iterable[str], me: int) -> list[News]:
         else:
             known.update(int(one) for one in stores.split(",") if one.isdecimal())
     return [
-        News(cast("Literal['peers', 'work', 'taken', 'steps']", kind), None if stores is None else frozenset(stores))
+        News(cast("Kind", kind), None if stores is None else frozenset(stores))
         for kind, stores in found.items()
     ]
 

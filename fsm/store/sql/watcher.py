@@ -4,7 +4,9 @@ Theory.
 1. The thread does not poll.  It sleeps until somebody rings, a watched process ends, a lease can end, or its own lease
    has to be renewed.
 2. It only reports *that* something has changed, and in which stores.  Whoever is told looks in a transaction.
-3. It rings for this process, too, at most every `GAP`, since that may have to wait for the database.
+3. It rings for this process, too, at most every `GAP`, since that may have to wait for the database.  Whoever opens the
+   database waits for the first ring, by which the others learn to watch this process: they notice its death whenever
+   that comes.
 4. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
 """
 
@@ -16,7 +18,7 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Final
 
 import sqlalchemy as sa
@@ -51,6 +53,7 @@ class Watcher:
         self._lock = Lock()
         self._rings: dict[str, set[int] | None] = {}
         self._rang_at = 0.0
+        self._announced = Event()
         self._closing = False
         self._heard: list[News] = []
         self._thread: Thread | None = None
@@ -74,6 +77,11 @@ class Watcher:
                 self._thread.start()
         if changed is not None:
             self._wake()
+
+    def announce(self, wait: float) -> None:
+        """Have the others watch this process; return when they have been told, or after so many seconds."""
+        self.ring(News("peers", frozenset()))
+        self._announced.wait(wait)
 
     def ring(self, news: News) -> None:
         """Ring for the others soon, in the thread."""
@@ -125,6 +133,7 @@ class Watcher:
                     with self._lock:
                         self._rings["peers"] = None
                     self._retry_after, news = min(self._retry_after * 2, LATEST), []
+                self._announced.set()
                 for one in news:
                     self._report(one)
                 if not self._heard:
@@ -132,6 +141,7 @@ class Watcher:
             with suppress(Exception):
                 self._ring_now()
         finally:
+            self._announced.set()
             self._release()
 
     def _look(self) -> list[News]:
