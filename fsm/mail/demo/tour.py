@@ -29,11 +29,11 @@ from typing import Any, Final
 from fsm.journal.reader import replayed
 from fsm.logoff.chart import LOGOFF
 from fsm.logoff.session import StoreSession
-from fsm.mail.control import running
 from fsm.mail.demo.audit import Audit, audit
 from fsm.mail.demo.clients import Client, SendLog
 from fsm.mail.demo.samples import fresh
 from fsm.mail.demo.sink import Exchange, SmtpSink
+from fsm.store.runtime_folder import runtime_folder
 from fsm.store.sql import read_journal
 
 __all__ = ["STOPS", "Stop", "StopResult", "run_stop"]
@@ -155,7 +155,8 @@ async def _served(folder: Path, sink: SmtpSink, stop: Stop, plan: str = "NO_WAIT
         if ready[:1] != ["ready"]:
             raise RuntimeError(f"the server did not start; see {folder}.log")
         addresses = dict(word.split("=", 1) for word in ready[1:])
-        control = next(path for path, status in running() if status["pid"] == process.pid)
+        sockets = runtime_folder().glob(f"{process.pid}-*.store")
+        control = max(sockets, key=lambda path: path.stat().st_mtime)  # of a reused number, the newest
         yield _Server(process, addresses, control)
     finally:
         if process.returncode is None:
