@@ -11,15 +11,15 @@ from fsm.install import install_command
 
 PARTS = [
     ("fsm.analysis.coverage", "networkx", f"walks that take every row need networkx: {install_command('paths')}"),
-    ("fsm.store.sql.database", "sqlalchemy", "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"),
-    ("fsm.store.metrics", "prometheus_client", "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"),
-    ("fsm.store.progress", "rich", "a store's display needs rich: pip install 'fsm-logoff[progress]'"),
-    ("fsm.contrib.celery", "celery", "fsm.contrib.celery needs Celery: pip install 'fsm-logoff[celery]', or in a checkout '.[celery]'"),
-    ("fsm.contrib.django", "django", "fsm.contrib.django needs Django: pip install 'fsm-logoff[django]', or in a checkout '.[django]'"),
-    ("fsm.contrib.sqlalchemy", "sqlalchemy", "fsm.contrib.sqlalchemy needs SQLAlchemy: pip install 'fsm-logoff[sqlalchemy]', or in a checkout '.[sqlalchemy]'"),
-    ("fsm.contrib.dramatiq", "dramatiq", "fsm.contrib.dramatiq needs dramatiq: pip install 'fsm-logoff[dramatiq]', or in a checkout '.[dramatiq]'"),
-    ("fsm.contrib.opentelemetry", "opentelemetry", "fsm.contrib.opentelemetry needs opentelemetry-api: pip install 'fsm-logoff[opentelemetry]', or in a checkout '.[opentelemetry]'"),
-    ("fsm.sphinx", "sphinx", "charts in documentation need Sphinx: pip install 'fsm-logoff[sphinx]'"),
+    ("fsm.store.sql.database", "sqlalchemy", f"a store in a database needs SQLAlchemy: {install_command('store')}"),
+    ("fsm.store.metrics", "prometheus_client", f"a store's metrics need prometheus-client: {install_command('metrics')}"),
+    ("fsm.store.progress", "rich", f"a store's display needs rich: {install_command('progress')}"),
+    ("fsm.contrib.celery", "celery", f"fsm.contrib.celery needs Celery: {install_command('celery')}"),
+    ("fsm.contrib.django", "django", f"fsm.contrib.django needs Django: {install_command('django')}"),
+    ("fsm.contrib.sqlalchemy", "sqlalchemy", f"fsm.contrib.sqlalchemy needs SQLAlchemy: {install_command('sqlalchemy')}"),
+    ("fsm.contrib.dramatiq", "dramatiq", f"fsm.contrib.dramatiq needs dramatiq: {install_command('dramatiq')}"),
+    ("fsm.contrib.opentelemetry", "opentelemetry", f"fsm.contrib.opentelemetry needs opentelemetry-api: {install_command('opentelemetry')}"),
+    ("fsm.sphinx", "sphinx", f"charts in documentation need Sphinx: {install_command('sphinx')}"),
     ("fsm.testing.strategies", "hypothesis", f"events at random need Hypothesis: {install_command('testing')}"),
 ]
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from fsm.commands import CommandError
 from fsm.commands.serve_options import Tables, Values, add_options, config_of, merged
+from fsm.install import install_command
 
 if TYPE_CHECKING:
     from fsm.mail.config import Config
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.new_user is not None:
         return _new_user(args.new_user)
     if find_spec("sqlalchemy") is None:
-        raise CommandError("serving mail needs sqlalchemy; install it with: pip install 'fsm-logoff[mail]'")
+        raise CommandError(f"serving mail needs sqlalchemy; install it with: {install_command('mail')}")
     from fsm.mail.errors import ConfigError
 
     try:

@@ -28,6 +28,7 @@ from fsm.commands.chart_files import find_chart, find_object
 from fsm.commands.chart_options import beside
 from fsm.data import Field
 from fsm.errors import DataError, SnapshotError, UnknownEvent
+from fsm.install import install_command
 from fsm.session import Session
 from fsm.snapshot import Migrates, decode, migrated
 from fsm.stepper.text import printable
@@ -90,7 +91,7 @@ def _command_errors() -> Iterator[None]:
         from fsm.sessions import Conflict, IdReused
         from fsm.store.errors import StorageError
     except ModuleNotFoundError as error:
-        raise CommandError(f"sessions in a database need {error.name}: pip install 'fsm-logoff[store]'") from None
+        raise CommandError(f"sessions in a database need {error.name}: {install_command('store')}") from None
     try:
         yield
     except SnapshotError as error:

@@ -28,6 +28,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeAlias
 
+from fsm.contrib.requirements import check_loaded
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import Stopped, StoreClosing
 from fsm.store.log import about
@@ -40,6 +41,8 @@ __all__ = ["Serving", "serving"]
 log: Final = logging.getLogger("fsm.store")
 RETRY_AFTER: Final = b"5"
 """Seconds after which a client may try again, when another process has taken over."""
+LIFESPAN: Final = {"fastapi": (0, 93)}
+"""The versions from which on frameworks take `lifespan=`; those before leave it out without a word."""
 TRY_AGAIN_LATER: Final = 1013
 """The close code of a websocket (registered with IANA)."""
 
@@ -81,8 +84,13 @@ class Serving:
 
     @property
     def store(self) -> AsyncStore:
-        """The open store.  RuntimeError before the application has started, and after it was shut down."""
+        """The open store.  RuntimeError before the application has started, and after it was shut down.
+
+        ImportError if the framework is too old to know `lifespan=`.
+        """
         if self._store is None:
+            for library, least in LIFESPAN.items():
+                check_loaded("asgi", library, *least)
             raise RuntimeError(
                 "the store is open while the application runs: give `lifespan=` what `serving` returned, and with a "
                 "test client enter its block (`with TestClient(app) as client:`)"

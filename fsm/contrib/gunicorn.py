@@ -36,6 +36,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
+from fsm.contrib.requirements import check_version
 from fsm.store.errors import StoreClosing
 from fsm.store.outcome import Outcome
 from fsm.store.plan import DEFAULT, Plan
@@ -108,7 +109,11 @@ class Serving:
     # --------------------------------------------------------------------------------------------------- the hooks
 
     def post_worker_init(self, worker: _GunicornWorker) -> None:
-        """Open the store and start the workers, in a process that gunicorn has just started."""
+        """Open the store and start the workers, in a process that gunicorn has just started.
+
+        ImportError if gunicorn is too old.
+        """
+        check_version("gunicorn", "gunicorn", 22, 0)
         if threading.Lock is not _LOCK:
             raise RuntimeError(
                 "gevent has patched threads after fsm was imported, so that a store would wait for ever: begin "

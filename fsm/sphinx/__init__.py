@@ -28,7 +28,9 @@ from fsm.draw.rendering import RENDERERS
 try:
     import sphinx  # noqa: F401 - is it installed?
 except ModuleNotFoundError as missing:
-    problem = "charts in documentation need Sphinx: pip install 'fsm-logoff[sphinx]'"
+    from fsm.install import install_command
+
+    problem = f"charts in documentation need Sphinx: {install_command('sphinx')}"
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 if TYPE_CHECKING:

@@ -20,7 +20,9 @@ try:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as missing:
-    problem = "a store's metrics need prometheus-client: pip install 'fsm-logoff[metrics]'"
+    from fsm.install import install_command
+
+    problem = f"a store's metrics need prometheus-client: {install_command('metrics')}"
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.logoff.chart import LOGOFF

@@ -57,7 +57,8 @@ class Outbox:
             self._end(submitted, error)
             raise
         future.add_done_callback(self._state.count_refusal)
-        future.add_done_callback(lambda done: self._end(submitted, done))
+        if submitted is not None:
+            future.add_done_callback(lambda done: self._end(submitted, done))
         return future
 
     def deposit(

@@ -27,7 +27,9 @@ try:
     from rich.table import Table
     from rich.text import Text
 except ModuleNotFoundError as missing:
-    problem = "a store's display needs rich: pip install 'fsm-logoff[progress]'"
+    from fsm.install import install_command
+
+    problem = f"a store's display needs rich: {install_command('progress')}"
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.logoff.chart import BLOCKED, DRAINING, OPEN, RELEASED

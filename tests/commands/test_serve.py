@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
+from fsm.install import install_command
 from fsm.mail.auth import Users, new_entry
 from fsm.mail.demo.samples import SAMPLES
 from tests.support import program
@@ -151,7 +152,7 @@ from fsm.cli import main
 sys.exit(main(["serve", "--store", {str(tmp_path)!r}, "--inbound", "127.0.0.1:0"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, f"fsm serve: serving mail needs {library}; install it with: pip install 'fsm-logoff[mail]'\n")
+    assert (done.returncode, done.stderr) == (2, f"fsm serve: serving mail needs {library}; install it with: {install_command('mail')}\n")
 
 
 def test_without_a_smarthost_nothing_waits_for_what_nobody_sends(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from litestar import (
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from fsm.contrib.asgi import Serving, serving
+from fsm.contrib.asgi import LIFESPAN, Serving, serving
 from fsm.store import AsyncStore
 from tests.support import program
 
@@ -133,6 +133,15 @@ def test_a_worker_that_fails_is_said_and_the_server_is_not_ready() -> None:
         assert failed.is_set()
         assert ready.status_code == 503
         assert ready.text.endswith("broken has failed: LookupError: no smarthost")
+
+
+def test_a_framework_that_is_too_old_for_the_lifespan_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    mail = serving(AsyncStore)
+    with pytest.raises(RuntimeError, match="give `lifespan=` what `serving` returned"):
+        _ = mail.store
+    monkeypatch.setitem(LIFESPAN, "fastapi", (999, 1))
+    with pytest.raises(ImportError, match=r"fsm\.contrib\.asgi needs fastapi 999\.1 or later, not .*: pip install 'fastapi>=999\.1'"):
+        _ = mail.store
 
 
 def test_a_plan_that_makes_no_sense_is_refused_at_once() -> None:

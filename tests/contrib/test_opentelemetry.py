@@ -179,6 +179,7 @@ def test_an_attempt_that_does_not_end_in_sent_is_an_error(body: Any, ending: str
         send(store, spans, body)
         store.observe(None)
         store.submit(b"not observed")
+        store.close("ORDERLY 60s")
     sent = spans["send store"]
     assert sent.attributes is not None
     assert (sent.attributes["fsm.message.ending"], sent.attributes["error.type"]) == (ending, ending)
@@ -224,6 +225,7 @@ def test_no_message_is_refused_because_of_its_trace(spans: Spans) -> None:
         store.submit(b"x", headers={"own": "y" * 4200})
         context.detach(token)
         assert [sorted(message.headers) for message in store.messages()] == [["own", "traceparent"]]
+        store.close("ORDERLY 60s")
 
 
 def test_all_stores_of_a_spooler_and_what_is_submitted_over_a_connection(tmp_path: Path, spans: Spans) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 try:
     import sqlalchemy  # noqa: F401 - is it installed?
 except ModuleNotFoundError as missing:
-    problem = "a store in a database needs SQLAlchemy: pip install 'fsm-logoff[store]'"
+    from fsm.install import install_command
+
+    problem = f"a store in a database needs SQLAlchemy: {install_command('store')}"
     raise ModuleNotFoundError(problem, name=missing.name) from None
 
 from fsm.store.sql.database import Database

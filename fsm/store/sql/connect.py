@@ -101,7 +101,9 @@ def engine_for(url: sa.URL, patience: float, *, reading: bool = False) -> sa.Eng
             url, pool_pre_ping=True, pool_size=MOST, max_overflow=0, pool_timeout=patience, connect_args=connecting
         )
     except (ModuleNotFoundError, ImportError, sa.exc.NoSuchModuleError):
-        raise StorageError("PostgreSQL needs psycopg: pip install 'fsm-logoff[postgresql]'") from None
+        from fsm.install import install_command
+
+        raise StorageError(f"PostgreSQL needs psycopg: {install_command('postgresql')}") from None
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
