@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
 
 import aiosmtplib
@@ -33,13 +34,14 @@ Command = Callable[[str, SmtpSink], list[str]]
 class Served:
     """A server in a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, host: str, port: int) -> None:
-        self.process, self.host, self.port = process, host, port
+    def __init__(self, process: asyncio.subprocess.Process, host: str, port: int, senders: int = 1) -> None:
+        self.process, self.host, self.port, self.senders = process, host, port, senders
 
     async def submit(self, count: int, clients: int) -> None:
         """Submit so many messages in all, from so many clients at once."""
         share = count // clients
-        await asyncio.gather(*(submit(self.host, self.port, range(n * share, (n + 1) * share)) for n in range(clients)))
+        shares = [range(n * share, (n + 1) * share) for n in range(clients)]
+        await asyncio.gather(*(submit(self.host, self.port, numbers, self.senders) for numbers in shares))
 
     async def line(self) -> str:
         """Return the next line of its output."""
@@ -48,7 +50,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(words: list[str]) -> AsyncIterator[Served]:
+async def served(words: list[str], senders: int = 1) -> AsyncIterator[Served]:
     """Run a server, from its ready line until it is killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
@@ -57,7 +59,7 @@ async def served(words: list[str]) -> AsyncIterator[Served]:
         assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
         host, _, port = line.split("submission=")[1].split()[0].rpartition(":")
-        yield Served(process, host, int(port))
+        yield Served(process, host, int(port), senders)
     finally:
         if process.returncode is None:
             process.kill()
@@ -70,13 +72,24 @@ def ours(folder: str, sink: SmtpSink) -> list[str]:
             "--connections", str(CONNECTIONS), "--plan", f"NO_WAIT {PATIENCE:g}s"]  # fmt: skip
 
 
+def mailboxes(count: int) -> Command:
+    """Return the command of our server with so many mailboxes, each with the sender of its number."""
+
+    def command(folder: str, sink: SmtpSink) -> list[str]:
+        file = Path(folder, "mail.toml")
+        file.write_text("\n".join(f'[mailboxes.m{n}]\nowner = "a@m{n}.example.org"' for n in range(count)))
+        return [*ours(folder, sink), "--config", str(file)]
+
+    return command
+
+
 def naive(folder: str, sink: SmtpSink) -> list[str]:
     """Return the command of the naive server."""
     return ["bench.naive", folder, str(sink.port), str(CONNECTIONS)]
 
 
-async def submit(host: str, port: int, numbers: range) -> None:
-    """Submit these messages as one client, one after the other over one connection."""
+async def submit(host: str, port: int, numbers: range, senders: int) -> None:
+    """Submit these messages as one client, one after the other over one connection, from so many senders in turn."""
     reader, writer = await asyncio.open_connection(host, port)
 
     async def say(line: bytes) -> None:
@@ -88,17 +101,17 @@ async def submit(host: str, port: int, numbers: range) -> None:
     await say(b"")
     await say(b"EHLO bench\r\n")
     for number in numbers:
-        await say(b"MAIL FROM:<a@example.org>\r\n")
+        await say(b"MAIL FROM:<a@m%d.example.org>\r\n" % (number % senders))
         await say(b"RCPT TO:<b@example.net>\r\n")
         await say(b"DATA\r\n")
         await say(CONTENT % number + b".\r\n")
     writer.close()
 
 
-async def through(command: Command, clients: int, messages: int = MESSAGES) -> float:
+async def through(command: Command, clients: int, messages: int = MESSAGES, senders: int = 1) -> float:
     """Return messages a second, from the first submission to the last delivery."""
     with tempfile.TemporaryDirectory() as folder:
-        async with SmtpSink() as sink, served(command(folder, sink)) as server:
+        async with SmtpSink() as sink, served(command(folder, sink), senders) as server:
             await server.submit(20, 1)  # so that nothing is measured that happens once
             await sink.until(20)
             start = time.perf_counter()
@@ -200,6 +213,11 @@ def passing(clients: int, least: float, rounds: int) -> Result:
 def mail(rounds: int = ROUNDS) -> list[Result]:
     """Return the results about mail."""
     lines = [passing(1, 0.85, rounds), passing(16, 2.0, rounds)]
+    (many, one), ratio = race(
+        rounds, lambda: through(mailboxes(1000), 16, senders=1000), lambda: through(mailboxes(1), 16)
+    )
+    lines.append(Result("mail through 1,000 mailboxes of one server, 16 clients", f"{many:.0f} messages a second",
+                        f"one mailbox {one:.0f}: {ratio:.2f} times that", ">= 0.9 times", ratio >= 0.9))  # fmt: skip
     (idle,), _ = race(rounds, lambda: released(0))
     (mine, other), ratio = race(rounds, lambda: released(MESSAGES), library)
     return [
