@@ -56,3 +56,31 @@ def test_it_can_be_read_everywhere_and_follows_the_server_to_its_end(browser: Br
         page.locator("#link[data-on=false]").wait_for()
         page.locator(".store .state >> text=released").wait_for()
         watched.close()
+
+
+def test_of_many_stores_the_list_begins_with_what_there_is_to_see_and_one_is_shown_whole(browser: Browser, tmp_path: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    (tmp_path / "mail.toml").write_text("\n".join(f'[mailboxes.m{n}]\nowner = "m{n}.example.org"' for n in range(210)))
+    with served(tmp_path / "letters", "--config", str(tmp_path / "mail.toml"), "--http", "127.0.0.1:0") as (process, addresses):
+        watched = Watched(browser, viewport={"width": 390, "height": 900})
+        page = watched.open(f"http://{addresses['http']}/")
+        page.locator("#sums >> text=/^210 stores: 210 open; 0 coming in/").wait_for()
+        host, port = addresses["submission"].split(":")
+        with smtplib.SMTP(host, int(port), timeout=120) as client:
+            client.sendmail("a@m77.example.org", ["b@example.net"], "Subject: x\r\n\r\nx\r\n")
+        page.locator("#list button:first-child >> text=1 ready").wait_for()
+        assert page.locator("#list button").count() == 200
+        assert page.locator("#list p").text_content() == "and 10 more: find them by name"
+        page.locator("#find").fill("M9")
+        assert page.locator("#list button").count() == 11
+        page.locator("#list button").nth(10).click()
+        assert [page.locator(".store h2").text_content(), page.locator("#list [aria-pressed=true]").count()] == ["m99", 1]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+        page.locator("#here >> text=210 released").wait_for()
+        assert watched.complaints == []
+        watched.close()
