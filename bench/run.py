@@ -28,6 +28,7 @@ from bench.mail import mail
 from bench.pictures import paths, pictures
 from bench.result import Result, best
 from bench.screens import screens
+from bench.sessions import sessions
 from bench.store import store
 from fsm.cli import main as fsm
 from fsm.logoff import LOGOFF, StoreSession
@@ -197,7 +198,7 @@ def main() -> int:
     events = [[event for event, _ in life] for life in lives(400)]
     results = [
         imports(), *stepped, *engine(events), *exports(events, drive), *memory(), replay(), *paths(trigger), *pictures(),
-        *screens(), *store(), *mail(),
+        *screens(), *store(), *sessions(), *mail(),
     ]  # fmt: skip
     text = table(results)
     print(text)

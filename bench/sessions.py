@@ -2,11 +2,18 @@
 
     python -m bench.sessions [FOLDER]
 
-Each engine keeps an order with two states, and applies an event with an id and an amount; every commit is on the disk before
-it is answered: SQLite's write-ahead log with `synchronous = FULL` for all.  (That is harel's setting; xstate-statemachine
-chooses NORMAL, which a power failure can undo, and is set to FULL here.)  `FOLDER` is where the files are: in a folder in
-memory, such as /dev/shm, what is left is the work of the engines.  The two engines are not installed by this project's
-extras, since one of them changes every run of pytest: pip install harel==0.9.0 xstate-statemachine==0.11.0
+Each engine keeps orders with two states.  An event with an amount begins a new order, under an id that is applied once, and is
+on the disk before it is answered: SQLite's write-ahead log with `synchronous = FULL` for all.  (That is harel's setting;
+xstate-statemachine chooses NORMAL, which a power failure can undo, and is set to FULL here.)
+
+How often an event waits for the disk decides with one writer (counted by `strace -e trace=fdatasync`): here and by hand once;
+with harel twice, since it makes an execution before its first event (later events once); with xstate-statemachine three times:
+it claims the id, saves the session, and marks the id.  (Without its inbox of ids it waits once, and applies an event twice that
+is delivered twice.)  So one writer cannot be three times as fast as a program that waits once, whoever has written it.
+
+`FOLDER` is where the files are: in a folder in memory, such as /dev/shm, what is left is the work of the engines.  The two
+engines are not installed by this project's extras, since one of them changes every run of pytest, and are left out where they are
+not there: pip install harel==0.9.0 xstate-statemachine==0.11.0
 """
 
 from __future__ import annotations
@@ -17,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread, local
 from typing import Any
@@ -29,7 +37,7 @@ from fsm.sessions import Sessions
 from fsm.sessions.sql.statements import session_id
 from fsm.store import Database
 
-ROUNDS = 1
+ROUNDS = 3
 EVENTS = 200
 PAID, AMOUNT = Counter("paid"), Number("amount")
 ORDER = Chart(
@@ -144,23 +152,21 @@ def harel(where: Path, writers: int) -> float:
 
 
 def xsm(where: Path, writers: int) -> float:
-    """The rate of xstate-statemachine: load, send, save, with the ids in the same file."""
+    """The rate of xstate-statemachine: a session loaded, sent an event and saved, with the ids in its inbox in the file."""
     from xstate_statemachine import create_machine
-    from xstate_statemachine.persistence import SQLiteStore, load_interpreter, save_interpreter
+    from xstate_statemachine.persistence import IdempotencyPlugin, SQLiteInbox, SQLiteStore, persisted
 
     states = {"open": {"on": {"PAY": "paid"}}, "paid": {"on": {"REOPEN": "open"}}}
     machine = create_machine({"id": "order", "initial": "open", "context": {"paid": 0}, "states": states})
     store, mine = SQLiteStore(str(where)), local()
+    once = IdempotencyPlugin(SQLiteInbox(store), principal=lambda event: "all")
 
     def fire(key: str, event: str, id: str) -> None:
         if not hasattr(mine, "full"):
             store._conn().execute("PRAGMA synchronous = FULL")
             mine.full = True
-        name = key.replace(" ", "-")
-        interpreter, version = load_interpreter(store, name, machine)
-        interpreter.send("PAY", amount=5)
-        save_interpreter(store, name, interpreter, expected_version=version)
-        interpreter.stop()
+        with persisted(store, key.replace(" ", "-"), machine, plugins=[once]) as order:
+            order.send("PAY", amount=5, id=id.replace(" ", "-"))
 
     return rate(fire, writers)
 
@@ -186,9 +192,11 @@ def many(folder: Path, count: int) -> float:
 
 
 def sessions(folder: str | None = None, rounds: int = ROUNDS) -> list[Result]:
-    """Run the race."""
+    """Run the race against the engines that are installed; of several rounds the best of each."""
     results: list[Result] = []
-    racers: dict[str, Callable[[Path, int], float]] = {"ours": ours, "harel": harel, "xstate-statemachine": xsm, "by hand": by_hand}
+    racers: dict[str, Callable[[Path, int], float]] = {"ours": ours, "by hand": by_hand}
+    engines = {"harel": harel, "xstate_statemachine": xsm}
+    racers |= {name: race for name, race in engines.items() if find_spec(name) is not None}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         for writers, aim in ((1, 3), (16, 15)):
             best = dict.fromkeys(racers, 0.0)
@@ -197,13 +205,18 @@ def sessions(folder: str | None = None, rounds: int = ROUNDS) -> list[Result]:
                     if writers > 1 and name == "by hand":
                         continue
                     best[name] = max(best[name], race(Path(place, f"{turn} {writers} {name}.db"), writers))
-            rival = max(("harel", "xstate-statemachine"), key=lambda name: best[name])
-            ratio = best["ours"] / best[rival]
             what = f"durable events a second, {writers} writer{'s' * (writers > 1)}"
-            results.append(Result(what, f"{best['ours']:,.0f}", f"{rival} {best[rival]:,.0f}", f">= {aim}x: {ratio:.1f}x", ratio >= aim))
+            rivals = {name: best[name] for name in racers if name in engines}
+            if rivals:
+                ratio = best["ours"] / max(rivals.values())
+                told = ", ".join(f"{name} {one:,.0f}" for name, one in rivals.items())
+                against = f"{told}: {ratio:.1f} times as fast"
+                results.append(Result(what, f"{best['ours']:,.0f}", against, f">= {aim} times", ratio >= aim))
+            else:
+                results.append(Result(what, f"{best['ours']:,.0f}", "the other engines are not installed", f">= {aim} times", None))
             if writers == 1:
                 ratio = best["by hand"] / best["ours"]
-                results.append(Result("load, step and save", f"{1e6 / best['ours']:,.0f} µs", f"by hand {1e6 / best['by hand']:,.0f} µs", f"<= 1.5x: {ratio:.2f}x", ratio <= 1.5))
+                results.append(Result("load, step and save", f"{1e6 / best['ours']:,.0f} µs", f"by hand {1e6 / best['by hand']:,.0f} µs: {ratio:.2f} times", "<= 1.5 times", ratio <= 1.5))
         few, lots = (max(many(Path(tempfile.mkdtemp(dir=place)), count) for _ in range(rounds)) for count in (1_000, 1_000_000))
         results.append(Result("events a second among 1,000,000 sessions", f"{lots:,.0f}", f"among 1,000: {few:,.0f}", ">= 0.9x", lots >= 0.9 * few))
     return results

@@ -15,6 +15,7 @@ Theory.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -76,6 +77,7 @@ class Database:
     ) -> None:  # fmt: skip
         self.url = url_for(where)
         self.notifies = not is_sqlite(self.url)
+        self._file = None if self.notifies else str(self.url.database)
         self.store, self.profile = store, profile
         self._host, self._patience = host, patience
         self._lease = Lease(lease, clock or (time.time if is_sqlite(self.url) else None))
@@ -111,7 +113,7 @@ class Database:
                     no_id_before(driver.fetch(NEWEST)[0][0] or "")
             watcher = Watcher(engine, me, process, self._lease, bell)
             journal = JournalWriter(self._keep)
-            self._opened = _Opened(engine, me, process, bell, watcher, journal, _file_id(self.url))
+            self._opened = _Opened(engine, me, process, bell, watcher, journal, _file_id(self._file))
             undo.pop_all()
         watcher.announce(self._patience)
 
@@ -161,7 +163,7 @@ class Database:
         return opened
 
     def _must_be_in_place(self, opened: _Opened, *, certain: bool) -> None:
-        if opened.file is not None and opened.file != _file_id(self.url, opened.file):
+        if opened.file is not None and opened.file != _file_id(self._file, opened.file):
             problem = f"{self} was removed or replaced while it was open: nothing can be stored there any more"
             raise StorageError(problem, certain=certain)
 
@@ -339,12 +341,14 @@ def _is_fence(error: BaseException) -> bool:
     return getattr(original, "sqlstate", None) == "22012"
 
 
-def _file_id(url: sa.URL, known: tuple[int, int] | None = None) -> tuple[int, int] | None:
+def _file_id(path: str | None, known: tuple[int, int] | None = None) -> tuple[int, int] | None:
     """Return the identity of a database's file: None if there is no file, `known` if it cannot be read."""
+    if path is None:
+        return None
     try:
-        found = Path(str(url.database)).stat() if is_sqlite(url) else None
+        found = os.stat(path)  # noqa: PTH116 - twice in each transaction, and a Path takes as long as the look
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return known
-    return (found.st_dev, found.st_ino) if found is not None else None
+    return found.st_dev, found.st_ino
