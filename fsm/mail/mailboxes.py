@@ -42,17 +42,28 @@ log: Final = logging.getLogger("fsm.mail")
 
 @dataclass(eq=False, slots=True)
 class Mailbox:
-    """An open mailbox.  `leaving` while it is not in the table any more: the task that closes it once it is empty."""
+    """An open mailbox.  `leaving` while it is not in the table any more: the task that closes it once it is empty.
+
+    `failed` is whether the last message could not be stored in its inbox.
+    """
 
     settings: MailboxSettings
     store: AsyncStore
     inbox: Maildir
     leaving: asyncio.Task[None] | None = None
+    failed: bool = False
 
     @property
     def accepting(self) -> bool:
         """Whether it takes new mail."""
         return self.leaving is None and self.store.accepting
+
+    @property
+    def refusal(self) -> str | None:
+        """The reply to a recipient while its inbox is in trouble, so that others still get the message; or None."""
+        problem = self.inbox.problem() if self.failed else None
+        self.failed = problem is not None
+        return problem.smtp if problem is not None else None
 
 
 class Mailboxes:

@@ -91,6 +91,15 @@ class Maildir:
                 break
         return storing.result()
 
+    def problem(self) -> MaildirError | None:
+        """Return what is wrong with the folder, or None.  It looks at the disk, but waits for no file to be durable."""
+        try:
+            self._probe()
+            (self.folder / "new").stat()
+        except OSError as error:
+            return self._error(error)
+        return None
+
     async def take_back(self, name: str) -> None:
         """Remove a message that was just stored, unless a mail reader has it already; a disk that fails is not told."""
 

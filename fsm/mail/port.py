@@ -128,8 +128,10 @@ class Port:
         )
 
     def _refuses(self, recipient: str) -> str | None:
-        found = self.mailboxes.of_recipient(recipient) if self.inbound else None
-        return found if isinstance(found, str) else None
+        if not self.inbound:
+            return None
+        found = self.mailboxes.of_recipient(recipient)
+        return found if isinstance(found, str) else found.refusal
 
     def _refuses_sender(self, user: str, sender: str) -> str | None:
         found = None if self.inbound else self.mailboxes.of_sender(user, sender)

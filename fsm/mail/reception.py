@@ -7,7 +7,8 @@ Theory.
    fails.  When the plan stops it, the client gets 421.  After the final dot nothing stops it.
 3. A submission is unknown to the store until its final dot.  Then it is submitted, and is durable or refused.
 4. A message for several mailboxes is an item of each of their stores, and is stored in all inboxes or in none: what
-   was answered 4yz comes again.
+   was answered 4yz comes again.  A recipient whose inbox was in trouble, and still is, is put off at RCPT, so that the
+   others get theirs.
 5. Whatever happens, the answer is one SMTP reply, and 250 means durable.
 """
 
@@ -187,6 +188,7 @@ class _Inbound(Reception):
             for one in self._mailboxes:
                 stored.append((one, await one.inbox.deliver(whole, id=self._envelope.hop.id)))
         except MaildirError:
+            self._mailboxes[len(stored)].failed = True
             await asyncio.shield(asyncio.gather(*(one.inbox.take_back(name) for one, name in stored)))
             raise
         return stored[-1][1]

@@ -196,6 +196,10 @@ def test_each_mailbox_has_its_own_mail_and_goes_on_when_another_does_not(
                 await client.begin("x@y.z", "anna@example.org", "b@example.net")
                 assert (await client.end()).startswith("451 4.3.0")
                 assert len(texts(anna)) == 1
+                assert (await client.say("MAIL FROM:<x@y.z>")).startswith("250")
+                assert (await client.say("RCPT TO:<b@example.net>")).startswith("451 4.3.0")
+                assert (await client.say("RCPT TO:<anna@example.org>")).startswith("250")
+                assert (await client.say("RSET")).startswith("250")
                 (tmp_path / "away").rename(ben.inbox.folder / "new")
 
                 # seen from outside: all of them, each by its name
