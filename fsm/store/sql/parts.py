@@ -89,23 +89,27 @@ class Parts:
 
     def open(self, handles: Sequence[Handle]) -> list[Look]:
         """See `storage.Transaction`."""
-        numbers = self._numbers([handle.name for handle in handles])
+        numbers, created = self._numbers([handle.name for handle in handles])
         for handle in handles:
             handle.number = numbers[handle.name]
-        looks = self._look([Ask(handle) for handle in handles], opening=True)
-        for store, aside in self._driver.fetch(ASIDE, [handle.number for handle in handles]):
+        known = [handle for handle in handles if handle.name not in created]
+        looks = self._look([Ask(handle) for handle in known], opening=True)
+        for store, aside in self._driver.fetch(ASIDE, [handle.number for handle in known]) if known else ():
             looks[store].aside = aside
-        return [looks[handle.number] for handle in handles]
+        self._create([handle for handle in handles if handle.name in created])  # nobody else knows of these yet
+        return [looks.get(handle.number, Look()) for handle in handles]
 
-    def _numbers(self, names: Sequence[str]) -> dict[str, int]:
+    def _numbers(self, names: Sequence[str]) -> tuple[dict[str, int], set[str]]:
+        """Return the numbers of these stores, and the names of those that were created for that."""
         driver, wanted = self._driver, sorted(set(names))
         numbers: dict[str, int] = dict(driver.fetch(FIND, self._profile, wanted))
+        created: dict[str, int] = {}
         if missing := [name for name in wanted if name not in numbers]:
             rows, returning = [(name, self._profile) for name in missing], "RETURNING store, number"
-            numbers.update(driver.insert(STORES, "store, profile", rows, f"ON CONFLICT DO NOTHING {returning}"))
-            if len(numbers) < len(wanted):  # another process has just created some
+            created = dict(driver.insert(STORES, "store, profile", rows, f"ON CONFLICT DO NOTHING {returning}"))
+            if len(created) < len(missing):  # another process has just created some
                 numbers = dict(driver.fetch(FIND, self._profile, wanted))
-        return numbers
+        return numbers | created, set(created)
 
     def look(self, asks: Sequence[Ask]) -> list[Look]:
         """See `storage.Transaction`."""
@@ -127,10 +131,12 @@ class Parts:
 
     def _look(self, asks: Sequence[Ask], *, opening: bool = False) -> dict[int, Look]:
         driver, stores = self._driver, [ask.handle.number for ask in asks]
-        if driver.postgresql:
+        if driver.postgresql and stores:
             driver.fetch(LOCK, stores)
         self.swept = self._processes.sweep() or self.swept
         looks = {store: Look() for store in stores}
+        if not stores:
+            return looks
         peers: dict[int, set[int]] = defaultdict(set)
         free: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
         for store, number, process, ready, deferred, clean in driver.fetch(ALL, stores):
