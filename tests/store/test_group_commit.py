@@ -19,6 +19,7 @@ from fsm.store.group_commit import SILENCE
 from fsm.store.message import Message, new_id
 from fsm.store.sql import Database, read_journal
 from fsm.store.step import PendingStep
+from fsm.store.storage import News
 from fsm.verdict import Refused
 from tests.store.contract.driven import next_item, scheduled
 
@@ -29,6 +30,7 @@ class Counted(Database):
     def __init__(self, where: Path) -> None:
         super().__init__(where)
         self.commits = 0
+        self.rings: list[News] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -38,6 +40,10 @@ class Counted(Database):
         with super().transaction(fenced=fenced) as tx:
             yield tx
         self.commits += 1
+
+    def ring(self, news: News) -> None:
+        self.rings.append(news)
+        super().ring(news)
 
 
 @pytest.fixture
@@ -309,3 +315,44 @@ def test_what_is_counted_and_not_there_is_not_claimed_at_full_speed(
     id = store.submit(b"x")
     assert waiting.result(60).id == id
     store._core.abandon(waiting.result(0))
+
+
+def test_stores_that_close_together_are_one_transaction_one_ring_and_one_turn_for_their_outcomes(storage: Counted) -> None:
+    with Spooler(storage) as spooler:
+        stores = spooler.open_many(f"s{number}" for number in range(20))
+        storage.gate.clear()
+        first = scheduled(stores[0])
+        while not first.running():
+            first.done()  # its batch is made up now, and waits at the gate
+        closing = spooler.begin_closing("ORDERLY 60s")
+        storage.rings.clear()
+        commits = storage.commits
+        storage.gate.set()
+        assert len(closing.result(60).stores) == 20
+        assert storage.commits - commits <= 3
+        assert storage.rings == [News("peers", frozenset(store._state.handle.number for store in stores))]
+        commits = storage.commits
+    assert storage.commits - commits <= 1, "released stores have nothing to say when they are let go"
+
+
+def test_what_follows_a_task_is_told_of_its_end_once_and_its_mistakes_are_its_own(
+    store: Store, storage: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[BaseException | None] = []
+
+    def then(error: BaseException | None) -> None:
+        told.append(error)
+        raise KeyError("mine")
+
+    commit, state = store._core.commit, store._state
+    for decide in (lambda _: None, bad, submit()):
+        commit.enqueue(state, decide, then, "a task")
+    scheduled(store).result(60)
+    storage.gate.clear()
+    commit.enqueue(state, lambda _: None, then, "one that is not answered")
+    commit.abandon()
+    storage.gate.set()
+    store.let_go()
+    kinds = [type(error) for error in told]
+    assert sorted(map(str, kinds)) == sorted(map(str, [type(None), ValueError, type(None), StorageError]))
+    assert "what follows a task failed" in caplog.text
