@@ -18,6 +18,8 @@ Theory.
    whoever caused the step, who gets them.
 8. Whoever closes does not wait for a storage that does not answer: `abandon` tells all who wait for an answer that
    there will be none.
+9. What a batch has to tell the other processes is one ring for each kind of news; and the stores that end in a batch
+   have one turn for their outcomes, because of ten thousand stores all end at once.
 
 With a durable storage the batches run in a thread of their own, so that no caller holds a lock while the disk writes;
 in memory they run at once, in the caller's thread.
