@@ -114,7 +114,7 @@ class Session:
             _add_variables(cls, checked.methods)
             _install(cls)
         if cls.__new__ is NEW and any(getattr(cls, name) is not getattr(Session, name) for name in BEGINNERS):
-            cls.__new__ = _begun  # type: ignore[method-assign]
+            type.__setattr__(cls, "__new__", _begun)  # assigned, type checkers would see it in every class
         if cls.__new__ is _begun:
             cls._class_begin = _nothing
         elif chart is not None or cls._own_lock or cls._own_listeners:

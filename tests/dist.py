@@ -1,20 +1,35 @@
 """`make dist`: wheel and sdist are built and examined; the wheel is installed in an empty environment and tried there.
 
-    python -m tests.dist [PYTHON ...]        # dist/; each of these Pythons gets an empty environment, by default this one
+    python -m tests.dist [PYTHON ...]        # dist/; tried with each of these Pythons, by default all of this machine
 
-In the empty environment, far from the checkout and without any extra, the blocks of README.md print what they show.
+In an empty environment, far from the checkout and without any extra, the blocks of README.md print what they show; with
+each extra no module asks for that extra any more.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 from tests.readme import BLOCK, README, ROOT
+
+OURS = {"test", "lint", "bench", "docs", "release"}
+"""Extras for those who work on it."""
+IMPORT_ALL = """
+import importlib, pkgutil, fsm
+for found in pkgutil.walk_packages(fsm.__path__, "fsm.", onerror=lambda name: None):
+    try:
+        importlib.import_module(found.name)
+    except Exception as error:
+        print(f"{found.name}: {error}")
+"""
 
 
 def build(folder: Path) -> Path:
@@ -26,12 +41,18 @@ def build(folder: Path) -> Path:
     return wheel
 
 
-def try_it(wheel: Path, python: str, folder: Path) -> None:
-    """Install the wheel in an empty environment in this folder, and run what README.md shows."""
+def installed(wheel: Path, python: str, folder: Path, extra: str = "") -> Path:
+    """Install the wheel in an empty environment in this folder, and return where its programs are."""
     run([python, "-m", "venv", "--without-pip", "empty"], folder)
     there = folder / "empty" / "bin"
     pip = [sys.executable, "-m", "pip", "--python", str(there / "python"), "--quiet", "--disable-pip-version-check"]
-    run([*pip, "install", "--constraint", str(ROOT / "constraints.txt"), str(wheel)], folder)
+    run([*pip, "install", "--constraint", str(ROOT / "constraints.txt"), f"{wheel}{extra}"], folder)
+    return there
+
+
+def try_it(wheel: Path, python: str, folder: Path) -> None:
+    """Install the wheel in an empty environment in this folder, and run what README.md shows."""
+    there = installed(wheel, python, folder)
     script, expected = "", ""
     for block in BLOCK.finditer(README.read_text()):
         if block["kind"] == "python":
@@ -44,6 +65,30 @@ def try_it(wheel: Path, python: str, folder: Path) -> None:
     for command in re.findall(r"^\$ (.*)", README.read_text(), re.MULTILINE):
         assert run(["bash", "-c", command], folder, there), command
     assert wheel.name.split("-")[1] in run([str(there / "fsm"), "--version"], folder)
+
+
+def extras() -> list[str]:
+    """The extras for users."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return sorted({*setup["options.extras_require"]} - OURS)
+
+
+def try_extra(wheel: Path, python: str, folder: Path, extra: str) -> None:
+    """Install the wheel with an extra, and import all its modules: none may ask for that extra."""
+    there = installed(wheel, python, folder, f"[{extra}]")
+    complaints = run([str(there / "python"), "-c", IMPORT_ALL], folder)
+    assert f"[{extra}]" not in complaints, complaints
+
+
+def pythons() -> Iterator[str]:
+    """This Python, and the newer ones of this machine."""
+    yield sys.executable
+    for minor in range(sys.version_info.minor + 1, 16):
+        there = map(str, sorted((Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python")))
+        found = next(there, None) or shutil.which(f"python3.{minor}")
+        if found is not None and not subprocess.run([found, "-c", "import venv"], capture_output=True).returncode:
+            yield found
 
 
 def run(command: list[str], folder: Path, first: Path | None = None) -> str:
@@ -62,7 +107,12 @@ if __name__ == "__main__":
     for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
         old.unlink()
     made = build(out)
-    for one in sys.argv[1:] or [sys.executable]:
+    for one in sys.argv[1:] or pythons():
         with tempfile.TemporaryDirectory() as name:
             try_it(made, one, Path(name))
+        print(f"README.md holds with {one}", flush=True)
+    for extra in extras():
+        with tempfile.TemporaryDirectory() as name:
+            try_extra(made, sys.executable, Path(name), extra)
+        print(f"[{extra}] brings what it is for", flush=True)
     print(*(file.name for file in sorted(out.iterdir())))

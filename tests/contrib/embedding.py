@@ -113,6 +113,14 @@ def over_tcp(run: Run) -> int:
         return sum(said(file.write, file.flush, file.readline, message) for message in MESSAGES)
 
 
+def over_grpc(run: Run) -> int:
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{run.port}") as channel:
+        submit = channel.unary_unary("/Mail/Submit")
+        return sum(bool(submit(message.encode(), timeout=LIMIT, wait_for_ready=True)) for message in MESSAGES)
+
+
 def over_stdin(run: Run) -> int:
     assert run.process.stdin is not None
     assert run.process.stdout is not None
@@ -181,6 +189,7 @@ EXAMPLES = [
     Example("dramatiq", "dramatiq, Redis", "dramatiq PROGRAM --processes 1 --threads 2", to_dramatiq),
     Example("threads", "a pool of threads", "python PROGRAM.py", over_stdin),
     Example("asyncio", "a consumer in asyncio", "python PROGRAM.py", over_tcp),
+    Example("grpc", "gRPC in asyncio", "python PROGRAM.py PORT", over_grpc),
     Example("batch", "a batch job, Ctrl-C", "python PROGRAM.py orders.txt", in_a_file, signal.SIGINT, 130, True),
 ]
 VARIANTS = [
