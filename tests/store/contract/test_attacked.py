@@ -77,7 +77,7 @@ def test_whoever_heard_of_peers_while_the_storage_was_locked_hears_of_them_later
         other.execute("BEGIN IMMEDIATE")
         looked = Event()
         log = store._core.peers._refreshed
-        store._core.peers._refreshed = lambda done: (log(done), looked.set())  # type: ignore[method-assign]
+        store._core.peers._refreshed = lambda error: (log(error), looked.set())  # type: ignore[method-assign]
         store._core.peers.refresh()
         assert looked.wait(MOST)
         other.execute("ROLLBACK")
@@ -97,7 +97,7 @@ def test_what_a_peer_left_while_the_storage_was_locked_is_taken_over_all_the_sam
     second.submit(b"x")
     failed = Event()
     look = store._core.peers._refreshed
-    store._core.peers._refreshed = lambda done: (look(done), failed.set() if done.exception() else None)  # type: ignore[method-assign]
+    store._core.peers._refreshed = lambda error: (look(error), failed.set() if error else None)  # type: ignore[method-assign]
     second.logoff(Logoff.ABORT)
     with closing(sqlite3.connect(file.where, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
