@@ -200,6 +200,7 @@ def test_a_batch_of_several_stores_is_one_commit(storage: Counted) -> None:
         assert len({future.result(60) for future in futures}) == 21
         assert storage.commits - before <= 2
         assert [store.session.ready for store in stores] == [2] + 19 * [1]
+        spooler.close("ORDERLY 0s")
 
 
 def test_when_a_store_fails_the_others_of_its_batch_do_not(storage: Counted) -> None:
@@ -216,7 +217,9 @@ def test_when_a_store_fails_the_others_of_its_batch_do_not(storage: Counted) -> 
         with pytest.raises(ValueError, match="no"):
             wrong.result(60)
         assert [store.session.ready for store in (good, bad_one, asks)] == [2, 1, 0]
-        assert next_item(good).result(60).message.content == b"x"
+        with next_item(good).result(60) as item:
+            assert item.message.content == b"x"
+        spooler.close("ORDERLY 0s")
 
 
 @pytest.mark.parametrize("durable", [False, True])

@@ -96,6 +96,7 @@ def test_a_collector_tells_of_the_stores_that_a_spooler_has_open_now() -> None:
         assert value("in_service", "two") == 1
         assert value("storage_failing_seconds", "two") == 0
         assert value("in_service", "three") is None
+        spooler.close("ORDERLY 0s")
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -40,6 +40,7 @@ def test_each_store_is_a_session_of_its_own(place: Place) -> None:
         assert again.state == "open"
         with pytest.raises(StorageError, match="the store 'b' is open already in this spooler; use that one"):
             spooler.open("b")
+        spooler.close("ORDERLY 0s")
     assert not spooler.in_service
 
 
@@ -193,6 +194,7 @@ def test_the_length_of_a_queue_is_not_in_memory(file: Place) -> None:
         found = [one for one in gc.get_objects() if isinstance(one, Message) and one.content == content]
         assert not found
         assert store.session.ready == 5000
+        spooler.close("ORDERLY 0s")
 
 
 # ------------------------------------------------------------------------------------------------- closing ends

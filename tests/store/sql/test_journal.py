@@ -166,8 +166,10 @@ def test_opening_a_store_deletes_nothing_of_another_living_one(database: Place) 
         for n in range(5):
             with Store(database.new(store=f"short {n}")) as short:
                 short.submit(b"y")
+                short.close("ORDERLY 0s")
         sessions = {json.loads(line).get("session") for line in read_journal(database.where)}
         assert store.holder in sessions
+        store.close("ORDERLY 0s")
 
 
 @pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"bytes": -1.0}, {"commits": 0.0}])

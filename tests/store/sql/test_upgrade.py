@@ -56,8 +56,10 @@ def test_every_message_is_there_in_its_state(database: Place) -> None:
         assert (store.session.ready, store.session.deferred, store.progress_now().held) == (2, 1, 2)
         assert store.counters["lapsed"] == 1
         assert [store.message(id).content for id in ids] == [id.encode() for id in ids]  # type: ignore[union-attr]
+        store.close("ORDERLY 0s")
     with Store(database.new()) as store:
         assert len(store.messages()) == 5
+        store.close("ORDERLY 0s")
 
 
 def version_2(place: Place) -> str:
