@@ -7,6 +7,10 @@ Theory.
    end.  No message is in two collections at once, so their order does not matter.
 3. A message that is claimed in the transaction that submits it is written as claimed.
 4. Whoever takes messages out of another's part moves them into its own, and writes a note for the holder.
+5. On PostgreSQL a message may change between two statements.  So what a second statement finds about a message that the
+   first one did not change is no answer to it: if the message could be changed now, the first is executed again.  And
+   where a statement chooses messages by a query, its own condition names the state, too: only that is looked at again
+   when it has waited for somebody else's change.
 """
 
 from __future__ import annotations
@@ -78,7 +82,8 @@ ENDED: Final = (
 )
 DUE: Final = (
     f"UPDATE fsm_messages SET state = '{target('fall_due')}', due = NULL, wait = NULL WHERE id IN (SELECT id FROM"
-    " fsm_messages WHERE part = ? AND state = 'deferred' AND due <= ? ORDER BY due LIMIT ?) RETURNING id"
+    " fsm_messages WHERE part = ? AND state = 'deferred' AND due <= ? ORDER BY due LIMIT ?) AND state = 'deferred'"
+    " RETURNING id"
 )
 FIRST_DUE: Final = (
     "SELECT due, wait FROM fsm_messages WHERE part = ? AND state = 'deferred' ORDER BY due LIMIT 1"
@@ -255,20 +260,24 @@ class Messages:
     def withdraw(self, handle: Handle, id: str) -> tuple[str | None, bool]:
         """See `storage.Transaction`."""
         self.flush()
-        for state, part in self._driver.fetch(WITHDRAW, id, handle.number):
-            self._driver.run("DELETE FROM fsm_contents WHERE id = ?", id)
-            return state, self._no_longer(handle, state, part)
-        return self._state_of(handle, id), False
+        while True:
+            for state, part in self._driver.fetch(WITHDRAW, id, handle.number):
+                self._driver.run("DELETE FROM fsm_contents WHERE id = ?", id)
+                return state, self._no_longer(handle, state, part)
+            if (found := self._state_of(handle, id)) not in sources("withdraw"):
+                return found, False
 
     def set_aside(
         self, handle: Handle, id: str, states: Sequence[str], reason: str | None
     ) -> tuple[str | None, bool]:
         """See `storage.Transaction`."""
         self.flush()
-        for state in states:
-            for (part,) in self._driver.fetch(SET_ASIDE, storable(reason), id, handle.number, state):
-                return state, self._no_longer(handle, state, part)
-        return self._state_of(handle, id), False
+        while True:
+            for state in states:
+                for (part,) in self._driver.fetch(SET_ASIDE, storable(reason), id, handle.number, state):
+                    return state, self._no_longer(handle, state, part)
+            if (found := self._state_of(handle, id)) not in states:
+                return found, False
 
     def _no_longer(self, handle: Handle, state: str, part: int | None) -> bool:
         """Return whether a message that left the queue was in one of our parts; otherwise leave a note."""
