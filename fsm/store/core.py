@@ -137,8 +137,9 @@ class StoreCore:
         ready, deferred = session.ready, session.deferred
         step.fire(event)
         if deferred and session.ready == ready + deferred:  # PURGE's flush
-            step.tx.flush(step.handle)
+            taken = step.tx.flush(step.handle)
             step.after_commit.append(lambda: self.state.became_ready(deferred))
+            self.peers.lose(step, "abort_submit", taken)  # also those that were deferred: they are counted as ready now
         stops_inbound = not self.state.default_inbox and session.request in (Logoff.NO_WAIT, Logoff.PURGE)
         step.after_commit.append(lambda: self._asked(event, stops_inbound))
 

@@ -245,10 +245,11 @@ class _Transaction:
         first = queue.first_due()
         return (first[0], queue.waits.get(first[1].id, 0.0)) if first is not None else None
 
-    def flush(self, handle: Handle) -> None:
+    def flush(self, handle: Handle) -> int:
         queue = self._queues[handle.name]
         for one in self._all(queue, *sources("fall_due")):
             self._ready(handle, queue, one)
+        return 0
 
     def withdraw(self, handle: Handle, id: str) -> tuple[str | None, bool]:
         queue = self._queues[handle.name]

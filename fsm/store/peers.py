@@ -85,8 +85,8 @@ class Peers:
         if look.peers is not None:
             self._count(step, look.peers)
         # the deferred messages first: a drain ends with the last ready one, and nothing may follow that
-        self._lose(step, "abort_deferred", -deferred)
-        self._lose(step, "abort_submit", -ready)
+        self.lose(step, "abort_deferred", -deferred)
+        self.lose(step, "abort_submit", -ready)
         if (ready > 0 or deferred > 0) and session.accepting:
             gained_ready, gained_deferred = max(0, ready), max(0, deferred)
             step.gain(gained_ready, gained_deferred, "taken over: it was nobody's")
@@ -95,7 +95,8 @@ class Peers:
         if look.lapsed:
             step.after_commit.append(lambda: self._lapsed(look))
 
-    def _lose(self, step: PendingStep, event: str, count: int) -> None:
+    def lose(self, step: PendingStep, event: str, count: int) -> None:
+        """Count out by this event what others have taken from our parts."""
         for _ in range(count):
             step.fire(event, why="taken by a peer")
         if count > 0:

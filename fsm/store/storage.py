@@ -170,8 +170,11 @@ class Transaction(Protocol):
     def first_due(self, handle: Handle) -> tuple[float, float] | None:
         """Return when the first deferred message of our parts is due, and how long it was told to wait."""
 
-    def flush(self, handle: Handle) -> None:
-        """Make all deferred messages of our parts ready."""
+    def flush(self, handle: Handle) -> int:
+        """Make all deferred messages of our parts ready; return how many ready or deferred ones others have just taken.
+
+        They are told here and not by the next look.
+        """
 
     def withdraw(self, handle: Handle, id: str) -> tuple[str | None, bool]:
         """Delete a message that is not claimed.

@@ -227,6 +227,10 @@ class Parts:
                 look.ready += message.state == "ready"
                 look.deferred += message.state == "deferred"
 
+    def taken(self, handle: Handle) -> int:
+        """Read the notes of those who took messages out of our parts; return how many they took."""
+        return sum(ready + deferred for _, ready, deferred in self._driver.fetch(NOTES, list(handle.parts)))
+
     def leave(self, handle: Handle, ready: int | None, deferred: int | None) -> None:
         """See `storage.Transaction`."""
         clean = int(ready is not None and deferred is not None)

@@ -33,8 +33,7 @@ class DatabaseTransaction:
         self._before: dict[Handle, tuple[int, ...]] = {}
         self.submit, self.claim_new, self.claim = messages.submit, messages.claim_new, messages.claim
         self.take, self.sent, self.ended = messages.take, messages.sent, messages.ended
-        self.resume, self.withdraw, self.flush = messages.resume, messages.withdraw, messages.flush_deferred
-        self.set_aside = messages.set_aside
+        self.resume, self.withdraw, self.set_aside = messages.resume, messages.withdraw, messages.set_aside
         self.fall_due, self.first_due = messages.fall_due, messages.first_due
 
     @property
@@ -70,6 +69,11 @@ class DatabaseTransaction:
         """See `storage.Transaction`."""
         self.messages.flush()
         self.parts.lapse(handle)
+
+    def flush(self, handle: Handle) -> int:
+        """See `storage.Transaction`."""
+        self.messages.flush_deferred(handle)  # it waits for who is taking one, and whose note is there then
+        return self.parts.taken(handle)
 
     def record(self, header: str, lines: Sequence[str]) -> None:
         """See `storage.Transaction`."""

@@ -8,8 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from fsm.store import Store
 from fsm.store.sql.messages import FIND
 from tests.store.conftest import Place, Server
+from tests.store.contract.driven import LONG
 from tests.store.contract.one import One
 
 LOCKED = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
@@ -78,3 +80,25 @@ def test_what_is_held_while_it_falls_due_stays_held(server: Server, remote: Plac
     assert [message.state for message in ours.messages()] == ["held"]
     ours.look()
     assert (ours.ready, ours.deferred) == (0, 0)
+
+
+def test_what_is_withdrawn_while_the_queue_is_flushed_does_not_hold_up_the_logoff(server: Server, remote: Place) -> None:
+    """PURGE counts the deferred message as ready while the flush waits for whoever withdraws it."""
+    ours, theirs = Store(remote.new(), retry=LONG), One(remote.new())
+    theirs.open()
+    theirs.leave()  # who has been released may still withdraw, and is no peer
+    id = ours.submit(b"")
+    queue = ours.outgoing()
+    with next(queue) as item:
+        item.defer("later")
+    with theirs.transaction() as tx, psycopg.connect(host=str(server.folder), user="store", dbname="postgres", autocommit=True) as watching:
+        assert tx.withdraw(id) == ("deferred", False)
+        purging = ours._core.logoff("logoff_purge")
+        while not watching.execute(LOCKED, [theirs.storage.url.database]).fetchone():
+            assert not purging.done()
+    assert purging.result(60).released
+    assert ours.progress_now().counters["taken_by_peers"] == 1
+    ours.let_go()
+    again = Store(remote.new())
+    assert (again.session.ready, again.session.deferred, again.messages()) == (0, 0, [])
+    again.let_go()
