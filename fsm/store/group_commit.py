@@ -168,6 +168,7 @@ class GroupCommit:
         self._owner: int | None = None
         self._in_doubt: _Batch | None = None
         self._under_way: Sequence[_Task[Any]] = ()
+        self._abandoned: StorageError | None = None
         self._since: float | None = None
         """When the storage was last asked something that it has not answered yet."""
         self._failing: tuple[float, str] | None = None
@@ -318,16 +319,17 @@ class GroupCommit:
 
     def abandon(self) -> None:
         """Tell whoever waits for an answer that there will be none.  The thread goes on by itself, if it can."""
-        name, tasks = self._storage, [*self._under_way]
+        problem = f"{self._storage} does not answer, and the store was let go: the change may have been made"
+        self._abandoned = StorageError(problem, busy=True, certain=False)  # first: what is in neither place now sees it
+        tasks = [*self._under_way]
         with suppress(Empty):
             while True:
                 if (task := self._queue.get_nowait()) is not None:
                     tasks.append(task)
                     self._clock.resume()
         self._queue.put(None)
-        problem = f"{name} does not answer, and the store was let go: the change may have been made"
         for task in tasks:
-            task.error = StorageError(problem, busy=True, certain=False)
+            task.error = self._abandoned
             task.end()
 
     # ------------------------------------------------------------------------------------------------- the thread
@@ -362,7 +364,10 @@ class GroupCommit:
             return
         self._under_way = tasks
         try:
-            self._run(tasks)
+            if self._abandoned is not None:
+                self._fail(tasks, self._abandoned)
+            else:
+                self._run(tasks)
             self._under_way = ()
             self._resolve(tasks)
         except BaseException as error:  # a mistake of ours: the stores go on, and nobody waits for ever
