@@ -25,8 +25,8 @@ from fsm.mail.syntax import has_long_line, is_utf8
 
 __all__ = ["converted"]
 
-AS_IT_IS: Final = policy.SMTP.clone(refold_source="none", cte_type="8bit", max_line_length=998)
-"""Header fields that are not touched are written as they came."""
+AS_IT_IS: Final = policy.SMTP.clone(refold_source="none", utf8=True, cte_type="8bit", max_line_length=998)
+"""Header fields that are not touched are written as they came (`utf8`: Python 3.13 would encode them)."""
 ASCII: Final = policy.SMTP.clone(utf8=False, cte_type="7bit")
 WHOLE: Final = ("7bit", "8bit", "binary", "")
 """The transfer encodings that encode nothing."""
