@@ -97,6 +97,7 @@ class Session:
     _class_begin: ClassVar[Callable[[Any], None]]
     _own_listeners: ClassVar[tuple[str, ...]] = ()  # names of the methods that listen to their own session
     _own_lock: ClassVar[bool] = False
+    _begins_in_new: ClassVar[bool] = False  # since an __init__ of its own may call no other
 
     def __init_subclass__(
         cls, *, chart: Chart | None = None, guarded: bool = False, _loose: bool = False, **options: Any
@@ -113,9 +114,10 @@ class Session:
             cls._class_engine = Engine(cls, chart, checked.methods, Step)
             _add_variables(cls, checked.methods)
             _install(cls)
-        if cls.__new__ is NEW and any(getattr(cls, name) is not getattr(Session, name) for name in BEGINNERS):
-            type.__setattr__(cls, "__new__", _begun)  # assigned, type checkers would see it in every class
-        if cls.__new__ is _begun:
+        if not cls._begins_in_new and any(getattr(cls, name) is not getattr(Session, name) for name in BEGINNERS):
+            type.__setattr__(cls, "__new__", _begun(cls.__new__))  # assigned, type checkers would see it in every class
+            cls._begins_in_new = True
+        if cls._begins_in_new:
             cls._class_begin = _nothing
         elif chart is not None or cls._own_lock or cls._own_listeners:
             cls._class_begin = _begin
@@ -428,7 +430,7 @@ def _install(cls: type[Session]) -> None:
         else:
             function = _routed(event) if event in engine.routed else engine.compiled.triggers[event]
         declare(cls, name, cls.chart.event(event), function)
-    if engine.compiled is not None and cls.__new__ is not _begun and not cls._own_lock and not cls._own_listeners:
+    if engine.compiled is not None and not (cls._begins_in_new or cls._own_lock or cls._own_listeners):
         cls._class_begin = engine.compiled.start
 
 
@@ -459,14 +461,18 @@ def _begin(session: Session) -> None:
         session.listen(session)
 
 
-def _begun(cls: type[T], *_given: object, **_named: object) -> T:
-    """The `__new__` of a class with an `__init__` of its own, which may call no other.
+def _begun(new: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the `__new__` of a class with an `__init__` of its own, which may call no other; `new` is the one it has.
 
     Other classes have none: a `__new__` in Python doubles the cost of a session.
     """
-    self = NEW(cls)
-    _begin(self)  # type: ignore[arg-type]
-    return self
+
+    def begun(cls: type[T], *given: object, **named: object) -> T:
+        self: Any = NEW(cls) if new is NEW else new(cls, *given, **named)
+        _begin(self)
+        return self  # type: ignore[no-any-return]
+
+    return begun
 
 
 def _nothing(session: Session) -> None:

@@ -8,7 +8,7 @@ import pickle
 import sys
 import weakref
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import pytest
@@ -464,6 +464,14 @@ class Calling(Declared):
 class Heir(Aware): ...
 
 
+class Made(Declared):
+    def __new__(cls, note: str = "") -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, note: str) -> None:
+        self.note = note
+
+
 @dataclass
 class Noted(Declared):
     note: str
@@ -487,7 +495,7 @@ class Defined(Declared):
 
 
 @pytest.mark.parametrize(
-    ("cls", "n"), [(Aware, 0), (Heir, 0), (Calling, 3), (Noted, 0), (Counting, 1), (Defined, 0)]
+    ("cls", "n"), [(Aware, 0), (Heir, 0), (Made, 0), (Calling, 3), (Noted, 0), (Counting, 1), (Defined, 0)]
 )
 def test_a_session_begins_whatever_its_class_does_in_its_own_init(cls: type[Any], n: int) -> None:
     session = cls("front")
