@@ -19,7 +19,7 @@ from fsm.logoff.flags import Logoff
 from fsm.store.claims import Claims
 from fsm.store.deferred import DeferredTimer
 from fsm.store.endings import Endings
-from fsm.store.group_commit import GroupCommit, Then
+from fsm.store.group_commit import GroupCommit
 from fsm.store.in_flight import Blocker, Ending, Item
 from fsm.store.log import about
 from fsm.store.message import Message
@@ -30,6 +30,7 @@ from fsm.store.retry import Retry
 from fsm.store.state import StoreState
 from fsm.store.step import PendingStep
 from fsm.store.storage import Ask, News, Policy
+from fsm.store.task import Then
 
 __all__ = ["Options", "StoreCore"]
 

@@ -32,13 +32,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock, RLock, Thread, current_thread, get_ident
+from threading import RLock, Thread, current_thread, get_ident
 from time import monotonic
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from fsm.chart import Configuration
 from fsm.journal.encoder import ENCODE
@@ -53,13 +52,12 @@ from fsm.store.message import Message
 from fsm.store.process import until_exit
 from fsm.store.step import Member, PendingStep, Place
 from fsm.store.storage import Ask, Handle, Kind, Look, News, Removed, Storage, Transaction
+from fsm.store.task import Task, Then
 from fsm.verdict import Refused
 
-__all__ = ["GRACE", "RETRY_SECONDS", "SILENCE", "GroupCommit", "Then"]
+__all__ = ["GRACE", "RETRY_SECONDS", "SILENCE", "GroupCommit"]
 
 T = TypeVar("T")
-Then: TypeAlias = Callable[[BaseException | None], object]
-"""Is told that a task has ended, and by which error if it has failed.  It is called without the lock."""
 log: Final = logging.getLogger("fsm.store")
 HEADER: Final = ENCODE(header(LOGOFF))
 MAX_BATCH: Final = 1024
@@ -76,63 +74,15 @@ REFUSALS: Final = (Refused, StoreClosing, MapiError)
 """What a task raises before it has changed anything.  After any other error the transaction is rolled back."""
 
 
-class _Task(Generic[T]):
-    """Something to decide in its turn.  Its result is for the future, or its end for whoever wants to know only that.
-
-    A future costs a dozen objects, and `then` none.
-    """
-
-    __slots__ = (
-        "answer", "ask", "context", "decide", "error", "future", "opens", "patient", "state", "step", "then", "value",
-        "what",
-    )  # fmt: skip
-
-    def __init__(
-        self, state: Member | None, decide: Callable[[PendingStep], T] | None, what: str, *, ask: Ask | None = None,
-        patient: bool = False, opens: tuple[Handle, Callable[[Look], T]] | None = None, then: Then | None = None,
-    ) -> None:  # fmt: skip
-        self.state, self.decide, self.what = state, decide, what
-        self.ask, self.patient, self.opens = ask, patient, opens
-        self.then = then
-        self.future: Future[T] | None = Future() if then is None else None
-        self.context = copy_context()
-        self.step: PendingStep | None = None
-        self.answer: Callable[[], T] | None = None
-        self.value: T
-        self.error: BaseException | None = None
-
-    def begins(self) -> bool:
-        """Return False if nobody wants it any longer."""
-        return self.future is None or self.future.set_running_or_notify_cancel()
-
-    def end(self) -> None:
-        """Tell whoever waits for it, unless they were told already."""
-        if self.future is not None:
-            with suppress(InvalidStateError):
-                if self.error is not None:
-                    self.future.set_exception(self.error)
-                else:
-                    self.future.set_result(self.value)
-            return
-        with _ending:
-            then, self.then = self.then, None
-        if then is not None:
-            try:
-                then(self.error)
-            except Exception:
-                name = self.state.name if self.state is not None else ""
-                log.exception("%s: what follows %s failed", name, self.what or "a task", extra=about(name))
-
-
 class _Batch:
     """Tasks on their way through a transaction; `steps` are their steps, and those of the claims, in order."""
 
     __slots__ = ("began", "places", "steps", "tasks")
 
-    def __init__(self, tasks: Sequence[_Task[Any]]) -> None:
+    def __init__(self, tasks: Sequence[Task[Any]]) -> None:
         self.tasks = tasks
         self.places: dict[Member, Place] = {}
-        self.steps: list[tuple[_Task[Any] | None, PendingStep]] = []
+        self.steps: list[tuple[Task[Any] | None, PendingStep]] = []
         self.began = False
 
     def place(self, state: Member) -> Place:
@@ -142,8 +92,6 @@ class _Batch:
         return place
 
 
-_ending: Final = Lock()
-"""Held to find out who ends a task: the storage's answer, or the one who does not wait for it."""
 Dispatch: TypeAlias = "Callable[[Iterable[Member]], Iterable[tuple[Member, BaseException]]]"
 
 
@@ -161,13 +109,13 @@ class GroupCommit:
     ) -> None:  # fmt: skip
         self._storage, self._lock, self._clock = storage, lock, clock
         self._dispatch, self._opened, self._stores = dispatch, opened, stores
-        self._queue: SimpleQueue[_Task[Any] | None] = SimpleQueue()
-        self._backlog: deque[_Task[Any]] = deque()
+        self._queue: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        self._backlog: deque[Task[Any]] = deque()
         self._open = self._closed = False
         self._close_lock = RLock()
         self._owner: int | None = None
         self._in_doubt: _Batch | None = None
-        self._under_way: Sequence[_Task[Any]] = ()
+        self._under_way: Sequence[Task[Any]] = ()
         self._abandoned: StorageError | None = None
         self._since: float | None = None
         """When the storage was last asked something that it has not answered yet."""
@@ -190,20 +138,20 @@ class GroupCommit:
 
         If the future is cancelled before its turn comes, nothing happens.  `what` names it while it is under way.
         """
-        return self._future_of(_Task(state, decide, what, ask=ask, patient=patient))
+        return self._future_of(Task(state, decide, what, ask=ask, patient=patient))
 
     def enqueue(
         self, state: Member, decide: Callable[[PendingStep], object], then: Then, what: str = "", *,
         ask: Ask | None = None,
     ) -> None:  # fmt: skip
         """Like `schedule`, for what nobody waits for: `then` is told when it has ended."""
-        self._schedule(_Task(state, decide, what, ask=ask, then=then))
+        self._schedule(Task(state, decide, what, ask=ask, then=then))
 
     def open(self, handle: Handle, opened: Callable[[Look], T]) -> Future[T]:
         """Open a store; the result is what `opened` makes of the look at it, after the commit."""
-        return self._future_of(_Task(None, None, f"opening {handle.name}", opens=(handle, opened)))
+        return self._future_of(Task(None, None, f"opening {handle.name}", opens=(handle, opened)))
 
-    def _future_of(self, task: _Task[T]) -> Future[T]:
+    def _future_of(self, task: Task[T]) -> Future[T]:
         assert task.future is not None
         self._schedule(task)
         return task.future
@@ -229,9 +177,9 @@ class GroupCommit:
                 call()
 
         timer = self._clock.call_later(GRACE, make_calls)
-        self._schedule(_Task(None, None, "the outcome", then=make_calls))
+        self._schedule(Task(None, None, "the outcome", then=make_calls))
 
-    def _schedule(self, task: _Task[Any]) -> None:
+    def _schedule(self, task: Task[Any]) -> None:
         if self._storage.durable:
             with self._close_lock:
                 if not self._closed:
@@ -351,14 +299,14 @@ class GroupCommit:
                     break
         finally:
             if self._open:
-                self._since, self._under_way = monotonic(), (_Task(None, None, "closing"),)
+                self._since, self._under_way = monotonic(), (Task(None, None, "closing"),)
                 self._storage.close()
                 self._since, self._under_way = None, ()
             with suppress(InvalidStateError):
                 self._done.set_result(None)
             self._clock.resume()
 
-    def _batch(self, tasks: list[_Task[Any]]) -> None:
+    def _batch(self, tasks: list[Task[Any]]) -> None:
         tasks = [task for task in tasks if task.begins()]
         if not tasks:
             return
@@ -378,7 +326,7 @@ class GroupCommit:
         finally:
             self._under_way = ()
 
-    def _run(self, tasks: list[_Task[Any]]) -> None:
+    def _run(self, tasks: list[Task[Any]]) -> None:
         try:
             self._make_ready()
         except Exception as error:
@@ -421,14 +369,14 @@ class GroupCommit:
     def _revive(self) -> None:
         """Become a process again, and bring the sessions in line with what is still ours."""
         try:
-            tasks: list[_Task[Any]] = [
-                _Task(one, lambda _: None, "registering again", ask=Ask(one.handle)) for one in self._stores()
+            tasks: list[Task[Any]] = [
+                Task(one, lambda _: None, "registering again", ask=Ask(one.handle)) for one in self._stores()
             ]
             self._take_steps(self._commit(tasks, claims=False, revives=True))
         except Exception as error:
             log.warning("%s: cannot register again: %s", self._storage, error, extra=about(self._storage))
 
-    def _failed(self, tasks: list[_Task[Any]], error: Exception) -> None:
+    def _failed(self, tasks: list[Task[Any]], error: Exception) -> None:
         """Nothing of the transaction has happened, or nobody can tell."""
         batch, failure = self._last, _as_storage_error(error)
         for state in batch.places:
@@ -455,7 +403,7 @@ class GroupCommit:
             except Exception as alone:
                 state.claims_rule.failed(_as_storage_error(alone))
 
-    def _fail(self, tasks: Sequence[_Task[Any]], error: BaseException) -> None:
+    def _fail(self, tasks: Sequence[Task[Any]], error: BaseException) -> None:
         if isinstance(error, StorageError) and self._failing is None:
             self._failing = monotonic(), str(error)
         if self._in_doubt is not None:
@@ -468,12 +416,12 @@ class GroupCommit:
 
     def _settle_soon(self) -> None:
         if self._in_doubt is not None and not self._closed:
-            self._schedule(_Task(None, None, "settling what is in doubt", then=lambda _: None))
+            self._schedule(Task(None, None, "settling what is in doubt", then=lambda _: None))
 
     # -------------------------------------------------------------------------------------------- the transaction
 
     def _commit(
-        self, tasks: Sequence[_Task[Any]], *, claims: bool | Iterable[Member] = True, revives: bool = False
+        self, tasks: Sequence[Task[Any]], *, claims: bool | Iterable[Member] = True, revives: bool = False
     ) -> _Batch:
         batch = self._last = _Batch(tasks)
         self._since = monotonic()
@@ -505,7 +453,7 @@ class GroupCommit:
             for task, look in zip(opening, looks, strict=True):
                 assert task.opens is not None
                 task.answer = partial(task.opens[1], look)
-        asking: dict[Member, tuple[_Task[Any], Ask]] = {}
+        asking: dict[Member, tuple[Task[Any], Ask]] = {}
         for task in batch.tasks:
             state, ask = task.state, task.ask
             if state is not None and ask is not None and not state.session.complete:
@@ -527,7 +475,7 @@ class GroupCommit:
             place.write(step.events, here)
             batch.steps.append((task, step))
 
-    def _decide(self, batch: _Batch, task: _Task[Any], tx: Transaction) -> None:
+    def _decide(self, batch: _Batch, task: Task[Any], tx: Transaction) -> None:
         assert task.state is not None
         assert task.decide is not None
         place = batch.place(task.state)
@@ -635,7 +583,7 @@ class GroupCommit:
             self._write(session, after)
         return interruption
 
-    def _resolve(self, tasks: Sequence[_Task[Any]]) -> None:
+    def _resolve(self, tasks: Sequence[Task[Any]]) -> None:
         for task in tasks:
             if task.error is None and task.answer is not None and task.opens is not None:
                 self._answer(task)
@@ -654,7 +602,7 @@ class GroupCommit:
                 self._answer(task)
             task.end()
 
-    def _answer(self, task: _Task[Any]) -> None:
+    def _answer(self, task: Task[Any]) -> None:
         assert task.answer is not None
         try:
             task.value = task.answer()
