@@ -44,7 +44,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         raise TypeError(f"headers are a mapping of strings to strings, such as {{'tenant': 'a'}}, not {headers!r}")
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"headers are a mapping of strings to strings: {name!r} with {value!r} is none of that")
+            raise TypeError(f"headers are a mapping of strings to strings, not {{{name!r}: {value!r}}}")
     if (length := sum(len(name) + len(value) for name, value in headers.items())) > LONGEST_HEADERS:
         limit = f"at most {LONGEST_HEADERS:,} characters together, not {length:,}"
         raise ValueError(f"the headers of a message have {limit}; put what is long into its content")
