@@ -123,6 +123,7 @@ class Shift:
 
     def end(self) -> None:
         self.store.let_go()
+        self.store._spooler.close().result(MOST)  # letting go waits only as long as the storage answers
         for worker in self.workers:
             worker.join(MOST)
             assert not worker.is_alive()
