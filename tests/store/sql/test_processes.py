@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from fsm.store.message import Message
 from fsm.store.sql import parts
 from fsm.store.sql.listing import list_messages
 from fsm.store.sql.processes import this_process
-from fsm.store.sql.schema import PARTS, PROCESSES
+from fsm.store.sql.schema import MESSAGES, PARTS, PROCESSES
 from fsm.store.storage import Removed
 from tests.store.conftest import Place, Server
 from tests.store.contract.one import One
@@ -229,6 +230,18 @@ def test_the_messages_of_a_part_are_counted_in_its_index(file: Place) -> None:
     driver = opened(file).storage._opened.connect(5.0)
     plan = [row[-1] for row in driver.fetch(f"EXPLAIN QUERY PLAN {parts.COUNT}", [1], [1], [1])]
     assert [f"fsm_messages_{state}" in step for step in plan for state in ("ready", "deferred") if "COVERING" in step] == [True, False, False, True]
+
+
+def test_whether_a_part_is_empty_is_seen_in_an_index(database: Place) -> None:
+    (busy,), (empty,) = opened(database).handle.parts, opened(database).handle.parts
+    driver = opened(database).storage._opened.connect(5.0)
+    columns = "id, store, part, state, attempts, uncertain, submitted, sender, recipients"
+    driver.insert(MESSAGES, columns, [(f"{n:020}", 1, busy, "ready", 0, 0, 0.0, "", "") for n in range(5000)])
+    driver.run("ANALYZE")
+    explain = "EXPLAIN" if driver.postgresql else "EXPLAIN QUERY PLAN"
+    steps = [row[-1] for row in driver.fetch(f"{explain} {parts.DROP}", [empty], 1)]
+    assert [step for step in steps if re.search(r"(Seq Scan on|SCAN) fsm_messages", step)] == []
+    assert any("fsm_messages_ready" in step for step in steps)
 
 
 @pytest.mark.parametrize("event", ["defer", "fail", "hold"])
