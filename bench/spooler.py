@@ -60,7 +60,7 @@ def spent(work: Callable[[], object]) -> float:
 
 
 def in_words(seconds: float, cpu: float) -> str:
-    return f"{seconds:.1f} s" + (f", {cpu:.1f} s of them computing" if cpu else "")
+    return f"{seconds:.1f} s" + (f", {cpu:.1f} s of CPU time" if cpu else "")
 
 
 def resident() -> float:
@@ -92,11 +92,11 @@ def opened_together(where: str) -> Figures:
     before, names = resident(), [f"s{number}" for number in range(STORES)]
     start, cpu = time.perf_counter(), time.process_time()
     stores = spooler.open_many(names)
-    opening, computing = time.perf_counter() - start, time.process_time() - cpu
+    opening, cpu_time = time.perf_counter() - start, time.process_time() - cpu
     for store in stores[:: STORES // 100]:
         store.submit(CONTENT)
     found = {
-        "opening": opening, "opening, computing": computing, "KB": (resident() - before) / STORES, "threads": threading.active_count(),
+        "opening": opening, "opening, CPU": cpu_time, "KB": (resident() - before) / STORES, "threads": threading.active_count(),
         "descriptors": descriptors(), "connections": connections(where),
     }  # fmt: skip
     for store in stores[:: STORES // 100]:
@@ -105,13 +105,13 @@ def opened_together(where: str) -> Figures:
                 break
     cpu = time.process_time()
     found["closing"] = spent(lambda: spooler.close("ORDERLY 60s"))
-    found["closing, computing"] = time.process_time() - cpu
+    found["closing, CPU"] = time.process_time() - cpu
     found["letting go"] = spent(spooler.let_go)
     return found
 
 
 def opened_one_by_one(where: str) -> tuple[float, float]:
-    """Return the seconds that opening a store takes while others are open, and those of them that it computes."""
+    """Return the seconds that opening a store takes while others are open, and the CPU time of it."""
     with Spooler(Database(where)) as spooler:
         spooler.open("first")
         cpu = time.process_time()
@@ -129,11 +129,11 @@ def stores(kind: str, new: Callable[[], str]) -> Iterator[Result]:
     for name, most in (("threads", 10), ("descriptors", 50), ("connections", 5)):
         yield line(name, f"{found[name]:.0f}", found[name], most, "")
     yield line("memory", f"{found['KB']:.1f} KB a store", found["KB"], 12, "KB")
-    yield line("opened together", in_words(found["opening"], found["opening, computing"]), found["opening"], 3, "s")
+    yield line("opened together", in_words(found["opening"], found["opening, CPU"]), found["opening"], 3, "s")
     each, cpu = alone(opened_one_by_one, new())
-    measured = f"{each * 1e3:.1f} ms each, {cpu * 1e3:.1f} ms of them computing"
+    measured = f"{each * 1e3:.1f} ms each, {cpu * 1e3:.1f} ms of CPU time"
     yield line(f"opened one after another ({ONE_BY_ONE:,} of them)", measured, each * 1e3, 2, "ms")
-    yield line("closed idle", in_words(found["closing"], found["closing, computing"]), found["closing"], 3, "s")
+    yield line("closed idle", in_words(found["closing"], found["closing, CPU"]), found["closing"], 3, "s")
     yield Result(f"{what}: let go after that", f"{found['letting go']:.1f} s", "", "", None)
 
 
@@ -208,7 +208,7 @@ def of_neighbour(where: str) -> Figures:
 
 def rates(kind: str, new: Callable[[], str]) -> Iterator[Result]:
     (one, cpu), (many, other) = alone(of_spread, new())
-    yield Result(f"submissions spread over {SPREAD:,} stores, {kind}", f"{many:,.0f} a second, {other * 1e6:.0f} us computing",
+    yield Result(f"submissions spread over {SPREAD:,} stores, {kind}", f"{many:,.0f} a second, {other * 1e6:.0f} us of CPU time",
                  f"through one store {one:,.0f}, {cpu * 1e6:.0f} us: {many / one:.2f} of that", ">= 0.75", many / one >= 0.75)  # fmt: skip
     found = alone(of_neighbour, new())
     idle = found["idle"]
@@ -297,12 +297,13 @@ def length(places: dict[int, str]) -> dict[str, dict[int, float]]:
             measure("a peer goes", count, lambda: known(others.close("ORDERLY 60s"), store, 0))
 
     def opening(count: int, spooler: Spooler) -> None:
+        queued = stores[count].session.ready
         measure("close", count, lambda: stores[count].close("ORDERLY 60s"))
         measure("let_go", count, lambda: stores[count].let_go())
         measure("open", count, lambda: stores.update({count: spooler.open("default")}))
         measure("let_go without a logoff", count, lambda: stores[count].let_go())
         stores[count] = spooler.open("default")
-        assert count - 2 * TURNS <= stores[count].session.ready < count, "the queue is as long as it was"
+        assert stores[count].session.ready == queued > 0, "the queue is as long as it was"
 
     for turn in range(TURNS):
         for count, store in stores.items():
@@ -342,11 +343,11 @@ def reopened(where: str) -> tuple[float, float]:
     """Return the seconds that opening the store takes, as the first thing that this process does, and its CPU time."""
     start, cpu = time.perf_counter(), time.process_time()
     store = Store(Database(where))
-    took, computing = time.perf_counter() - start, time.process_time() - cpu
+    took, cpu_time = time.perf_counter() - start, time.process_time() - cpu
     assert store.session.ready > SHORT, store
     store.close("ORDERLY 60s")
     store.let_go()
-    return took, computing
+    return took, cpu_time
 
 
 def queue(kind: str, new: Callable[[], str]) -> Iterator[Result]:
@@ -528,7 +529,7 @@ def write(title: str, results: list[Result], load: float) -> None:
     sections[title] = f"The load of the machine was {load:.0f}, on {os.cpu_count()} cores.\n\n{table(results)}"
     top = (
         "# The spooler, measured\n\nBy `python -m bench.spooler`. Ratios are of times that took turns; seconds on a loaded machine"
-        " are upper bounds, which is why the computing\nis told beside them: that is the processor's time.\n\n"
+        " are upper bounds, which is why the CPU time\nis given beside them.\n\n"
     )
     titles = [f"{title}, {kind}" for title in TITLES.values() for kind in KINDS]
     body = "\n\n".join(f"## {title}\n\n{sections[title]}" for title in titles if title in sections)
