@@ -23,8 +23,8 @@ tour: .venv-tour/ready
 test: .venv/ready
 	@.ci/system
 	@.ci/interpreters
-	@$(MAKE) --no-print-directory lint types
-	@.ci/versions $(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory lint
+	@.ci/beside "$(MAKE) --no-print-directory types" .ci/versions "$(MAKE) --no-print-directory tests"
 	@.ci/skipped
 
 quick: .venv/ready  # for every few minutes; a test ends when it would start a process or a server, and counts as skipped
