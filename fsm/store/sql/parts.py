@@ -40,7 +40,7 @@ MOVE: Final = (
 FIRST: Final = (
     "SELECT id FROM fsm_messages WHERE part BETWEEN p.number AND p.number AND state = '{state}' ORDER BY part LIMIT 1"
 )
-"""In words that leave PostgreSQL no other way than the index: for `NOT EXISTS` and `part =` it would read all messages."""
+"""In words that leave PostgreSQL nothing but the index: for `NOT EXISTS` and `part =` it would read all messages."""
 DROP: Final = (
     "DELETE FROM fsm_parts AS p WHERE number ?*"
     f" AND ({FIRST.format(state='ready')}) IS NULL AND ({FIRST.format(state='deferred')}) IS NULL"
