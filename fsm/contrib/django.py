@@ -1,11 +1,12 @@
 """Sessions in Django: a model field that holds one, saved only over what was read, with its steps as signals.
 
     class Order(SessionModel):
-        flow = SessionField(OrderFlow, migrations=[FROM_LAST_YEAR])
+        flow = SessionField(OrderFlow, migrations=[FROM_LAST_YEAR], permissions={"ship": "orders.ship_order"})
         state = models.GeneratedField(expression=KT("flow__state"), output_field=models.CharField(), db_persist=True)
 
     order.flow.pay(amount=5)                           # a trigger: True, or Refused
     order.save()                                       # ConcurrentChange if the row's session is another one by now
+    has_event_perm(order, "flow", "ship", user)        # what the field's `permissions` say of this user
 
     @receiver(stepped)                                 # in the transaction: a log of the transitions, say
     @receiver(committed)                               # after the commit: mail, say
@@ -23,12 +24,14 @@ Theory.
    and as `committed` after the commit.  A save that fails or is rolled back has sent no `committed`.
 4. A snapshot of an older chart is moved when it is read, by the field's `migrations`.  `move_sessions` moves all rows,
    after which the field needs that migration no longer.
+5. A session knows no users, so a trigger asks for no permission.  Whoever fires for a user asks `has_event_perm` first,
+   as the admin does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from fsm.contrib.requirements import check_version, without
@@ -48,8 +51,8 @@ if TYPE_CHECKING:
     from fsm.snapshot import Migrates
 
 __all__ = [
-    "ConcurrentChange", "SessionField", "SessionModel", "Taken", "committed", "move_sessions",
-    "stepped",
+    "ConcurrentChange", "SessionField", "SessionModel", "Taken", "committed", "has_event_perm",
+    "move_sessions", "stepped",
 ]  # fmt: skip
 
 check_version("django", "Django", 5, 0)
@@ -58,6 +61,9 @@ stepped: Final = Signal()
 """Sent while a model is saved, in its transaction: `instance`, `field` (a name) and `steps` (each a Taken)."""
 committed: Final = Signal()
 """Sent with the same after the transaction was committed."""
+
+Permission: TypeAlias = str | Callable[[Any, Any], bool]
+"""A permission of Django's (`app.codename`), or a function of the model instance and the user."""
 
 
 class ConcurrentChange(Exception):
@@ -90,14 +96,22 @@ class SessionField(models.JSONField):
     """A session of this class.  A new model instance has a new session.
 
     Its values are sessions; in queries also snapshots, and parts of them.  A row whose snapshot is damaged, or of
-    another chart, raises SnapshotError when it is read.
+    another chart, raises SnapshotError when it is read.  `permissions` says for events what a user needs to fire them,
+    see `has_event_perm`; ValueError if there is no such event.
     """
 
     def __init__(
-        self, session: type[Session] | None = None, migrations: Iterable[Migrates] = (), **options: Any
-    ) -> None:
+        self, session: type[Session] | None = None, migrations: Iterable[Migrates] = (),
+        permissions: Mapping[str, Permission] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         self.session, self.session_migrations = session, tuple(migrations)
+        self.permissions: Mapping[str, Permission] = dict(permissions or {})
         if session is not None:
+            events = [str(event) for event in session.chart.events]
+            if strange := self.permissions.keys() - events:
+                raise ValueError(
+                    f"permissions are for events of {session.__name__} ({', '.join(events)}), not {sorted(strange)}"
+                )
             options = {"default": self._new, "editable": False, **options}
         super().__init__(**options)
 
@@ -206,6 +220,18 @@ class SessionModel(models.Model):
             sent = {"sender": type(self), "instance": self, "field": field.name, "steps": steps}
             stepped.send(**sent)
             transaction.on_commit(lambda: committed.send(**sent), using)
+
+
+def has_event_perm(instance: models.Model, field: str, event: str, user: Any) -> bool:
+    """Return whether the `permissions` of a session field let this user fire this event; nothing said means yes.
+
+    A permission counts if the user has it for the model or for this instance.  Whether the session accepts the event
+    now is another question: `instance.flow.may(event)`.
+    """
+    wanted = instance._meta.get_field(field).permissions.get(event)
+    if callable(wanted):
+        return bool(wanted(instance, user))
+    return wanted is None or user.has_perm(wanted) or user.has_perm(wanted, instance)
 
 
 # ------------------------------------------------------------------------------------------------------ migrations

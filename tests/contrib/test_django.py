@@ -45,7 +45,7 @@ from django.db.migrations.writer import MigrationWriter  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from fsm.contrib.django import ConcurrentChange, committed, move_sessions, stepped  # noqa: E402
+from fsm.contrib.django import ConcurrentChange, SessionField, committed, has_event_perm, move_sessions, stepped  # noqa: E402
 from fsm.contrib.django_admin import SessionAdmin  # noqa: E402
 from tests.contrib.shop.models import FLOW, FROM_OLD, OLD, Order, OrderFlow  # noqa: E402
 
@@ -262,3 +262,63 @@ def test_the_admin_fires_for_many_and_says_which_are_refused(client: Client, ord
     assert f"Order {other.pk}: ship: now shipped" in page
     assert f"Order {order.pk}: cannot ship" in page
     assert (state(order), state(other)) == ("cart", "shipped")
+
+
+# --------------------------------------------------------------------------------------------------- permissions
+
+
+@pytest.fixture(scope="module")
+def clerk(_database: None) -> Any:
+    """May see and change orders, ship none, and drop their own."""
+    from django.contrib.auth.models import Permission, User
+
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    return user
+
+
+class OfThisRow:
+    """A backend of Django's with permissions for single rows: orders that are called "theirs"."""
+
+    def has_perm(self, user: Any, permission: str, obj: object = None) -> bool:
+        return permission == "shop.ship_order" and isinstance(obj, Order) and obj.name == "theirs"
+
+
+ASKED = [("a", "ship", False), ("theirs", "ship", True), ("a", "drop", False), ("own", "drop", True), ("a", "pay", True)]
+
+
+@pytest.mark.parametrize(("name", "event", "allowed"), ASKED)
+def test_a_permission_is_asked_of_the_model_the_row_or_a_function(clerk: Any, name: str, event: str, allowed: bool) -> None:
+    from django.contrib.auth.models import User
+    from django.test import override_settings
+
+    backends = ["django.contrib.auth.backends.ModelBackend", f"{__name__}.OfThisRow"]
+    with override_settings(AUTHENTICATION_BACKENDS=backends):
+        assert has_event_perm(Order(name=name), "flow", event, clerk) is allowed
+        assert has_event_perm(Order(name=name), "flow", event, User(username="root", is_superuser=True, is_active=True))
+
+
+def test_the_admin_fires_only_what_the_user_may(clerk: Any, order: Order) -> None:
+    order.flow.pay(amount=1)
+    order.save()
+    client = Client()
+    client.force_login(clerk)
+    url = f"/admin/shop/order/{order.pk}/change/"
+    page = client.get(url).content.decode()
+    assert 'value="ship" title="clerk may not ship" disabled>' in page
+    assert 'value="drop" title="clerk may not drop" disabled>' in page
+    assert "clerk may not ship" in client.post(url, {"name": "a", "_fire": "ship"}, follow=True).content.decode()
+    chosen = {"_selected_action": [order.pk]}
+    page = client.post("/admin/shop/order/", {"action": "fire_drop", **chosen}, follow=True).content.decode()
+    assert f"Order {order.pk}: clerk may not drop" in page
+    assert 'value="fire_drop"' in page
+    assert 'value="fire_ship"' not in page
+    assert client.post("/admin/shop/order/", {"action": "fire_ship", **chosen}).status_code == 302  # no such action
+    assert state(order) == "paid"
+    client.post(url, {"name": "own", "_fire": "drop"})
+    assert state(order) == "cart"
+
+
+def test_a_permission_for_an_event_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"permissions are for events of OrderFlow \(pay, ship, drop\), not \['shipp'\]"):
+        SessionField(OrderFlow, permissions={"shipp": "shop.ship_order"})

@@ -39,8 +39,14 @@ class OrderFlow(Session, chart=FLOW):
 
 class Order(SessionModel):
     name = models.CharField(max_length=20, default="a")
-    flow = SessionField(OrderFlow, migrations=[FROM_OLD])
+    flow = SessionField(
+        OrderFlow, migrations=[FROM_OLD],
+        permissions={"ship": "shop.ship_order", "drop": lambda order, user: user.username != "clerk" or order.name == "own"},
+    )  # fmt: skip
     state = models.GeneratedField(expression=KT("flow__state"), output_field=models.CharField(max_length=20), db_persist=True)
+
+    class Meta:
+        permissions = [("ship_order", "Can ship an order")]
 
     def __str__(self) -> str:
         return f"order {self.pk}"
