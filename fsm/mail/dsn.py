@@ -26,6 +26,7 @@ from fsm.mail.maildir import Maildir
 from fsm.mail.parameters import address_of, addresses, unencoded, wishes
 from fsm.mail.received import header_of
 from fsm.mail.syntax import ascii_line, line
+from fsm.store.log import about
 from fsm.store.message import Message
 
 __all__ = ["Failure", "Kind", "Notifier", "notification", "notification_name"]
@@ -76,8 +77,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """Puts notifications into the inbox.  `host` and `smarthost` are the names of this server and of the next."""
+    """Puts notifications into a store's inbox.  `host` and `smarthost` are the names of this server and of the next."""
 
+    store: str
     inbox: Maildir
     host: str
     smarthost: str
@@ -98,7 +100,7 @@ class Notifier:
             named = addresses([one.recipient for one in wanted])
             log.info(
                 "message %s %s for %s: reported to its sender", message.id, kind, named,
-                extra={"message_id": message.id},
+                extra=about(self.store, message.id),
             )  # fmt: skip
         return True
 

@@ -14,6 +14,7 @@ from fsm.mail.mailboxes import Mailboxes
 from fsm.mail.parameters import address_of, addresses
 from fsm.store.aio import AsyncStore
 from fsm.store.errors import StorageError
+from fsm.store.log import about
 
 __all__ = ["expire", "keep_expiring"]
 
@@ -31,10 +32,11 @@ async def expire(store: AsyncStore, seconds: float) -> int:
             except MapiError:
                 continue  # somebody has decided meanwhile
             count += 1
-            tell("expired", message.id, sender=f"<{address_of(message.sender)}>",
+            tell("expired", store.name, message.id, sender=f"<{address_of(message.sender)}>",
                  recipients=addresses(message.recipients), reason=message.reason or "")  # fmt: skip
     if count:
-        log.warning("%d messages that had been put aside were deleted after %g days", count, seconds / 86400)
+        log.warning("%d messages that had been put aside were deleted after %g days", count, seconds / 86400,
+                    extra=about(store.name))  # fmt: skip
     return count
 
 
@@ -45,5 +47,5 @@ async def keep_expiring(mailboxes: Mailboxes, seconds: Callable[[], float]) -> N
             try:
                 await expire(one.store, most)
             except StorageError as error:
-                log.warning("cannot delete what was put aside long ago: %s", error)
+                log.warning("cannot delete what was put aside long ago: %s", error, extra=about(one.store.name))
         await asyncio.sleep(EVERY)

@@ -109,22 +109,24 @@ class Sparing(logging.Filter):
         return True
 
 
-def tell(event: str, id: str, **facts: str | int) -> None:
-    """Log what happened to a message; `facts` that are empty are left out."""
+def tell(event: str, store: str | None, id: str, **facts: str | int) -> None:
+    """Log what happened to a message of a store, or of none yet; `facts` that are empty are left out."""
     if log.isEnabledFor(logging.INFO):
         told = {name: line(value) if isinstance(value, str) else value for name, value in facts.items() if value != ""}
         text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
-        extra = {"told": {"event": event, "id": id, **told}, "message_id": id or None}
+        extra = {"told": {"event": event, "id": id, **told}, "store": store, "message_id": id or None}
         log.info("%s %s: %s", id or "-", event, text, extra=extra)
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as a line of JSON: time, level, logger, the mail's id, and the text or what is told of one."""
+    """Formats a record as a line of JSON: time, level, logger, store, the mail's id, and the text or what is told."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         entry = {"time": moment, "level": record.levelname, "logger": record.name}
+        if (store := getattr(record, "store", None)) is not None:
+            entry["store"] = store
         id = getattr(record, "message_id", None)
         told = getattr(record, "told", None) or {**({"id": id} if id else {}), "message": record.getMessage()}
         error = {"error": self.formatException(record.exc_info)} if record.exc_info else {}

@@ -27,6 +27,7 @@ from fsm.mail.maildir import Maildir
 from fsm.mail.owners import MailboxSettings
 from fsm.store.aio import AsyncSpooler, AsyncStore
 from fsm.store.errors import StorageError, StoreClosing
+from fsm.store.log import about
 from fsm.store.outcome import Progress
 from fsm.store.retry import Retry
 from fsm.store.sql import Database
@@ -99,7 +100,7 @@ class Mailboxes:
         for name, count in (await asyncio.get_running_loop().run_in_executor(self._executor, self._left)).items():
             log.warning(
                 "the outbox has %d messages of a store that is not in the configuration, %s: nobody sends them; name a"
-                " mailbox so, or see `fsm queue --store %s/%s`", count, name, config.folder, name,
+                " mailbox so, or see `fsm queue --store %s/%s`", count, name, config.folder, name, extra=about(name),
             )  # fmt: skip
 
     def _left(self) -> dict[str, int]:
@@ -161,7 +162,7 @@ class Mailboxes:
                 try:
                     await self._keep(self._open.get(name), settings)
                 except (MaildirError, StorageError, StoreClosing) as error:
-                    log.error("the mailbox %s cannot be opened: %s", name, error)
+                    log.error("the mailbox %s cannot be opened: %s", name, error, extra=about(name))
             self._directory = config.directory
             for name, one in list(self._open.items()):
                 if name not in wanted and one.leaving is None:
@@ -197,11 +198,11 @@ class Mailboxes:
             one = None
         if one is None:
             await self._open_all([wanted])
-            log.warning("the mailbox %s was opened", wanted.name)
+            log.warning("the mailbox %s was opened", wanted.name, extra=about(wanted.name))
             return
         if not one.store.in_service:
             log.warning("the mailbox %s is still closing; read the configuration again once it is released",
-                        wanted.name)  # fmt: skip
+                        wanted.name, extra=about(wanted.name))  # fmt: skip
         if wanted.inbox != one.settings.inbox:
             one.inbox = await asyncio.get_running_loop().run_in_executor(
                 self._executor, lambda: Maildir(wanted.inbox, self._executor)
@@ -213,7 +214,7 @@ class Mailboxes:
             log.warning(
                 "the mailbox %s is not in the configuration any more, and not empty (%s): it takes no new mail, and is"
                 " closed once it is empty; `fsm queue --store %s` shows what is in it", one.store.name, now,
-                one.store.name,
+                one.store.name, extra=about(one.store.name),
             )  # fmt: skip
         one.leaving = asyncio.get_running_loop().create_task(self._close_when_empty(one))
 
@@ -228,7 +229,8 @@ class Mailboxes:
         await one.store.gone()
         if self._open.get(one.settings.name) is one:
             del self._open[one.settings.name]
-        log.warning("the mailbox %s was closed; its inbox is left as it is: %s", one.store.name, one.inbox.folder)
+        log.warning("the mailbox %s was closed; its inbox is left as it is: %s", one.store.name, one.inbox.folder,
+                    extra=about(one.store.name))  # fmt: skip
 
 
 def _content(now: Progress) -> int:

@@ -494,7 +494,7 @@ class Session(asyncio.BufferedProtocol):
 
 def _tell_refused(peer: str, id: str, sender: str, recipients: str, reply: str) -> None:
     """Log that a message, or one of its recipients, was refused."""
-    tell("refused", id, sender=f"<{address_of(sender)}>", recipients=recipients, client=peer, reply=reply)
+    tell("refused", None, id, sender=f"<{address_of(sender)}>", recipients=recipients, client=peer, reply=reply)
 
 
 ASK: Final[dict[str, Callable[[Session], None]]] = {

@@ -31,6 +31,7 @@ from fsm.mail.received import Hop, below_trace
 from fsm.mail.syntax import line
 from fsm.store.errors import Stopped, StorageError, StoreClosing
 from fsm.store.in_flight import Item
+from fsm.store.log import about
 
 __all__ = ["Envelope", "Receiver", "Reception"]
 
@@ -98,19 +99,20 @@ class _Submission(Reception):
         self._receiver, self._envelope, self._mailbox = receiver, envelope, mailbox
 
     async def finish(self, content: bytearray) -> str:
-        self.begun, envelope = True, self._envelope
+        self.begun, envelope, store = True, self._envelope, self._mailbox.store
         try:
             whole = _below(envelope.hop.received(time.time()), content)
-            id = await self._mailbox.store.submit(
+            id = await store.submit(
                 whole, envelope.sender, envelope.recipients, shielded=True, id=envelope.hop.id or None
             )
         except StoreClosing:
             return self._receiver.mailboxes.refusal
         except StorageError as error:
-            log.warning("cannot store a submitted message: %s", error)
+            log.warning("cannot store a submitted message: %s", error, extra=about(store.name, envelope.hop.id or None))
             return replies.STORAGE_ERROR
-        tell("taken", id, sender=f"<{address_of(envelope.sender)}>", recipients=addresses(envelope.recipients),
-             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol)  # fmt: skip
+        tell("taken", store.name, id, sender=f"<{address_of(envelope.sender)}>",
+             recipients=addresses(envelope.recipients), octets=len(whole), client=envelope.hop.peer,
+             by=envelope.hop.protocol)  # fmt: skip
         return replies.QUEUED.format(id=id)
 
 
@@ -147,6 +149,8 @@ class _Inbound(Reception):
 
     async def _receive(self) -> str:
         envelope, stored, whole = self._envelope, "", b""
+        stores = ", ".join(one.store.name for one in self._mailboxes)
+        fields = about(stores, envelope.hop.id)
         try:
             what = f"MAIL FROM <{line(envelope.sender)}>"
             async with AsyncExitStack() as begun:
@@ -165,20 +169,20 @@ class _Inbound(Reception):
         except _HungUp:
             return replies.INCOMPLETE
         except MaildirError as error:
-            log.warning("cannot store an inbound message: %s", error)
+            log.warning("cannot store an inbound message: %s", error, extra=fields)
             return error.smtp
         except StorageError as error:
             if not stored:
-                log.warning("cannot begin an inbound message: %s", error)
+                log.warning("cannot begin an inbound message: %s", error, extra=fields)
                 return replies.STORAGE_ERROR
             log.warning(
-                "message %s is in the inbox, but cannot be recorded yet: %s", envelope.hop.id, error,
-                extra={"message_id": envelope.hop.id},
-            )  # fmt: skip
+                "message %s is in the inbox, but cannot be recorded yet: %s", envelope.hop.id, error, extra=fields
+            )
         except Stopped:
             return replies.STOPPED
-        tell("received", envelope.hop.id, sender=f"<{envelope.sender}>", recipients=", ".join(envelope.recipients),
-             octets=len(whole), client=envelope.hop.peer, by=envelope.hop.protocol, file=stored)  # fmt: skip
+        tell("received", stores, envelope.hop.id, sender=f"<{envelope.sender}>",
+             recipients=", ".join(envelope.recipients), octets=len(whole), client=envelope.hop.peer,
+             by=envelope.hop.protocol, file=stored)  # fmt: skip
         return replies.STORED.format(id=envelope.hop.id)
 
     async def _deliver(self, whole: bytes) -> str:

@@ -129,15 +129,15 @@ class Relay:
                 if self._turns.locked():
                     item.progress("waiting for a connection")
                 async with self._turns:
-                    connection = self._free.pop()
+                    connection, box = self._free.pop(), served.mailbox
                     try:
-                        await connection.deliver(item, Notifier(served.mailbox.inbox, *self._hosts))
+                        await connection.deliver(item, Notifier(box.store.name, box.inbox, *self._hosts))
                     finally:
                         self._free.append(connection)
         except (LinkLost, Stopped, StorageError) as error:
             fields = about(served.mailbox.store.name, item.id)
             log.warning("message %s was not delivered: %s", item.id, error, extra=fields)
-            tell("not delivered", item.id, reason=str(error))
+            tell("not delivered", served.mailbox.store.name, item.id, reason=str(error))
         except Exception:
             fields = about(served.mailbox.store.name, item.id)
             log.exception("message %s was not delivered", item.id, extra=fields)  # the error decides its outcome
@@ -316,8 +316,9 @@ class Connection:
     async def _conclude(self, item: Item, message: Message, results: _Results) -> None:
         """Decide the outcome of the item: sent, failed, or deferred for those recipients that are to be tried again."""
         if results.sent:
-            tell("sent", message.id, recipients=addresses(results.sent), octets=len(message.content),
-                 smarthost=str(self.smarthost.address), attempts=message.attempts)  # fmt: skip
+            tell("sent", self._notifier.store, message.id, recipients=addresses(results.sent),
+                 octets=len(message.content), smarthost=str(self.smarthost.address),
+                 attempts=message.attempts)  # fmt: skip
             if not results.dsn:
                 await self._report(message, [Failure(one, replies.RELAYED) for one in results.sent], "relayed")
         if results.deferred and self._expired(message):
@@ -337,12 +338,12 @@ class Connection:
             except Exception as error:
                 log.warning(
                     "message %s is tried again: cannot report its failure now: %s", message.id, error,
-                    extra={"message_id": message.id},
+                    extra=about(self._notifier.store, message.id),
                 )  # fmt: skip
                 return
-            _tell_all("bounced" if reported else "failed", message, results.failed)
+            self._tell("bounced" if reported else "failed", message, results.failed)
         if results.deferred:
-            _tell_all("deferred", message, results.deferred)
+            self._tell("deferred", message, results.deferred)
             if self._late(message) and await self._report(message, results.deferred, "delayed"):
                 told = ((wishes(one.recipient).without_delay(), one.reason) for one in results.deferred)
                 results.deferred = [Failure(recipient, reason) for recipient, reason in told]
@@ -371,9 +372,13 @@ class Connection:
         except Exception as error:
             log.warning(
                 "message %s: cannot report that it was %s: %s", message.id, kind, error,
-                extra={"message_id": message.id},
+                extra=about(self._notifier.store, message.id),
             )  # fmt: skip
             return False
+
+    def _tell(self, event: str, message: Message, failures: Sequence[Failure]) -> None:
+        recipients, reason = addresses([failure.recipient for failure in failures]), _summary(failures)
+        tell(event, self._notifier.store, message.id, recipients=recipients, reason=reason, attempts=message.attempts)
 
 
 def _is_worn_out(link: Link, transaction: Transaction) -> bool:
@@ -396,11 +401,6 @@ def _complain(smarthost: Smarthost, answer: str) -> None:
             "nothing can be sent: the smarthost %s wants a login or TLS that is not configured: %s; see"
             " --smarthost-user and --smarthost-tls; the mail waits", *cause,
         )  # fmt: skip
-
-
-def _tell_all(event: str, message: Message, failures: Sequence[Failure]) -> None:
-    recipients = addresses([failure.recipient for failure in failures])
-    tell(event, message.id, recipients=recipients, reason=_summary(failures), attempts=message.attempts)
 
 
 def _summary(failures: Sequence[Failure]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fsm.mail.demo.sink import Exchange
-from fsm.mail.logs import A_SECOND, WAITING, BackgroundHandler, JsonLines, Sparing
+from fsm.mail.logs import A_SECOND, WAITING, BackgroundHandler, JsonLines, Sparing, tell
+from fsm.store.log import about
 from tests.mail.sink import Faulty
 from tests.mail.support import Client, counted, run, serving, until
 
@@ -110,3 +111,13 @@ def test_each_message_has_a_line_for_what_happens_to_it_with_one_id(tmp_path: Pa
 def test_a_record_is_a_line_of_json() -> None:
     entry = json.loads(JsonLines().format(record("cannot %s\n", "\u202e")))
     assert (entry["level"], entry["message"], entry["logger"]) == ("WARNING", "cannot \u202e\n", "fsm.mail")
+    assert "store" not in entry
+
+
+def test_a_line_of_json_says_of_which_store_and_message_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fsm.mail.messages")
+    tell("sent", "anna", "0c6f", octets=3)
+    tell("refused", None, "0c70", reply="550 5.1.1 nobody")
+    logging.getLogger("fsm.mail").warning("message %s was not delivered", "0c71", extra=about("anna", "0c71"))
+    told = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert [(entry.get("store"), entry["id"]) for entry in told] == [("anna", "0c6f"), (None, "0c70"), ("anna", "0c71")]

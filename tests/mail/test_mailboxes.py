@@ -145,7 +145,7 @@ def test_each_mailbox_has_its_own_mail_and_goes_on_when_another_does_not(
     tmp_path: Path, here: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One server, from its opening to its closing, with all that happens to its mailboxes in between."""
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO)
     users = tmp_path / "users"
     users.write_text("\n".join(new_entry(name, "secret") for name in ("annas-phone", "anna", "eve")))
     local = here / "submission"
@@ -263,6 +263,13 @@ def test_each_mailbox_has_its_own_mail_and_goes_on_when_another_does_not(
     with ExitStack() as stack:
         run(work(stack))
     assert "Traceback" not in caplog.text
+    of = {
+        (getattr(record, "told", {}).get("event", record.getMessage()), getattr(record, "store", None))
+        for record in caplog.records if record.name.startswith("fsm.mail")
+    }  # fmt: skip
+    assert {what for what, store in of if store is None} == {"refused", "the certificate, the users and the configuration were read anew"}
+    assert {store for _, store in of} == {"anna", "ben", "carl", "dora", "anna, ben", "carl, ben", None}
+    assert of >= {("deferred", "anna"), ("bounced", "ben"), ("received", "anna, ben"), ("received", "carl, ben"), ("received", "carl")}
 
 
 def refused(exchange: Exchange) -> str | None:
