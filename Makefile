@@ -81,13 +81,19 @@ examples: .venv/ready
 lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
 
-.venv/ready: INSTALLED := $(EXTRAS)
-.venv-tour/ready: INSTALLED := mail,svg
-.venv/ready .venv-tour/ready: setup.cfg pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or later is needed, not %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@echo "installing into $(@D) ..."
+define begin
+@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or later is needed, not %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+@echo "installing into $(@D) ..."
+endef
+
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	$(begin)
+	@.ci/install $(@D) $(PYTHON) $(EXTRAS)
+
+.venv-tour/ready: setup.cfg pyproject.toml constraints.txt
+	$(begin)
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(INSTALLED)]'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mail,svg]'
 	@touch $@
 
 clean:
