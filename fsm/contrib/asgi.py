@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeAlias
 
@@ -66,7 +66,7 @@ def serving(
     for which it returns True.  Raise ValueError for a plan that makes no sense.
     """
     chosen = Plan.parse(plan) if isinstance(plan, str) else plan
-    selects = inbound if callable(inbound) else lambda scope: bool(inbound)
+    selects: Callable[[Scope], bool] = inbound if callable(inbound) else lambda _: bool(inbound)
     return Serving(store, chosen, tuple(workers), selects, ready, live)
 
 
@@ -98,7 +98,7 @@ class Serving:
         return self._store
 
     @asynccontextmanager
-    async def __call__(self, app: object = None) -> AsyncIterator[None]:
+    async def __call__(self, app: object = None) -> AsyncGenerator[None, None]:
         """Open the store and start the workers; at the end close it by the plan and wait for the workers."""
         store = self._store = await self._open()
         tasks = [asyncio.create_task(self._work(worker, store)) for worker in self._workers]

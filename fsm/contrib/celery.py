@@ -15,6 +15,10 @@ Theory (beside that of `tasks.py`).
 3. Celery waits for its tasks after the plan, too, as it always does; what they are is in the log.
 """
 
+# Celery ships no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 import logging

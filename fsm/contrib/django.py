@@ -28,6 +28,11 @@ Theory.
    as the admin does.
 """
 
+# Django ships no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownLambdaType=false
+# pyright: reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping

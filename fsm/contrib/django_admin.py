@@ -5,6 +5,11 @@
         session_field = "flow"
 """
 
+# Django ships no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUntypedBaseClass=false
+# pyright: reportUntypedFunctionDecorator=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -69,7 +74,7 @@ class SessionAdmin(admin.ModelAdmin):
         if (event := request.POST.get("_fire")) is None:
             return super().response_change(request, obj)
         if event in self._events():
-            self._fire(request, obj, event)
+            self.fire(request, obj, event)
         return HttpResponseRedirect(request.get_full_path())
 
     def get_actions(self, request: HttpRequest) -> Any:
@@ -98,8 +103,8 @@ class SessionAdmin(admin.ModelAdmin):
         """Why this user may not fire this event; empty if the user may."""
         return "" if has_event_perm(obj, self.session_field, event, user) else f"{user} may not {event}"
 
-    def _fire(self, request: HttpRequest, obj: Any, event: str) -> bool:
-        """Fire and save; say what came out of it."""
+    def fire(self, request: HttpRequest, obj: Any, event: str) -> bool:
+        """Fire for the request's user and save; say what came out of it, and return whether it was fired."""
         if forbidden := self._forbidden(obj, event, request.user):
             self.message_user(request, f"{obj}: {forbidden}", messages.ERROR)
             return False
@@ -117,6 +122,6 @@ class SessionAdmin(admin.ModelAdmin):
 def _action(event: str) -> Callable[[SessionAdmin, HttpRequest, Any], None]:
     def fire(modeladmin: SessionAdmin, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:
-            modeladmin._fire(request, obj, event)
+            modeladmin.fire(request, obj, event)
 
     return fire

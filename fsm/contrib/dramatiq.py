@@ -70,7 +70,7 @@ class TasksInFlight(Middleware, ProcessStore):
             try:
                 return self.run(name, function, args, kwargs)
             except (Stopped, StoreClosing) as error:
-                broker.enqueue(message.copy())
+                broker.enqueue(message.copy())  # pyright: ignore[reportUnknownMemberType]
                 raise SkipMessage(str(error)) from error
             finally:
                 self._here.message = None

@@ -70,7 +70,7 @@ class SessionType(TypeDecorator[Session]):
         super().__init__()
         self.session, self.migrations = session, tuple(migrations)
 
-    def process_bind_param(self, value: object, dialect: object) -> Any:
+    def process_bind_param(self, value: Session | Mapping[str, object] | None, dialect: object) -> Any:
         """Return the snapshot of a session.  TypeError for anything else."""
         if isinstance(value, self.session):
             return value.snapshot()
