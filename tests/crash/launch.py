@@ -5,7 +5,8 @@ linked or removed in a Maildir.  So a point can be in the middle of opening, of 
 It is the number of an operation from the beginning (0: never), or words that operations contain, one after the other:
 `DELETE FROM fsm_messages,COMMIT` is the end of the transaction that records the first delivery, and with `,committed` after it.
 At the point the process writes `POINT` to standard output (perhaps in the middle of a line of another thread), and its thread
-stops.  The test kills the process when the other threads have done all they can.
+stops.  The test kills the process when the other threads have done all they can.  With FSM_OPERATIONS=FILE the operations are
+written there, a line each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 POINT = b"\0point\0"
@@ -54,9 +56,11 @@ def halt(point: str) -> None:
 
     sqlite: Any = type(driver_for(sqlite3.connect(":memory:"), 0.0))
     here, lock = reached(point), threading.Lock()
+    told = Path(os.environ.get("FSM_OPERATIONS", os.devnull)).open("w", buffering=1)  # noqa: SIM115 - to the end
 
     def passed(operation: str) -> None:
         with lock:
+            told.write(" ".join(operation.split()) + "\n")
             halted = here(operation)
         if halted:
             os.write(1, POINT)

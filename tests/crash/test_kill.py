@@ -15,6 +15,7 @@ import pytest
 from tests.crash.rounds import OPENING, first, run_round
 from tests.crash.scene import Scene, play
 from tests.crash.served import Served
+from tests.crash.windows import seen, unlike
 
 SOAK, SEED = os.environ.get("FSM_SOAK", ""), os.environ.get("FSM_SEED", "")
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")  # the same in all processes of a run
@@ -33,15 +34,17 @@ def test_a_round(tmp_path: Path, seed: int) -> None:
 def test_at_the_operations_of_one_message_each_way(tmp_path: Path) -> None:
     """The same from run to run: a message each way and the logoff, and killed at each (12th) operation of that, in turn.
 
-    Before it is killed, all that the server would answer is answered: a 250 that comes too early is seen.
+    Before it is killed, all that the server would answer is answered: a 250 that comes too early is seen.  The last server goes
+    on to its end, and has taken the steps that the page of the crash windows has.
     """
+    told = tmp_path / "operations"
 
     async def act(scene: Scene) -> None:
         point, status = OPENING, -9
         async with await scene.serve(sends=False, plan="ORDERLY 0s -> cancel 30s") as served:
             await scene.finish(served)  # the database is made
         while status == -9:
-            async with await Served.started(scene.folder, scene.sink.address, point=point) as served:
+            async with await Served.started(scene.folder, scene.sink.address, point=point, env={"FSM_OPERATIONS": str(told)}) as served:
                 if await served.ready():
                     work = asyncio.create_task(there_and_back(scene, served))
                     await served.stopped()
@@ -55,6 +58,7 @@ def test_at_the_operations_of_one_message_each_way(tmp_path: Path) -> None:
             async with await scene.serve() as served:
                 await scene.finish(served)  # nothing is left for the next one, so that its operations are the same
         assert status == 0
+        assert unlike(seen(told)) == set(), "the steps in docs/explanation/crashes.md are not those of a server"
         assert point > OPENING + 40, f"only up to operation {point}"
         account = scene.account()
         assert account.counts["accepted"] >= 40 // STRIDE, str(account)
