@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     positive("--timeout", args.timeout, "seconds")
     highlight = highlight_of(chart, args)
     try:
-        data = _drawn(chart, highlight, format, args)
+        with progress(f"fsm draw: drawing {chart.name}"):
+            data = _drawn(chart, highlight, format, args)
     except draw.DrawingError as error:
         raise CommandError(f"{error}; --format dot gives the source for any other renderer", 1) from None
     remedy = f"{format} is not for a terminal; write it to a file with -o FILE.{format}"

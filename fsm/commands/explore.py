@@ -80,12 +80,14 @@ def make_page(args: argparse.Namespace, follows: str = "") -> str:
             paths = {"paths": atlas.paths, "flag_name": atlas.flag_name, "more": atlas.more}
         except PathsError as error:
             paths = {"without": str(error)}
+    sentences = _mapping(args.chart, "citations", "SENTENCES")
+    sums = _mapping(args.chart, "gallery", "SUMS")
     try:
-        return page(
-            graph, where=place_of(args.chart), sentences=_mapping(args.chart, "citations", "SENTENCES"),
-            sums=_mapping(args.chart, "gallery", "SUMS"), follows=follows, renderer=args.renderer,
-            timeout=args.timeout, **paths,
-        )  # fmt: skip
+        with progress(f"fsm explore: making the page of {chart.name}"):
+            return page(
+                graph, where=place_of(args.chart), sentences=sentences, sums=sums, follows=follows,
+                renderer=args.renderer, timeout=args.timeout, **paths,
+            )  # fmt: skip
     except draw.DrawingError as error:
         raise CommandError(f"the page needs a picture: {error}", 1) from None
 

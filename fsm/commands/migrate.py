@@ -29,6 +29,7 @@ from fsm.commands import CommandError
 from fsm.commands.chart_files import find_chart, find_object
 from fsm.commands.chart_options import beside
 from fsm.commands.check import finding_lines
+from fsm.commands.progress import progress
 from fsm.condition import Condition
 from fsm.errors import SnapshotError
 from fsm.journal.reader import JournalError, Sections, TornLine, parsed
@@ -114,7 +115,9 @@ def _check(new: Chart, old: Chart | None, migrations: tuple[Migration, ...], arg
         for fingerprint in (one.old, one.new):
             if fingerprint not in charts:
                 raise CommandError(f"the {one} cannot be checked without the chart of {fingerprint} (--from)")
-        findings = examine(one, charts[one.old], charts[one.new], _bounds(charts[one.old], args.bound, charts))
+        within = _bounds(charts[one.old], args.bound, charts)
+        with progress(f"fsm migrate: checking the {one}"):
+            findings = examine(one, charts[one.old], charts[one.new], within)
         _report(str(one), findings)
         statuses += [finding.status for finding in findings]
     held, failed, unknown = map(statuses.count, ("holds", "fails", "unknown"))

@@ -26,6 +26,7 @@ from fsm.chart import Chart
 from fsm.commands import CommandError
 from fsm.commands.chart_files import find_chart, find_object
 from fsm.commands.chart_options import beside
+from fsm.commands.progress import progress
 from fsm.data import Field
 from fsm.errors import DataError, SnapshotError, UnknownEvent
 from fsm.install import install_command
@@ -265,7 +266,7 @@ def _migrate(args: argparse.Namespace, cls: type[Session], migrations: tuple[Mig
     if stuck:
         raise CommandError(f"nothing was moved: {stuck} of {total} sessions cannot be moved to {chart.fingerprint}", 1)
     if not args.dry_run:
-        with _open(args, cls, migrations) as sessions:
+        with _open(args, cls, migrations) as sessions, progress(f"fsm sessions: moving {total:,} sessions"):
             total = sessions.migrate()
     moved = "would be moved" if args.dry_run else "were moved"
     print(f"{total} session{'' if total == 1 else 's'} {moved} to {chart.fingerprint}")

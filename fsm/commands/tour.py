@@ -19,7 +19,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm.commands import CommandError
-from fsm.install import install_command
+from fsm.install import install_command, own_command
 
 if TYPE_CHECKING:
     from fsm.mail.demo.tour import StopResult
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"cannot use the folder {folder}: {error.strerror}") from error
     if taken := [stop.name for stop in stops if (folder / stop.name).exists()]:
         raise CommandError(f"{folder / taken[0]} is there from another tour; choose another folder")
-    print(f"Real mail over real sockets; stores and journals are in {folder}")
+    count = f"{len(stops)} stores" if len(stops) > 1 else "One store"
+    print(f"{count} in mid-traffic, real mail over real sockets; what they leave is in {folder}")
     start, good = time.monotonic(), True
     results = []
     for stop in stops:
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         good = good and result.audit.balanced and last.balanced and not any(result.statuses)
     fitting = [one for one in results if _size(one) <= LONGEST]
     shown = min(fitting or results, key=lambda one: one.stop.name != "no_wait")
-    page = _page(shown, folder) if fitting else [f"fsm replay {shown.journal}"]
+    page = _page(shown, folder) if fitting else [f"{own_command()} replay {shown.journal}"]
     print(_sum(results, time.monotonic() - start))
     print("Next:", *page, "README.md, for a store in your own program", sep="\n  ")
     return 0 if good else 1
@@ -131,7 +132,7 @@ def _page(result: StopResult, folder: Path) -> list[str]:
     from fsm.cli import main
 
     most, file = result.most, folder / "explorer.html"
-    lines = [f"fsm replay {result.journal}"]
+    lines = [f"{own_command()} replay {result.journal}"]
     bounds = [
         f"inbound <= {most['inbound']}",
         f"outbound + ready + deferred <= {most['messages']}",

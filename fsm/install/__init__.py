@@ -1,4 +1,4 @@
-"""The words with which an extra is installed, for the sentences that say what is missing.
+"""The words with which an extra is installed and `fsm` is run, for hints.
 
 The name of the distribution alone would be looked up in an index.  A checkout, a folder or a wheel that it was
 installed from is named instead, as `direct_url.json` has it (https://packaging.python.org/specifications/direct-url/).
@@ -7,20 +7,29 @@ installed from is named instead, as `direct_url.json` has it (https://packaging.
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from shlex import quote
+from shutil import which
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["NAME", "install_command"]
+__all__ = ["NAME", "install_command", "own_command"]
 
 NAME: Final = "fsm-logoff"
 
 
 def install_command(extra: str) -> str:
     """Return the command that installs an extra: `pip install '.[svg]'` in the folder that pip installed from."""
-    return f"pip install {quote(f'{_source()}[{extra}]')}"
+    pip = which("pip")
+    ours = pip is not None and Path(pip).parent == Path(sys.executable).parent  # that of another Python would not do
+    return f"{'pip' if ours else f'{quote(sys.executable)} -m pip'} install {quote(f'{_source()}[{extra}]')}"
+
+
+def own_command() -> str:
+    """Return how to run `fsm`: by its name, or as it was run when it is not on the path (`.venv/bin/fsm`)."""
+    return "fsm" if which("fsm") or Path(sys.argv[0]).name != "fsm" else quote(sys.argv[0])
 
 
 def _source() -> str:

@@ -13,7 +13,7 @@ from fsm.chart import Chart
 from fsm.cli import main
 from fsm.commands import CommandError
 from fsm.commands.chart_files import find_chart, place_of
-from fsm.install import install_command
+from fsm.install import install_command, own_command
 from tests.commands.terminal import FSM, terminal
 
 TURNSTILE = """
@@ -108,6 +108,7 @@ def test_the_words_that_install_an_extra_work_where_it_came_from(monkeypatch: py
 
     one, root = Installed(), Path(__file__).parents[2]
     monkeypatch.setattr("fsm.install.distribution", lambda name: one)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     monkeypatch.chdir(root)
     one.direct = json.dumps({"url": root.as_uri(), "dir_info": {"editable": True}})
     assert install_command("svg") == "pip install '.[svg]'"
@@ -115,3 +116,13 @@ def test_the_words_that_install_an_extra_work_where_it_came_from(monkeypatch: py
     assert install_command("svg") == f"pip install '{root}[svg]'"
     for one.direct in (None, "", "no JSON", "[]", '{"url": "https://x.example/fsm.whl"}', '{"url": "file:///is/gone.whl"}'):
         assert install_command("svg") == "pip install 'fsm-logoff[svg]'"
+    monkeypatch.setenv("PATH", "")
+    assert install_command("svg") == f"{sys.executable} -m pip install 'fsm-logoff[svg]'", "no other Python's"
+
+
+def test_a_hint_names_fsm_as_it_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/fsm", "tour"])
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert own_command() == "fsm"
+    monkeypatch.setenv("PATH", "")
+    assert own_command() == ".venv/bin/fsm"
