@@ -20,7 +20,7 @@ copyright = "the authors of fsm-logoff"
 version = release = __version__
 PUBLIC = ""  # the address of the published site, when it has one; nothing else has to know it
 
-extensions = ["sphinx.ext.autodoc", "myst_parser", "fsm.sphinx", "docstrings", "generated"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "fsm.sphinx", "docstrings", "generated", "sources"]
 exclude_patterns = ["_build", "_ext"]
 default_role = "code"
 nitpicky = True

@@ -71,7 +71,7 @@ def plain(text):
 
 
 class Sentences(Made):
-    """`logoff-sentences`: every sentence of the source, with the rows that cite it and the tests that name it."""
+    """`logoff-sentences`: every sentence of the source, with the rows that cite it and the test that holds it."""
 
     option_spec = {"pages": directives.unchanged}
     PAGES = (("IMAPISupport::StoreLogoffTransports", 1, 37), ("IMsgStore::StoreLogoff", 38, 68), ("Shutting Down a Message Store Provider", 69, 86))
@@ -80,11 +80,8 @@ class Sentences(Made):
         from fsm.logoff import LOGOFF
         from fsm.logoff.citations import SENTENCES
         from fsm.logoff.gallery import atlas
+        from tests.logoff.test_citations import DOCUMENTATION, TESTS
 
-        tests = {}
-        for file in sorted((ROOT / "tests").rglob("*.py")):
-            for number in set(re.findall(r"\bS\d{1,2}\b", file.read_text(encoding="utf-8"))):
-                tests.setdefault(number, []).append(str(file.relative_to(ROOT)))
         rows = {}
         for row in LOGOFF.rows:
             for number in row.cites:
@@ -100,11 +97,13 @@ class Sentences(Made):
                     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
                     seen = next((uses[one].trace for one in found if uses[one].trace), ())
                     yield from [f"   Rows: {shown}{more}" + (f". Seen in :fsm:trace:`{','.join(seen)}`" if seen else ""), ""]
-                if number in tests:
-                    yield from ["   Tests that name it: " + ", ".join(f"``{one}``" for one in tests[number]), ""]
+                if number in TESTS:
+                    yield from ["   Test: ``tests/logoff/{}.py::{}``".format(*TESTS[number].split(".")), ""]
+                if number in DOCUMENTATION:
+                    yield from ["   It describes, and asks for nothing.", ""]
 
     def depends(self):
-        return [ROOT / "fsm" / "logoff" / "citations.py", ROOT / "fsm" / "logoff" / "chart.py"]
+        return [ROOT / "fsm" / "logoff" / "citations.py", ROOT / "fsm" / "logoff" / "chart.py", ROOT / "tests" / "logoff" / "test_citations.py"]
 
 
 class Gallery(Made):
