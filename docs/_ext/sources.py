@@ -28,7 +28,7 @@ def link(app, doctree, page):
         if file.is_file():
             app.named_files.add(file)
             to = app.builder.get_relative_uri(page, page_of(file)) + (f"#{named[2]}" if named[2] else "")
-            node.replace_self(nodes.reference("", "", node.deepcopy(), internal=True, refuri=to))
+            node.replace_self(nodes.reference("", "", node.deepcopy(), internal=True, refuri=to, classes=["source"]))
 
 
 def pages(app):
