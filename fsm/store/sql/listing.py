@@ -1,7 +1,8 @@
 """Reading messages: which ones a store has, one of them with its content, and which stores there are.
 
 A store's messages are found by the parts of its queue, the claims and what is set aside: no index names the store of
-each message, because every message would pay for it.
+each message, because every message would pay for it.  All are read by one statement, as they were at one moment: one
+that falls due meanwhile is there once.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def list_messages(connection: sa.Connection, store: str, profile: str, states: S
         sa.bindparam("states", [one for one in wanted if one in ("ready", "deferred", "uncertain")], expanding=True)
     )
     queries.append(of_store.where(unowned))
-    rows: list[Any] = [row for query in queries for row in connection.execute(query)]
-    return [to_message(row, b"") for row in sorted(map(tuple, rows))]
+    rows: list[Any] = sorted(map(tuple, connection.execute(sa.union_all(*queries))))
+    return [to_message(row, b"") for row in rows]
 
 
 def read_message(connection: sa.Connection, store: str, profile: str, id: str) -> Message | None:

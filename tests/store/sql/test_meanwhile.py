@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from fsm.store import Store
 from fsm.store.sql.messages import FIND
@@ -102,3 +103,23 @@ def test_what_is_withdrawn_while_the_queue_is_flushed_does_not_hold_up_the_logof
     again = Store(remote.new())
     assert (again.session.ready, again.session.deferred, again.messages()) == (0, 0, [])
     again.let_go()
+
+
+def test_a_message_that_falls_due_while_the_queue_is_read_is_there_once(database: Place) -> None:
+    ours, theirs = two(database)
+    (id,) = ours.submit()
+    assert ours.claim() == [id]
+    ours.do("ended", id, "defer", "later", due=1.0, wait=1.0)
+    fallen = list[str]()
+
+    def fall_due(_: object, __: object, statement: str, *___: object) -> None:
+        if "FROM fsm_messages" in statement:  # there may be another
+            fallen.extend(ours.do("fall_due", 2.0, 10))
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", fall_due)
+    try:
+        assert [message.id for message in theirs.messages()] == [id]
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", fall_due)
+    assert fallen == [id]
+    assert [message.state for message in ours.messages()] == ["ready"]
