@@ -46,6 +46,8 @@ def _plain(text):
 
 
 def process(app, what, name, obj, options, lines):
+    if lines and lines[0].startswith("Alias for field number"):  # of a named tuple
+        lines.clear()
     lines[:] = converted(obj.__doc__.splitlines() if what == "module" and obj.__doc__ else lines)
 
 

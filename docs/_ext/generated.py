@@ -150,7 +150,7 @@ class LogLines(Made):
                         str(part.value) if isinstance(part, ast.Constant) else "…"
                         for one in node.args[:1] for part in (one.values if isinstance(one, ast.JoinedStr) else [one])
                     )
-                    if level in found:
+                    if level in found and re.search(r"[a-z]{3}", words):  # not what has no words of its own
                         found[level].add((str(file.parent.relative_to(ROOT)).replace("/", "."), words))
         for level, title in self.LEVELS.items():
             yield from underlined(title)

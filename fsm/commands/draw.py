@@ -27,9 +27,11 @@ ENDINGS: Final = {"svg": "svg", "dot": "dot", "gv": "dot", "mmd": "mermaid", "md
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
-    parser.add_argument("--format", metavar=choices(FORMATS), help="(svg, or after the ending of -o)")
-    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="(%(default)s)")
-    parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
+    parser.add_argument("--format", metavar=choices(FORMATS), help="what to write (svg, or after the ending of -o)")
+    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="what draws (%(default)s)")
+    parser.add_argument(
+        "--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="how long dot may draw (%(default)g)"
+    )
     parser.add_argument("--brief", action="store_true", help="the overview: events on the arrows, without conditions")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--trace", metavar="A,B,C", help="pick out the rows that these events take")

@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
     parser.add_argument("-o", dest="file", metavar="FILE", help="write the page there instead of to standard output")
-    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="(%(default)s)")
-    parser.add_argument("--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="for dot (%(default)g)")
+    parser.add_argument("--renderer", default="auto", metavar=choices(draw.RENDERERS), help="what draws (%(default)s)")
+    parser.add_argument(
+        "--timeout", type=number, default=draw.TIMEOUT, metavar="SECONDS", help="how long dot may draw (%(default)g)"
+    )
     parser.add_argument(
         "--limit", type=whole, default=LARGEST, metavar="N", help="the most configurations of a page (%(default)s)"
     )

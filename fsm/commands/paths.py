@@ -38,7 +38,9 @@ COLUMNS: Final = ("id", "states", "rows", "flag", "witness", "infeasible")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_chart_arguments(parser)
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="(%(default)s)")
+    parser.add_argument(
+        "--format", choices=("table", "json", "csv"), default="table", help="what is printed (%(default)s)"
+    )
     parser.add_argument("--flag", metavar="NAME", help="only paths that can end with this flag, with such a witness")
     parser.add_argument("--state", metavar="NAME", help="only paths through this state")
     parser.add_argument("--row", metavar="ID", help="only paths this row is on, with a witness that takes it")

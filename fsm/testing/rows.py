@@ -10,10 +10,12 @@ Theory.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsm.chart import Chart
@@ -92,8 +94,9 @@ class TakenRows:
 
 
 def chart_named(text: str) -> Chart:
-    """Return the chart `module:NAME`.  ValueError if there is none."""
+    """Return the chart `module:NAME`, also of a module in the present folder.  ValueError if there is none."""
     module, _, name = text.partition(":")
+    sys.path.append(str(Path.cwd()))  # `python -m pytest` has it there, `pytest` has not
     try:
         chart = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -51,7 +51,7 @@ picture: rows.svg"""
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "machine.py").write_text(MACHINE)
     (folder / "test_machine.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "--import-mode=prepend", *options]
+    command = [str(Path(sys.executable).with_name("pytest")), "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "--import-mode=prepend", *options]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
