@@ -88,8 +88,12 @@ def naive(folder: str, sink: SmtpSink) -> list[str]:
     return ["bench.naive", folder, str(sink.port), str(CONNECTIONS)]
 
 
-async def submit(host: str, port: int, numbers: range, senders: int) -> None:
-    """Submit these messages as one client, one after the other over one connection, from so many senders in turn."""
+async def submit(host: str, port: int, numbers: range, senders: int) -> list[float]:
+    """Submit these messages as one client, one after the other over one connection, from so many senders in turn.
+
+    Return the seconds from each final dot to its answer.
+    """
+    answers: list[float] = []
     reader, writer = await asyncio.open_connection(host, port)
 
     async def say(line: bytes) -> None:
@@ -104,8 +108,11 @@ async def submit(host: str, port: int, numbers: range, senders: int) -> None:
         await say(b"MAIL FROM:<a@m%d.example.org>\r\n" % (number % senders))
         await say(b"RCPT TO:<b@example.net>\r\n")
         await say(b"DATA\r\n")
+        start = time.perf_counter()
         await say(CONTENT % number + b".\r\n")
+        answers.append(time.perf_counter() - start)
     writer.close()
+    return answers
 
 
 async def through(command: Command, clients: int, messages: int = MESSAGES, senders: int = 1) -> float:

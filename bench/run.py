@@ -26,6 +26,7 @@ from bench.exports import exports
 from bench.handwritten import HandWrittenSession
 from bench.mail import mail
 from bench.pictures import paths, pictures
+from bench.postfix import beside_postfix
 from bench.result import Result, best
 from bench.screens import screens
 from bench.sessions import sessions
@@ -198,7 +199,7 @@ def main() -> int:
     events = [[event for event, _ in life] for life in lives(400)]
     results = [
         imports(), *stepped, *engine(events), *exports(events, drive), *memory(), replay(), *paths(trigger), *pictures(),
-        *screens(), *store(), *sessions(), *mail(),
+        *screens(), *store(), *sessions(), *mail(), *beside_postfix(),
     ]  # fmt: skip
     text = table(results)
     print(text)

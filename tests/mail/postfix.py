@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 SERVICES = """\
 {address}:{port} inet n - n - - smtpd
@@ -44,6 +45,19 @@ smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ never@example
 PORT = 2525
 
 
+class Postfix(NamedTuple):
+    """A running Postfix: its address, and its process, whose children do the work."""
+
+    address: str
+    pid: int
+
+
+def own_host(network: int) -> str:
+    """Return an address on the loopback that no other test uses, so no port has to be looked for."""
+    pid = os.getpid()
+    return f"127.{network}.{pid // 250 % 250 + 1}.{pid % 250 + 1}"
+
+
 def missing() -> str | None:
     """What is missing to run it, or None."""
     if shutil.which("postfix") is None:
@@ -52,10 +66,9 @@ def missing() -> str | None:
 
 
 @contextmanager
-def postfix(relay: str) -> Iterator[str]:
-    """Run it until the end of the block; it sends all mail to `relay`.  Its address."""
-    pid = os.getpid()
-    address = f"127.77.{pid // 250 % 250 + 1}.{pid % 250 + 1}"  # so no port has to be looked for
+def postfix(relay: str) -> Iterator[Postfix]:
+    """Run it until the end of the block; it sends all mail to `relay`."""
+    address = own_host(77)
     host, _, port = relay.rpartition(":")
     with tempfile.TemporaryDirectory(prefix="postfix") as name:
         folder = Path(name)
@@ -69,7 +82,7 @@ def postfix(relay: str) -> Iterator[str]:
         started = subprocess.run(["postfix", "-c", folder / "config", "start"], capture_output=True, text=True)
         try:
             assert started.returncode == 0, started.stderr + _log(folder)
-            yield f"{address}:{PORT}"
+            yield Postfix(f"{address}:{PORT}", int((folder / "queue" / "pid" / "master.pid").read_text()))
         except BaseException:
             print(_log(folder))
             raise

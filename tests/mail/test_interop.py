@@ -80,8 +80,8 @@ def test_postfix_takes_our_mail_and_brings_it_to_our_door(tmp_path: Path) -> Non
 
     async def work() -> None:
         async with serving(tmp_path / "inbound", submission=None) as door:
-            with postfix(door.addresses["inbound"]) as address:
-                smarthost = Smarthost(Address.parse(address, "x", listening=False))
+            with postfix(door.addresses["inbound"]) as other:
+                smarthost = Smarthost(Address.parse(other.address, "x", listening=False))
                 async with serving(tmp_path / "outbound", smarthost=smarthost) as server, await Client.at(server.addresses["submission"]) as client:
                     for sample in SAMPLES:
                         assert (await client.send(sample)).startswith("250")

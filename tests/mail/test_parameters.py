@@ -148,6 +148,20 @@ def test_a_smarthost_that_counts_gets_so_many_messages_over_a_connection(tmp_pat
     run(work())
 
 
+def test_a_smarthost_that_counts_gets_so_many_messages_a_minute(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Faulty({}) as sink:
+            there = Smarthost(Address.parse(sink.address, "x", listening=False), rate=1)
+            async with serving(tmp_path, smarthost=there, connections=2) as server:
+                for _ in range(2):
+                    await server.store.submit(b"Subject: x\r\n\r\nx\r\n", "a@example.org", ["b@x.net"])
+                waits = "waiting, for no more than 1 messages are sent a minute"
+                now = await until(server, lambda now: now.counters["sent"] == 1 and any(waits in one.note for one in now.blockers))
+                assert (now.outbound, len(sink.delivered)) == (1, 1)
+
+    run(work())
+
+
 def test_so_many_a_minute_leave_evenly() -> None:
     now = 1000.0
     pace = Pace(60, lambda: now)
