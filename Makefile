@@ -49,7 +49,7 @@ dist: .venv/ready  # tests/test_dist.py does it in `make test`
 	$(BIN)/python -m tests.dist
 
 soak: .venv/ready  # other seeds each time; FSM_SEED=n begins at a seed
-	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest $(BESIDE) tests/crash tests/solver tests/migration tests/testing tests/journal tests/stepper
+	FSM_SOAK=$${FSM_SOAK:-200} $(BIN)/pytest $(BESIDE) tests/crash tests/solver tests/migration tests/testing tests/journal tests/stepper tests/contrib/test_embedding.py
 	$(BIN)/python -m tests.crash.disasters
 
 mutants: .venv/ready  # each small fault of the table, against the cells with which every export is compared

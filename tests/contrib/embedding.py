@@ -7,6 +7,7 @@ other side answers again, the program is started again, and what arrives is coun
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -141,7 +142,7 @@ def in_a_file(run: Run) -> int:
 def to_celery(run: Run) -> int:
     import celery
 
-    with celery.Celery(broker=run.redis) as app:
+    with celery.Celery(broker=run.broker) as app:
         for message in MESSAGES:
             app.send_task("send", [message])
     return len(MESSAGES)
@@ -151,10 +152,24 @@ def to_dramatiq(run: Run) -> int:
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
-    broker = RedisBroker(url=run.redis)
+    broker = RedisBroker(url=run.broker)
     for message in MESSAGES:
         broker.enqueue(dramatiq.Message("default", "send", (message,), {}, {}))
     broker.close()
+    return len(MESSAGES)
+
+
+def to_rabbitmq(run: Run) -> int:
+    import aio_pika
+
+    async def publish() -> None:
+        async with await aio_pika.connect(run.broker) as connection:
+            channel = await connection.channel()
+            await channel.declare_queue("orders", durable=True)
+            for message in MESSAGES:
+                await channel.default_exchange.publish(aio_pika.Message(message.encode(), delivery_mode=2), "orders")
+
+    asyncio.run(publish())
     return len(MESSAGES)
 
 
@@ -187,6 +202,7 @@ EXAMPLES = [
     Example("celery", "Celery, prefork, Redis", "celery -A PROGRAM worker --concurrency 2 -l INFO", to_celery,
         says="tasks are in flight in the stores of the child processes"),
     Example("dramatiq", "dramatiq, Redis", "dramatiq PROGRAM --processes 1 --threads 2", to_dramatiq),
+    Example("aio-pika", "aio-pika, RabbitMQ", "python PROGRAM.py", to_rabbitmq),
     Example("threads", "a pool of threads", "python PROGRAM.py", over_stdin),
     Example("asyncio", "a consumer in asyncio", "python PROGRAM.py", over_tcp),
     Example("grpc", "gRPC in asyncio", "python PROGRAM.py PORT", over_grpc),
@@ -207,7 +223,7 @@ class Run:
 
     process: subprocess.Popen[str]
     port: int
-    redis: str
+    broker: str
 
 
 @dataclass(frozen=True)
@@ -223,18 +239,18 @@ class Books:
 
     @property
     def lost(self) -> int:
-        return self.accepted - self.delivered - self.kept
+        """What is delivered and kept, too, is not lost twice."""
+        return max(0, self.accepted - self.delivered - self.kept)
 
 
 @contextmanager
-def started(example: Example, program: str, folder: Path, remote: Remote, redis: str) -> Iterator[Run]:
+def started(example: Example, program: str, folder: Path, remote: Remote, broker: str) -> Iterator[Run]:
     """Start it as its users do, and wait until it is there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = example.command.replace("PROGRAM", program).replace("PORT", str(port)).split()
     environment = {
-        **os.environ, "REMOTE": str(remote.server_address[1]), "PORT": str(port), "REDIS": redis,
+        **os.environ, "REMOTE": str(remote.server_address[1]), "PORT": str(port), "REDIS": broker,
+        "RABBITMQ": broker,
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), "PYTHONWARNINGS": "ignore",
     }
     with (folder / "log").open("a") as log, subprocess.Popen(
@@ -244,7 +260,7 @@ def started(example: Example, program: str, folder: Path, remote: Remote, redis:
         try:
             if example.load in (over_http, over_tcp):
                 until(lambda: listens(port), process, folder)
-            yield Run(process, port, redis)
+            yield Run(process, port, broker)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -281,7 +297,7 @@ def told_to_end(run: Run, by: signal.Signals, grace: float = LIMIT) -> tuple[int
 
 
 def books(
-    example: Example, program: str, folder: Path, redis: str, *, grace: float = LIMIT, idle: float = LIMIT, twice: bool = True
+    example: Example, program: str, folder: Path, broker: str, *, grace: float = LIMIT, idle: float = LIMIT, twice: bool = True
 ) -> Books:
     """Run an example in an empty folder, once or twice, and count."""
     for file in [*(EMBEDDING / example.folder).iterdir(), EMBEDDING / "remote.py"]:
@@ -291,15 +307,15 @@ def books(
         conf.write_text(example.conf + conf.read_text())
     (folder / "orders.txt").write_text("\n".join(MESSAGES))
     with Remote() as remote:
-        with started(example, program, folder, remote, redis) as run:
+        with started(example, program, folder, remote, broker) as run:
             accepted = example.load(run)
             assert remote.wait(lambda: len(remote.delivered) == ANSWERED and remote.waiting > 0), (folder / "log").read_text()
             status, seconds = told_to_end(run, example.ends_by, grace)
         if not twice:
-            return Books(accepted, len(remote.delivered), 0, status, seconds, kept(redis) if redis else queued(folder))
+            return Books(accepted, len(remote.delivered), 0, status, seconds, kept(broker) if broker else queued(folder))
         remote.wait(lambda: remote.waiting == 0)
         remote.answer_again()
-        with started(example, program, folder, remote, redis) as run:
+        with started(example, program, folder, remote, broker) as run:
             while len(set(remote.delivered)) < accepted and remote.one_more(idle):
                 pass
             if example.ends_by_itself:
@@ -308,7 +324,7 @@ def books(
                 told_to_end(run, example.ends_by, grace)
         counts = Counter(remote.delivered)
         remote.shutdown()
-    return Books(accepted, len(counts), sum(counts.values()) - len(counts), status, seconds, kept(redis) if redis else 0)
+    return Books(accepted, len(counts), sum(counts.values()) - len(counts), status, seconds, kept(broker) if broker else 0)
 
 
 def queued(folder: Path) -> int:
@@ -318,7 +334,9 @@ def queued(folder: Path) -> int:
 
 
 def kept(url: str) -> int:
-    """What is left in Redis, and is forgotten there: the messages that Celery or dramatiq still has."""
+    """What is left in the broker, and is forgotten there: the messages that Celery, dramatiq or a consumer would still get."""
+    if url.startswith("amqp:"):
+        return asyncio.run(_kept_in_rabbitmq(url))
     import redis
 
     with redis.Redis.from_url(url) as client:
@@ -327,17 +345,53 @@ def kept(url: str) -> int:
     return int(left)
 
 
+async def _kept_in_rabbitmq(url: str) -> int:
+    import aio_pika
+
+    async with await aio_pika.connect(url) as connection:
+        queue = await (await connection.channel()).declare_queue("orders", durable=True)
+        await queue.delete(if_unused=False, if_empty=False)
+        return queue.declaration_result.message_count or 0
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """Debian's Redis, in memory."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with served(command, port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def rabbitmq_server(folder: Path) -> Iterator[str]:
+    """Debian's RabbitMQ, without plugins: it takes six seconds of CPU until it is there."""
+    server = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what is on the path becomes another user
+    assert server.exists(), "RabbitMQ is not installed: apt-get install rabbitmq-server"
+    port, names = free_port(), free_port()
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "ERL_EPMD_PORT": str(names), "RABBITMQ_NODENAME": "fsm@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()),
+        **{f"RABBITMQ_{name}": str(folder / name.lower()) for name in ("MNESIA_BASE", "LOG_BASE", "ENABLED_PLUGINS_FILE")},
+    }  # fmt: skip
+    with served(["epmd", "-port", str(names)], names), served([str(server)], port, environment):
+        yield f"amqp://guest:guest@127.0.0.1:{port}/"
+
+
+@contextmanager
+def served(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block is left; the block begins when it listens."""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             while not listens(port):
                 assert process.poll() is None
-            yield f"redis://127.0.0.1:{port}/0"
+                time.sleep(0.02)
+            yield
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ writes the table of examples/embedding/README.md.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import tempfile
@@ -14,13 +15,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.contrib.embedding import EMBEDDING, EXAMPLES, GRACE, VARIANTS, Books, Example, books, redis_server
+from tests.contrib.embedding import (
+    EMBEDDING,
+    EXAMPLES,
+    GRACE,
+    VARIANTS,
+    Books,
+    Example,
+    books,
+    rabbitmq_server,
+    redis_server,
+)
 
 README = EMBEDDING / "README.md"
 ONLY_TABLE = re.compile(r"(?<=<!-- books -->\n).*(?=<!-- /books -->)", re.DOTALL)
 LONGEST = 40
 """Lines of a program."""
-REDIS = {"celery", "dramatiq"}
+BROKERS = {"celery": "redis", "dramatiq": "redis", "aio-pika": "rabbitmq"}
+RUN = [one for one in EXAMPLES + VARIANTS if BROKERS.get(one.folder) != "rabbitmq" or "FSM_SOAK" in os.environ]
+"""RabbitMQ takes six seconds of CPU to start, so `make soak` has it, and `make examples`."""
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +42,16 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("example", EXAMPLES + VARIANTS, ids=lambda example: example.what)
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("example", RUN, ids=lambda example: example.what)
 def test_nothing_is_lost_and_nothing_comes_twice(example: Example, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    url = request.getfixturevalue("redis") if example.folder in REDIS else ""
+    broker = BROKERS.get(example.folder)
+    url = request.getfixturevalue(broker) if broker is not None else ""
     found = books(example, "program", tmp_path, url, twice=example in EXAMPLES)
     assert (found.lost, found.twice, found.status) == (0, 0, example.status), (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
@@ -51,7 +71,7 @@ def test_a_program_is_short(example: Example) -> None:
 # ------------------------------------------------------------------------------------------------------- the table
 
 HEAD = """\
-| | | accepted | delivered | twice | lost | in Redis | status | seconds to exit |
+| | | accepted | delivered | twice | lost | in its broker | status | seconds to exit |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -66,11 +86,13 @@ def row(example: Example, which: str, found: Books) -> str:
 
 def table() -> str:
     rows = [HEAD]
-    with redis_server(Path(tempfile.mkdtemp())) as url:
+    with redis_server(Path(tempfile.mkdtemp())) as redis, rabbitmq_server(Path(tempfile.mkdtemp())) as rabbitmq:
+        urls = {"redis": redis, "rabbitmq": rabbitmq}
         for example in EXAMPLES:
+            url = urls.get(BROKERS.get(example.folder, ""), "")
             for which, program, idle in (("with", "program", 60.0), ("without", "without", 5.0)):
                 folder = Path(tempfile.mkdtemp())
-                found = books(example, program, folder, url if example.folder in REDIS else "", grace=GRACE, idle=idle)
+                found = books(example, program, folder, url, grace=GRACE, idle=idle)
                 print(row(example, which, found), end="", flush=True)
                 rows.append(row(example, which, found))
     return "".join(rows)
