@@ -81,7 +81,7 @@ class StepperApp(App[None]):
     #left { width: 31; max-width: 47%; height: 100%; padding: 0 1 0 0; }
     .roomy #left { width: 60; max-width: 40%; }
     #events { width: 1fr; height: 1fr; max-height: 100%; border: none; padding: 0; background: transparent;
-              text-wrap: nowrap; text-overflow: ellipsis; }
+              text-wrap: nowrap; text-overflow: ellipsis; scrollbar-size-vertical: 1; }
     #events:focus { border: none; background-tint: transparent 0%; }
     #events > .option-list--option { padding: 0; }
     #events > .option-list--option-highlighted, #events:focus > .option-list--option-highlighted {

@@ -44,14 +44,14 @@ def charts(draw: st.DrawFn) -> Chart:
 def followed(picture: str, states: list[str]) -> set[tuple[str, str]]:
     """(from, to) as an eye reads them: from a lower edge to the right, at a dot or an end up or down, to an arrow."""
     lines = [line.ljust(120) for line in picture.split("\n")]
-    edge = next(at for at, c in enumerate(lines[2]) if c in "┘╝") + 1
+    names, leaving = ([y + more for y, line in enumerate(lines) if line[1] in edges] for edges, more in (("┌╔", 1), ("└╚", 0)))
+    edge = next(at for at, c in enumerate(lines[leaving[0]]) if c in "┘╝") + 1
     found = set()
-    for at, source in enumerate(states):
-        for column in joints(lines[3 * at + 2], edge):
-            for other, target in enumerate(states):
-                name = lines[3 * other + 1]
-                if name[edge] == "◄" and joints(name, edge)[-1:] == [column]:
-                    low, high = sorted((3 * at + 2, 3 * other + 1))
+    for below, source in zip(leaving, states, strict=True):
+        for column in joints(lines[below], edge):
+            for name, target in zip(names, states, strict=True):
+                if lines[name][edge] == "◄" and joints(lines[name], edge)[-1:] == [column]:
+                    low, high = sorted((below, name))
                     assert all(lines[y][column] in "│┼●" for y in range(low + 1, high))
                     found.add((source, target))
     return found
@@ -72,7 +72,7 @@ def joints(line: str, edge: int) -> list[int]:
 def test_the_arrows_are_the_moves(chart: Chart, data: st.DataObject) -> None:
     states = list(map(str, chart.states))
     present = data.draw(st.sampled_from(states))
-    lines = text_diagram(chart, present, 200, 100)
+    lines = text_diagram(chart, present, 200, data.draw(st.sampled_from((100, 3 * len(states)))))  # with and without events
     assert followed(as_text(lines), states) == set(moves(chart))
     lit = "".join(piece for line in lines for piece, kind in line if kind == "here")
     assert present in lit
@@ -82,6 +82,15 @@ def test_the_arrows_are_the_moves(chart: Chart, data: st.DataObject) -> None:
 def test_the_flagship_is_drawn_like_this() -> None:
     assert as_text(text_diagram(LOGOFF, "open", 25, 12)) == OPEN
     assert followed(OPEN, list(map(str, LOGOFF.states))) == set(moves(LOGOFF))
+
+
+def test_where_there_is_room_a_box_names_the_events_that_lead_away() -> None:
+    lines = as_text(text_diagram(LOGOFF, "blocked", 60, 50)).split("\n")
+    told = "".join(line.strip(" ║│").partition("║")[0] for line in lines if line.startswith((" ║", "▶║")))
+    for (source, target), events in moves(LOGOFF).items():
+        if source == "blocked":
+            assert f"→ {target}: {events[0]}" in told
+            assert all(event in told for event in events)
 
 
 @pytest.mark.parametrize("present", LOGOFF.states)
@@ -106,10 +115,11 @@ def test_names_are_shown_literally_and_wide_ones_keep_the_boxes_straight() -> No
     names = ["a\x1b[31mb", "[red]x[/]", "日本語", "x" * 60]
     ring = zip(names, names[1:] + names[:1], strict=True)
     chart = Chart("hostile", states=names, events=["go"], rows=[row(f"r{a}", a, "go", target=b) for a, b in ring])
-    picture = as_text(text_diagram(chart, names[0], 200, 100))
-    assert "\x1b" not in picture
-    assert "a\\x1b[31mb" in picture
-    assert "[red]x[/]" in picture
-    assert "x" * 23 + "…" in picture
-    edges = [line for line in picture.split("\n") if line[1] in "┌└╔╚"]
-    assert {columns(line[: min(line.find(end) % 999 for end in "┐┘╗╝")]) for line in edges} == {28}
+    for height, wide in ((12, 28), (100, 62)):  # without and with the events
+        picture = as_text(text_diagram(chart, names[0], 200, height))
+        assert "\x1b" not in picture
+        assert "a\\x1b[31mb" in picture
+        assert "[red]x[/]" in picture
+        assert "x" * 23 + "…" in picture
+        edges = [line for line in picture.split("\n") if line[1] in "┌└╔╚"]
+        assert {columns(line[: min(line.find(end) % 999 for end in "┐┘╗╝")]) for line in edges} == {wide}

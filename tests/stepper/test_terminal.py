@@ -212,7 +212,7 @@ def test_the_present_state_is_lit_with_counts_outputs_and_all_events(state: str,
     async def act(pilot: Pilot[None], app: StepperApp) -> None:
         stepper = app.stepper
         assert stepper.state == state
-        shows(app, f"store-logoff: {state}", f"▶║ {state.ljust(8)} ║", f"output 0x{stepper.flags:X}", *stepper.flag_names)
+        shows(app, f"store-logoff: {state}", f"▶║ {state.ljust(8)} ", f"output 0x{stepper.flags:X}", *stepper.flag_names)
         shows(app, f"inbound {stepper.configuration[2]}, ", "peers 0")
         for key, (event, verdict) in zip(KEYS, stepper.verdicts().items(), strict=False):
             shows(app, f"{key} {' ' if verdict else CROSS} {event}")
