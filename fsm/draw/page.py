@@ -91,8 +91,8 @@ def page(
 @cache
 def _file(name: str) -> str:
     text = (files("fsm.draw") / "explorer" / name).read_text(encoding="utf-8")
-    # indentation and comments are a fifth of the script; the files are there to be read
-    return re.sub(r"(?m)^ *//.*\n|^ +| // .*$", "", text) if name.endswith(".js") else text
+    # indentation, comments and empty lines are a fifth of the script; the files are there to be read
+    return re.sub(r"(?m)^ *//.*\n|^ +| // .*$|^\n", "", text) if name.endswith(".js") else text
 
 
 def _policy(script: str, style: str, *, served: bool) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from fsm.logoff import LOGOFF
 from fsm.stepper.terminal import KEYS
-from tests.browser.chromium import Watched, logoff_atlas, page_of
+from tests.browser.browsers import Watched, logoff_atlas, page_of
 from tests.browser.support import WAY, address, event, stands_after, state, status, trail
 from tests.small_charts import PLAIN
 from tests.support import run
@@ -239,7 +239,7 @@ def test_what_was_covered_is_counted(explorer: Callable[..., Page]) -> None:
 
 def test_the_start_says_what_to_do_and_an_error_looks_like_one(explorer: Callable[..., Page]) -> None:
     page = explorer()
-    assert status(page) == "The start: open. Click an event, or play a path."
+    assert status(page) == "The start: open. Click an event, or play one of the “Paths to the end”."
     assert page.locator("#status.wrong").count() == 0
     event(page, "outbound_sent").click(force=True)  # it says why not
     assert page.locator("#status.wrong").count() == 1
@@ -276,6 +276,12 @@ def test_the_shortest_way_from_here_is_played(explorer: Callable[..., Page]) -> 
     page.locator("#undo").focus()
     page.keyboard.press("g")
     assert status(page) == "No way on this page leads from here to open."
+    page = explorer("submit,logoff_quiet")  # to the end without asking for another kind of logoff
+    page.locator("#goal").select_option("the end, request QUIET")
+    page.locator("#go").click()
+    stands_after(page, 4)
+    assert trail(page) == "submit,logoff_quiet,abort_submit,logoff_quiet"
+    assert state(page) == "released"
 
 
 def test_the_keys_are_explained_and_those_of_the_stepper(explorer: Callable[..., Page]) -> None:
@@ -291,7 +297,8 @@ def test_the_keys_are_explained_and_those_of_the_stepper(explorer: Callable[...,
 
 
 def test_on_a_phone_the_picture_comes_first_and_stays_while_a_path_plays(explorer: Callable[..., Page]) -> None:
-    page = explorer(viewport={"width": 390, "height": 844})
+    page = explorer(WAY, viewport={"width": 390, "height": 844})
+    assert page.evaluate("scrollY") == 0
     picture = page.locator("#brief svg").bounding_box()
     events = page.locator("#events").bounding_box()
     assert picture is not None

@@ -8,7 +8,7 @@ function say(text, wrong = false) {
   $("status").className = wrong ? "wrong" : "";
 }
 
-const begin = () => `The start: ${describe(0)}. Click an event${data.paths.length ? ", or play a path" : ""}.`;
+const begin = () => `The start: ${describe(0)}. Click an event${data.paths.length ? `, or play one of the “${$("paths-title").textContent}”` : ""}.`;
 
 function moved(text, focus = -1, wrong = false) { // show and announce the walk, and write it into the address
   show();
@@ -138,6 +138,9 @@ function playPath(events, from = 0) { // from the start, or from here
 
 const goals = [...data.states.map(([text], state) => [text, (n) => configuration(n)[0] === state, data.states[state][2]]),
   ...data.outputs.map(([text], output) => [text, (n) => outputs(n).includes(output), 0])].sort((a, b) => b[2] - a[2]);
+const flagged = data.variables.findIndex(([text]) => text === data.flag);
+goals.push(...data.flags.filter(Boolean).map((flag) => // as in bold beside the paths
+  [`the end, ${data.flag} ${flag}`, (n) => data.states[configuration(n)[0]][2] && valueOf(configuration(n), flagged) === flag]));
 $("goal").append(...goals.map(([text], goal) => make("option", { value: goal }, seen(text))));
 
 function wayToGoal() { // play the shortest way from here, breadth first

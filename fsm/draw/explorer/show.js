@@ -150,7 +150,8 @@ function showTrail() {
     button.addEventListener("click", () => { if (walk.jump(place)) moved(`Back to ${describe(walk.here)}.`, place); });
     return make("li", {}, button);
   }));
-  $("trail").querySelector("[aria-current]").scrollIntoView?.({ block: "nearest", inline: "nearest" });
+  const { offsetLeft, offsetTop } = $("trail").children[walk.place];
+  $("trail").scrollTo(offsetLeft - 120, offsetTop - 60); // `scrollIntoView` would scroll the page, too
   // `disabled` would take the focus from the button that was just pressed
   $("undo").setAttribute("aria-disabled", walk.place === 0);
   $("redo").setAttribute("aria-disabled", walk.place === walk.trail.length);
