@@ -34,7 +34,7 @@ class PageStep(NamedTuple):
 
 def page_step() -> PageStep | str:
     """Measure steps in the page at bounds 5,5,1; return what is missing when that is not possible."""
-    from tests.browser.chromium import Watched, chromium, logoff_atlas, logoff_page, missing
+    from tests.browser.browsers import Watched, chromium, logoff_atlas, logoff_page, missing
 
     if (lack := missing()) is not None:
         return lack

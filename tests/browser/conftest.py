@@ -1,4 +1,4 @@
-"""The browser of these tests.  Without one they are skipped, and fail where CI is set; `make test` reports it."""
+"""The browsers of these tests.  Without them they are skipped, and fail where CI is set; `make test` reports it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.chromium import Watched, launched, logoff_page, missing
+from tests.browser.browsers import Watched, launched, logoff_page, missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
 
-@pytest.fixture(scope="package")
-def playwright() -> Iterator[Playwright]:
-    if (lack := missing()) is not None:
+def needs(name: str) -> None:
+    """Skip the tests in a browser that is not there."""
+    if (lack := missing(name)) is not None:
         reason = f"the tests in a real browser (tests/browser): {lack}"
         with (Path(sys.prefix) / "skipped").open("a") as skipped:
             skipped.write(reason + "\n")
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    needs("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as found:
@@ -37,9 +42,17 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
         yield found
 
 
+@pytest.fixture(scope="package")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    needs("firefox")
+    with launched(playwright, name="firefox") as found:
+        yield found
+
+
 @pytest.fixture
-def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
+def watched(request: pytest.FixtureRequest) -> Iterator[Callable[..., Watched]]:
     """Make watched pages; afterwards check that none reported an error or requested anything but its file."""
+    browser: Browser = request.getfixturevalue(getattr(request, "param", "browser"))
     made: list[Watched] = []
 
     def make(**options: Any) -> Watched:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.browser import fonts
-from tests.browser.chromium import COMMITTED, Watched, chromium, missing
+from tests.browser.browsers import COMMITTED, Watched, chromium, missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

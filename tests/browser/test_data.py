@@ -13,7 +13,7 @@ from fsm.analysis.paths import Atlas
 from fsm.analysis.reachability import Graph
 from fsm.analysis.trace import parse_trace
 from fsm.session import Session
-from tests.browser.chromium import Watched, page_of
+from tests.browser.browsers import Watched, page_of
 from tests.browser.support import status
 from tests.small_charts import ACCOUNT
 

@@ -18,7 +18,7 @@ from fsm.draw.metrics import ADVANCES
 from fsm.logoff import LOGOFF
 from fsm.logoff.gallery import GALLERY, SUMS, atlas
 from tests.browser import fonts, measure
-from tests.browser.chromium import Watched, launched
+from tests.browser.browsers import Watched, launched
 from tests.draw.support import CHARTS, TWICE
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from fsm.commands.explore_server import make_server
 from fsm.journal import Recorder
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.verdict import Refused
-from tests.browser.chromium import Watched, logoff_page
+from tests.browser.browsers import Watched, logoff_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -13,7 +13,7 @@ from fsm.chart import Chart, Event, Output, State, row
 from fsm.session import Session
 from fsm.snapshot import encode
 from fsm.variable import Choice, Counter
-from tests.browser.chromium import Watched, page_of
+from tests.browser.browsers import Watched, page_of
 from tests.small_charts import HOSTILE, PLAIN
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from fsm.chart import Configuration
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.snapshot import encode
 from fsm.verdict import Refused
-from tests.browser.chromium import logoff_atlas, logoff_graph
+from tests.browser.browsers import logoff_atlas, logoff_graph
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

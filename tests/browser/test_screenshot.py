@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.chromium import COMMITTED, Watched
+from tests.browser.browsers import COMMITTED, Watched
 from tests.browser.screenshot import FILES, SIZE, drawn_by, notes_of, page_hash, taken
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import smtplib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.browser.chromium import Watched
+from tests.browser.browsers import Watched
 from tests.commands.test_serve import served
 
 if TYPE_CHECKING:

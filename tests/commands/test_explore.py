@@ -24,7 +24,7 @@ from fsm.journal.reader import header
 from fsm.logoff import LOGOFF, StoreSession
 from fsm.snapshot import encode
 from tests import small_charts as small
-from tests.browser.chromium import COMMITTED, logoff_bounds
+from tests.browser.browsers import COMMITTED, logoff_bounds
 from tests.support import program
 
 WITHIN = [word for bound in logoff_bounds(2, 2, 1) for word in ("--bound", bound)]

@@ -24,7 +24,7 @@ from fsm.logoff import LOGOFF
 from fsm.session import Session
 from fsm.variable import Choice
 from tests import small_charts as small
-from tests.browser.chromium import COMMITTED, logoff_graph, logoff_page
+from tests.browser.browsers import COMMITTED, logoff_graph, logoff_page
 
 AGAIN = "make diagrams"
 CHARTS = [small.PLAIN, small.LADDER, small.TOKENS, small.LURE, small.DISTANT, small.opaque(lambda s: s.n == 1)]
@@ -140,7 +140,7 @@ def test_the_page_is_small() -> None:
 
 
 def test_the_same_chart_makes_the_same_bytes_whatever_the_hash_seed() -> None:
-    script = "from tests.browser.chromium import logoff_page; import hashlib; print(hashlib.sha256(logoff_page().encode()).hexdigest())"
+    script = "from tests.browser.browsers import logoff_page; import hashlib; print(hashlib.sha256(logoff_page().encode()).hexdigest())"
     made = {
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
                        env={"PYTHONHASHSEED": seed, "PATH": ""}).stdout.strip()

@@ -1,4 +1,7 @@
-"""Headless Chromium, driven by Playwright, and the pages that the tests open in it.
+"""Headless Chromium and Firefox, driven by Playwright, and the pages that the tests open in them.
+
+Firefox is that of the distribution, driven through WebDriver BiDi (Playwright's channel `moz-firefox`).  It is dark, and
+Chromium light, unless a test asks otherwise: through BiDi it cannot be told of another reader.
 
 A watched page keeps every request, every console message and every error.
 """
@@ -34,33 +37,40 @@ SWITCHES = (
     "--disable-component-update", "--disable-sync", "--font-render-hinting=none", "--disable-lcd-text",
     "--force-color-profile=srgb",
 )
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+NAMES = {
+    "chromium": ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
+    "firefox": ("firefox-esr", "firefox"),
+}
+DARK = {"layout.css.prefers-color-scheme.content-override": 0}
 
 
 @cache
-def missing() -> str | None:
-    """Return what the browser tests lack on this machine, or None."""
+def missing(name: str = "chromium") -> str | None:
+    """Return what the tests in a browser lack on this machine, or None."""
     if lacking := [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]:
-        return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[browser]')"
-    if not program():
-        return "there is no Chromium (apt-get install chromium-headless-shell)"
+        return f"{' and '.join(lacking)} not installed (pip install 'fsm-logoff[test]')"
+    if not program(name):
+        return f"there is no {name.capitalize()} (apt-get install {NAMES[name][0]})"
     if lacking := fonts.missing():
         packages = "fonts-dejavu-core fonts-liberation fonts-noto-core"
         return f"there is no {', '.join(lacking)} (apt-get install {packages})"
     return None
 
 
-def program() -> str | None:
-    """Return the path of Chromium, if it is installed."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+def program(name: str) -> str | None:
+    """Return the path of a browser, if it is installed."""
+    return next((found for one in NAMES[name] if (found := shutil.which(one))), None)
 
 
 @contextmanager
-def launched(playwright: Playwright, names: tuple[str, ...] = fonts.USUAL) -> Iterator[Browser]:
+def launched(playwright: Playwright, names: tuple[str, ...] = fonts.USUAL, name: str = "chromium") -> Iterator[Browser]:
     """Run a browser that has these fonts and no others."""
     with tempfile.TemporaryDirectory() as folder:
         environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts.configured(names, Path(folder)))}
-        browser = playwright.chromium.launch(executable_path=program(), args=list(SWITCHES), env=environment)
+        if name == "firefox":
+            browser = playwright.firefox.launch(channel="moz-firefox", executable_path=program(name), firefox_user_prefs=DARK, env=environment)
+        else:
+            browser = playwright.chromium.launch(executable_path=program(name), args=list(SWITCHES), env=environment)
         try:
             yield browser
         finally:
