@@ -277,7 +277,7 @@ def test_the_shortest_way_from_here_is_played(explorer: Callable[..., Page]) -> 
     page.keyboard.press("g")
     assert status(page) == "No way on this page leads from here to open."
     page = explorer("submit,logoff_quiet")  # to the end without asking for another kind of logoff
-    page.locator("#goal").select_option("the end, request QUIET")
+    page.locator("#goal").select_option("the end, QUIET")
     page.locator("#go").click()
     stands_after(page, 4)
     assert trail(page) == "submit,logoff_quiet,abort_submit,logoff_quiet"

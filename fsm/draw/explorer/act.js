@@ -140,7 +140,7 @@ const goals = [...data.states.map(([text], state) => [text, (n) => configuration
   ...data.outputs.map(([text], output) => [text, (n) => outputs(n).includes(output), 0])].sort((a, b) => b[2] - a[2]);
 const flagged = data.variables.findIndex(([text]) => text === data.flag);
 goals.push(...data.flags.filter(Boolean).map((flag) => // as in bold beside the paths
-  [`the end, ${data.flag} ${flag}`, (n) => data.states[configuration(n)[0]][2] && valueOf(configuration(n), flagged) === flag]));
+  [`the end, ${flag}`, (n) => data.states[configuration(n)[0]][2] && valueOf(configuration(n), flagged) === flag]));
 $("goal").append(...goals.map(([text], goal) => make("option", { value: goal }, seen(text))));
 
 function wayToGoal() { // play the shortest way from here, breadth first
