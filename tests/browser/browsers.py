@@ -41,7 +41,7 @@ NAMES = {
     "chromium": ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
     "firefox": ("firefox-esr", "firefox"),
 }
-DARK = {"layout.css.prefers-color-scheme.content-override": 0}
+DARK: dict[str, str | float | bool] = {"layout.css.prefers-color-scheme.content-override": 0}
 
 
 @cache
