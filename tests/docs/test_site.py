@@ -12,6 +12,8 @@ from urllib.parse import unquote
 from fsm.cli import COMMANDS
 from fsm.logoff import LOGOFF
 from fsm.logoff.gallery import atlas
+from tests.crash.windows import NAMED
+from tests.logoff.test_citations import TESTS
 from tests.readme import ROOT
 
 DOORS = ("fsm", "fsm.logoff", "fsm.store", "fsm.sessions", "fsm.journal", "fsm.migration", "fsm.runtime", "fsm.stepper", "fsm.draw", "fsm.solver", "fsm.export")
@@ -43,6 +45,10 @@ def test_the_site() -> None:
     sentences = texts[site / "explanation" / "sentences.html"]
     assert all(f'id="s{number}"' in sentences for number in range(1, 87))
     assert sentences.count("explorer-store-logoff.html#") > 20, "a sentence with rows leads to a walk that takes one"
+    for named in TESTS.values():
+        assert "sources/tests/logoff/{}.py.html#{}".format(*named.split(".")) in sentences, "a sentence leads to its test"
+    for file, name in NAMED:
+        assert f"sources/{file}.html#{name}" in texts[site / "explanation" / "crashes.html"], "a window leads to its test"
 
 
 def links_lead_somewhere(page: Path, text: str, texts: dict[Path, str]) -> None:
