@@ -46,7 +46,8 @@ def _plain(text):
 
 
 def process(app, what, name, obj, options, lines):
-    if lines and lines[0].startswith("Alias for field number"):  # of a named tuple
+    of_type = what == "data" and lines and type(obj).__module__ == "builtins" and lines[0] in str(type(obj).__doc__)
+    if of_type or (lines and lines[0].startswith("Alias for field number")):  # what a tuple is, not what this one is
         lines.clear()
     lines[:] = converted(obj.__doc__.splitlines() if what == "module" and obj.__doc__ else lines)
 

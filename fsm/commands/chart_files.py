@@ -59,7 +59,8 @@ def find_object(where: str, what: str, otherwise: str = "as file.py:NAME") -> ob
         found = getattr(module, name, None)
     if found is None:
         where = f"module {module.__name__!r}" if ".py:" not in where else where.rpartition(":")[0]
-        raise CommandError(f"{where} has no {name!r}")
+        charts = ", ".join(name for name, value in vars(module).items() if isinstance(value, Chart))
+        raise CommandError(f"{where} has no {name!r}{f'; its charts are {charts}' if charts else ''}")
     return found
 
 

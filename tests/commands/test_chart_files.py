@@ -50,7 +50,7 @@ def test_a_chart_is_found_by_each_of_its_names(folder: Path, where: str) -> None
     ("two.py", "two.py has several charts; say which: two.py:A, two.py:B"),
     ("json", "json has no chart"),
     ("nothing_here", "a chart is given as module:NAME, such as fsm.logoff:LOGOFF, or as a .py, .json or .scxml file, not 'nothing_here'"),
-    ("gate.py:NOPE", "gate.py has no 'NOPE'"),
+    ("gate.py:NOPE", "gate.py has no 'NOPE'; its charts are TURNSTILE"),
 ])  # fmt: skip
 def test_what_is_no_chart_is_said(folder: Path, where: str, told: str) -> None:
     with pytest.raises(CommandError) as caught:
