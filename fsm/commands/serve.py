@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import getpass
 import logging
 import os
@@ -41,6 +42,8 @@ SWITCH: Final = 0.0005
 """The interval of `sys.setswitchinterval`: the event loop must not wait 5 ms, the default, for the store's thread.
 Measured with one client: a fifth more messages a second."""
 
+YOUNG: Final = 10_000
+"""New objects between two runs of Python's garbage collector; the default is 700, and a few messages make so many."""
 
 ENDING: Final = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
 """Signals that would end a program, and here count as SIGTERM."""
@@ -68,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
     handler = _log_to_stderr(values)
     sys.setswitchinterval(SWITCH)
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     try:
         return asyncio.run(_serve(config, handler, lambda: merged(args)))
     finally:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["Wishes", "address_of", "addresses", "joined", "refused_of_mail", "refused_of_rcpt", "unencoded", "wishes"]
@@ -52,6 +53,7 @@ class Wishes(NamedTuple):
         return "".join(f" {name}={value}" for name, value in self.parameters.items())
 
 
+@lru_cache(maxsize=4096)
 def wishes(kept: str) -> Wishes:
     """Return the address and the parameters of a sender or recipient as it is kept."""
     found = _KEPT.fullmatch(kept)
@@ -73,7 +75,7 @@ def addresses(kept: Sequence[str]) -> str:
 
 def joined(address: str, parameters: Mapping[str, str]) -> str:
     """Return the text to keep."""
-    return address + Wishes(address, parameters).words
+    return address + Wishes(address, parameters).words if parameters else address
 
 
 def refused_of_mail(name: str, value: str) -> bool | None:

@@ -7,8 +7,9 @@ message, are no part of the content, and are not the header fields of a mail.
 
 from __future__ import annotations
 
+import os
+import random
 import re
-import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ LONGEST_HEADERS: Final = 8192
 
 _lock: Final = threading.Lock()
 _last = 0
+_dice: Final = random.Random()
+os.register_at_fork(after_in_child=_dice.seed)
 
 
 def new_id() -> str:
@@ -33,7 +36,7 @@ def new_id() -> str:
     global _last
     with _lock:
         _last = max(_last + 1, time.time_ns() // 1000)
-        return f"{_last:014x}{secrets.token_hex(3)}"
+        return f"{_last:014x}{_dice.getrandbits(24):06x}"
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:

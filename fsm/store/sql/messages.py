@@ -194,7 +194,7 @@ class Messages:
         process = self._me if one.state == "claimed" else None
         return (
             one.id, handle.number, handle.parts[0], one.state, process, one.attempts, one.uncertain,
-            storable(one.reason), one.submitted, ENCODE(one.sender), ENCODE(one.recipients),
+            storable(one.reason), one.submitted, ENCODE(one.sender), f"[{','.join(map(ENCODE, one.recipients))}]",
             encoded_headers(one),
         )  # fmt: skip
 
