@@ -10,8 +10,8 @@ The way of a message's octets, from a client to the database and from there to a
 
 The client's 250, and what the smarthost answered, come back by futures: `store/group_commit` commits what `outbox`,
 `claims` and `endings` decide, each a `task` on a `step`, of all stores of a spooler, in one transaction for all that
-waits in the `task_queue`, and then answers each of them.  `state` is what a store is; the rules over it are connected
-in `core`, and the stores in `spooler`.  What may become of a message is the chart in `life`.
+waits, and then answers each of them.  `state` is what a store is; the rules over it are connected in `core`, and the
+stores in `spooler`.  What may become of a message is the chart in `life`.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Claims:
             ours = session.ready and session.may("outbound_begin")
             if ours or (state.peers_may_have_mail and session.peers and session.accepting):
                 self._scheduled = True  # every batch ends with a claim; this one is for that alone
-                self._commit.enqueue(state, lambda _: None, self._claimed, "the next message", background=True)
+                self._commit.enqueue(state, lambda _: None, self._claimed, "the next message")
 
     def wanted(self, step: PendingStep) -> tuple[int, bool]:
         """Return how many messages are wanted, and whether others may be asked for them, at the end of a batch."""

@@ -84,7 +84,7 @@ class Endings:
         # nobody waits for this ending if no message is ready to follow it, and no logoff is under way
         patient = item.message is not None and not state.session.ready and state.session.request is None
         what = f"the end of {item.id} ({ending.kind})"
-        future = self._commit.schedule(state, decide, what, patient=patient, background=True)
+        future = self._commit.schedule(state, decide, what, patient=patient)
         future.add_done_callback(lambda done: self._recorded(item, ending, done.exception()))
         return future
 

@@ -11,7 +11,7 @@ Theory.
    store because of another.
 5. If nobody can tell whether a batch was committed, its tasks fail with an error that is not `certain`.  Nothing else
    is committed before the storage can tell; if it was, its steps are taken then.
-6. Which tasks are in a batch, and for whom it waits a moment, is decided by the queue (`task_queue`).
+6. A *patient* task gives others a moment to arrive, and is committed with them.  Nobody waits for that but its caller.
 7. Listeners of a session are called after the commit, in a copy of the context of whoever caused the step: they see
    its context variables, whichever thread they run in.  (A claim and what others did are caused by nobody here.)  If a
    listener raises, the error is logged: what is committed has happened.  SystemExit and KeyboardInterrupt are for
@@ -29,17 +29,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import (
-    Callable,
-    Iterable,
-    Iterator,
-    Sequence,
-    Set as AbstractSet,
-)
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from queue import Empty, SimpleQueue
 from threading import RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
@@ -58,7 +53,6 @@ from fsm.store.process import until_exit
 from fsm.store.step import Member, PendingStep, Place
 from fsm.store.storage import Ask, Handle, Kind, Look, News, Removed, Storage, Transaction
 from fsm.store.task import Task, Then
-from fsm.store.task_queue import FEW, TaskQueue, callers_of, crowds
 from fsm.verdict import Refused
 
 __all__ = ["GRACE", "RETRY_SECONDS", "SILENCE", "GroupCommit"]
@@ -66,6 +60,10 @@ __all__ = ["GRACE", "RETRY_SECONDS", "SILENCE", "GroupCommit"]
 T = TypeVar("T")
 log: Final = logging.getLogger("fsm.store")
 HEADER: Final = ENCODE(header(LOGOFF))
+MAX_BATCH: Final = 1024
+"""Tasks in one transaction.  With more, the first of them would wait for the last."""
+PATIENCE: Final = 0.002
+"""Seconds for which patient tasks wait for company."""
 SILENCE: Final = 0.5
 """Seconds without an answer after which whoever closes stops waiting for the storage."""
 GRACE: Final = 0.4
@@ -111,7 +109,7 @@ class GroupCommit:
     ) -> None:  # fmt: skip
         self._storage, self._lock, self._clock = storage, lock, clock
         self._dispatch, self._opened, self._stores = dispatch, opened, stores
-        self._queue = TaskQueue()
+        self._queue: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._backlog: deque[Task[Any]] = deque()
         self._open = self._closed = False
         self._close_lock = RLock()
@@ -134,20 +132,20 @@ class GroupCommit:
 
     def schedule(
         self, state: Member, decide: Callable[[PendingStep], T], what: str = "", *, ask: Ask | None = None,
-        patient: bool = False, background: bool = False,
+        patient: bool = False,
     ) -> Future[T]:  # fmt: skip
         """Run this after everything that was scheduled before; the future is done when the result is durable.
 
         If the future is cancelled before its turn comes, nothing happens.  `what` names it while it is under way.
         """
-        return self._future_of(Task(state, decide, what, ask=ask, patient=patient, background=background))
+        return self._future_of(Task(state, decide, what, ask=ask, patient=patient))
 
     def enqueue(
         self, state: Member, decide: Callable[[PendingStep], object], then: Then, what: str = "", *,
-        ask: Ask | None = None, background: bool = False,
+        ask: Ask | None = None,
     ) -> None:  # fmt: skip
         """Like `schedule`, for what nobody waits for: `then` is told when it has ended."""
-        self._schedule(Task(state, decide, what, ask=ask, background=background, then=then))
+        self._schedule(Task(state, decide, what, ask=ask, then=then))
 
     def open(self, handle: Handle, opened: Callable[[Look], T]) -> Future[T]:
         """Open a store; the result is what `opened` makes of the look at it, after the commit."""
@@ -201,8 +199,7 @@ class GroupCommit:
                 self._owner = get_ident()
                 try:
                     while self._backlog:
-                        if (task := self._backlog.popleft()).begins():
-                            self._batch([task])
+                        self._batch([self._backlog.popleft()])
                 finally:
                     self._owner = None
 
@@ -220,7 +217,7 @@ class GroupCommit:
         if failing is not None:
             return monotonic() - failing[0], failing[1]
         if since is not None and monotonic() - since > SILENCE / 2:
-            waiting = len(self._queue)
+            waiting = self._queue.qsize()
             names = [task.what for task in under_way if task.what]
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             then = f"; {waiting} more wait" if waiting else ""
@@ -233,7 +230,7 @@ class GroupCommit:
             first, self._closed = not self._closed, True
             if first and self._thread is not None:
                 self._clock.pause()
-                self._queue.close()
+                self._queue.put(None)
                 return self._done
         if first:
             if self._open:
@@ -272,11 +269,13 @@ class GroupCommit:
         """Tell whoever waits for an answer that there will be none.  The thread goes on by itself, if it can."""
         problem = f"{self._storage} does not answer, and the store was let go: the change may have been made"
         self._abandoned = StorageError(problem, busy=True, certain=False)  # first: what is in neither place now sees it
-        tasks = [*self._under_way, *self._queue.left]
-        for task in self._queue.drain():
-            tasks.append(task)
-            self._clock.resume()
-        self._queue.close()
+        tasks = [*self._under_way]
+        with suppress(Empty):
+            while True:
+                if (task := self._queue.get_nowait()) is not None:
+                    tasks.append(task)
+                    self._clock.resume()
+        self._queue.put(None)
         for task in tasks:
             task.error = self._abandoned
             task.end()
@@ -285,12 +284,19 @@ class GroupCommit:
 
     def _serve(self) -> None:
         try:
-            while waiting := self._queue.batch():
-                tasks = self._begun(waiting)
-                if tasks:
-                    self._batch(tasks)
-                for _ in tasks:
+            while (task := self._queue.get()) is not None:
+                batch, patient, until = [task], task.patient, monotonic() + PATIENCE
+                with suppress(Empty):
+                    while task is not None and len(batch) < MAX_BATCH:
+                        wait = max(0.0, until - monotonic()) if patient else 0.0
+                        if (task := self._queue.get(wait > 0, wait)) is not None:
+                            batch.append(task)
+                            patient = patient and task.patient
+                self._batch(batch)
+                for _ in batch:
                     self._clock.resume()
+                if task is None:
+                    break
         finally:
             if self._open:
                 self._since, self._under_way = monotonic(), (Task(None, None, "closing"),)
@@ -300,23 +306,10 @@ class GroupCommit:
                 self._done.set_result(None)
             self._clock.resume()
 
-    def _begun(self, waiting: list[Task[Any]]) -> list[Task[Any]]:
-        """Return the tasks that somebody still wants."""
-        tasks = [task for task in waiting if task.begins()]
-        for _ in range(len(waiting) - len(tasks)):
-            self._clock.resume()
-        return tasks
-
-    def _join(self, tasks: list[Task[Any]]) -> None:
-        """Add to a batch what has come while the storage was waited for."""
-        more = self._begun(self._queue.more(tasks))
-        tasks += more
-        if self._abandoned is not None:  # they were in neither place when the others were told
-            for task in (*more, *self._queue.left):
-                task.error = self._abandoned
-                task.end()
-
     def _batch(self, tasks: list[Task[Any]]) -> None:
+        tasks = [task for task in tasks if task.begins()]
+        if not tasks:
+            return
         self._under_way = tasks
         try:
             if self._abandoned is not None:
@@ -341,7 +334,7 @@ class GroupCommit:
             return
         for again in (True, False):
             try:
-                self._take_steps(self._commit(tasks, joined=self._storage.durable))
+                self._take_steps(self._commit(tasks))
                 self._failing = None
                 return
             except Removed:
@@ -428,16 +421,13 @@ class GroupCommit:
     # -------------------------------------------------------------------------------------------- the transaction
 
     def _commit(
-        self, tasks: list[Task[Any]], *, claims: bool | Iterable[Member] = True, revives: bool = False,
-        joined: bool = False,
-    ) -> _Batch:  # fmt: skip
+        self, tasks: Sequence[Task[Any]], *, claims: bool | Iterable[Member] = True, revives: bool = False
+    ) -> _Batch:
         batch = self._last = _Batch(tasks)
         self._since = monotonic()
         try:
             with self._storage.transaction(fenced=not revives) as tx:
                 batch.began = True
-                if joined:
-                    self._join(tasks)
                 self._look(batch, tx, revives)
                 for task in tasks:
                     self._since = monotonic()  # it has answered; only its own time counts as silence
@@ -445,7 +435,7 @@ class GroupCommit:
                         self._decide(batch, task, tx)
                 if claims:
                     states = batch.places if claims is True else {state: batch.place(state) for state in claims}
-                    for step in self._claim(tx, [batch.place(state) for state in states], callers_of(tasks)):
+                    for step in self._claim(tx, [batch.place(state) for state in states]):
                         batch.steps.append((None, step))
                 lines = [line for place in batch.places.values() for line in place.lines]
                 if lines or any(task.opens is not None for task in tasks):  # a journal begins when its store is opened
@@ -503,9 +493,7 @@ class GroupCommit:
         task.step = step
         batch.steps.append((task, step))
 
-    def _claim(
-        self, tx: Transaction, places: Sequence[Place], callers: AbstractSet[Member | None]
-    ) -> Iterator[PendingStep]:
+    def _claim(self, tx: Transaction, places: Sequence[Place]) -> Iterator[PendingStep]:
         """Claim messages for those who wait: new ones, those of our parts, and those of others."""
         own: list[tuple[Place, PendingStep, int]] = []
         theirs: list[tuple[Place, PendingStep, int]] = []
@@ -516,8 +504,6 @@ class GroupCommit:
             wanted, look = place.state.claims_rule.wanted(step)
             if not wanted:
                 continue
-            if crowds(place.state, callers):
-                wanted = min(wanted, FEW)
             steps.append((place, step, place.session.configuration))
             ready, fresh = place.session.ready, place.fresh
             begins = min(wanted, ready) if ready and place.session.may("outbound_begin") else 0

@@ -34,18 +34,17 @@ class Task(Generic[T]):
     """
 
     __slots__ = (
-        "answer", "ask", "background", "context", "decide", "error", "future", "opens", "patient", "state", "step",
-        "then", "value", "what",
+        "answer", "ask", "context", "decide", "error", "future", "opens", "patient", "state", "step", "then", "value",
+        "what",
     )  # fmt: skip
 
     def __init__(
         self, state: Member | None, decide: Callable[[PendingStep], T] | None, what: str, *, ask: Ask | None = None,
-        patient: bool = False, background: bool = False, opens: tuple[Handle, Callable[[Look], T]] | None = None,
-        then: Then | None = None,
+        patient: bool = False, opens: tuple[Handle, Callable[[Look], T]] | None = None, then: Then | None = None,
     ) -> None:  # fmt: skip
         self.state, self.decide, self.what = state, decide, what
-        self.ask, self.patient, self.background = ask, patient, background
-        self.opens, self.then = opens, then
+        self.ask, self.patient, self.opens = ask, patient, opens
+        self.then = then
         self.future: Future[T] | None = Future() if then is None else None
         self.context = copy_context()
         self.step: PendingStep | None = None

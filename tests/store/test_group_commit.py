@@ -83,19 +83,6 @@ def test_what_waits_is_one_transaction_and_is_done_in_order(store: Store, storag
     assert store.session.ready == 22
 
 
-def test_what_comes_while_the_storage_is_waited_for_joins_the_batch(store: Store, storage: Counted) -> None:
-    scheduled(store).result(60)
-    before = storage.commits
-    storage.gate.clear()
-    first = scheduled(store, submit())
-    while not first.running():
-        first.done()  # its batch is made up now, and waits at the gate
-    futures = [first, *(scheduled(store, submit()) for _ in range(5))]
-    storage.gate.set()
-    assert len({future.result(60) for future in futures}) == 6
-    assert storage.commits == before + 1
-
-
 def test_the_session_steps_after_the_commit(store: Store, storage: Counted) -> None:
     seen: list[int] = []
 
