@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench,docs,release
-BESIDE := --numprocesses 4 --dist worksteal
+BESIDE := --numprocesses 5 --dist worksteal
 
 .PHONY: tour docs dist test quick lint types tests soak mutants versions bench diagrams readme examples lock clean
 

@@ -358,8 +358,8 @@ def _is_normal(name: str) -> bool:
 
 
 RESERVED: Final = frozenset((
-    "class_begin", "class_engine", "dispatcher", "own_listeners", "own_lock", "repr_mimebundle_", "repr_svg_", "self",
-    "state",
+    "begins_in_new", "class_begin", "class_engine", "dispatcher", "own_listeners", "own_lock", "repr_mimebundle_",
+    "repr_svg_", "self", "state",
 ))
 """Names that sessions and compiled triggers use themselves."""
 

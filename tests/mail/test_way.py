@@ -49,6 +49,7 @@ def followed() -> Iterator[list[str]]:
                 rooms.append(room)
 
     threading.setprofile(profile)
+    sys.setprofile(profile)
     try:
         yield rooms
     finally:
@@ -60,7 +61,6 @@ def followed() -> Iterator[list[str]]:
 def test_a_message_goes_the_way_that_is_described_and_visits_no_room_twice(tmp_path: Path, kept: bool) -> None:
     async def submit(sink: SmtpSink | None) -> None:
         async with serving(tmp_path, sink=sink) as server:
-            sys.setprofile(threading.getprofile())
             client = await Client.at(server.addresses["submission"])
             await client.begin()
             await client.write(b"Subject: x\r\n\r\n" + OCTETS + b"\r\n.\r\n")
@@ -78,7 +78,6 @@ def test_a_message_goes_the_way_that_is_described_and_visits_no_room_twice(tmp_p
         if not kept:
             with followed() as way:
                 async with SmtpSink() as sink, serving(tmp_path, sink=sink) as server:
-                    sys.setprofile(threading.getprofile())
                     await until(server, counted(sent=1))
             ways.append(way)
 
