@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := test,lint,bench,docs,release
-BESIDE := --numprocesses 5 --dist worksteal
+BESIDE := --numprocesses 4 --dist worksteal
 
 .PHONY: tour docs dist test quick lint types tests soak mutants versions bench diagrams readme examples lock clean
 
@@ -24,7 +24,7 @@ test: .venv/ready
 	@.ci/system
 	@.ci/interpreters
 	@$(MAKE) --no-print-directory lint
-	@.ci/beside "$(MAKE) --no-print-directory types" .ci/versions "$(MAKE) --no-print-directory tests"
+	@.ci/beside "$(MAKE) --no-print-directory types" ".ci/versions newest" "$(MAKE) --no-print-directory tests"
 	@.ci/skipped
 
 quick: .venv/ready  # for every few minutes; a test ends when it would start a process or a server, and counts as skipped
