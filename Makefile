@@ -59,6 +59,7 @@ versions: .venv/ready  # the other Pythons this machine has
 	@.ci/versions
 
 bench: .venv/ready
+	@.ci/interpreters
 	$(BIN)/python -m bench.run
 
 diagrams: .venv/ready
