@@ -78,7 +78,7 @@ class _Arithmetic:
         if not is_whole(other) and not isinstance(other, _Arithmetic):
             problem = "a guard compares sums of counters and whole numbers, so that it can be decided for all counts"
             raise DefinitionError(f"guard {mine} {op} {other}", (problem,))
-        left = mine - other
+        left = mine - other if isinstance(other, _Arithmetic) else Sum(mine.terms, mine.constant - int(other))
         if left.terms and all(factor < 0 for _, factor in left.terms):
             left, op = -left, TURNED.get(op, op)
         return Compare(left.terms, op, -left.constant)
@@ -199,12 +199,12 @@ class Choice(Named):
         (self.initial,) = self._known((initial,))
 
     def _known(self, values: tuple[object, ...]) -> tuple[Value, ...]:
-        known, found, strange = ", ".join(map(label, self.values)), list[Value](), list[str]()
+        found, strange = list[Value](), list[str]()
         for value in values:
             try:
                 found.append(self.own(value))
             except ValueError:
-                strange.append(f"{label(value)} is not one of its values ({known})")
+                strange.append(f"{label(value)} is not one of its values ({', '.join(map(label, self.values))})")
         if strange:
             raise DefinitionError(f"variable {self.name}", tuple(strange))
         return tuple(found)
