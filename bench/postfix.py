@@ -193,7 +193,7 @@ async def race(rounds: int) -> list[Result]:
             if load is USUAL:
                 mine, theirs = (median(run.computed for run in runs) for runs in zip(*turns, strict=True))
                 results.append(Result(
-                    f"computing for a message, {load.name}", f"{mine:.2f} ms", f"Postfix, all its processes: {theirs:.2f} ms",
+                    f"CPU time a message, {load.name}", f"{mine:.2f} ms", f"Postfix, all its processes: {theirs:.2f} ms",
                     "<= 0.4 ms", mine <= 0.4,
                 ))  # fmt: skip
         answers = [(await ours.slow_answer(), await other.slow_answer()) for _ in range(rounds)]

@@ -274,10 +274,10 @@ def listens(port: int) -> bool:
     return True
 
 
-def until(what: Callable[[], bool], process: subprocess.Popen[str], folder: Path) -> None:
+def until(what: Callable[[], bool], process: subprocess.Popen[bytes] | subprocess.Popen[str], folder: Path | None = None) -> None:
     limit = time.monotonic() + LIMIT
     while not what():
-        assert process.poll() is None, (folder / "log").read_text()
+        assert process.poll() is None, folder and (folder / "log").read_text()
         assert time.monotonic() < limit
         time.sleep(0.02)
 
@@ -389,9 +389,7 @@ def served(command: list[str], port: int, environment: dict[str, str] | None = N
     """Run a server until the block is left; the block begins when it listens."""
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            while not listens(port):
-                assert process.poll() is None
-                time.sleep(0.02)
+            until(lambda: listens(port), process)
             yield
         finally:
             os.killpg(process.pid, signal.SIGKILL)
