@@ -79,8 +79,10 @@ examples: .venv/ready
 	$(BIN)/python -m tests.examples.test_charts
 	$(BIN)/python -m tests.contrib.test_embedding
 
-lock: .venv/ready  # after a change of setup.cfg: the versions CI installs
-	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+lock:  # after a change of setup.cfg: the versions CI installs, for each Python and platform; UPGRADE=--upgrade takes the newest
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	echo uv | $(BIN)/uv pip compile --universal --python-version 3.11.0 --all-extras --no-annotate --quiet $(UPGRADE) \
+		--custom-compile-command "make lock" --output-file constraints.txt setup.cfg -
 
 define begin
 @$(PYTHON) -c 'import sys; sys.exit("python 3.11 or later is needed, not %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
