@@ -122,11 +122,14 @@ def improper(content: bytes | bytearray) -> str | None:
 
 def dot_stuffed(content: bytes) -> bytes:
     """Return the content as it is sent: CR LF at each line end, dots before those that begin a line, the final dot."""
-    return b"".join(pieces(content))
+    return b"".join(piece for piece, _ in pieces(content))
 
 
-def pieces(content: bytes) -> Iterator[bytes | memoryview]:
-    """Yield the same in pieces, of which the last holds the final dot.  Nothing is copied where no dot is added."""
+def pieces(content: bytes) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Yield the same in pieces, each with whether it is the last one, which holds the final dot.
+
+    Nothing is copied where no dot is added.
+    """
     if has_bare_line_end(content):
         content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
     view, start, length = memoryview(content), 0, len(content)
@@ -138,7 +141,7 @@ def pieces(content: bytes) -> Iterator[bytes | memoryview]:
         if dotted or content.find(b"\n.", start, stop) >= 0:
             piece = b"." * dotted + bytes(piece).replace(b"\n.", b"\n..")
         if stop == length:
-            yield b"".join((piece, end))
+            yield b"".join((piece, end)), True
             return
-        yield piece
+        yield piece, False
         start = stop

@@ -1,12 +1,13 @@
 """A connection to the smarthost: the client's dialogue on a socket, with TLS and time-outs.
 
 Theory.
-1. A message is over when the dialogue is ready again or closed; the task that sends it is woken once, then.
+1. A message is over when the dialogue is not busy any more; the task that sends it is woken once, then.
 2. The last piece of a message holds the final dot.  `before_dot` is called when every piece before it has left this
    process, and right before it is written; until then nothing can have been delivered.
 3. Each reply, each piece of a message that is written, and the whole of connecting and TLS may take `timeout` seconds,
    the reply to the final dot ten times as long (RFC 5321 4.5.3.2: ten minutes there).  Nothing that the server sends
    makes it longer but whole replies, of which there is one for each command.
+4. There is one timer.  It is left alone when the deadline moves on, because it looks again when it ends.
 """
 
 from __future__ import annotations
@@ -46,8 +47,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._over: asyncio.Future[None] | None = None
-        self._pieces: Iterator[bytes | memoryview] | None = None
-        self._piece: bytes | memoryview = b""
+        self._pieces: Iterator[tuple[bytes | memoryview, bool]] = iter(())
         self._moved: Callable[[str], object] = _nothing
         self._before_dot: Callable[[], object] = _nothing
         self._paused = False
@@ -81,10 +81,9 @@ class Link(asyncio.Protocol):
     ) -> None:  # fmt: skip
         """Send a message.  The transaction says what became of it; the link is closed if it was left unknown.
 
-        `moved` is called with each stage that has to be waited for.
+        `moved` is called with each stage that has to be waited for before the final dot.
         """
         self._moved, self._before_dot, self._pieces = moved, before_dot, pieces(content)
-        self._piece = next(self._pieces)
         self.begun += 1
         self.dialogue.begin(transaction)
         self._go_on()
@@ -114,13 +113,13 @@ class Link(asyncio.Protocol):
             self._handshake.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._stop_waiting()
+        self._end()
 
     # ------------------------------------------------------------------------------------------------- progress
 
     async def _wait(self) -> None:
         """Wait until the dialogue is ready or closed."""
-        if self.dialogue.ready or self.dialogue.closed:
+        if not self.dialogue.busy:
             return
         self._over = self._loop.create_future()
         try:
@@ -131,8 +130,10 @@ class Link(asyncio.Protocol):
         finally:
             self._over = None
 
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
+    def _end(self) -> None:
+        """Nothing is waited for any more."""
+        self._moved = _nothing
+        if self.dialogue.closed and self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._over is not None and not self._over.done():
@@ -144,31 +145,32 @@ class Link(asyncio.Protocol):
         assert transport is not None
         if out := dialogue.take():
             transport.write(out)
-        self._watch()
         if dialogue.sending:
             self._write_content()
-        elif dialogue.securing and self._handshake is None:
-            self._handshake = self._loop.create_task(self._secure())
-        if dialogue.closed:
-            transport.close()
-        if dialogue.ready or dialogue.closed:
-            self._stop_waiting()
-        elif self._over is not None:
+        elif dialogue.busy:
+            self._watch()
             self._moved(dialogue.state)
+            if dialogue.securing and self._handshake is None:
+                self._handshake = self._loop.create_task(self._secure())
+        else:
+            if dialogue.closed:
+                transport.close()
+            self._end()
 
     def _write_content(self) -> None:
         """Write pieces until the transport has enough, or all is written."""
         dialogue, transport = self.dialogue, self._transport
         assert transport is not None
-        assert self._pieces is not None
-        while dialogue.sending and not self._paused:
-            following = next(self._pieces, None)
-            if following is None:
+        while dialogue.sending:
+            if self._paused:
+                self._moved(dialogue.state)
+                break
+            piece, last = next(self._pieces)
+            if last:
                 self._before_dot()
                 dialogue.finish()
-            transport.write(self._piece)
-            self._piece = following or b""
-            self._watch()
+            transport.write(piece)
+        self._watch()
 
     async def _secure(self) -> None:
         assert self._transport is not None
@@ -191,10 +193,7 @@ class Link(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------------ time-outs
 
     def _watch(self) -> None:
-        """Begin the time for what is waited for now.
-
-        A timer that ends earlier is left to look again, because that costs less than a new one for each reply.
-        """
+        """Begin the time for what is waited for now."""
         factor = DOT_FACTOR if self.dialogue.state in PATIENT else 1
         self._deadline = self._loop.time() + self._smarthost.timeout * factor
         if self._timer is None or self._timer.when() > self._deadline:
@@ -204,7 +203,7 @@ class Link(asyncio.Protocol):
 
     def _look_at_the_clock(self) -> None:
         self._timer = None
-        if self.dialogue.ready or self.dialogue.closed:
+        if not self.dialogue.busy:
             return
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look_at_the_clock)
@@ -225,9 +224,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read replies, or pieces of them."""
-        before = self.dialogue.replies
-        self.dialogue.receive(data)
-        if self.dialogue.replies != before or self.dialogue.closed:
+        if self.dialogue.receive(data):
             self._go_on()
 
     def eof_received(self) -> bool:
@@ -253,4 +250,4 @@ class Link(asyncio.Protocol):
         self.dialogue.lose(reason)
         if self._transport is not None:
             self._transport.close()
-        self._stop_waiting()
+        self._end()

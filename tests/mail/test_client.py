@@ -11,7 +11,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from fsm.mail.content import pieces
+from fsm.mail.content import dot_stuffed
 from fsm.mail.smtp.client_dialogue import Answer, Dialogue, Transaction
 from tests.mail.smarthost import CLOSE, NONSENSE, SILENT, Script, Smarthost
 
@@ -31,7 +31,7 @@ def talk(dialogue: Dialogue, smarthost: Smarthost, *, cut: int = 1000) -> None:
             dialogue.receive(said[start : start + cut])
         if dialogue.sending:
             dialogue.finish()
-            smarthost.receive(b"".join(pieces(CONTENT)))
+            smarthost.receive(dot_stuffed(CONTENT))
         elif out := dialogue.take():
             smarthost.receive(out)
         elif not smarthost.out:

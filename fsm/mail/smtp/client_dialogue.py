@@ -16,6 +16,7 @@ Theory.
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,12 +31,13 @@ __all__ = ["Answer", "Dialogue", "Transaction"]
 MAX_REPLY: Final = 64 * 1024
 """Octets of a reply."""
 
-KINDS: Final = {"2": "completed", "3": "continued", "4": "postponed", "5": "rejected"}
+REPLY: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+KINDS: Final = {b"2": "completed", b"3": "continued", b"4": "postponed", b"5": "rejected"}
 REFUSED: Final = ("postponed", "rejected")
-DECIDES: Final[dict[str, tuple[str, ...]]] = {
-    "mail": REFUSED, "rcpt": REFUSED, "data": REFUSED, "content": REFUSED, "dot": ("completed", *REFUSED),
-}  # fmt: skip
-"""The replies that decide about recipients, by what they reply to.  421 decides about all that are left."""
+DECIDES: Final = frozenset(
+    {(to, kind) for to in ("mail", "rcpt", "data", "content", "dot") for kind in REFUSED} | {("dot", "completed")}
+)
+"""The replies that decide about recipients: to what, and of which kind.  421 decides about all that are left."""
 ONE_BY_ONE: Final = frozenset({"rcpt"})
 """Where a reply is for one recipient; elsewhere it is for all that are left (in LMTP the final dot is, too)."""
 
@@ -78,13 +80,15 @@ def _where(event: str) -> frozenset[str]:
 
 
 READY, SECURING, SENDING, ALIVE = map(_where, ("begin", "secured", "finish", "lost"))
+BUSY: Final = ALIVE - READY
 
 
 class Dialogue:
     """One connection's dialogue.  `login` is a name and a password; `lmtp` greets with LHLO.
 
-    `replies` counts the replies, and `offers` are the extensions that the server offers, in small letters, with their
-    parameters.  Once it is closed, `problem` says why, and `refusal` is the reply that ended it, if it was one.
+    `state` is the state of the chart: what is waited for.  `offers` are the extensions that the server offers, in
+    small letters, with their parameters.  Once it is closed, `problem` says why, and `refusal` is the reply that ended
+    it, if it was one.
     """
 
     def __init__(
@@ -94,13 +98,13 @@ class Dialogue:
         for event, wanted in (("require_tls", tls), ("require_login", login is not None), ("speak_lmtp", lmtp)):
             if wanted:
                 self._session.fire(event)
+        self.state = self._session.state
         self._hostname, self._login, self._lmtp = hostname.encode(), login, lmtp
         self.offers: dict[str, str] = {}
         self.problem, self.refusal = "", None
         self.transaction: Transaction | None = None
-        self.replies = 0
-        self._out: list[bytes] = []
-        self._buffer, self._code, self._lines, self._length = b"", "", list[str](), 0
+        self._out = b""
+        self._buffer, self._code, self._lines, self._length = b"", b"", list[str](), 0
         self._challenges: Iterator[Callable[[bytes], bytes]] = iter(())
 
     refusal: Answer | None
@@ -108,46 +112,48 @@ class Dialogue:
     # --------------------------------------------------------------------------------------------------- to ask
 
     @property
-    def state(self) -> str:
-        """The state of the chart: what is waited for."""
-        return self._session.state
-
-    @property
     def ready(self) -> bool:
         """Whether a transaction may begin."""
-        return self._session.state in READY
+        return self.state in READY
 
     @property
     def securing(self) -> bool:
         """Whether the TLS handshake is to be made now; then call `secured`."""
-        return self._session.state in SECURING
+        return self.state in SECURING
 
     @property
     def sending(self) -> bool:
         """Whether the content of the message is to be written now."""
-        return self._session.state in SENDING
+        return self.state in SENDING
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way: it is neither ready nor closed."""
+        return self.state in BUSY
 
     @property
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""
-        return self._session.state not in ALIVE
+        return self.state not in ALIVE
 
     def take(self) -> bytes:
         """Return what is to be written now, once."""
-        out, self._out = self._out, []
-        return b"".join(out)
+        out, self._out = self._out, b""
+        return out
 
     # -------------------------------------------------------------------------------------------------- to tell
 
-    def receive(self, data: bytes) -> None:
-        """Read replies, or pieces of them."""
+    def receive(self, data: bytes) -> bool:
+        """Read replies, or pieces of them.  Return whether a reply was complete, or the dialogue is closed."""
         *lines, self._buffer = (self._buffer + data).split(b"\n")
+        complete = False
         for one in lines:
-            self._read(one)
+            complete |= self._read(one)
         if len(self._buffer) + self._length > MAX_REPLY:
             self.lose("a reply has no end")
         if self.securing and (self._buffer or self._lines):
             self.lose("there is clear text behind the reply to STARTTLS")
+        return complete or self.closed
 
     def secured(self) -> None:
         """TLS is there: greet again."""
@@ -179,27 +185,28 @@ class Dialogue:
 
     # -------------------------------------------------------------------------------------------------- replies
 
-    def _read(self, received: bytes) -> None:
+    def _read(self, received: bytes) -> bool:
+        """Read a line; return whether it is the last one of a reply."""
         if self.closed:
-            return
-        text = received.strip().decode("utf-8", "surrogateescape")
-        code, between = text[:3], text[3:4]
-        proper = len(code) == 3 and code.isascii() and code.isdigit() and code[0] in KINDS and between in ("", " ", "-")
-        if not proper or (self._lines and code != self._code):
-            self.lose(f"this line is no reply: {line(text, 200)}")
-            return
-        self._code = code
-        self._lines.append(text[4:].strip())
+            return False
+        found = REPLY.fullmatch(received.strip())
+        if found is None or (self._lines and found[1] != self._code):
+            self.lose(f"this line is no reply: {line(_text(received), 200)}")
+            return False
+        self._code, between, text = found.groups(b"")
+        self._lines.append(_text(text))
         self._length += len(received)
-        if between != "-":
-            answer = Answer(int(code), "\n".join(self._lines), self.state)
-            self._lines, self._length = [], 0
-            self._reply(answer, KINDS[code[0]] if answer.code != CLOSING else "closing")
+        if between == b"-":
+            return False
+        answer = Answer(int(self._code), "\n".join(self._lines), self.state)
+        self._lines, self._length = [], 0
+        self._reply(answer, KINDS[self._code[:1]] if answer.code != CLOSING else "closing")
+        return True
 
     def _reply(self, answer: Answer, kind: str) -> None:
-        self.replies += 1
-        self._decide(answer, kind)
-        if kind == "completed" and (lacking := self._learn(answer)):
+        if (answer.to, kind) in DECIDES or kind == "closing":
+            self._decide(answer, kind)
+        if answer.to in GREETS and kind == "completed" and (lacking := self._learn(answer)):
             self.lose(lacking)
             return
         self._step(kind, answer)
@@ -211,7 +218,7 @@ class Dialogue:
     def _decide(self, answer: Answer, kind: str) -> None:
         """Note the reply for the recipients about whom it decides."""
         transaction = self.transaction
-        if transaction is None or (kind not in DECIDES.get(answer.to, ()) and kind != "closing"):
+        if transaction is None:
             return
         left = [n for n, given in enumerate(transaction.answers) if given is None]
         if kind != "closing" and answer.to in ONE_BY_ONE:
@@ -228,8 +235,6 @@ class Dialogue:
 
     def _learn(self, answer: Answer) -> str | None:
         """Note what the server offers, and return what it should and does not."""
-        if answer.to not in GREETS:
-            return None
         offers = (offer.lower().partition(" ") for offer in answer.text.split("\n")[1:])
         self.offers = {name: parameters for name, _, parameters in offers}
         if self._session.security == "wanted":  # type: ignore[attr-defined]
@@ -242,11 +247,12 @@ class Dialogue:
     def _step(self, event: str, answer: Answer | None = None) -> None:
         """Take a step, and say what the state begins with."""
         self._session.fire(event)
+        self.state = self._session.state
         if say := SAYS.get(self.state):
             say(self, answer)
 
     def _send(self, *commands: bytes) -> None:
-        self._out += [command + b"\r\n" for command in commands]
+        self._out += b"\r\n".join((*commands, b""))
 
     def _say_hello(self, answer: Answer | None) -> None:
         self._send((b"LHLO " if self._lmtp else b"EHLO ") + self._hostname)
@@ -315,6 +321,10 @@ SAYS: Final[dict[str, Callable[[Dialogue, Answer | None], None]]] = {
     "quit": _says(b"QUIT"),
 }  # fmt: skip
 """What is said when a state is entered, or stays after a reply."""
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape").strip()
 
 
 def _digest(password: bytes, challenge: bytes) -> bytes:
