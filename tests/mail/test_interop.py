@@ -6,14 +6,16 @@ import asyncio
 import shutil
 import smtplib
 import ssl
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from fsm.mail.auth import new_entry
 from fsm.mail.config import Address, Smarthost
-from fsm.mail.demo.samples import SAMPLES
-from tests.mail.postfix import missing, postfix
+from fsm.mail.demo.samples import SAMPLES, Sample, large
+from fsm.mail.demo.sink import SmtpSink
+from tests.mail import opensmtpd, postfix
 from tests.mail.support import Client, counted, run, serving, texts, until
 
 PEM = Path(__file__).with_name("localhost.pem")
@@ -75,12 +77,12 @@ def test_smtplib_submits(tmp_path: Path) -> None:
 
 
 def test_postfix_takes_our_mail_and_brings_it_to_our_door(tmp_path: Path) -> None:
-    if (lack := missing()) is not None:
+    if (lack := postfix.missing()) is not None:
         pytest.skip(lack)
 
     async def work() -> None:
         async with serving(tmp_path / "inbound", submission=None) as door:
-            with postfix(door.addresses["inbound"]) as other:
+            with postfix.postfix(door.addresses["inbound"]) as other:
                 smarthost = Smarthost(Address.parse(other.address, "x", listening=False))
                 async with serving(tmp_path / "outbound", smarthost=smarthost) as server, await Client.at(server.addresses["submission"]) as client:
                     for sample in SAMPLES:
@@ -104,3 +106,49 @@ def test_postfix_takes_our_mail_and_brings_it_to_our_door(tmp_path: Path) -> Non
         assert b"Original-Envelope-Id: here" in relayed
 
     run(work())
+
+
+SERVERS = {"Postfix": (postfix.missing, postfix.postfix, True), "OpenSMTPD": (opensmtpd.missing, opensmtpd.opensmtpd, False)}
+"""What is missing to run it, how it is run, and whether it offers SMTPUTF8."""
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_through_another_server_each_recipient_gets_just_what_was_sent(name: str, tmp_path: Path) -> None:
+    """From one of ours to the other server, which is its smarthost, and from there to another of ours, whose client it is."""
+    missing, started, smtputf8 = SERVERS[name]
+    if (lack := missing()) is not None:
+        pytest.skip(lack)
+    refused = Sample("refused", "one recipient is refused", MESSAGE.encode(), recipients=("b@example.net", "never@example.net", "c@example.net"))
+    sent = [*SAMPLES, refused, large(5_000_000, 1)]
+    passed = [sample for sample in sent if smtputf8 or not sample.smtputf8]
+    failed = len(sent) - len(passed) + 1  # all of a message, or one recipient
+    expected = Counter((one.sender, recipient, body(one.arrives)) for one in passed for recipient in one.recipients if recipient != "never@example.net")
+    expected["a@example.org", "d@example.net", body(MESSAGE.encode())] += 1
+
+    async def work() -> None:
+        async with SmtpSink() as sink, serving(tmp_path / "second", sink=sink) as second:
+            with started(second.addresses["submission"]) as other:
+                smarthost = Smarthost(Address.parse(other.address, "x", listening=False))
+                async with serving(tmp_path / "first", smarthost=smarthost, connections=4) as first:
+                    async with await Client.at(first.addresses["submission"]) as client:
+                        for sample in sent:
+                            assert (await client.send(sample)).startswith("250")
+                        assert (await client.say("MAIL FROM:<a@example.org> ENVID=here")).startswith("250")
+                        assert (await client.say("RCPT TO:<d@example.net> NOTIFY=SUCCESS")).startswith("250")
+                        assert (await client.say("DATA")).startswith("354")
+                        assert (await client.end(MESSAGE.encode())).startswith("250")
+                    await until(first, counted(sent=len(sent) + 1 - failed, failed=failed))
+                    reports = texts(first)
+                await until(second, counted(sent=len(passed) + 1))
+                (relayed,) = texts(second)
+        assert Counter((one.sender, recipient, body(one.content)) for one in sink.delivered for recipient in one.recipients) == expected
+        assert len(reports) == failed
+        (report,) = (one for one in reports if b"Final-Recipient: rfc822; never@example.net" in one)
+        assert b"Diagnostic-Code: smtp; 550 " in report
+        assert b"Original-Envelope-Id: here" in relayed
+
+    run(work())
+
+
+def body(content: bytes) -> bytes:
+    return content.partition(b"\r\n\r\n")[2]
