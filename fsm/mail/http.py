@@ -27,7 +27,7 @@ from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from re import DOTALL, findall
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from fsm.mail.mailboxes import Mailboxes
 from fsm.mail.status import status_of
@@ -220,7 +220,7 @@ class _Connection(asyncio.Protocol):
     _task: asyncio.Task[None] | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own
         self._transport = transport
         if len(self._page.connections) >= MOST:
             transport.abort()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
 from fsm.mail.config import Smarthost
 from fsm.mail.content import pieces
@@ -213,7 +213,7 @@ class Link(asyncio.Protocol):
     # ------------------------------------------------------------------------------------ what the transport calls
 
     def _use(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own
         transport.set_write_buffer_limits(0)  # so that `resume_writing` means that all of it has left
         self._transport, self._paused = transport, False
 

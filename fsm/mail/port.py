@@ -21,7 +21,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from fsm.mail import replies
 from fsm.mail.auth import Users
@@ -487,7 +487,7 @@ class Session(asyncio.BufferedProtocol):
             self._end(replies.IDLE)
 
     def _use(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own
         transport.set_write_buffer_limits(UNREAD_REPLIES)
         self._transport = transport
 

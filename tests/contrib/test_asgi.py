@@ -174,15 +174,18 @@ app.add_middleware(mail.middleware)
 async def take(request: Request) -> str:
     return await mail.store.submit(await request.body())
 """
+GRANIAN = ["granian", "--interface", "asgi", "--workers-kill-timeout", "60", "--port", "{port}", "--loop"]
 SERVERS = {
     "uvicorn": ["uvicorn", "--port", "{port}", "app:app"],
     "uvicorn with two workers": ["uvicorn", "--workers", "2", "--port", "{port}", "app:app"],
     "uvicorn that reloads": ["uvicorn", "--reload", "--port", "{port}", "app:app"],
     "hypercorn": ["hypercorn", "--graceful-timeout", "60", "--bind", "127.0.0.1:{port}", "app:app"],
-    "granian": ["granian", "--interface", "asgi", "--workers-kill-timeout", "60", "--port", "{port}", "app:app"],
+    "granian": [*GRANIAN, "asyncio", "app:app"],
+    "granian on uvloop": [*GRANIAN, "uvloop", "app:app"],
 }
-CLOSES_ITS_SOCKETS_FIRST = {"hypercorn"}
-"""It tells its workers to end by an event instead of a signal, and closes their sockets before the lifespan ends."""
+CLOSES_ITS_SOCKETS_FIRST = {"hypercorn", "granian on uvloop"}
+"""They close their sockets before the lifespan ends.  Hypercorn tells its workers to end by an event instead of a signal;
+uvloop calls Granian's handler itself, whoever has taken the signal since."""
 
 
 def answer(port: int, path: str, body: bytes | None = None) -> int:

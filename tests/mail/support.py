@@ -27,8 +27,8 @@ LATER = (3600.0, 2.0, 7200.0)
 CLIENTS: list[Client] = []
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run it, for three minutes at most."""
+def run(work: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+    """Run it, for three minutes at most, in such an event loop (default: asyncio's own)."""
 
     async def within() -> None:
         try:
@@ -39,7 +39,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
                 client.hang_up()
             CLIENTS.clear()
 
-    asyncio.run(within())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(within())
 
 
 def settings(folder: Path, *, sink: SmtpSink | None = None, timeout: float = 30.0, **changes: Any) -> Config:

@@ -8,12 +8,14 @@ import socket
 import sqlite3
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from fsm.logoff.flags import Logoff
 from fsm.mail.auth import new_entry
@@ -253,8 +255,9 @@ def test_guessing_passwords_ends_the_session(tmp_path: Path) -> None:
     run(work())
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("password", ["secret", "wrong"])
-def test_the_way_out_can_be_tls_with_a_password(password: str, tmp_path: Path) -> None:
+def test_the_way_out_can_be_tls_with_a_password(password: str, loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path) -> None:
     async def work() -> None:
         async with SmtpSink() as sink, serving(tmp_path / "far", sink=sink, **_secured(tmp_path)) as far:
             there = replace(Address.parse(far.addresses["submission"], "x", listening=False), host="localhost")
@@ -269,7 +272,7 @@ def test_the_way_out_can_be_tls_with_a_password(password: str, tmp_path: Path) -
                     (message,) = await near.store.messages()
                     assert str(message.reason).startswith("535 5.7.8")
 
-    run(work())
+    run(work(), loop)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_spoken_to(tmp_path: Path) -> None:
