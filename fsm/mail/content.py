@@ -23,6 +23,7 @@ from fsm.mail.syntax import has_bare_line_end, has_long_line
 
 __all__ = ["Content", "dot_stuffed", "improper", "pieces"]
 
+DOT: Final = b"\r\n."
 END: Final = b"\r\n.\r\n"
 PIECE: Final = 256 * 1024
 """Octets that are written at a time."""
@@ -46,6 +47,7 @@ class Content:
         self._limit, self._memory, self._long_lines, self._mend = limit, memory, long_lines, mend
         self._buffer = bytearray(b"\r\n")  # so that a dot in the first line is like any other
         self._searched = self._taken = 0
+        self._dotted = False  # a line begins with a dot, and is not the end
 
     @property
     def size(self) -> int:
@@ -57,7 +59,9 @@ class Content:
         buffer = self._buffer
         buffer += piece
         self.received += len(piece)
-        end = buffer.find(END, self._searched)
+        end = buffer.find(DOT, self._searched)
+        if end >= 0 and not buffer.startswith(END, end):
+            self._dotted, end = True, buffer.find(END, end)
         if end < 0:
             if self.refusal is None and len(buffer) > self._limit + len(END) + 2:
                 self.refusal = self._over_limit(buffer[2:])
@@ -87,10 +91,8 @@ class Content:
             self._taken = 0
 
     def _unstuffed(self, buffer: bytearray) -> bytearray:
-        if buffer.startswith(b"."):
-            del buffer[:1]
-        if buffer.find(b"\r\n.") >= 0:
-            buffer = buffer.replace(b"\r\n.", b"\r\n")
+        if self._dotted:
+            buffer = buffer.removeprefix(b".").replace(DOT, b"\r\n")
         if self._mend and has_bare_line_end(buffer):
             buffer = bytearray(re.sub(rb"(?<!\r)\n", b"\r\n", buffer))
         return buffer

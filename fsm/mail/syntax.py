@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from io import IncrementalNewlineDecoder
 from typing import Final
 
 from fsm.mail import replies
@@ -70,7 +71,9 @@ def parsed_path(text: str) -> tuple[str, str] | None:
 
 def has_bare_line_end(content: bytes | bytearray) -> bool:
     """Return True if a CR or LF stands alone."""
-    return len(content) - len(content.translate(None, b"\r\n")) != 2 * content.count(b"\r\n")
+    decoder = IncrementalNewlineDecoder(None, translate=False)  # it notes which line ends it has seen, in one pass
+    decoder.decode(str(content, "latin-1"), final=True)
+    return decoder.newlines not in (None, "\r\n")
 
 
 def has_long_line(content: bytes | bytearray, longest: int = MAX_LINE) -> bool:
