@@ -203,10 +203,7 @@ class Session:
     @property
     def configuration(self) -> Configuration:
         """The state and the values of the variables."""
-        if self._dispatcher is None:  # there is no lock
-            return self.compiled().read(self)
-        with self._dispatcher.lock:
-            return self.compiled().read(self)
+        return self.compiled().read(self)
 
     @property
     def due(self) -> Mapping[float, str]:
@@ -389,6 +386,7 @@ class Session:
         return engine.machine(route, _applied)
 
 
+Session.state = property(attrgetter("_state"), doc=Session.state.__doc__)  # type: ignore[method-assign, assignment]
 TAKEN: Final = frozenset((*dir(Session), "chart", "_class_begin", "_class_engine"))
 """The names of a session's own attributes.  A trigger or a variable's attribute cannot have one of them."""
 
@@ -402,7 +400,13 @@ def _taken(chart: Chart) -> frozenset[str]:
 
 
 def _add_variables(cls: type[Session], methods: dict[str, str]) -> None:
-    """Make each variable an attribute, unless the class has something else of that name."""
+    """Make each variable an attribute, unless the class has something else of that name, and read all of them at once.
+
+    Such properties cost no call of a function in Python.
+    """
+    if cls.chart.names and "configuration" not in vars(cls):
+        fields = attrgetter("_state", *(f"_{name}" for name in cls.chart.names))
+        cls.configuration = property(fields, doc=Session.configuration.__doc__)  # type: ignore[method-assign, assignment]
     for variable in cls.chart.variables:
         name = variable.name
         if name not in TAKEN and name not in methods.values() and not _has(cls, name):
@@ -435,9 +439,9 @@ def _install(cls: type[Session]) -> None:
 
 
 def _guard(cls: type[Session]) -> None:
-    """Let a guarded class read its state and each of its variables with the lock held."""
+    """Let a guarded class read its state and its variables with the lock held."""
     names = [name for name in cls.chart.names if name not in TAKEN] if hasattr(cls, "chart") else []
-    for name in ("state", *names):
+    for name in ("state", "configuration", *names):
         field = getattr(cls, name, None)
         if isinstance(field, property) and field.fget is not None:
             setattr(cls, name, field.getter(_locked(field.fget)))

@@ -7,17 +7,17 @@ Source: IMAPISupport::StoreLogoffTransports, as described by `spec.md`.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from fsm.chart import Configuration
+from fsm.condition import ALWAYS
 from fsm.logoff.chart import LOGOFF, RELEASED
 from fsm.logoff.flags import ALL_INPUT, Logoff, LogoffStatus, MapiError, Result
 from fsm.session import Session, trigger
-from fsm.verdict import judge
 
 __all__ = ["GuardedStoreSession", "StoreSession"]
 
+ACCEPTING: Final = frozenset(one.source for one in LOGOFF.rows if one.event == "submit" and one.guard == ALWAYS)
+"""The states in which new work is accepted: a mail server asks at every command of every client."""
 STATUS: Final[dict[int, LogoffStatus]] = {}
 """The output words so far: creating a flag takes longer than a step."""
 
@@ -91,7 +91,7 @@ class StoreSession(Session, chart=LOGOFF):
     @property
     def accepting(self) -> bool:
         """Whether new work is taken in: `submit` and `inbound_begin` are legal."""
-        return _accepting(self.configuration)
+        return self.state in ACCEPTING
 
     # ---------------------------------------------------------------------------------------- requests to log off
 
@@ -214,12 +214,6 @@ class GuardedStoreSession(StoreSession, guarded=True):
     """
 
     __slots__ = ()
-
-
-@lru_cache(maxsize=4096)
-def _accepting(configuration: Configuration) -> bool:
-    """Return the verdict, which a mail server asks for at every command of every client."""
-    return judge(LOGOFF, configuration, "submit").accepted
 
 
 def _flag(word: int) -> Logoff:
