@@ -67,7 +67,6 @@ class Listener:
                 if error.errno not in GONE:
                     self._rest(error)
                 return
-            connection.setblocking(False)
             task: asyncio.Task[object] = self._loop.create_task(self._start(connection, _name(peer)))
             self._starting[task] = None
             task.add_done_callback(lambda done: self._starting.pop(done, None))
@@ -75,6 +74,7 @@ class Listener:
     async def _start(self, connection: socket.socket, peer: str) -> None:
         try:
             if contains(self.proxies, peer):
+                connection.setblocking(False)
                 peer = await announced(connection) or peer
             await self._loop.connect_accepted_socket(lambda: self._protocol(peer), connection, ssl=self._tls())
         except (OSError, ssl.SSLError, NoHeader) as error:

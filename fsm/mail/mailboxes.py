@@ -17,10 +17,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from fsm.logoff.flags import Logoff
+from fsm.logoff.session import StoreSession
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
 from fsm.mail.maildir import Maildir
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Mailbox", "Mailboxes"]
 
 log: Final = logging.getLogger("fsm.mail")
+_accepting: Final = attrgetter("accepting")
 
 
 @dataclass(eq=False, slots=True)
@@ -53,11 +56,15 @@ class Mailbox:
     inbox: Maildir
     leaving: asyncio.Task[None] | None = None
     failed: bool = False
+    _session: StoreSession = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._session = self.store.session  # every command of every client asks it
 
     @property
     def accepting(self) -> bool:
         """Whether it takes new mail."""
-        return self.leaving is None and self.store.accepting
+        return self.leaving is None and self._session.accepting
 
     @property
     def refusal(self) -> str | None:
@@ -117,10 +124,9 @@ class Mailboxes:
 
     # ------------------------------------------------------------------------------------------------------ finding
 
-    @property
     def accepting(self) -> bool:
-        """Whether any mailbox takes new mail."""
-        return any(one.accepting for one in self._open.values())
+        """Return whether any mailbox takes new mail."""
+        return any(map(_accepting, self._open.values()))
 
     def named(self, name: str) -> Mailbox | None:
         """Return the open mailbox whose store people call by this name."""
@@ -145,7 +151,7 @@ class Mailboxes:
     @property
     def refusal(self) -> str:
         """The reply to mail for a mailbox that takes nothing new: 421 if none does."""
-        return replies.MAILBOX_CLOSING if self.accepting else replies.STORE_CLOSING
+        return replies.MAILBOX_CLOSING if self.accepting() else replies.STORE_CLOSING
 
     # ------------------------------------------------------------------------------------------- opening, changing
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 from fsm.mail.errors import ConfigError
@@ -24,23 +25,25 @@ def parsed_networks(texts: Sequence[str], what: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+@lru_cache(maxsize=4096)
 def plain(host: str) -> str:
     """Return a client's address without its zone; an IPv4 address that is mapped into IPv6 as IPv4."""
     host = host.partition("%")[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
+    address = _parsed(host)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    return str(mapped or address or host)
 
 
 def contains(networks: Sequence[Network], host: str) -> bool:
     """Return whether the address, as `plain` returns it, is in one of the networks."""
-    if not networks:
-        return False
-    try:
-        address = ip_address(host)
-    except ValueError:
+    if not networks or (address := _parsed(host)) is None:
         return False
     return any(address in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

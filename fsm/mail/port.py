@@ -19,8 +19,9 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from time import monotonic
 from typing import Final, cast
 
 from fsm.mail import replies
@@ -50,6 +51,8 @@ UNREAD_COMMANDS: Final = 16 * 1024
 """Octets of commands that may wait; then reading stops until they are executed."""
 UNREAD_REPLIES: Final = 16 * 1024
 """Octets of replies that the client may leave unread; then nothing more is read from it."""
+FROM_CLIENT: Final = ("commands", "content")
+"""What the dialogue waits for when only its client can go on."""
 PIECE: Final = 64 * 1024
 """Octets that are read at a time."""
 
@@ -76,38 +79,37 @@ class Port:
     closing: bool = False
 
     def __post_init__(self) -> None:
-        limits, loop = self.config.limits, asyncio.get_running_loop()
-        self.limiter = Limiter(self.max_sessions or limits.sessions, limits.rate, loop.time)
+        limits = self.config.limits
+        self.limiter = Limiter(self.max_sessions or limits.sessions, limits.rate, monotonic)
         self.piece = memoryview(bytearray(PIECE))
+        self.reload(self.config, self.tls, self.users)
 
     def __call__(self, peer: str) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection from this address."""
         return Session(self, peer)
-
-    @property
-    def accepting(self) -> bool:
-        """Whether any mailbox takes new mail; asked at each command that would begin some."""
-        return self.mailboxes.accepting
 
     def reload(self, config: Config, tls: ssl.SSLContext | None, users: Users | None) -> None:
         """Use these settings from now on."""
         self.config, self.tls, self.users = config, tls, users
         self.limiter.max_sessions = min(self.max_sessions or config.limits.sessions, config.limits.sessions)
         self.limiter.rate = config.limits.rate
+        self.rules = self._rules(login=users is not None)
+        self.rules_of_trusted = replace(self.rules, login=False)
 
     def trusts(self, peer: str) -> bool:
         """Return whether a client at this address needs neither TLS nor a login."""
         return contains(self.config.trust, peer)
 
-    def rules(self, peer: str) -> Rules:
-        """Return what a new client is held to."""
+    def _rules(self, *, login: bool) -> Rules:
         config, limits = self.config, self.config.limits
+        new_content = partial(
+            Content, limits.size, self.memory, long_lines=config.long_lines == "take", mend=config.bare_lf == "mend"
+        )
         return Rules(
             config.hostname, limits.size, limits.recipients, limits.errors, limits.commands,
-            lambda: self.accepting, self.limiter.begin_message, self._refuses, self.memory.has_room, self._new_content,
-            lmtp=self.inbound and config.lmtp, tls=self.tls is not None,
-            login=self.users is not None and not self.trusts(peer), refuses_sender=self._refuses_sender,
-            new_id=new_id, refused=partial(_tell_refused, peer), dsn=not self.inbound,
+            self.mailboxes.accepting, self.limiter.begin_message, self._refuses, self.memory.has_room, new_content,
+            lmtp=self.inbound and config.lmtp, tls=self.tls is not None, login=login,
+            refuses_sender=self._refuses_sender, new_id=new_id, refused=_tell_refused, dsn=not self.inbound,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -121,12 +123,6 @@ class Port:
         for session in list(self.sessions):
             session.abort()
 
-    def _new_content(self) -> Content:
-        config = self.config
-        return Content(
-            config.limits.size, self.memory, long_lines=config.long_lines == "take", mend=config.bare_lf == "mend"
-        )
-
     def _refuses(self, recipient: str) -> str | None:
         if not self.inbound:
             return None
@@ -139,30 +135,30 @@ class Port:
 
     def reception(self, envelope: Envelope, user: str, stop: Callable[[str], object]) -> Reception | str:
         """Return the reception of a message for the mailboxes that it belongs to, or the reply that refuses it."""
+        if not self.inbound:
+            sends = self.mailboxes.of_sender(user, address_of(envelope.sender))
+            return sends if isinstance(sends, str) else self.receiver.submission(envelope, sends)
         found: dict[Mailbox, None] = {}
-        for kept in envelope.recipients if self.inbound else (envelope.sender,):
-            address = address_of(kept)
-            one = self.mailboxes.of_recipient(address) if self.inbound else self.mailboxes.of_sender(user, address)
+        for kept in envelope.recipients:
+            one = self.mailboxes.of_recipient(address_of(kept))
             if isinstance(one, str):
                 return one
             found[one] = None
-        if self.inbound:
-            return self.receiver.inbound(envelope, list(found), stop)
-        return self.receiver.submission(envelope, next(iter(found)))
+        return self.receiver.inbound(envelope, list(found), stop)
 
 
 class Session(asyncio.BufferedProtocol):
     """One client's connection.  `gone` is done when it is closed."""
 
+    dialogue: Dialogue
     _transport: asyncio.Transport
 
     def __init__(self, port: Port, peer: str) -> None:
         self.port, self.peer = port, peer
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self.dialogue: Dialogue | None = None
         self._admitted = self._paused_writing = self._paused_reading = False
-        self._at_end = self._closing = self._leaving = False
+        self._at_end = self._closing = self._leaving = self._going_on = False
         self._asked: str | None = None
         self._reception: Reception | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -175,14 +171,14 @@ class Session(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come: greet it, or turn it away."""
         self._use(transport)
+        port, trusted = self.port, self.port.trusts(self.peer)
         secure = self._transport.get_extra_info("ssl_object") is not None
-        port = self.port
-        self.dialogue = Dialogue(port.rules(self.peer), self.peer, secure=secure)
+        self.dialogue = Dialogue(port.rules_of_trusted if trusted else port.rules, self.peer, secure=secure)
         port.sessions[self] = None
-        self._since = self._loop.time()
-        if port.closing or not port.accepting:
+        self._since = monotonic()
+        if port.closing or not port.mailboxes.accepting():
             self._end(replies.STORE_CLOSING)
-        elif not (port.open_to_all or port.users is not None or port.trusts(self.peer)):
+        elif not (port.open_to_all or port.users is not None or trusted):
             self._end(replies.NOT_FROM_THERE)
         elif not port.limiter.open_session():
             self._end(replies.TOO_MANY_SESSIONS)
@@ -198,13 +194,9 @@ class Session(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Octets have come."""
-        if self._leaving:
-            return
-        assert self.dialogue is not None
-        if self.dialogue.receiving:
-            self._since = self._loop.time()
-        self.dialogue.receive(self.port.piece[:nbytes])
-        self._go_on()
+        if not self._leaving:
+            self.dialogue.receive(self.port.piece[:nbytes])
+            self._go_on()
 
     def eof_received(self) -> bool:
         """The client will send no more.  What it sent before is still answered; TLS cannot wait for that."""
@@ -217,23 +209,22 @@ class Session(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client does not read what it is told."""
         self._paused_writing = True
-        self._since = self._loop.time()
+        self._since = monotonic()
 
     def resume_writing(self) -> None:
         """The client has read what it was told."""
         self._paused_writing = False
-        self._since = self._loop.time()
+        self._since = monotonic()
         self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.dialogue is not None:
-            content = self.dialogue.content
-            self.dialogue.end()
-            if content is not None and self._asked != "storing":
-                content.close()
+        content = self.dialogue.content
+        self.dialogue.end()
+        if content is not None and self._asked != "storing":
+            content.close()
         if self._reception is not None:
             self._reception.abandon()
         if self._admitted:
@@ -246,44 +237,44 @@ class Session(asyncio.BufferedProtocol):
     # ---------------------------------------------------------------------------------------------------- going on
 
     def _go_on(self) -> None:
-        """Execute a few commands, write the replies, and ask for what the dialogue waits for."""
-        dialogue = self.dialogue
-        if dialogue is None or self._turn is not None:
+        """Execute a few commands, ask for what the dialogue waits for, and write the replies."""
+        if self._turn is not None or self._going_on:
             return
-        more = False
-        if not self._paused_writing:
-            had = dialogue.unread
-            more = dialogue.run()
-            if dialogue.unread != had:
-                self._since = self._loop.time()
+        self._going_on = True
+        asking = True
+        while asking:
+            wanted = self.dialogue.waits_for if self._paused_writing else self.dialogue.run()
+            asking = wanted in ASK and self._asked is None
+            if asking:
+                self._asked = wanted
+                ASK[wanted](self)
+                asking = self._asked is None  # it is answered already
+        self._going_on = False
         self._flush()
-        if dialogue.closed:
+        if wanted == "nothing" or (self._at_end and wanted in FROM_CLIENT and not self._paused_writing):
             self._hang_up()
             return
-        wanted = dialogue.waits_for
-        if wanted is not None and self._asked is None:
-            self._asked = wanted
-            ASK[wanted](self)
-        elif more and not self._paused_writing:
+        if wanted == "turn":
             self._turn = self._loop.call_soon(self._next_turn)
-        elif self._at_end and wanted is None and not self._paused_writing:
-            self._hang_up()
-        self._control_reading()
+        elif wanted == "content":
+            self._since = monotonic()
+        if self._paused_writing or self._paused_reading or wanted not in FROM_CLIENT:
+            self._control_reading()
 
     def _next_turn(self) -> None:
         self._turn = None
         self._go_on()
 
     def _flush(self) -> None:
-        assert self.dialogue is not None
         if (out := self.dialogue.take()) and not self._transport.is_closing():
             self._transport.write(out)
+            self._since = monotonic()
 
     def _control_reading(self) -> None:
         """Read only what can be worked on soon."""
-        assert self.dialogue is not None
-        busy = self._paused_writing or self._turn is not None or self._asked is not None
-        pause = busy and (self.dialogue.unread > UNREAD_COMMANDS or self._paused_writing)
+        pause = self._paused_writing or (
+            self.dialogue.unread > UNREAD_COMMANDS and (self._turn is not None or self._asked is not None)
+        )
         if pause != self._paused_reading and not self._transport.is_closing():
             self._paused_reading = pause
             if pause:
@@ -300,41 +291,27 @@ class Session(asyncio.BufferedProtocol):
         self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("an SMTP session failed: %s: %s", type(error).__name__, line(str(error)))
-            if self.dialogue is not None:
-                self._end(replies.INTERNAL_ERROR)
+            self._end(replies.INTERNAL_ERROR)
 
     def _answered(self) -> bool:
         """What was asked is answered: go on, if the client is still there."""
-        assert self.dialogue is not None
-        self._asked, self._since = None, self._loop.time()
+        self._asked, self._since = None, monotonic()
         return not self.dialogue.closed
 
     # -------------------------------------------------------------------------------- what the dialogue waits for
 
     def _admit(self) -> None:
         dialogue, port = self.dialogue, self.port
-        assert dialogue is not None
         hop = Hop(dialogue.peer, dialogue.helo, port.config.hostname, dialogue.protocol, dialogue.id)
         envelope = Envelope(dialogue.sender, tuple(dialogue.recipients), hop)
         reception = port.reception(envelope, dialogue.user, self._stopped)
         if isinstance(reception, str):  # its store began to close since MAIL or RCPT
             self._admitted_with(reception)
-            return
-        self._reception = reception
-        if port.inbound:
-            self._spawn(self._begin(reception))
         else:
-            self._admitted_with(None)
-
-    async def _begin(self, reception: Reception) -> None:
-        refusal = await reception.begin()
-        if self.dialogue is None or self.dialogue.closed:
-            reception.abandon()
-        else:
-            self._admitted_with(refusal)
+            self._reception = reception
+            reception.begin(self._admitted_with)
 
     def _admitted_with(self, refusal: str | None) -> None:
-        assert self.dialogue is not None
         if not self._answered():
             return
         self._began = self._since
@@ -347,7 +324,6 @@ class Session(asyncio.BufferedProtocol):
         self._go_on()
 
     def _store(self) -> None:
-        assert self.dialogue is not None
         reception, content = self._reception, self.dialogue.content
         assert reception is not None
         assert content is not None
@@ -355,30 +331,24 @@ class Session(asyncio.BufferedProtocol):
             reception.abandon()
             self._stored_with(content.refusal)
         else:
-            self._spawn(self._finish(reception, content))
-
-    async def _finish(self, reception: Reception, content: Content) -> None:
-        try:
-            reply = await reception.finish(content.octets)
-        finally:
-            content.close()
-        self._stored_with(reply)
+            reception.finish(content.octets, self._stored_with)
 
     def _stored_with(self, reply: str) -> None:
-        assert self.dialogue is not None
+        dialogue = self.dialogue
+        assert dialogue.content is not None
+        dialogue.content.close()
         self._reception = None
         if reply[0] != "2":
             self._tell_refused(reply)
         if not self._answered():
             return
-        self.dialogue.answer(reply)
+        dialogue.answer(reply)
         if self._closing:
-            self.dialogue.end(replies.STORE_CLOSING)
+            dialogue.end(replies.STORE_CLOSING)
         self._go_on()
 
     def _tell_refused(self, reply: str) -> None:
         dialogue = self.dialogue
-        assert dialogue is not None
         _tell_refused(dialogue.peer, dialogue.id, dialogue.sender, addresses(dialogue.recipients), reply)
 
     def _secure(self) -> None:
@@ -388,7 +358,6 @@ class Session(asyncio.BufferedProtocol):
     async def _handshake(self) -> None:
         port = self.port
         assert port.tls is not None
-        assert self.dialogue is not None
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, port.tls, server_side=True, ssl_handshake_timeout=port.config.limits.idle
@@ -411,7 +380,6 @@ class Session(asyncio.BufferedProtocol):
 
     async def _check(self) -> None:
         dialogue, users = self.dialogue, self.port.users
-        assert dialogue is not None
         assert users is not None
         accepted, reply = await self.port.logins.check(users, dialogue.peer, *dialogue.credentials)
         if self._answered():
@@ -432,13 +400,11 @@ class Session(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """End the session now."""
-        if self.dialogue is not None:
-            self.dialogue.end()
+        self.dialogue.end()
         self._transport.abort()
 
     def _end(self, reply: str) -> None:
         """Say a last reply, unasked, and hang up."""
-        assert self.dialogue is not None
         self.dialogue.end(reply)
         self._flush()
         self._hang_up()
@@ -448,8 +414,7 @@ class Session(asyncio.BufferedProtocol):
         if self._leaving or self._transport.is_closing():
             return
         self._leaving = True
-        unread = self.dialogue is not None and self.dialogue.unread > 0
-        if unread and not self._at_end and self._transport.can_write_eof():
+        if self.dialogue.unread and not self._at_end and self._transport.can_write_eof():
             self._transport.write_eof()
             if self._paused_reading:
                 self._transport.resume_reading()
@@ -472,12 +437,12 @@ class Session(asyncio.BufferedProtocol):
 
     def _look_at_the_clock(self) -> None:
         """End a session whose time is up.  While a reply is due it is the disk that takes its time."""
-        now, idle = self._loop.time(), self.port.config.limits.idle
+        now, idle = monotonic(), self.port.config.limits.idle
         until = now + idle
         if self._asked is None or self._paused_writing:
             until = self._since + idle
             dialogue = self.dialogue
-            if dialogue is not None and dialogue.receiving and dialogue.content is not None:
+            if dialogue.receiving and dialogue.content is not None:
                 until = min(until, self._began + idle + dialogue.content.received / SLOWEST)
         if until > now:
             self._timer = self._loop.call_later(until - now, self._look_at_the_clock)

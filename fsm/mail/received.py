@@ -6,10 +6,9 @@ Each server adds one Received line, so a message with too many of them is in a l
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from fsm.mail.syntax import ascii_line
 
@@ -52,8 +51,7 @@ def below_trace(content: bytes | bytearray) -> tuple[int, bytes]:
     return start, b"" if proper else b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """A message's way from one client to this server.
 
     `peer` is the client's address, `helo` the name it gave, `host` this server's name, `protocol` such as ESMTP, and
@@ -68,10 +66,8 @@ class Hop:
 
     def received(self, now: float) -> bytes:
         """Return the Received line; `now` is in seconds since the epoch."""
-        helo, peer = _word(self.helo), _word(self.peer)
         known = f" id {self.id}" if self.id else ""
-        way = f"from {helo} ([{peer}])\r\n\tby {_word(self.host)} with {self.protocol}{known}"
-        return f"Received: {way};\r\n\t{_date(int(now))}\r\n".encode()
+        return f"Received: {_way(*self[:4])}{known};\r\n\t{_date(int(now))}\r\n".encode()
 
     def delivered(self, now: float, sender: str) -> bytes:
         """Return the lines above a message in its mailbox: Return-Path, then Received."""
@@ -85,6 +81,10 @@ def _date(now: int) -> str:
 
 
 @lru_cache(maxsize=1024)
+def _way(peer: str, helo: str, host: str, protocol: str) -> str:
+    return f"from {_word(helo)} ([{_word(peer)}])\r\n\tby {_word(host)} with {protocol}"
+
+
 def _word(text: str) -> str:
     """Return the text as one word of a Received line, without what would end it, open a comment or begin a date."""
     return re.sub(r"[\s();<>\\\"]+", "", ascii_line(text, 255)) or "unknown"

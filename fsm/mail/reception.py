@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from fsm.mail import replies
 from fsm.mail.errors import MaildirError
@@ -38,8 +39,7 @@ __all__ = ["Envelope", "Receiver", "Reception"]
 log: Final = logging.getLogger("fsm.mail")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The sender, the recipients, and the client from which the message comes."""
 
     sender: str
@@ -52,12 +52,12 @@ class Reception:
 
     begun = False
 
-    async def begin(self) -> str | None:
-        """Return the reply that refuses the message, or None if the client may send it."""
-        return None
+    def begin(self, then: Callable[[str | None], object]) -> None:
+        """Call `then` with the reply that refuses the message, or with None as soon as the client may send it."""
+        then(None)
 
-    async def finish(self, content: bytearray) -> str:
-        """Store the whole message, and return the reply once it is durable.  Cancelling the caller stops nothing."""
+    def finish(self, content: bytearray, then: Callable[[str], object]) -> None:
+        """Store the whole message, and call `then` with the reply once it is durable.  Nothing stops that."""
         raise NotImplementedError
 
     def abandon(self) -> None:
@@ -69,7 +69,7 @@ class Receiver:
     """Receives the messages of a server into its mailboxes.  `tasks` are the receptions under way."""
 
     mailboxes: Mailboxes
-    tasks: dict[asyncio.Task[str], None] = field(default_factory=dict)
+    tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
     def inbound(self, envelope: Envelope, mailboxes: Sequence[Mailbox], stop: Callable[[str], object]) -> Reception:
         """Return a reception into their inboxes.  `stop` is called with a reason when the plan of one stops it."""
@@ -79,12 +79,11 @@ class Receiver:
         """Return a reception into the mailbox's outbox.  It cannot be stopped."""
         return _Submission(self, envelope, mailbox)
 
-    def spawn(self, work: Coroutine[object, object, str]) -> asyncio.Task[str]:
-        """Return a task that is kept until it is done."""
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[object, object, str], then: Callable[[str], object]) -> None:
+        """Call `then` with the reply that the work returns; whatever fails in it, there is one."""
+        task = asyncio.get_running_loop().create_task(_answered(work, then))
         self.tasks[task] = None
-        task.add_done_callback(lambda done: self.tasks.pop(done, None))
-        return task
+        task.add_done_callback(self.tasks.pop)
 
     async def finished(self) -> None:
         """Wait for the receptions under way."""
@@ -98,8 +97,12 @@ class _Submission(Reception):
     def __init__(self, receiver: Receiver, envelope: Envelope, mailbox: Mailbox) -> None:
         self._receiver, self._envelope, self._mailbox = receiver, envelope, mailbox
 
-    async def finish(self, content: bytearray) -> str:
-        self.begun, envelope, store = True, self._envelope, self._mailbox.store
+    def finish(self, content: bytearray, then: Callable[[str], object]) -> None:
+        self.begun = True
+        self._receiver.spawn(self._submit(content), then)
+
+    async def _submit(self, content: bytearray) -> str:
+        envelope, store = self._envelope, self._mailbox.store
         try:
             whole = _below(envelope.hop.received(time.time()), content)
             id = await store.submit(
@@ -125,29 +128,31 @@ class _Inbound(Reception):
         self, receiver: Receiver, envelope: Envelope, mailboxes: Sequence[Mailbox], stop: Callable[[str], object]
     ) -> None:  # fmt: skip
         self._receiver, self._envelope, self._mailboxes, self._stop = receiver, envelope, mailboxes, stop
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._content: asyncio.Future[bytearray | None] = asyncio.get_running_loop().create_future()
+        self._reply: str | None = None
 
-    async def begin(self) -> str | None:
-        task = self._task = self._receiver.spawn(self._receive())
-        waiting: list[asyncio.Future[Any]] = [task, self._ready]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        except BaseException:  # the client has gone already
-            self.abandon()
-            raise
-        return None if self._ready.done() else task.result()
+    def begin(self, then: Callable[[str | None], object]) -> None:
+        self._then: Callable[[str], object] | None = then
+        self._receiver.spawn(self._receive(partial(then, None)), self._replied)
 
-    async def finish(self, content: bytearray) -> str:
+    def finish(self, content: bytearray, then: Callable[[str], object]) -> None:
+        if self._reply is not None:
+            then(self._reply)
+            return
+        self._then = then
         if not self._content.done():
             self._content.set_result(content)
-        return await asyncio.shield(self._task)
+
+    def _replied(self, reply: str) -> None:
+        self._reply = reply
+        if self._then is not None:
+            self._then(reply)
 
     def abandon(self) -> None:
         if not self._content.done():
             self._content.set_result(None)
 
-    async def _receive(self) -> str:
+    async def _receive(self, ready: Callable[[], object]) -> str:
         envelope, stored, whole = self._envelope, "", b""
         stores = ", ".join(one.store.name for one in self._mailboxes)
         fields = about(stores, envelope.hop.id)
@@ -158,7 +163,8 @@ class _Inbound(Reception):
                     await begun.enter_async_context(one.store.inbound(peer=envelope.hop.peer, what=what))
                     for one in self._mailboxes
                 ]
-                self._ready.set_result(None)
+                self._then = None
+                ready()
                 content = await self._arrival(items)
                 for item in items:
                     item.progress("storing it")
@@ -205,6 +211,15 @@ class _Inbound(Reception):
         if content is None:
             raise _HungUp("the client hung up before the end of the message")
         return content
+
+
+async def _answered(work: Coroutine[object, object, str], then: Callable[[str], object]) -> None:
+    try:
+        reply = await work
+    except Exception as error:
+        log.error("a message could not be received: %s: %s", type(error).__name__, line(str(error)))
+        reply = replies.INTERNAL_ERROR
+    then(reply)
 
 
 def _below(trace: bytes, content: bytearray) -> bytes:

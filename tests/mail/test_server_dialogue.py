@@ -32,12 +32,11 @@ class Talk:
         self.dialogue.receive(data)
         said = b""
         while True:
-            more = self.dialogue.run()
+            wanted = self.dialogue.run()
             said += self.dialogue.take()
-            wanted = self.dialogue.waits_for
-            if wanted is None and not more:
+            if wanted in ("commands", "content", "nothing"):
                 return [one[:3].decode() for one in said.split(b"\r\n") if one[3:4] != b"-" and one]
-            if wanted is not None:
+            if wanted != "turn":
                 getattr(self, f"_{wanted}")()
 
     def _admission(self) -> None:

@@ -1,8 +1,9 @@
 """The server of an SMTP dialogue without a socket: commands go in, replies come out, the rest of it is asked.
 
     dialogue.receive(data)              # from the socket
-    more = dialogue.run()               # a few commands; `take()` is what to write now
-    dialogue.waits_for                  # "admission", "storing", "handshake" or "password": then call what answers it
+    wanted = dialogue.run()             # a few commands; `take()` is what to write now
+    if wanted == "admission":           # or "storing", "handshake", "password": call what answers it
+        dialogue.admit()
 
 Theory.
 1. The chart (`server_chart.py`) decides which command is accepted when; this file parses commands, asks the port
@@ -58,21 +59,36 @@ def _accepted(configuration: Configuration, event: str) -> bool:
     return judge(SERVER, configuration, event).accepted
 
 
+@lru_cache(maxsize=1024)
+def _offers(rules: Rules, here: Configuration) -> str:
+    """Return the reply to EHLO."""
+    offers = [rules.hostname, "PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+    offers += ["DSN"] if rules.dsn else []
+    offers += ["STARTTLS"] if _accepted(here, "starttls") else []
+    offers += ["AUTH PLAIN LOGIN"] if _accepted(here, "auth") else []
+    return "\r\n".join([*(replies.OFFER.format(text=offer) for offer in offers), replies.HELLO.format(text="HELP")])
+
+
 COMMANDS, CHALLENGED, RECEIVING, ALIVE = map(_where, ("aside", "check", "complete", "lost"))
 READING: Final = COMMANDS | CHALLENGED
-WAITS_FOR: Final = {"admitting": "admission", "storing": "storing", "handshake": "handshake", "checking": "password"}
-"""What the rest of the server has to answer, by state."""
+WAITS_FOR: Final = {
+    **dict.fromkeys(READING, "commands"), **dict.fromkeys(RECEIVING, "content"),
+    "admitting": "admission", "storing": "storing", "handshake": "handshake", "checking": "password",
+    "closed": "nothing",
+}  # fmt: skip
+"""What comes next, by state: something from the client, or an answer from the rest of the server."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """What a port takes.
+    """What a port takes; one object for all clients that it holds for.
 
     `size` is in octets of a message, `recipients` of one message, `errors` and `commands` (without a message) of a
     dialogue.  The functions say whether anything new is taken, count a message of a client, return the reply that
     refuses a recipient or None, and tell whether there is room for so many octets.  `new_content` makes the reader of a
     message.  `refuses_sender` returns the reply that refuses mail of a user ("": none) with this sender, or None.
-    `new_id` makes the id of a message, and `refused` is told of one, by id, that is refused: sender, recipient, reply.
+    `new_id` makes the id of a message, and `refused` is told of one that is refused, with the client's address, the id,
+    the sender, the recipient and the reply.
     """
 
     hostname: str
@@ -90,7 +106,7 @@ class Rules:
     login: bool = False
     refuses_sender: Callable[[str, str], str | None] = lambda user, sender: None
     new_id: Callable[[], str] = str
-    refused: Callable[[str, str, str, str], object] = lambda *_: None
+    refused: Callable[[str, str, str, str, str], object] = lambda *_: None
     dsn: bool = False
     """Whether the parameters of RFC 3461 are taken, because what they ask for is done."""
 
@@ -138,9 +154,9 @@ class Dialogue:
         return self._session.state in RECEIVING
 
     @property
-    def waits_for(self) -> str | None:
-        """What the rest of the server has to answer before the dialogue goes on."""
-        return WAITS_FOR.get(self._session.state)
+    def waits_for(self) -> str:
+        """What comes next: "commands" or "content" of the client, or what the rest of the server has to answer."""
+        return WAITS_FOR[self._session.state]
 
     @property
     def unread(self) -> int:
@@ -157,6 +173,8 @@ class Dialogue:
 
     def take(self) -> bytes:
         """Return what is to be written now, once."""
+        if not self._out:
+            return b""
         out, self._out = self._out, []
         return b"".join(out)
 
@@ -168,20 +186,23 @@ class Dialogue:
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take what has come from the client."""
-        if self.receiving:
+        state = self._session.state
+        if state in RECEIVING:
             self._read_content(data)
-        elif not self.closed:
+        elif state in ALIVE:
             self._buffer += data
 
-    def run(self, most: int = 32) -> bool:
-        """Execute so many commands at most; return whether there may be more to execute."""
-        while most and self._session.state in READING:
-            words = self._next_line()
-            if words is None:
-                return False
-            self._execute(words)
+    def run(self, most: int = 32) -> str:
+        """Execute so many commands at most; return what the dialogue waits for, or "turn" if it could execute more."""
+        session = self._session
+        while self._buffer and session.state in READING:
+            if not most:
+                return "turn"
             most -= 1
-        return self._session.state in READING and bool(self._buffer)
+            if (words := self._next_line()) is None:
+                break
+            self._execute(words)
+        return WAITS_FOR[session.state]
 
     def admit(self) -> None:
         """The store takes the message: ask for it."""
@@ -235,30 +256,33 @@ class Dialogue:
         if self.content.complete:
             self._session.fire("complete")
 
-    def _next_line(self) -> bytes | None:
+    def _next_line(self) -> bytearray | None:
+        """Return the next line without its end, or None if it has not come whole."""
         buffer = self._buffer
-        longest = MAX_RESPONSE if self._session.state in CHALLENGED else MAX_COMMAND
         end = buffer.find(b"\n")
+        longest = MAX_RESPONSE if self._session.state in CHALLENGED else MAX_COMMAND
         if end < 0:
             if len(buffer) > longest:
                 buffer.clear()
                 self._overlong = True
             return None
-        words = bytes(buffer[:end]).rstrip(b"\r")
+        words = buffer[:end].rstrip(b"\r")
         del buffer[: end + 1]
-        if self._overlong or len(words) > longest:
-            self._overlong = False
-            self._count()
-            self._say(replies.COMMAND_TOO_LONG)
-            return self._next_line() if not self.closed else None
+        if len(words) > longest:
+            self._overlong = True
         return words
 
-    def _execute(self, words: bytes) -> None:
-        self._count()
-        if self.closed:
+    def _execute(self, words: bytearray) -> None:
+        self._commands += 1
+        if self._commands > self.rules.commands:
+            self._say(replies.TOO_MANY_COMMANDS)
+            return
+        if self._overlong:
+            self._overlong = False
+            self._say(replies.COMMAND_TOO_LONG)
             return
         if self._session.state in CHALLENGED:
-            self._answer(words)
+            self._answer(bytes(words))
             return
         verb, _, argument = words.decode("utf-8", "surrogateescape").partition(" ")
         command = VERBS.get(verb.upper())
@@ -269,15 +293,8 @@ class Dialogue:
         else:
             self._say(replies.UNKNOWN_COMMAND)
 
-    def _count(self) -> None:
-        self._commands += 1
-        if self._commands > self.rules.commands:
-            self._say(replies.TOO_MANY_COMMANDS)
-
     def _say(self, reply: str, times: int = 1) -> None:
         """Say a reply.  Errors are counted, and 421 ends the dialogue."""
-        if self.closed:
-            return
         self._out.append(f"{reply}\r\n".encode("utf-8", "replace") * times)
         if reply[0] in "45":
             self._errors += 1
@@ -322,15 +339,8 @@ class Dialogue:
         self._session.fire("hello")
         self._forget()
         self.helo, self.extended = argument, extended
-        self._say(self._offers() if extended else replies.HELLO.format(text=self.rules.hostname))
-
-    def _offers(self) -> str:
         rules, here = self.rules, self._session.configuration
-        offers = [rules.hostname, "PIPELINING", f"SIZE {rules.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
-        offers += ["DSN"] if rules.dsn else []
-        offers += ["STARTTLS"] if _accepted(here, "starttls") else []
-        offers += ["AUTH PLAIN LOGIN"] if _accepted(here, "auth") else []
-        return "\r\n".join([*(replies.OFFER.format(text=offer) for offer in offers), replies.HELLO.format(text="HELP")])
+        self._say(_offers(rules, here) if extended else replies.HELLO.format(text=rules.hostname))
 
     def _ehlo(self, argument: str) -> None:
         if self.rules.lmtp:
@@ -398,7 +408,7 @@ class Dialogue:
         if refusal is None and not self.rules.begin_message(self.peer):
             refusal = replies.TOO_MANY_MESSAGES
         if refusal is not None:
-            self.rules.refused(self.id, sender, "", refusal)
+            self.rules.refused(self.peer, self.id, sender, "", refusal)
             self._say(refusal)
             return
         self._session.fire("mail")
@@ -451,7 +461,7 @@ class Dialogue:
         if refusal is None:
             refusal = self.rules.refuses(address)
         if refusal is not None:
-            self.rules.refused(self.id, self.sender, address, refusal)
+            self.rules.refused(self.peer, self.id, self.sender, address, refusal)
             self._say(refusal)
             return
         self._session.fire("rcpt")
