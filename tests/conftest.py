@@ -3,6 +3,8 @@
 An example of Hypothesis may take as long as a busy machine makes it take.  An interrupt interrupts, also when the tests run
 in the background and a shell ignores interrupts: the programs that the tests start would inherit that.
 
+With workers (`--numprocesses`) each begins with one of the rooms that take longest, so that the end is short tests, and even.
+
 With `--quick` (`make quick`) a test is skipped as soon as it would start a process or listen on a port, and the tests of
 the browser and of crashes are left out; so everything runs that starts no process, server, browser or second Python.
 """
@@ -12,7 +14,9 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +28,15 @@ settings.register_profile("unhurried", max_examples=cases(160), deadline=None, s
 settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=10)
 settings.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+FIRST = (
+    "crash",    # waits more than it computes
+    "docs",     # the site
+    "store",
+    "browser",
+)
+"""The rooms to begin with, one for each of the four workers of `make test`."""
+HERE = Path(__file__).parent
 
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"}
 """Audit events of Python that mean another process."""
@@ -40,6 +53,28 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("quick")
         config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")  # a socket whose binding was stopped
         config.pluginmanager.register(Quick())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """`--dist worksteal` gives each worker an equal part of the list; one that is done takes over the end of another's part."""
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers == 1:
+        return
+    rooms: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        rooms[item.path.relative_to(HERE).parts[0]].append(item)
+    begins: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for place, room in enumerate(FIRST):
+        begins[place % workers] += rooms.pop(room, [])
+    others = [item for room in rooms.values() for item in room]
+    total = len(items)
+    items.clear()
+    for place, begin in enumerate(begins):
+        equal = (total - len(items)) // (workers - place)
+        goes_on = max(0, equal - len(begin))
+        items += begin + others[:goes_on]
+        del others[:goes_on]
 
 
 def pytest_collection_finish() -> None:
