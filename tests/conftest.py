@@ -1,7 +1,8 @@
 """What holds for all tests.
 
 An example of Hypothesis may take as long as a busy machine makes it take.  An interrupt interrupts, also when the tests run
-in the background and a shell ignores interrupts: the programs that the tests start would inherit that.
+in the background and a shell ignores interrupts: the programs that the tests start would inherit that.  What is drawn on
+a terminal does not depend on the one that `make test` was started from, which may be none.
 
 With workers (`--numprocesses`) each begins with one of the rooms that take longest, so that the end is short tests, and even.
 
@@ -12,6 +13,7 @@ the browser and of crashes are left out; so everything runs that starts no proce
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections import defaultdict
@@ -28,6 +30,7 @@ settings.register_profile("unhurried", max_examples=cases(160), deadline=None, s
 settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=10)
 settings.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["TERM"] = "xterm-256color"
 
 FIRST = (
     "crash",    # waits more than it computes
