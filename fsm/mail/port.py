@@ -107,7 +107,7 @@ class Port:
         )
         return Rules(
             config.hostname, limits.size, limits.recipients, limits.errors, limits.commands,
-            self.mailboxes.accepting, self.limiter.begin_message, self._refuses, self.memory.has_room, new_content,
+            self.limiter.begin_message, self._refuses, self.memory.has_room, new_content,
             lmtp=self.inbound and config.lmtp, tls=self.tls is not None, login=login,
             refuses_sender=self._refuses_sender, new_id=new_id, refused=_tell_refused, dsn=not self.inbound,
         )  # fmt: skip
@@ -123,14 +123,19 @@ class Port:
         for session in list(self.sessions):
             session.abort()
 
+    def _closing(self) -> str | None:
+        return None if self.mailboxes.accepting() else replies.STORE_CLOSING
+
     def _refuses(self, recipient: str) -> str | None:
         if not self.inbound:
-            return None
+            return self._closing()
         found = self.mailboxes.of_recipient(recipient)
         return found if isinstance(found, str) else found.refusal
 
     def _refuses_sender(self, user: str, sender: str) -> str | None:
-        found = None if self.inbound else self.mailboxes.of_sender(user, sender)
+        if self.inbound:
+            return self._closing()
+        found = self.mailboxes.of_sender(user, sender)
         return found if isinstance(found, str) else None
 
     def reception(self, envelope: Envelope, user: str, stop: Callable[[str], object]) -> Reception | str:
@@ -266,7 +271,7 @@ class Session(asyncio.BufferedProtocol):
         self._go_on()
 
     def _flush(self) -> None:
-        if (out := self.dialogue.take()) and not self._transport.is_closing():
+        if out := self.dialogue.take():
             self._transport.write(out)
             self._since = monotonic()
 

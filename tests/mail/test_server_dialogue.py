@@ -14,7 +14,7 @@ from hypothesis import (
 from fsm.mail.content import Content
 from fsm.mail.smtp.server_dialogue import Dialogue, Rules
 
-RULES = Rules("here", 10_000, 100, 20, 200, lambda: True, lambda peer: True, lambda address: None, lambda octets: True, lambda: Content(10_000))
+RULES = Rules("here", 10_000, 100, 20, 200, lambda peer: True, lambda address: None, lambda octets: True, lambda: Content(10_000))
 LOGIN = replace(RULES, tls=True, login=True)
 
 

@@ -45,7 +45,7 @@ def test_every_extension_that_is_offered_is_there() -> None:
     def yes(*_: object) -> bool:
         return True
 
-    rules = Rules("x", 70000, 100, 20, 200, yes, yes, lambda address: None, yes, lambda: Content(70000), tls=True, login=True, dsn=True)
+    rules = Rules("x", 70000, 100, 20, 200, yes, lambda address: None, yes, lambda: Content(70000), tls=True, login=True, dsn=True)
     offered: set[str] = set()
     for secure in (False, True):
         dialogue = Dialogue(rules, "127.0.0.1", secure=secure)

@@ -10,8 +10,8 @@ Theory.
    (`Rules`) about addresses and limits, and writes replies.
 2. Each reply 4yz or 5yz is an error, and so many end the dialogue.  So does a number of commands without a message,
    whatever commands they are.
-3. The reply 421 ends the dialogue, for whatever reason.  While the store accepts nothing new, each command that would
-   begin something is answered so.
+3. The reply 421 ends the dialogue, for whatever reason.  While the port takes nothing new, that is its reply to each
+   sender and recipient.
 4. A line that is too long is read to its end and refused.  A browser's request is not a dialogue: the connection ends,
    because a form can hold commands of SMTP.
 """
@@ -24,7 +24,7 @@ from binascii import Error
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from fsm.chart import Configuration
 from fsm.mail import replies
@@ -84,9 +84,9 @@ class Rules:
     """What a port takes; one object for all clients that it holds for.
 
     `size` is in octets of a message, `recipients` of one message, `errors` and `commands` (without a message) of a
-    dialogue.  The functions say whether anything new is taken, count a message of a client, return the reply that
-    refuses a recipient or None, and tell whether there is room for so many octets.  `new_content` makes the reader of a
-    message.  `refuses_sender` returns the reply that refuses mail of a user ("": none) with this sender, or None.
+    dialogue.  The functions count a message of a client, return the reply that refuses a recipient or None, and tell
+    whether there is room for so many octets.  `new_content` makes the reader of a message.  `refuses_sender` returns
+    the reply that refuses mail of a user ("": none) with this sender, or None.
     `new_id` makes the id of a message, and `refused` is told of one that is refused, with the client's address, the id,
     the sender, the recipient and the reply.
     """
@@ -96,7 +96,6 @@ class Rules:
     recipients: int
     errors: int
     commands: int
-    accepting: Callable[[], bool]
     begin_message: Callable[[str], bool]
     refuses: Callable[[str], str | None]
     has_room: Callable[[int], bool]
@@ -121,10 +120,10 @@ class Dialogue:
 
     def __init__(self, rules: Rules, peer: str, *, secure: bool = False) -> None:
         self.rules, self.peer, self.secure = rules, peer, secure
-        self._session = session = _ServerSession()
+        self._session: Any = _ServerSession()  # with the events of the chart as methods
         for event, wanted in (("offer_tls", rules.tls), ("require_login", rules.login), ("begin_in_tls", secure)):
             if wanted:
-                session.fire(event)
+                self._session.fire(event)
         self.helo, self.sender, self.user, self.id = "", "", "", ""
         self.extended = self.smtputf8 = False
         self.recipients: list[str] = []
@@ -141,7 +140,7 @@ class Dialogue:
     @property
     def state(self) -> str:
         """The state of the chart."""
-        return self._session.state
+        return str(self._session.state)
 
     @property
     def closed(self) -> bool:
@@ -206,7 +205,7 @@ class Dialogue:
 
     def admit(self) -> None:
         """The store takes the message: ask for it."""
-        self._session.fire("admit")
+        self._session.admit()
         self.content = self.rules.new_content()
         self._say(replies.SEND_CONTENT)
         if self._buffer:
@@ -215,20 +214,22 @@ class Dialogue:
 
     def turn_away(self, reply: str) -> None:
         """The store takes no message, for the reason in the reply."""
-        self._end_transaction("turn_away")
+        self._session.turn_away()
+        self._forget()
         self._say(reply)
 
     def answer(self, reply: str) -> None:
         """The message is stored or refused: say so, in LMTP for each recipient."""
         times = len(self.recipients) if self.rules.lmtp else 1
-        self._end_transaction("answer")
+        self._session.answer()
+        self._forget()
         if reply[0] == "2":
             self._commands = 0
         self._say(reply, times)
 
     def secured(self) -> None:
         """TLS is there; all that was said before is forgotten."""
-        self._session.fire("secured")
+        self._session.secured()
         self.secure, self.helo, self.extended = True, "", False
 
     def log_in(self, accepted: bool, reply: str) -> None:
@@ -246,7 +247,7 @@ class Dialogue:
         if not self.closed:
             if reply is not None:
                 self._out.append(f"{reply}\r\n".encode())
-            self._session.fire("lost")
+            self._session.lost()
 
     # --------------------------------------------------------------------------------------------------- reading
 
@@ -254,7 +255,7 @@ class Dialogue:
         assert self.content is not None
         self._buffer += self.content.feed(data)
         if self.content.complete:
-            self._session.fire("complete")
+            self._session.complete()
 
     def _next_line(self) -> bytearray | None:
         """Return the next line without its end, or None if it has not come whole."""
@@ -299,7 +300,7 @@ class Dialogue:
         if reply[0] in "45":
             self._errors += 1
             if reply[:3] == "421":
-                self._session.fire("lost")
+                self._session.lost()
             elif self._errors >= self.rules.errors:
                 self.end(replies.TOO_MANY_ERRORS)
 
@@ -312,7 +313,7 @@ class Dialogue:
 
     def _reason(self, event: str) -> str:
         """Return the reply to a command that the chart does not accept now."""
-        tls, user = self._session.tls, self._session.user  # type: ignore[attr-defined]
+        tls, user = self._session.tls, self._session.user
         need_tls = replies.NEEDS_TLS if tls == "required" else None
         refusals = {
             "mail": need_tls or (replies.NEEDS_LOGIN if user == "required" else None),
@@ -323,10 +324,6 @@ class Dialogue:
             return replies.NEEDS_HELLO
         return refusals.get(event) or replies.BAD_SEQUENCE
 
-    def _end_transaction(self, event: str) -> None:
-        self._session.fire(event)
-        self._forget()
-
     def _forget(self) -> None:
         self.sender, self.recipients, self.content, self.smtputf8 = "", [], None, False
 
@@ -336,7 +333,7 @@ class Dialogue:
         if not argument:
             self._say(replies.HELLO_SYNTAX)
             return
-        self._session.fire("hello")
+        self._session.hello()
         self._forget()
         self.helo, self.extended = argument, extended
         rules, here = self.rules, self._session.configuration
@@ -362,15 +359,15 @@ class Dialogue:
 
     def _quit(self, argument: str) -> None:
         self._say(replies.BYE)
-        self._session.fire("quit")
+        self._session.quit()
 
     def _rset(self, argument: str) -> None:
-        self._session.fire("rset")
+        self._session.rset()
         self._forget()
         self._say(replies.OK)
 
     def _aside(self, reply: str) -> None:
-        self._session.fire("aside")
+        self._session.aside()
         self._say(reply)
 
     # ------------------------------------------------------------------------------------------------ the envelope
@@ -389,9 +386,6 @@ class Dialogue:
         return path[0], path[1].split()
 
     def _mail(self, argument: str) -> None:
-        if not self.rules.accepting():
-            self._say(replies.STORE_CLOSING)
-            return
         if not self._may("mail"):
             return
         path = self._path(argument, "FROM:")
@@ -411,7 +405,7 @@ class Dialogue:
             self.rules.refused(self.peer, self.id, sender, "", refusal)
             self._say(refusal)
             return
-        self._session.fire("mail")
+        self._session.mail()
         self.sender = joined(sender, kept)
         self._say(replies.SENDER_OK)
 
@@ -443,9 +437,6 @@ class Dialogue:
         return None
 
     def _rcpt(self, argument: str) -> None:
-        if not self.rules.accepting():
-            self._say(replies.STORE_CLOSING)
-            return
         if not self._may("rcpt"):
             return
         path = self._path(argument, "TO:")
@@ -464,7 +455,7 @@ class Dialogue:
             self.rules.refused(self.peer, self.id, self.sender, address, refusal)
             self._say(refusal)
             return
-        self._session.fire("rcpt")
+        self._session.rcpt()
         self.recipients.append(joined(address, kept))
         self._commands -= 1  # a message may have many
         self._say(replies.RECIPIENT_OK)
@@ -486,7 +477,7 @@ class Dialogue:
         if argument:
             self._say(replies.NO_ARGUMENT)
         elif self._may("data"):
-            self._session.fire("data")
+            self._session.data()
 
     # ----------------------------------------------------------------------------------------------- TLS and AUTH
 
@@ -494,7 +485,7 @@ class Dialogue:
         if argument:
             self._say(replies.NO_ARGUMENT)
         elif self._may("starttls"):
-            self._session.fire("starttls")
+            self._session.starttls()
             self._buffer.clear()  # clear text behind STARTTLS was put there by somebody else
             self._out.append(f"{replies.BEGIN_TLS}\r\n".encode())
 
@@ -506,7 +497,7 @@ class Dialogue:
         if answer is None:
             self._say(replies.UNKNOWN_MECHANISM if mechanism else replies.AUTH_SYNTAX)
             return
-        self._session.fire("auth")
+        self._session.auth()
         self._answer, self._login_name = answer, None
         if initial:
             answer(b"" if initial == "=" else initial.encode("utf-8", "replace"))
@@ -520,7 +511,7 @@ class Dialogue:
                 return b64decode(words.strip(), validate=True)
         except (Error, ValueError):
             pass
-        self._session.fire("give_up")
+        self._session.give_up()
         self._say(replies.LOGIN_CANCELLED if words == b"*" else replies.NOT_BASE64)
         return None
 
@@ -530,7 +521,7 @@ class Dialogue:
             return
         parts = decoded.split(b"\0")
         if len(parts) != 3 or parts[0] not in (b"", parts[1]):
-            self._session.fire("give_up")
+            self._session.give_up()
             self._say(replies.NOT_FOR_ANOTHER if len(parts) == 3 else replies.NOT_BASE64)
             return
         self._check(parts[1], parts[2])
@@ -541,14 +532,14 @@ class Dialogue:
             return
         if self._login_name is None:
             self._login_name = decoded
-            self._session.fire("challenge")
+            self._session.challenge()
             self._say(replies.SAY_PASSWORD)
         else:
             self._check(self._login_name, decoded)
 
     def _check(self, name: bytes, password: bytes) -> None:
         self.credentials = (name, password)
-        self._session.fire("check")
+        self._session.check()
 
 
 MAX_PATH: Final = 256
