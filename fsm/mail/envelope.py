@@ -11,7 +11,7 @@ Theory.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsm.mail import replies
 from fsm.mail.parameters import wishes
@@ -22,8 +22,7 @@ from fsm.store.message import Message
 __all__ = ["Envelope", "envelope_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The MAIL command, the RCPT commands, and the content; `problem` is why the message cannot be sent, or None."""
 
     mail: bytes
@@ -47,18 +46,21 @@ def envelope_of(message: Message, offers: Collection[str], *, as_it_is: bool) ->
         if made is None:
             return _impossible(problem)
         content = made
-    if not all(map(str.isascii, addresses)) and "smtputf8" not in offers:
+    plain = all(map(str.isascii, addresses))
+    if not plain and "smtputf8" not in offers:
         addresses = tuple(map(_with_ascii_domain, addresses))
         if not all(map(str.isascii, addresses)):
             return _impossible(replies.SMARTHOST_LACKS_SMTPUTF8)
-    header = header_of(content)
-    utf8 = not all(map(str.isascii, addresses)) or (not header.isascii() and is_utf8(header))
-    words = [f"MAIL FROM:<{addresses[0]}>", *([f"SIZE={len(content)}"] if "size" in offers else [])]
-    words += ["BODY=8BITMIME"] if not content.isascii() and "8bitmime" in offers else []
-    words += ["SMTPUTF8"] if utf8 and "smtputf8" in offers else []
-    more = [one.words if "dsn" in offers else "" for one in asked]
-    commands = (f"RCPT TO:<{one}>{words}".encode() for one, words in zip(addresses[1:], more[1:], strict=True))
-    return Envelope((" ".join(words) + more[0]).encode(), tuple(commands), content)
+    mail = f"MAIL FROM:<{addresses[0]}>"
+    if "size" in offers:
+        mail += f" SIZE={len(content)}"
+    if "8bitmime" in offers and not content.isascii():
+        mail += " BODY=8BITMIME"
+    if "smtputf8" in offers and not (plain and _header_is_plain(content)):
+        mail += " SMTPUTF8"
+    more = [one.words for one in asked] if "dsn" in offers else [""] * len(asked)
+    recipients = tuple([f"RCPT TO:<{one}>{words}".encode() for one, words in zip(addresses[1:], more[1:], strict=True)])
+    return Envelope((mail + more[0]).encode(), recipients, content)
 
 
 def _impossible(problem: str) -> Envelope:
@@ -70,10 +72,17 @@ def _lacking(content: bytes, offers: Collection[str]) -> str | None:
     if not content.isascii():
         if "8bitmime" not in offers:
             return replies.SMARTHOST_LACKS_8BITMIME
-        header = header_of(content)
-        if "smtputf8" not in offers and not header.isascii() and is_utf8(header):
+        if "smtputf8" not in offers and not _header_is_plain(content):
             return replies.SMARTHOST_LACKS_SMTPUTF8
     return replies.LINES_TOO_LONG if has_long_line(content) else None
+
+
+def _header_is_plain(content: bytes) -> bool:
+    """Return whether the header does without SMTPUTF8, because it is ASCII, or no UTF-8 either."""
+    if content.isascii():
+        return True
+    header = header_of(content)
+    return header.isascii() or not is_utf8(header)
 
 
 def _with_ascii_domain(address: str) -> str:

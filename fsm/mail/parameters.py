@@ -50,7 +50,7 @@ class Wishes(NamedTuple):
     @property
     def words(self) -> str:
         """The parameters as they are written behind MAIL or RCPT, with a blank in front of each."""
-        return "".join(f" {name}={value}" for name, value in self.parameters.items())
+        return "".join([f" {name}={value}" for name, value in self.parameters.items()])
 
 
 @lru_cache(maxsize=4096)

@@ -31,8 +31,9 @@ __all__ = ["Answer", "Dialogue", "Transaction"]
 MAX_REPLY: Final = 64 * 1024
 """Octets of a reply."""
 
-REPLY: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-KINDS: Final = {b"2": "completed", b"3": "continued", b"4": "postponed", b"5": "rejected"}
+LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\n]*))?\r?\n|([^\n]*)\n")
+"""A line of a reply: its code, whether more lines follow, and its text; or what is no reply."""
+KINDS: Final = {b"2": "completed", b"3": "continued", b"4": "postponed", b"5": "rejected", b"421": "closing"}
 REFUSED: Final = ("postponed", "rejected")
 DECIDES: Final = frozenset(
     {(to, kind) for to in ("mail", "rcpt", "data", "content", "dot") for kind in REFUSED} | {("dot", "completed")}
@@ -103,6 +104,7 @@ class Dialogue:
         self.offers: dict[str, str] = {}
         self.problem, self.refusal = "", None
         self.transaction: Transaction | None = None
+        self._says = SAYS
         self._out = b""
         self._buffer, self._code, self._lines, self._length = b"", b"", list[str](), 0
         self._challenges: Iterator[Callable[[bytes], bytes]] = iter(())
@@ -145,10 +147,23 @@ class Dialogue:
 
     def receive(self, data: bytes) -> bool:
         """Read replies, or pieces of them.  Return whether a reply was complete, or the dialogue is closed."""
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        complete = False
-        for one in lines:
-            complete |= self._read(one)
+        data, complete = self._buffer + data, False
+        end = data.rfind(b"\n") + 1
+        self._buffer = data[end:]
+        for code, between, octets, other in LINE.findall(data, 0, end):
+            if self.closed:
+                break
+            if not code or (self._lines and code != self._code):
+                self.lose(f"this line is no reply: {line(_text(other or code + between + octets), 200)}")
+                break
+            text = _text(octets)
+            if between == b"-":
+                self._code, self._length = code, self._length + len(octets) + len(b"250-\n")
+                self._lines.append(text)
+                continue
+            answer = Answer(int(code), "\n".join((*self._lines, text)), self.state)
+            self._lines, self._length, complete = [], 0, True
+            self._reply(answer, KINDS.get(code) or KINDS[code[:1]])
         if len(self._buffer) + self._length > MAX_REPLY:
             self.lose("a reply has no end")
         if self.securing and (self._buffer or self._lines):
@@ -165,7 +180,9 @@ class Dialogue:
         self.transaction = transaction
         for _ in transaction.recipients:
             self._session.fire("add_recipient")
-        self._step("begin_pipelined" if "pipelining" in self.offers else "begin")
+        pipelined = "pipelining" in self.offers
+        self._says = SAYS if pipelined else SAYS_SINGLY
+        self._step("begin_pipelined" if pipelined else "begin")
 
     def finish(self) -> None:
         """The last piece of the message is about to be written, with the final dot."""
@@ -184,24 +201,6 @@ class Dialogue:
             self._step("lost")
 
     # -------------------------------------------------------------------------------------------------- replies
-
-    def _read(self, received: bytes) -> bool:
-        """Read a line; return whether it is the last one of a reply."""
-        if self.closed:
-            return False
-        found = REPLY.fullmatch(received.strip())
-        if found is None or (self._lines and found[1] != self._code):
-            self.lose(f"this line is no reply: {line(_text(received), 200)}")
-            return False
-        self._code, between, text = found.groups(b"")
-        self._lines.append(_text(text))
-        self._length += len(received)
-        if between == b"-":
-            return False
-        answer = Answer(int(self._code), "\n".join(self._lines), self.state)
-        self._lines, self._length = [], 0
-        self._reply(answer, KINDS[self._code[:1]] if answer.code != CLOSING else "closing")
-        return True
 
     def _reply(self, answer: Answer, kind: str) -> None:
         if (answer.to, kind) in DECIDES or kind == "closing":
@@ -248,7 +247,7 @@ class Dialogue:
         """Take a step, and say what the state begins with."""
         self._session.fire(event)
         self.state = self._session.state
-        if say := SAYS.get(self.state):
+        if say := self._says.get(self.state):
             say(self, answer)
 
     def _send(self, *commands: bytes) -> None:
@@ -282,19 +281,15 @@ class Dialogue:
 
     def _say_envelope(self, answer: Answer | None) -> None:
         assert self.transaction is not None
-        if "pipelining" in self.offers:
-            self._send(self.transaction.mail, *self.transaction.recipients, b"DATA")
-        else:
-            self._send(self.transaction.mail)
+        self._send(self.transaction.mail, *self.transaction.recipients, b"DATA")
+
+    def _say_mail(self, answer: Answer | None) -> None:
+        assert self.transaction is not None
+        self._send(self.transaction.mail)
 
     def _say_rcpt(self, answer: Answer | None) -> None:
-        if "pipelining" not in self.offers:
-            assert self.transaction is not None
-            self._send(self.transaction.recipients[-self._unanswered])
-
-    def _say_data(self, answer: Answer | None) -> None:
-        if "pipelining" not in self.offers:
-            self._send(b"DATA")
+        assert self.transaction is not None
+        self._send(self.transaction.recipients[-self._unanswered])
 
     def _start(self, answer: Answer | None) -> None:
         assert self.transaction is not None
@@ -305,7 +300,6 @@ def _says(command: bytes) -> Callable[[Dialogue, Answer | None], None]:
     return lambda dialogue, answer: dialogue._send(command)
 
 
-CLOSING: Final = 421
 GREETS: Final = frozenset({"ehlo", "helo"})
 SAYS: Final[dict[str, Callable[[Dialogue, Answer | None], None]]] = {
     "ehlo": Dialogue._say_hello,
@@ -313,14 +307,14 @@ SAYS: Final[dict[str, Callable[[Dialogue, Answer | None], None]]] = {
     "starttls": _says(b"STARTTLS"),
     "auth": Dialogue._say_login,
     "mail": Dialogue._say_envelope,
-    "rcpt": Dialogue._say_rcpt,
-    "data": Dialogue._say_data,
     "content": Dialogue._start,
     "void_dot": _says(b"."),
     "rset": _says(b"RSET"),
     "quit": _says(b"QUIT"),
 }  # fmt: skip
 """What is said when a state is entered, or stays after a reply."""
+SAYS_SINGLY: Final = SAYS | {"mail": Dialogue._say_mail, "rcpt": Dialogue._say_rcpt, "data": _says(b"DATA")}
+"""The same, to a server that takes one command at a time."""
 
 
 def _text(octets: bytes) -> str:
