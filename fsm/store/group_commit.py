@@ -12,6 +12,7 @@ Theory.
 5. If nobody can tell whether a batch was committed, its tasks fail with an error that is not `certain`.  Nothing else
    is committed before the storage can tell; if it was, its steps are taken then.
 6. A *patient* task gives others a moment to arrive, and is committed with them.  Nobody waits for that but its caller.
+   So do two tasks or more, until they are as many as in the two batches before.
 7. Listeners of a session are called after the commit, in a copy of the context of whoever caused the step: they see
    its context variables, whichever thread they run in.  (A claim and what others did are caused by nobody here.)  If a
    listener raises, the error is logged: what is committed has happened.  SystemExit and KeyboardInterrupt are for
@@ -64,6 +65,9 @@ MAX_BATCH: Final = 1024
 """Tasks in one transaction.  With more, the first of them would wait for the last."""
 PATIENCE: Final = 0.002
 """Seconds for which patient tasks wait for company."""
+GATHERING: Final = 0.001
+"""Seconds for which two tasks wait for as many as the last two batches had: whoever was answered comes again at once,
+and a commit costs more than a task."""
 SILENCE: Final = 0.5
 """Seconds without an answer after which whoever closes stops waiting for the storage."""
 GRACE: Final = 0.4
@@ -283,15 +287,18 @@ class GroupCommit:
     # ------------------------------------------------------------------------------------------------- the thread
 
     def _serve(self) -> None:
+        before = last = 0
         try:
             while (task := self._queue.get()) is not None:
-                batch, patient, until = [task], task.patient, monotonic() + PATIENCE
+                batch, patient, began = [task], task.patient, monotonic()
                 with suppress(Empty):
                     while task is not None and len(batch) < MAX_BATCH:
-                        wait = max(0.0, until - monotonic()) if patient else 0.0
+                        moment = PATIENCE if patient else GATHERING if 2 <= len(batch) < min(before, last) else 0.0
+                        wait = max(0.0, began + moment - monotonic()) if moment else 0.0
                         if (task := self._queue.get(wait > 0, wait)) is not None:
                             batch.append(task)
                             patient = patient and task.patient
+                before, last = last, len(batch)
                 self._batch(batch)
                 for _ in batch:
                     self._clock.resume()
