@@ -188,24 +188,25 @@ class _Results:
     def add(self, recipients: Sequence[str], transaction: Transaction) -> None:
         """Sort the recipients by their answers."""
         self.committed = transaction.committed
-        anybody = any(answer is None or answer.to != "rcpt" for answer in transaction.answers)
         for recipient, answer in zip(recipients, transaction.answers, strict=True):
             if answer is None:
                 self.unknown.append(recipient)
             elif answer.code < 400:
                 self.sent.append(recipient)
-            elif answer.code < 500 or _is_for_later(answer, anybody=anybody):
+            elif answer.code < 500 or _is_for_later(answer, transaction):
                 self.deferred.append(Failure(recipient, str(answer)))
             else:
                 self.failed.append(Failure(recipient, str(answer)))
 
 
-def _is_for_later(answer: Answer, *, anybody: bool) -> bool:
-    """Whether a 5yz speaks of something else than this message; `anybody` is whether another recipient was accepted."""
+def _is_for_later(answer: Answer, transaction: Transaction) -> bool:
+    """Whether a 5yz speaks of something else than this message."""
     if answer.code in NOT_CONFIGURED:
         return True
-    many = answer.code == 552 and answer.to == "rcpt"
-    return many and (TOO_MANY.match(str(answer)) is not None or (anybody and not _STATUS.match(answer.text)))
+    if answer.code != 552 or answer.to != "rcpt":
+        return False
+    others = any(other is None or other.to != "rcpt" for other in transaction.answers)
+    return TOO_MANY.match(str(answer)) is not None or (others and not _STATUS.match(answer.text))
 
 
 class Connection:
@@ -271,7 +272,8 @@ class Connection:
     async def _transact(self, item: Item, message: Message, results: _Results) -> None:
         """Send the message, and note what became of the recipients.  LinkLost if there is no connection."""
         while True:
-            link = await self._opened(item)
+            link = self._link if self._usable else await self._open(item)
+            assert link is not None
             kept = link.begun > 0
             envelope = envelope_of(message, link.dialogue.offers, as_it_is=self.smarthost.as_it_is)
             if envelope.problem is not None:
@@ -293,22 +295,25 @@ class Connection:
             if answer is not None and answer.code in NOT_CONFIGURED:
                 _complain(self.smarthost, str(answer))
 
-    async def _opened(self, item: Item) -> Link:
-        most = self.smarthost.messages
-        if self._link is not None and (self._outdated or (most and self._link.begun >= most)):
-            await self.quit()
-        if self._link is None or not self._link.usable:
+    @property
+    def _usable(self) -> bool:
+        """Whether the connection can take another message."""
+        link, most = self._link, self.smarthost.messages
+        return link is not None and link.usable and not self._outdated and not 0 < most <= link.begun
+
+    async def _open(self, item: Item) -> Link:
+        """Open the connection in place of the one there was."""
+        item.progress(f"connecting to {self.smarthost.address}")
+        await self.quit()
+        self._outdated = False
+        self._link = Link(self.smarthost, self._context, self._config.hostname)
+        try:
+            await self._link.open()
+        except LinkLost as error:
             self.abort()
-            self._outdated = False
-            item.progress(f"connecting to {self.smarthost.address}")
-            self._link = Link(self.smarthost, self._context, self._config.hostname)
-            try:
-                await self._link.open()
-            except LinkLost as error:
-                self.abort()
-                if error.refusal is not None and error.refusal.code in NOT_CONFIGURED:
-                    _complain(self.smarthost, str(error))
-                raise
+            if error.refusal is not None and error.refusal.code in NOT_CONFIGURED:
+                _complain(self.smarthost, str(error))
+            raise
         return self._link
 
     # --------------------------------------------------------------------------------------------------- outcome

@@ -20,7 +20,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm.mail.smtp.client_chart import CLIENT
 from fsm.mail.syntax import line
@@ -95,11 +95,11 @@ class Dialogue:
     def __init__(
         self, hostname: str, *, tls: bool = False, login: tuple[str, str] | None = None, lmtp: bool = False
     ) -> None:
-        self._session = _ClientSession()
+        self._session: Any = _ClientSession()  # with the events of the chart as methods
         for event, wanted in (("require_tls", tls), ("require_login", login is not None), ("speak_lmtp", lmtp)):
             if wanted:
                 self._session.fire(event)
-        self.state = self._session.state
+        self.state: str = self._session.state
         self._hostname, self._login, self._lmtp = hostname.encode(), login, lmtp
         self.offers: dict[str, str] = {}
         self.problem, self.refusal = "", None
@@ -179,7 +179,7 @@ class Dialogue:
         """Send the envelope of a message, which has a recipient.  Refused unless the dialogue is ready."""
         self.transaction = transaction
         for _ in transaction.recipients:
-            self._session.fire("add_recipient")
+            self._session.add_recipient()
         pipelined = "pipelining" in self.offers
         self._says = SAYS if pipelined else SAYS_SINGLY
         self._step("begin_pipelined" if pipelined else "begin")
@@ -229,14 +229,14 @@ class Dialogue:
 
     @property
     def _unanswered(self) -> int:
-        unanswered: int = self._session.unanswered  # type: ignore[attr-defined]
+        unanswered: int = self._session.unanswered
         return unanswered
 
     def _learn(self, answer: Answer) -> str | None:
         """Note what the server offers, and return what it should and does not."""
         offers = (offer.lower().partition(" ") for offer in answer.text.split("\n")[1:])
         self.offers = {name: parameters for name, _, parameters in offers}
-        if self._session.security == "wanted":  # type: ignore[attr-defined]
+        if self._session.security == "wanted":
             return None if "starttls" in self.offers else "it does not offer STARTTLS"
         known = set(self.offers.get("auth", "").split()) & {"plain", "login", "cram-md5"}
         return "it does not offer a way to log in" if self._login is not None and not known else None
@@ -245,7 +245,7 @@ class Dialogue:
 
     def _step(self, event: str, answer: Answer | None = None) -> None:
         """Take a step, and say what the state begins with."""
-        self._session.fire(event)
+        getattr(self._session, event)()
         self.state = self._session.state
         if say := self._says.get(self.state):
             say(self, answer)
