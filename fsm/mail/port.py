@@ -271,7 +271,7 @@ class Session(asyncio.BufferedProtocol):
         self._go_on()
 
     def _flush(self) -> None:
-        if out := self.dialogue.take():
+        if (out := self.dialogue.take()) and not self._transport.is_closing():
             self._transport.write(out)
             self._since = monotonic()
 

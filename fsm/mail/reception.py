@@ -66,7 +66,7 @@ class Reception:
 
 @dataclass(slots=True)
 class Receiver:
-    """Receives the messages of a server into its mailboxes.  `tasks` are the receptions under way."""
+    """Receives the messages of a server into its mailboxes.  `tasks` are the inbound messages under way."""
 
     mailboxes: Mailboxes
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
@@ -79,14 +79,13 @@ class Receiver:
         """Return a reception into the mailbox's outbox.  It cannot be stopped."""
         return _Submission(self, envelope, mailbox)
 
-    def spawn(self, work: Coroutine[object, object, str], then: Callable[[str], object]) -> None:
-        """Call `then` with the reply that the work returns; whatever fails in it, there is one."""
-        task = asyncio.get_running_loop().create_task(_answered(work, then))
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a task until it is done."""
         self.tasks[task] = None
         task.add_done_callback(self.tasks.pop)
 
     async def finished(self) -> None:
-        """Wait for the receptions under way."""
+        """Wait for the inbound messages under way."""
         while self.tasks:
             await asyncio.wait(list(self.tasks))
 
@@ -99,7 +98,7 @@ class _Submission(Reception):
 
     def finish(self, content: bytearray, then: Callable[[str], object]) -> None:
         self.begun = True
-        self._receiver.spawn(self._submit(content), then)
+        self._task = _spawn(self._submit(content), then)
 
     async def _submit(self, content: bytearray) -> str:
         envelope, store = self._envelope, self._mailbox.store
@@ -133,7 +132,7 @@ class _Inbound(Reception):
 
     def begin(self, then: Callable[[str | None], object]) -> None:
         self._then: Callable[[str], object] | None = then
-        self._receiver.spawn(self._receive(partial(then, None)), self._replied)
+        self._receiver.keep(_spawn(self._receive(partial(then, None)), self._replied))
 
     def finish(self, content: bytearray, then: Callable[[str], object]) -> None:
         if self._reply is not None:
@@ -211,6 +210,11 @@ class _Inbound(Reception):
         if content is None:
             raise _HungUp("the client hung up before the end of the message")
         return content
+
+
+def _spawn(work: Coroutine[object, object, str], then: Callable[[str], object]) -> asyncio.Task[None]:
+    """Call `then` with the reply that the work returns; whatever fails in it, there is one."""
+    return asyncio.get_running_loop().create_task(_answered(work, then))
 
 
 async def _answered(work: Coroutine[object, object, str], then: Callable[[str], object]) -> None:
