@@ -95,7 +95,7 @@ endef
 
 .venv-tour/ready: setup.cfg pyproject.toml constraints.txt
 	$(begin)
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mail,svg]'
 	@touch $@
 
