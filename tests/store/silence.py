@@ -13,7 +13,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,9 +54,10 @@ def of_server(way: str, server: Server) -> Iterator[Silence]:
 
     def each(number: signal.Signals) -> None:
         main = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-        under = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        for pid in [main, *map(int, under)]:
-            os.kill(pid, number)
+        os.kill(main, number)  # first: once it is stopped it starts no more
+        for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split():
+            with suppress(ProcessLookupError):  # one that has ended by itself, as those of autovacuum do
+                os.kill(int(pid), number)
 
     def standby(name: str) -> None:
         server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
