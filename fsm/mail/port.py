@@ -20,7 +20,7 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Final, cast
 
@@ -93,12 +93,10 @@ class Port:
         self.config, self.tls, self.users = config, tls, users
         self.limiter.max_sessions = min(self.max_sessions or config.limits.sessions, config.limits.sessions)
         self.limiter.rate = config.limits.rate
+        self.trusts = lru_cache(maxsize=1024)(partial(contains, config.trust))
+        """Returns whether a client at an address needs neither TLS nor a login."""
         self.rules = self._rules(login=users is not None)
         self.rules_of_trusted = replace(self.rules, login=False)
-
-    def trusts(self, peer: str) -> bool:
-        """Return whether a client at this address needs neither TLS nor a login."""
-        return contains(self.config.trust, peer)
 
     def _rules(self, *, login: bool) -> Rules:
         config, limits = self.config, self.config.limits
@@ -246,14 +244,14 @@ class Session(asyncio.BufferedProtocol):
         if self._turn is not None or self._going_on:
             return
         self._going_on = True
-        asking = True
-        while asking:
+        while True:
             wanted = self.dialogue.waits_for if self._paused_writing else self.dialogue.run()
-            asking = wanted in ASK and self._asked is None
-            if asking:
-                self._asked = wanted
-                ASK[wanted](self)
-                asking = self._asked is None  # it is answered already
+            if self._asked is not None or wanted not in ASK:
+                break
+            self._asked = wanted
+            ASK[wanted](self)
+            if self._asked is not None:  # the answer comes later
+                break
         self._going_on = False
         self._flush()
         if wanted == "nothing" or (self._at_end and wanted in FROM_CLIENT and not self._paused_writing):
