@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
+from weakref import ref
 
 import pytest
 from hypothesis import (
@@ -161,3 +162,11 @@ def test_the_replies_end_with_the_dialogue() -> None:
     talk = Talk()
     assert talk.say(b"EHLO x\r\nQUIT\r\nNOOP\r\n") == ["220", "250", "221"]
     assert (talk.dialogue.closed, talk.say(b"NOOP\r\n")) == (True, [])
+
+
+def test_a_dialogue_is_freed_with_its_connection_and_not_by_the_garbage_collector() -> None:
+    talk = Talk(LOGIN, secure=True)
+    assert talk.say(b"EHLO x\r\nAUTH PLAIN\r\n*\r\nQUIT\r\n") == ["220", "250", "334", "501", "221"]
+    dialogue = ref(talk.dialogue)
+    del talk
+    assert dialogue() is None

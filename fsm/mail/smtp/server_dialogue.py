@@ -133,7 +133,7 @@ class Dialogue:
         self._out: list[bytes] = []
         self._errors = self._commands = 0
         self._login_name: bytes | None = None
-        self._answer: Callable[[bytes], None] = self._answer_plain
+        self._answer = Dialogue._answer_plain
 
     # --------------------------------------------------------------------------------------------------- to ask
 
@@ -283,7 +283,7 @@ class Dialogue:
             self._say(replies.COMMAND_TOO_LONG)
             return
         if self._session.state in CHALLENGED:
-            self._answer(bytes(words))
+            self._answer(self, bytes(words))
             return
         verb, _, argument = words.decode("utf-8", "surrogateescape").partition(" ")
         command = VERBS.get(verb.upper())
@@ -493,14 +493,14 @@ class Dialogue:
         if not self._may("auth"):
             return
         mechanism, _, initial = argument.partition(" ")
-        answer = {"PLAIN": self._answer_plain, "LOGIN": self._answer_login}.get(mechanism.upper())
+        answer = {"PLAIN": Dialogue._answer_plain, "LOGIN": Dialogue._answer_login}.get(mechanism.upper())
         if answer is None:
             self._say(replies.UNKNOWN_MECHANISM if mechanism else replies.AUTH_SYNTAX)
             return
         self._session.auth()
         self._answer, self._login_name = answer, None
         if initial:
-            answer(b"" if initial == "=" else initial.encode("utf-8", "replace"))
+            answer(self, b"" if initial == "=" else initial.encode("utf-8", "replace"))
         else:
             self._say(replies.SAY_ANYTHING if mechanism.upper() == "PLAIN" else replies.SAY_NAME)
 
