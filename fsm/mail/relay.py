@@ -1,4 +1,4 @@
-"""Delivery to the smarthost: workers take messages from the stores and send them over a few connections that are kept.
+"""Delivery to the smarthost: messages are taken from the stores and sent over a few connections that are kept.
 
 Theory.
 1. Each recipient has an answer or none (`smtp/client_dialogue.py`).  4yz means later, 5yz never, and recipients may
@@ -12,9 +12,9 @@ Theory.
 5. `give_up` ends whatever goes on too long, also a message that may have arrived each time: its sender is told so.
    After `delay_warning` the sender is told once that the message is late.
 6. A smarthost that counts gets so many messages over one connection, and so many a minute over all of them.
-7. The connections are shared by all mailboxes, and what is claimed gets one in the order of claiming: the mailbox that
-   has much to send cannot keep the others waiting.  Of each mailbox one worker waits for the next message; it is joined
-   by others while messages are ready, and these end when there is nothing more for them.
+7. The connections are shared by all mailboxes, and what was taken gets one in the order of taking: the mailbox that has
+   much to send cannot keep the others waiting.  Of each mailbox one message is always asked for, or as many as are
+   ready; a connection has a task, its worker, as long as there is something to send.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import logging
 import re
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,7 +41,7 @@ from fsm.mail.parameters import address_of, addresses, wishes
 from fsm.mail.smtp.client_dialogue import Answer, Transaction
 from fsm.mail.syntax import line
 from fsm.store.aio import AsyncOutgoing
-from fsm.store.errors import Stopped, StorageError
+from fsm.store.errors import Stopped
 from fsm.store.in_flight import Item
 from fsm.store.log import about
 from fsm.store.message import Message
@@ -64,22 +65,25 @@ STAGES: Final = {
 
 
 class Relay:
-    """The workers and connections that deliver what is ready in the stores of the mailboxes it was told to `serve`."""
+    """The connections that deliver what is ready in the stores of the mailboxes it was told to `serve`."""
 
     def __init__(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
         self._provider, self._hosts = f"smtp:{smarthost.address}", (config.hostname, smarthost.address.host)
         self._pace = Pace(smarthost.rate, asyncio.get_running_loop().time)
         self._connections = [Connection(smarthost, context, config) for _ in range(config.connections)]
         self._free = [*self._connections]
-        self._turns = asyncio.Semaphore(config.connections)  # unlike a queue's, its waiters go in the order they came
-        # With "hold", a message that is claimed and not yet sent would be held as uncertain after a crash.
-        claims = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
-        self._most = config.connections * claims
+        # With "hold", a message that is taken and not yet sent would be held as uncertain after a crash.
+        each = CLAIMS_PER_CONNECTION if config.uncertain == "resend" else 1
+        self._most = config.connections * each
+        self._line: deque[tuple[_Served, AsyncOutgoing]] = deque()
+        self._places: dict[Callable[[], object], None] = {}
+        """The places in the lines of the stores; calling one gives it up."""
+        self._cancelled = False
         self.workers: dict[asyncio.Task[None], None] = {}
 
     def serve(self, mailbox: Mailbox) -> None:
         """Deliver what is ready in this mailbox, from now on until its store is released."""
-        self._begin(_Served(mailbox))
+        self._ask(_Served(mailbox))
 
     def reload(self, config: Config, smarthost: Smarthost, context: ssl.SSLContext | None) -> None:
         """Deliver by these settings from the next message on."""
@@ -88,7 +92,13 @@ class Relay:
             connection.reload(config, smarthost, context)
 
     def cancel(self) -> None:
-        """Cancel the workers.  What they are sending becomes uncertain or deferred."""
+        """Cancel the workers.  What they are sending becomes uncertain or deferred, and nothing more is taken."""
+        self._cancelled = True
+        for give_up in self._places:
+            give_up()
+        while self._line:
+            served, item = self._line.popleft()
+            served.mailbox.store.give_back(item)
         for worker in self.workers:
             worker.cancel()
 
@@ -98,63 +108,71 @@ class Relay:
             await asyncio.wait(list(self.workers))
         await asyncio.gather(*(connection.quit() for connection in self._connections))
 
-    def _begin(self, served: _Served) -> None:
-        served.workers += 1
-        served.waiting += 1
-        worker = asyncio.get_running_loop().create_task(self._work(served))
+    def _ask(self, served: _Served) -> None:
+        """Ask for as many messages of a mailbox as are ready, one at least, and no more than can be sent soon."""
+        session = served.mailbox.store.session
+        while served.asked + served.taken < self._most and served.asked < max(1, session.ready):
+            self._take(served)
+
+    def _take(self, served: _Served) -> None:
+        def taken(item: AsyncOutgoing | None) -> None:
+            del self._places[place]
+            served.asked -= 1
+            if item is None:
+                return  # the store is released
+            if self._cancelled:
+                served.mailbox.store.give_back(item)
+                return
+            served.taken += 1
+            self._line.append((served, item))
+            self._ask(served)
+            if self._free:
+                self._begin(self._free.pop())
+            else:
+                item.progress("waiting for a connection")
+
+        served.asked += 1
+        place = served.mailbox.store.take(taken, provider=self._provider)
+        self._places[place] = None
+
+    def _begin(self, connection: Connection) -> None:
+        worker = asyncio.get_running_loop().create_task(self._work(connection))
         self.workers[worker] = None
         worker.add_done_callback(lambda done: self.workers.pop(done, None))
 
-    async def _work(self, served: _Served) -> None:
+    async def _work(self, connection: Connection) -> None:
         try:
-            async for item in served.mailbox.store.outgoing(provider=self._provider):
-                served.waiting -= 1
-                if served.waiting < served.wanted and served.workers < self._most:
-                    self._begin(served)
-                await self._deliver(served, item)
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    return  # storing a report cannot be stopped, so it has withheld the cancellation
-                if served.waiting >= served.wanted:
-                    return
-                served.waiting += 1
+            while self._line:
+                served, item = self._line.popleft()
+                await self._deliver(served.mailbox, item, connection)
+                served.taken -= 1
+                if not self._cancelled:
+                    self._ask(served)
         finally:
-            served.workers -= 1
+            self._free.append(connection)
 
-    async def _deliver(self, served: _Served, item: AsyncOutgoing) -> None:
+    async def _deliver(self, box: Mailbox, item: AsyncOutgoing, connection: Connection) -> None:
         try:
             async with item:
+                item.check()  # it may have been stopped while it waited for the connection
                 while (seconds := self._pace.wait()) > 0:
                     item.progress(f"waiting, for no more than {self._pace.rate} messages are sent a minute")
                     await asyncio.sleep(seconds)
-                if self._turns.locked():
-                    item.progress("waiting for a connection")
-                async with self._turns:
-                    connection, box = self._free.pop(), served.mailbox
-                    try:
-                        await connection.deliver(item, Notifier(box.store.name, box.inbox, *self._hosts))
-                    finally:
-                        self._free.append(connection)
-        except (LinkLost, Stopped, StorageError) as error:
-            fields = about(served.mailbox.store.name, item.id)
-            log.warning("message %s was not delivered: %s", item.id, error, extra=fields)
-            tell("not delivered", served.mailbox.store.name, item.id, reason=str(error))
-        except Exception:
-            fields = about(served.mailbox.store.name, item.id)
-            log.exception("message %s was not delivered", item.id, extra=fields)  # the error decides its outcome
+                await connection.deliver(item, Notifier(box.store.name, box.inbox, *self._hosts))
+        except (LinkLost, Stopped) as error:
+            log.warning("message %s was not delivered: %s", item.id, error, extra=about(box.store.name, item.id))
+            tell("not delivered", box.store.name, item.id, reason=str(error))
+        except Exception:  # it decides the message's outcome
+            log.exception("message %s was not delivered", item.id, extra=about(box.store.name, item.id))
 
 
 @dataclass(slots=True)
 class _Served:
-    """A mailbox, and how many of its workers there are; `waiting` is how many of them wait for a message."""
+    """A mailbox: how many messages were asked for, and how many were taken and are not sent yet."""
 
     mailbox: Mailbox
-    workers: int = 0
-    waiting: int = 0
-
-    @property
-    def wanted(self) -> int:
-        """How many workers there should be that wait: as many as messages are ready, and one at least."""
-        return max(1, self.mailbox.store.session.ready)
+    asked: int = 0
+    taken: int = 0
 
 
 class Pace:

@@ -17,16 +17,18 @@ block, and the block is left by Stopped.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
 from fsm.logoff.flags import Logoff
 from fsm.store.base import BaseSpooler, BaseStore
+from fsm.store.claims import Call
 from fsm.store.clock import Clock, LoopClock
 from fsm.store.core import Options, StoreCore
 from fsm.store.deposit import AsyncConnection, Connection, awaited
@@ -44,10 +46,11 @@ from fsm.store.storage import Policy, Storage
 __all__ = ["AsyncInFlight", "AsyncOutgoing", "AsyncSpooler", "AsyncStore"]
 
 T = TypeVar("T")
+log: Final = logging.getLogger("fsm.store")
 
 
 class Waiter:
-    """Waits in a loop for futures of other threads, and wakes the tasks of one batch with a single call into the loop.
+    """Waits in a loop for futures of other threads; what follows from one batch there is a single call into the loop.
 
     There is one for each loop.
     """
@@ -56,7 +59,7 @@ class Waiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = ref(loop)
-        self._woken: list[asyncio.Future[None]] = []
+        self._calls: list[Callable[[], object]] = []
         self._lock = Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,7 +90,7 @@ class Waiter:
         if future.done() and not turn:
             return future.result()
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda _: self._wake(woken))
+        future.add_done_callback(lambda _: self.call(lambda: None if woken.done() else woken.set_result(None)))
         try:
             await woken
         except asyncio.CancelledError:
@@ -113,20 +116,23 @@ class Waiter:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _wake(self, woken: asyncio.Future[None]) -> None:
+    def call(self, callback: Callable[[], object]) -> None:
+        """Call this in the loop; may be called in any thread."""
         with self._lock:
-            self._woken.append(woken)
-            first = len(self._woken) == 1
+            self._calls.append(callback)
+            first = len(self._calls) == 1
         if first and (loop := self._loop()) is not None:
             with suppress(RuntimeError):  # it is closed
-                loop.call_soon_threadsafe(self._wake_all)
+                loop.call_soon_threadsafe(self._call_all)
 
-    def _wake_all(self) -> None:
+    def _call_all(self) -> None:
         with self._lock:
-            woken, self._woken = self._woken, []
-        for one in woken:
-            if not one.done():
-                one.set_result(None)
+            calls, self._calls = self._calls, []
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                log.exception("a callback raised")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -144,6 +150,8 @@ class AsyncInFlight(Item):
     _store: AsyncStore
     _task: asyncio.Task[object] | None = None
     _cancelled = False
+    _waits = True
+    """Whether leaving the block waits until the ending is recorded."""
 
     async def __aenter__(self) -> Self:
         await self._store._enter(self)
@@ -156,13 +164,13 @@ class AsyncInFlight(Item):
     ) -> None:
         task, self._task = self._task, None
         stopped = self._cancelled and isinstance(error, asyncio.CancelledError) and self._uncancel(task)
-        ended = self._store._leave(self, error)
-        try:
-            await self._store._wait(ended, shielded=True)
-        except asyncio.CancelledError:
-            if not self._uncancel(task):  # somebody else cancels this task
-                raise
-            await self._store._wait(ended, shielded=True)
+        if (ended := self._store._leave(self, error)) is not None:
+            try:
+                await self._store._wait(ended, shielded=True)
+            except asyncio.CancelledError:
+                if not self._uncancel(task):  # somebody else cancels this task
+                    raise
+                await self._store._wait(ended, shielded=True)
         self._uncancel(task)  # also if the block turned the cancellation into another error
         if stopped:
             raise Stopped(self.stop_reason or "") from error
@@ -289,6 +297,37 @@ class AsyncStore(BaseStore):
             if item is not None and not item.entered:
                 self._core.abandon(item)
 
+    def take(
+        self, taken: Callable[[AsyncOutgoing | None], object], *, provider: str = "", peer: str = ""
+    ) -> Callable[[], object]:
+        """Call this with the next message to send, in the loop, or with None once there will be none.
+
+        It is `outgoing` without a task that waits.  Leaving the item's block does not wait until its ending is recorded
+        either; if that fails, the log says so, and it is tried again.  Return a function that gives up the place in the
+        line; a message that was claimed before comes all the same, and is to be sent or given back.
+        """
+
+        def new() -> AsyncInFlight:
+            item = self._new_item("outbound", peer=peer, provider=provider)
+            item._waits = False
+            return item
+
+        def give(item: Item | None) -> None:
+            self._waiter.call(lambda: taken(cast("AsyncOutgoing | None", item)))
+
+        def interrupt(error: BaseException) -> None:
+            def interrupted() -> None:
+                raise error
+
+            self._waiter.call(interrupted)
+
+        self._core.take(new, call := Call(give, interrupt))
+        return call.cancel
+
+    def give_back(self, item: AsyncOutgoing) -> None:
+        """Give back a message that was taken and whose block was not entered."""
+        self._core.abandon(item)
+
     async def submit(
         self, content: bytes, sender: str = "", recipients: Sequence[str] = (), *, shielded: bool = False,
         headers: Mapping[str, str] | None = None, connection: Connection | AsyncConnection | None = None,
@@ -360,11 +399,14 @@ class AsyncStore(BaseStore):
         item.entered = True
         self._tell_sending(item)
 
-    def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None]:
-        """End an item whose block is left by this error (None: normally)."""
+    def _leave(self, item: AsyncInFlight, error: BaseException | None) -> Future[None] | None:
+        """End an item whose block is left by this error (None: normally); None if that is not waited for."""
         ending = item.ending(error)
         try:
-            return self._core.endings.end(item, ending)
+            if item._waits:
+                return self._core.endings.end(item, ending)
+            self._core.endings.leave(item, ending)
+            return None
         finally:
             if item.left is not None:
                 told(self.name, item.left, ending)

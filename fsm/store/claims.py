@@ -25,11 +25,47 @@ from fsm.store.state import StoreState
 from fsm.store.step import PendingStep
 from fsm.verdict import Refused
 
-__all__ = ["Claims"]
+__all__ = ["Call", "Claims"]
 
 log: Final = logging.getLogger("fsm.store")
 VAIN: Final = 100
 """Claims in a row that may find nothing, because peers were faster, before there is a pause."""
+
+
+class Call:
+    """A place in the line without a future: `give` is called with the item, in the thread that commits.
+
+    `interrupt` is called instead with what a listener raised to end the program.
+    """
+
+    __slots__ = ("_cancelled", "_give", "_interrupt")
+
+    def __init__(
+        self, give: Callable[[Item | None], object], interrupt: Callable[[BaseException], object]
+    ) -> None:  # fmt: skip
+        self._give, self._interrupt, self._cancelled = give, interrupt, False
+
+    def cancel(self) -> None:
+        """Stand in line no longer.  An item may still be given that was claimed before."""
+        self._cancelled = True
+
+    # what a future has, too
+
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        return self._cancelled
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return whether it may be given an item."""
+        return not self._cancelled
+
+    def set_result(self, item: Item | None) -> None:
+        """Give it the item."""
+        self._give(item)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Interrupt it."""
+        self._interrupt(error)
 
 
 class Claims:
@@ -42,7 +78,7 @@ class Claims:
 
     def __init__(self, state: StoreState, commit: GroupCommit, unclaimed: Callable[[Item], object]) -> None:
         self._state, self._commit, self._unclaimed = state, commit, unclaimed
-        self._line: deque[tuple[Future[Item | None], Callable[[], Item]]] | None = None
+        self._line: deque[tuple[Future[Item | None] | Call, Callable[[], Item]]] | None = None
         self._scheduled = self._paused = False
         self._vain = 0
         """Claims in a row that found nothing where something is counted."""
@@ -56,11 +92,15 @@ class Claims:
     def next(self, new: Callable[[], Item]) -> Future[Item | None]:
         """Stand in line.  The result is the next message as an item made by `new`, or None if there will be none."""
         future: Future[Item | None] = Future()
+        self.stand(future, new)
+        return future
+
+    def stand(self, caller: Future[Item | None] | Call, new: Callable[[], Item]) -> None:
+        """Let this caller stand in line."""
         if self._line is None:
             self._line = deque()
-        self._line.append((future, new))
+        self._line.append((caller, new))
         self.dispatch()
-        return future
 
     def give_back(self, item: Item) -> None:
         """Give the message of an item that nobody took to the next in line, or put it back into the queue."""

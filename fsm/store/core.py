@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from fsm.logoff.flags import Logoff
-from fsm.store.claims import Claims
+from fsm.store.claims import Call, Claims
 from fsm.store.deferred import DeferredTimer
 from fsm.store.endings import Endings
 from fsm.store.group_commit import GroupCommit
@@ -92,6 +92,11 @@ class StoreCore:
         """Claim the next message to send, as an item made by `new`; None once the store is released or closed."""
         with self.state.lock:
             return self.claims.next(new)
+
+    def take(self, new: Callable[[], Item], call: Call) -> None:
+        """Like `next_item`, without a future."""
+        with self.state.lock:
+            self.claims.stand(call, new)
 
     def abandon(self, item: Item) -> None:
         """End an item that has begun and whose block nobody entered."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypedDict
 
@@ -20,6 +21,7 @@ from fsm.store.message import Message
 from fsm.store.retry import Retry
 from fsm.store.state import StoreState
 from fsm.store.step import PendingStep
+from fsm.store.task import Then
 
 __all__ = ["Endings"]
 
@@ -58,18 +60,34 @@ class Endings:
 
     def end(self, item: Item, ending: Ending) -> Future[None]:
         """End the item, once.  The future is done when that is durable; StorageError if it is still to be recorded."""
-        with self._state.lock:
-            if item.over:
-                return _done()
-            item.over = True
-            return self.record(item, ending)
+        done: Future[None] = Future()
 
-    def record(self, item: Item, ending: Ending) -> Future[None]:
-        """Record how the item ended.  With the lock held: letting the store go comes before that or after it."""
+        def then(error: BaseException | None) -> None:
+            with suppress(InvalidStateError):
+                done.set_result(None) if error is None else done.set_exception(error)
+
+        self.leave(item, ending, then)
+        return done
+
+    def leave(self, item: Item, ending: Ending, then: Then = lambda _: None) -> None:
+        """End the item, once, without a future; `then` is told when that is durable, or that it is still to be."""
+        with self._state.lock:
+            recorded = item.over
+            item.over = True
+            if not recorded:
+                recorded = not self._record(item, ending, then)
+        if recorded:
+            then(None)
+
+    def _record(self, item: Item, ending: Ending, then: Then) -> bool:
+        """Record how the item ended; return False if it is too late for that.
+
+        With the lock held: letting the store go comes before that or after it.
+        """
         state, manner = self._state, self._manner(item, ending)
         if state.closed:
             self._too_late(item)
-            return _done()
+            return False
 
         def decide(step: PendingStep) -> None:
             if item.recorded:  # by a batch that nobody could tell the outcome of then
@@ -84,9 +102,10 @@ class Endings:
         # nobody waits for this ending if no message is ready to follow it, and no logoff is under way
         patient = item.message is not None and not state.session.ready and state.session.request is None
         what = f"the end of {item.id} ({ending.kind})"
-        future = self._commit.schedule(state, decide, what, patient=patient)
-        future.add_done_callback(lambda done: self._recorded(item, ending, done.exception()))
-        return future
+        self._commit.enqueue(
+            state, decide, lambda error: self._recorded(item, ending, then, error), what, patient=patient
+        )
+        return True
 
     def _manner(self, item: Item, ending: Ending) -> str:
         if ending.kind == "uncertain":
@@ -133,10 +152,13 @@ class Endings:
                 extra=fields,
             )  # fmt: skip
 
-    def _recorded(self, item: Item, ending: Ending, error: BaseException | None) -> None:
+    def _recorded(self, item: Item, ending: Ending, then: Then, error: BaseException | None) -> None:
+        if error is not None and isinstance(error, Exception):  # any other is a listener's, and the ending is recorded
+            self._put_off(item, ending, error)
+        then(error)
+
+    def _put_off(self, item: Item, ending: Ending, error: Exception) -> None:
         state = self._state
-        if error is None or not isinstance(error, Exception):  # the latter is a listener's, and the ending is recorded
-            return
         with state.lock:
             if state.closed:
                 self._too_late(item)
@@ -163,10 +185,4 @@ class Endings:
         with self._state.lock:
             again, self._unrecorded = self._unrecorded or [], None
             for item, ending in again:
-                self.record(item, ending)
-
-
-def _done() -> Future[None]:
-    done: Future[None] = Future()
-    done.set_result(None)
-    return done
+                self._record(item, ending, lambda _: None)

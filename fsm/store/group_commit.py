@@ -146,10 +146,10 @@ class GroupCommit:
 
     def enqueue(
         self, state: Member, decide: Callable[[PendingStep], object], then: Then, what: str = "", *,
-        ask: Ask | None = None,
+        ask: Ask | None = None, patient: bool = False,
     ) -> None:  # fmt: skip
         """Like `schedule`, for what nobody waits for: `then` is told when it has ended."""
-        self._schedule(Task(state, decide, what, ask=ask, then=then))
+        self._schedule(Task(state, decide, what, ask=ask, patient=patient, then=then))
 
     def open(self, handle: Handle, opened: Callable[[Look], T]) -> Future[T]:
         """Open a store; the result is what `opened` makes of the look at it, after the commit."""
