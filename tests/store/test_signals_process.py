@@ -53,8 +53,12 @@ asyncio.run(main())
 
 @pytest.mark.parametrize(
     ("child", "signals", "code"),
-    [(CHILD, (TERM, INT, INT, TERM), 75), (ASYNC_CHILD, (INT, TERM, INT), 0)],
-    ids=["threads", "asyncio"],
+    [
+        (CHILD, (TERM, INT, INT, TERM), 75),
+        (ASYNC_CHILD, (INT, TERM, INT), 0),
+        (ASYNC_CHILD.replace("asyncio.run", "import uvloop; uvloop.run"), (INT, TERM, INT), 0),
+    ],
+    ids=["threads", "asyncio", "uvloop"],
 )
 def test_a_process_is_closed_by_signals(child: str, signals: tuple[signal.Signals, ...], code: int) -> None:
     """In threads nobody takes the item out of its block, so that the plan ends without; in asyncio it is stopped."""
