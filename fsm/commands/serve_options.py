@@ -125,7 +125,8 @@ LOG: Final = (
 GROUPS: Final = {
     "": GENERAL,
     "limits": LIMITS,
-    "security (a port that other computers reach needs TLS and users, or networks to trust)": SECURITY,
+    "security (a submission port that others reach needs TLS and users, or networks to trust; an inbound port needs"
+    " the owners of its mail, or the same)": SECURITY,
     "the way to the smarthost": WAY_OUT,
 }
 MAILBOX: Final = (

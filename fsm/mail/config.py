@@ -1,7 +1,8 @@
 """The settings of a mail server, checked before anything is opened.  Each error is a sentence that says what to do.
 
-A port that only this computer reaches (on the loopback, by its resolved address) may be open to all; any other port
-needs both TLS and authentication.  A connection to a smarthost beyond the loopback uses TLS by default.
+A port that only this computer reaches (on the loopback, by its resolved address) may be open to all, and so may an
+inbound port all of whose mail has named owners; any other port needs both TLS and authentication.  A connection to a
+smarthost beyond the loopback uses TLS by default.
 """
 
 from __future__ import annotations
@@ -223,9 +224,10 @@ class Config:
             problems.append("there is nothing to do: give an inbound port, a submission port or a smarthost")
         for what, port in self.ports.items():
             guarded = self.certificate is not None and self.users_file is not None
-            if not port.loopback and not guarded and not self.trust:
+            if not (port.loopback or guarded or self.trust or (what == "inbound" and self.public)):
+                owners = "the owners of its mail (owner), or " if what == "inbound" else ""
                 problems.append(
-                    f"the {what} port {port} can be reached by others than this computer, so it needs TLS (a"
+                    f"the {what} port {port} can be reached by others than this computer, so it needs {owners}TLS (a"
                     " certificate and its key) and authentication (a users file), or the networks to trust; or take"
                     " 127.0.0.1 or [::1]"
                 )
@@ -263,6 +265,14 @@ class Config:
         """The TCP ports for mail, by name."""
         named = {"inbound": self.inbound, "submission": self.submission, "submissions": self.submissions}
         return {name: address for name, address in named.items() if address is not None}
+
+    @property
+    def public(self) -> bool:
+        """Whether the inbound port takes mail from everybody: all that it takes has a named owner, and stays here.
+
+        A server that receives mail for a domain must not demand TLS (RFC 3207 4), and strangers have no login.
+        """
+        return all(one.owners for one in self.boxes)
 
     @property
     def boxes(self) -> tuple[MailboxSettings, ...]:

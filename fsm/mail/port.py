@@ -61,8 +61,8 @@ PIECE: Final = 64 * 1024
 class Port:
     """One port: its limits and its sessions.  Calling it makes the protocol of a new connection.
 
-    `config`, `tls` and `users` may be replaced at any time (`reload`); they hold for the connections that come after.
-    Without users, a port that is not `open_to_all` is for the trusted networks only.
+    `config`, `tls`, `users` and `open_to_all` may be replaced at any time (`reload`); they hold for the connections
+    that come after.  Without users, a port that is not `open_to_all` is for the trusted networks only.
     """
 
     inbound: bool
@@ -82,15 +82,17 @@ class Port:
         limits = self.config.limits
         self.limiter = Limiter(self.max_sessions or limits.sessions, limits.rate, monotonic)
         self.piece = memoryview(bytearray(PIECE))
-        self.reload(self.config, self.tls, self.users)
+        self.reload(self.config, self.tls, self.users, open_to_all=self.open_to_all)
 
     def __call__(self, peer: str) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection from this address."""
         return Session(self, peer)
 
-    def reload(self, config: Config, tls: ssl.SSLContext | None, users: Users | None) -> None:
+    def reload(
+        self, config: Config, tls: ssl.SSLContext | None, users: Users | None, *, open_to_all: bool
+    ) -> None:  # fmt: skip
         """Use these settings from now on."""
-        self.config, self.tls, self.users = config, tls, users
+        self.config, self.tls, self.users, self.open_to_all = config, tls, users, open_to_all
         self.limiter.max_sessions = min(self.max_sessions or config.limits.sessions, config.limits.sessions)
         self.limiter.rate = config.limits.rate
         self.trusts = lru_cache(maxsize=1024)(partial(contains, config.trust))

@@ -133,7 +133,6 @@ class MailServer:
         self._receiver = Receiver(self.mailboxes)
         sessions = _allowed_sessions(config)
         for name, bound in sockets.items():
-            address = config.ports.get(name)
             if name == "http":
                 self._page = await StatusPage.drawn(self.mailboxes, self._gauges)
                 self._listening.append(Listener(bound, self._page))
@@ -141,7 +140,7 @@ class MailServer:
             else:
                 port = Port(
                     name == "inbound", config, self.mailboxes, self._receiver, logins, self._memory, tls,
-                    self._users(name, users), sessions, open_to_all=address is None or address.loopback,
+                    self._users(name, users), sessions, open_to_all=self._is_open(name),
                 )  # fmt: skip
                 self.ports[name] = port
                 begins_with = partial(getattr, port, "tls") if name == "submissions" else lambda: None
@@ -188,12 +187,15 @@ class MailServer:
         sessions = {name: float(len(port.sessions)) for name, port in self.ports.items()}
         return {"sessions": sessions, "incoming_bytes": {"all": float(self._memory.used)}}
 
-    def _users(self, name: str, users: Users | None) -> Users | None:
-        """Return who may use a port: all where only this computer takes mail for the owner, or by the Unix socket."""
+    def _is_open(self, name: str) -> bool:
+        """Return whether everybody who reaches a port may use it; the Unix socket is no port of the network."""
         address = self.config.ports.get(name)
-        if address is None or (name == "inbound" and address.loopback):
-            return None
-        return users
+        return address is None or address.loopback or (name == "inbound" and self.config.public)
+
+    def _users(self, name: str, users: Users | None) -> Users | None:
+        """Return who may use a port; None where nobody logs in: on the Unix socket, and to bring the owners' mail."""
+        no_login = name == "local" or (name == "inbound" and self._is_open(name))
+        return None if no_login else users
 
     def _look(self) -> None:
         """A store is being closed or is released; called from any thread."""
@@ -238,7 +240,7 @@ class MailServer:
             return
         self.config, self._memory.limit = config, config.limits.memory
         for name, port in self.ports.items():
-            port.reload(config, tls, self._users(name, users))
+            port.reload(config, tls, self._users(name, users), open_to_all=self._is_open(name))
         for listener in self._listening:
             listener.proxies = config.proxies
         if self._relay is not None and config.smarthost is not None:

@@ -75,7 +75,7 @@ def test_systemd_hands_over_sockets_sees_it_ready_restarts_it_when_it_hangs_and_
         second = Client(there)
         assert second.getreply()[0] == 220
         second.starttls(context=ssl.create_default_context(cafile=str(PEM)))
-        second.login("joe", "secret")
+        second.ehlo()
         for command, code in (("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<me@example.org>", 250), ("DATA", 354)):
             assert second.docmd(command)[0] == code
         there.ctl("stop", "--no-block", UNIT)

@@ -11,6 +11,7 @@ from fsm.mail import auth
 from fsm.mail.auth import Users, new_entry
 from fsm.mail.config import Address, Config, Limits, Smarthost
 from fsm.mail.errors import ConfigError, UsersError
+from fsm.mail.owners import MailboxSettings
 
 PEM = Path(__file__).with_name("localhost.pem")
 HERE = Address.parse("127.0.0.1:0", "x", listening=True)
@@ -62,7 +63,10 @@ def test_port_0_is_for_listening_only() -> None:
 
 @pytest.mark.parametrize(("changes", "expected"), [
     ({}, "nothing to do"),
-    ({"inbound": EVERYWHERE}, "TLS"), ({"inbound": EVERYWHERE}, "authentication"), ({"submission": EVERYWHERE, "certificate": PEM}, "authentication"),
+    ({"inbound": EVERYWHERE}, "TLS"), ({"inbound": EVERYWHERE}, "authentication"), ({"inbound": EVERYWHERE}, "the owners of its mail"),
+    ({"submission": EVERYWHERE, "owners": ("example.org",)}, "authentication"),
+    ({"inbound": EVERYWHERE, "mailboxes": (MailboxSettings("a", Path("a"), ("a@b.c",)), MailboxSettings("b", Path("b")))}, "authentication"),
+    ({"submission": EVERYWHERE, "certificate": PEM}, "authentication"),
     ({"submission": EVERYWHERE, "users_file": PEM}, "TLS"), ({"inbound": HERE, "users_file": PEM}, "over TLS only"),
     ({"inbound": Address("a", 25, "127.0.0.1"), "submission": Address("a", 25, "127.0.0.1")}, "cannot both be"),
     ({"inbound": HERE, "connections": 0}, "1 to 1000"), ({"inbound": HERE, "connections": 1001}, "1 to 1000"),
@@ -91,6 +95,11 @@ def test_limits_have_limits(name: str, value: Any) -> None:
 def test_a_smarthost_is_checked(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Smarthost(**({"address": HERE} | changes))
+
+
+def test_mail_for_named_owners_may_come_from_everywhere(tmp_path: Path) -> None:
+    assert Config(tmp_path, inbound=EVERYWHERE, owners=("example.org",)).public
+    assert Config(tmp_path, inbound=EVERYWHERE, mailboxes=(MailboxSettings("a", Path("a"), ("a@b.c",)),)).public
 
 
 def test_beyond_the_loopback_with_both_is_allowed(tmp_path: Path) -> None:

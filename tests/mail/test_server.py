@@ -230,6 +230,30 @@ def test_with_users_nothing_goes_without_tls_and_a_password(tmp_path: Path) -> N
     run(work())
 
 
+def test_strangers_bring_the_owners_mail_with_tls_or_without_and_nothing_else(tmp_path: Path) -> None:
+    def talk(port: int) -> list[int]:
+        with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
+            codes = [client.ehlo("me")[0], client.docmd("MAIL FROM:<a@b.c>")[0], client.docmd("RCPT TO:<d@e.f>")[0]]
+            assert client.has_extn("starttls")
+            client.rset()
+            client.sendmail("a@b.c", ["me@example.org"], "Subject: x\r\n\r\nhello")
+            client.starttls(context=_trusting())
+            client.sendmail("a@b.c", ["me@example.org"], "Subject: x\r\n\r\nhello")
+        return codes
+
+    async def work() -> None:
+        everywhere = Address.parse("0.0.0.0:0", "a port", listening=True)
+        both = {"inbound": everywhere, "submission": everywhere, "owners": ("example.org",)}
+        async with serving(tmp_path, **_secured(tmp_path, **both)) as server:
+            port = int(server.addresses["inbound"].rpartition(":")[2])
+            assert await asyncio.to_thread(talk, port) == [250, 250, 550]
+            assert server.store.counters["received"] == 2
+            async with await Client.at(server.addresses["submission"].replace("0.0.0.0", "127.0.0.1")) as client:
+                assert (await client.say("MAIL FROM:<me@example.org>")).startswith("530")
+
+    run(work())
+
+
 def test_mail_is_read_no_further_in_clear_text_once_tls_begins(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(tmp_path, **_secured(tmp_path)) as server, await Client.at(server.addresses["submission"]) as client:
