@@ -259,7 +259,8 @@ class MailServer:
         return await asyncio.shield(self._end)
 
     async def _close(self) -> Outcome | SpoolerOutcome:
-        outcome = await self.whole.close(self.config.closing_plan)
+        plan = self.config.closing_plan
+        outcome = await self.whole.close(plan)
         released = bool(outcome)
         for listening in self._listening:
             listening.close()
@@ -269,7 +270,8 @@ class MailServer:
             self._relay.cancel()  # what is in flight becomes uncertain or deferred
         gone = [session.gone for port in self.ports.values() for session in port.sessions]
         if gone:
-            await asyncio.wait(gone, timeout=GOODBYE if released else 0)
+            left = max(0.0, plan.budget - outcome.seconds) + 1.0
+            await asyncio.wait(gone, timeout=min(GOODBYE, left) if released else 0)
         for port in self.ports.values():
             port.abort()
         await self._receiver.finished()
