@@ -17,13 +17,12 @@ block, and the block is left by Stopped.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 from types import TracebackType
-from typing import ClassVar, Final, Self, TypeVar, cast
+from typing import ClassVar, Self, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
 from fsm.logoff.flags import Logoff
@@ -46,7 +45,6 @@ from fsm.store.storage import Policy, Storage
 __all__ = ["AsyncInFlight", "AsyncOutgoing", "AsyncSpooler", "AsyncStore"]
 
 T = TypeVar("T")
-log: Final = logging.getLogger("fsm.store")
 
 
 class Waiter:
@@ -131,8 +129,8 @@ class Waiter:
         for call in calls:
             try:
                 call()
-            except Exception:
-                log.exception("a callback raised")
+            except Exception as error:  # as of any callback of the loop
+                asyncio.get_running_loop().call_exception_handler({"message": "a callback raised", "exception": error})
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
