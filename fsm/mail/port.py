@@ -246,15 +246,10 @@ class Session(asyncio.BufferedProtocol):
         if self._turn is not None or self._going_on:
             return
         self._going_on = True
-        while True:
-            wanted = self.dialogue.waits_for if self._paused_writing else self.dialogue.run()
-            if self._asked is not None or wanted not in ASK:
-                break
-            self._asked = wanted
-            ASK[wanted](self)
-            if self._asked is not None:  # the answer comes later
-                break
-        self._going_on = False
+        try:
+            wanted = self._run()
+        finally:
+            self._going_on = False
         self._flush()
         if wanted == "nothing" or (self._at_end and wanted in FROM_CLIENT and not self._paused_writing):
             self._hang_up()
@@ -265,6 +260,17 @@ class Session(asyncio.BufferedProtocol):
             self._since = monotonic()
         if self._paused_writing or self._paused_reading or wanted not in FROM_CLIENT:
             self._control_reading()
+
+    def _run(self) -> str:
+        """Execute commands and ask for what is wanted, while that is answered at once; return what is waited for."""
+        while True:
+            wanted = self.dialogue.waits_for if self._paused_writing else self.dialogue.run()
+            if self._asked is not None or wanted not in ASK:
+                return wanted
+            self._asked = wanted
+            ASK[wanted](self)
+            if self._asked is not None:  # the answer comes later
+                return wanted
 
     def _next_turn(self) -> None:
         self._turn = None

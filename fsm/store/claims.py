@@ -32,6 +32,10 @@ VAIN: Final = 100
 """Claims in a row that may find nothing, because peers were faster, before there is a pause."""
 
 
+def _given(item: Item | None) -> None:
+    """It was given an item already."""
+
+
 class Call:
     """A place in the line without a future: `give` is called with the item, in the thread that commits.
 
@@ -60,8 +64,9 @@ class Call:
         return not self._cancelled
 
     def set_result(self, item: Item | None) -> None:
-        """Give it the item."""
-        self._give(item)
+        """Give it the item, and let go of who is called: that may hold this place."""
+        give, self._give = self._give, _given
+        give(item)
 
     def set_exception(self, error: BaseException) -> None:
         """Interrupt it."""

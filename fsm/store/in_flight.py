@@ -247,6 +247,10 @@ class Item:
         self.stop_reason = reason
         return list(self._on_cancel)
 
+    def let_go(self) -> None:
+        """Forget the callbacks, which refer to the item: it is freed at once, with its content."""
+        self._on_cancel.clear()
+
 
 def _tuple(recipients: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if recipients is None else tuple(recipients)

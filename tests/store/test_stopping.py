@@ -1,15 +1,19 @@
-"""An item in a thread is asked to end: it looks, or is called, or the outcome says that it does neither."""
+"""An item in a thread is asked to end: it looks, or is called, or the outcome says that it does neither.  After its end it is freed."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from typing import cast
+from weakref import ref
 
 import pytest
 
 from fsm.store import AsyncStore, Stopped, Store
+from fsm.store.aio import AsyncOutgoing
 from fsm.store.in_flight import DEAF, Item
 
 PLAN = "cancel 60s"
@@ -95,3 +99,23 @@ def test_what_it_is_stays_beside_how_far_it_is() -> None:
         item.progress("15")
         item.progress()
         assert store.blockers()[0].note == "work(2, 30), 15"
+
+
+def test_what_was_sent_is_freed_with_its_block() -> None:
+    async def send() -> ref[AsyncOutgoing]:
+        async with AsyncStore() as store:
+            await store.submit(b"hello", recipients=("a@example.org",))
+            stream = store.outgoing()
+            item = await anext(stream)
+            async with item:
+                pass
+            sent = ref(item)
+            del item
+            await cast("AsyncGenerator[AsyncOutgoing, None]", stream).aclose()
+            return sent
+
+    gc.disable()
+    try:
+        assert asyncio.run(send())() is None
+    finally:
+        gc.enable()
