@@ -10,10 +10,13 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 
 from fsm.mail.errors import ConfigError
 
 __all__ = ["Identity"]
+
+PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ class Identity:
             os.chown(path, self.uid, self.gid)
 
     def become(self) -> None:
-        """Become the user, for good.  Does nothing if we are not root."""
+        """Become the user, for good, if we are root.  ConfigError if that user cannot read this package."""
         if os.geteuid() == 0:
             os.initgroups(self.user, self.gid)
             os.setresgid(self.gid, self.gid, self.gid)
             os.setresuid(self.uid, self.uid, self.uid)
+            if not os.access(__file__, os.R_OK):  # some modules are loaded when they are first needed
+                problem = f"--run-as: {self.user} cannot read {PACKAGE}; install fsm where every user may read it"
+                raise ConfigError(problem)
