@@ -225,7 +225,7 @@ class Config:
         for what, port in self.ports.items():
             guarded = self.certificate is not None and self.users_file is not None
             if not (port.loopback or guarded or self.trust or (what == "inbound" and self.public)):
-                owners = "the owners of its mail (owner), or " if what == "inbound" else ""
+                owners = "the owners of its mail (--owner), or " if what == "inbound" else ""
                 problems.append(
                     f"the {what} port {port} can be reached by others than this computer, so it needs {owners}TLS (a"
                     " certificate and its key) and authentication (a users file), or the networks to trust; or take"

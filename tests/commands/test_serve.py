@@ -100,7 +100,7 @@ def test_each_further_signal_takes_the_next_step_and_the_last_one_ends_it(tmp_pa
 
 
 @pytest.mark.parametrize(("words", "status", "expected"), [
-    (["--store", "{}", "--inbound", "0.0.0.0:0"], 2, "needs TLS"), (["--store", "{}"], 2, "nothing to do"), (["--inbound", "127.0.0.1:0"], 2, "--store FOLDER"),
+    (["--store", "{}", "--inbound", "0.0.0.0:0"], 2, "the owners of its mail (--owner), or TLS"), (["--store", "{}"], 2, "nothing to do"), (["--inbound", "127.0.0.1:0"], 2, "--store FOLDER"),
     (["--store", "{}", "--inbound", "nonsense"], 2, "--inbound is HOST:PORT"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", "FLY 3s"], 2, "no step of a plan"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--plan", ""], 2, "no step of a plan"), (["--store", "{}", "--inbound", "127.0.0.1:0", "--max-size", "1"], 2, "the limit size"),
     (["--store", "{}", "--inbound", "127.0.0.1:0", "--certificate", "/none"], 2, "cannot read the certificate"),

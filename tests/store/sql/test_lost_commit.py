@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from threading import Thread
 
 import pytest
@@ -184,11 +185,14 @@ def test_a_second_lost_commit_is_not_taken_for_the_first(opened: Callable[..., S
         proxy.cut(2, "after", away=True)  # the first is that of the batch under way
     assert [future.exception(60).certain for future in first] == [False, False]  # type: ignore[union-attr]
     proxy.away = False
+    recorded: Future[None] = Future()
     with one_batch(store):
-        second = [store._core.outbox.submit(b"two", "", ()), store._core.endings.record(item, Ending("sent"))]
+        second = store._core.outbox.submit(b"two", "", ())
+        with store._core.state.lock:
+            store._core.endings._record(item, Ending("sent"), lambda error: recorded.set_result(None) if error is None else recorded.set_exception(error))
         proxy.cut(2, "before")
-    kept = second[0].result(60)
+    kept = second.result(60)
     assert kept in [message.id for message in store.messages()]
-    second[1].result(60)
+    recorded.result(60)
     settled(store, lambda progress: progress.ready == 2)
     assert sorted(drained(store)) == [b"one", b"two"]
