@@ -62,6 +62,10 @@ NETWORK = 0x4000_0000
 """CLONE_NEWNET of setns(2)."""
 
 
+class NoSystemd(Exception):
+    """It cannot be run here, and why."""
+
+
 class Systemd:
     """A running systemd: its `root`, as it is seen from outside, and `pid`, what its process 1 is here."""
 
@@ -123,10 +127,12 @@ def missing() -> str | None:
 
 @contextmanager
 def systemd(users: dict[str, int], files: dict[str, str]) -> Iterator[Systemd]:
-    """Boot it with these users and files; it is killed at the end of the block, with all that it started.
+    """Boot it with these users and files; it is killed at the end of the block, with all that it started.  NoSystemd.
 
     What a unit writes into /log is shown if the block fails.
     """
+    if (lack := missing()) is not None:
+        raise NoSystemd(lack)
     group = _cgroups()
     assert group is not None
     group /= f"fsm-test-{os.getpid()}"
@@ -161,16 +167,17 @@ def _bound(file: Path) -> socket.socket:
 
 
 def _wait(told: socket.socket, process: subprocess.Popen[str]) -> None:
-    """Wait until it has booted, and listen no more: it waits for those who listen and do not read."""
+    """Wait until it has booted, and listen no more: it waits for those who listen and do not read.  NoSystemd."""
     told.settimeout(1)
     for _ in range(120):
         try:
             if "READY=1" in told.recv(4096).decode():
                 break
         except TimeoutError:
-            assert process.poll() is None, process.communicate()
+            if process.poll() is not None:
+                raise NoSystemd(f"systemd does not boot here: {' '.join(process.communicate())}") from None
     else:
-        raise TimeoutError("systemd does not come up")
+        raise NoSystemd("systemd does not come up here within two minutes")
     told.close()
 
 

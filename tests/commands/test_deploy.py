@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import smtplib
 import ssl
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from fsm.mail.auth import new_entry
-from tests.commands.systemd import Systemd, missing, systemd
+from tests.commands.systemd import NoSystemd, Systemd, systemd
 
 DEPLOY = Path(__file__).parents[2] / "examples" / "deploy"
 PEM = Path(__file__).parents[1] / "mail" / "localhost.pem"
@@ -46,9 +47,12 @@ def opened(fifo: Path) -> FileIO | None:
 
 
 def test_systemd_hands_over_sockets_sees_it_ready_restarts_it_when_it_hangs_and_stops_it_by_its_plan() -> None:
-    if (lack := missing()) is not None:
-        pytest.skip(lack)
-    with systemd({"fsm-mail": USER}, {**FILES, "etc/fsm/users": new_entry("joe", "secret"), "etc/fsm/new": "secret"}) as there:
+    files = {**FILES, "etc/fsm/users": new_entry("joe", "secret"), "etc/fsm/new": "secret"}
+    with ExitStack() as booted:
+        try:
+            there = booted.enter_context(systemd({"fsm-mail": USER}, files))
+        except NoSystemd as lack:
+            pytest.skip(str(lack))
         password = there.root / "etc/fsm/password"
         os.mkfifo(password)
         there.ctl("start", *SOCKETS)
