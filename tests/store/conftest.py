@@ -38,10 +38,16 @@ def binaries() -> Path | None:
 
 
 class Server:
-    """A private server: its own folder and unprivileged user, a socket in that folder, and durable as it is by default."""
+    """A private server: its own folder and unprivileged user, and a socket in that folder.
 
-    def __init__(self, programs: Path) -> None:
-        self.programs = programs
+    By default it is durable.  One for hundreds of databases need not be (`fsync`): it would take minutes to stop, and what is
+    killed loses nothing either way; only a power failure would.
+    """
+
+    fsync = True
+
+    def __init__(self, programs: Path, *, fsync: bool = True) -> None:
+        self.programs, self.fsync = programs, fsync
         self.folder = Path(tempfile.mkdtemp(prefix="fsm-pg-"))
         self.user: dict[str, Any] = {}
         if os.getuid() == 0:
@@ -58,7 +64,7 @@ class Server:
 
     def start(self) -> None:
         # the log goes to a file, or the server would keep the pipe of pg_ctl
-        self.run("pg_ctl", "start", "-w", "-t", "120", "-D", "data", "-l", "log", "-o", f"{SETTINGS} -c unix_socket_directories={self.folder}")
+        self.run("pg_ctl", "start", "-w", "-t", "120", "-D", "data", "-l", "log", "-o", f"{SETTINGS} -c fsync={self.fsync} -c unix_socket_directories={self.folder}")
 
     def stop(self, mode: str = "fast") -> None:
         self.run("pg_ctl", "stop", "-w", "-D", "data", "-m", mode)
@@ -94,7 +100,7 @@ def server() -> Iterator[Server]:
     if programs is None:
         without("PostgreSQL is not installed (apt-get install postgresql); its part of the contract was not run")
     try:
-        server = Server(programs)
+        server = Server(programs, fsync=False)
     except (OSError, subprocess.SubprocessError, KeyError) as error:
         without(f"no private PostgreSQL server could be started; its part of the contract was not run: {error}")
     try:

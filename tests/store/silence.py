@@ -54,10 +54,13 @@ def of_server(way: str, server: Server) -> Iterator[Silence]:
 
     def each(number: signal.Signals) -> None:
         main = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-        os.kill(main, number)  # first: once it is stopped it starts no more
+        if number == signal.SIGSTOP:
+            os.kill(main, number)  # first, and continued last: while it is stopped no process comes or goes from the list
         for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split():
-            with suppress(ProcessLookupError):  # one that has ended by itself, as those of autovacuum do
+            with suppress(ProcessLookupError):
                 os.kill(int(pid), number)
+        if number == signal.SIGCONT:
+            os.kill(main, number)
 
     def standby(name: str) -> None:
         server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
