@@ -64,6 +64,9 @@ def _database() -> Iterator[None]:
     with connection.schema_editor() as editor:
         editor.create_model(Order)
     yield
+    call_command("flush", verbosity=0, interactive=False)  # a process may come back to this module after others
+    with connection.schema_editor() as editor:
+        editor.delete_model(Order)
     connection.close()
 
 
