@@ -191,6 +191,7 @@ class StoreCore:
         """Serve those who wait for a message, set the timer, and notify those who follow.  With the lock held."""
         state = self.state
         self.claims.dispatch()
+        self.peers.dispatch()
         self.deferred.arm()
         if state.news_for_peers:
             if state.session.peers and not self.claims.waiting:  # a message waits, and a peer may be free to send it

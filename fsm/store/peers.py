@@ -30,7 +30,7 @@ class Peers:
 
     def __init__(self, state: StoreState, commit: GroupCommit, gained: Callable[[], object]) -> None:
         self._state, self._commit, self._gained = state, commit, gained
-        self._scheduled = self._expecting = False
+        self._scheduled = self._expecting = self._noted = False
 
     def expect(self) -> None:
         """Look for a message that somebody's transaction has left; where that holds a lock, as soon as it ends.
@@ -43,19 +43,25 @@ class Peers:
 
     def refresh(self) -> None:
         """Look who is there, and adopt what is nobody's.  Called when something has changed, from any thread."""
-        if self._scheduled or self._state.closed or self._state.session.complete:
-            return
-        self._scheduled = True
-        ask = Ask(self._state.handle)
-        self._commit.enqueue(self._state, self._began, self._refreshed, "counting the peers", ask=ask)
+        self._look(Ask(self._state.handle), "counting the peers")
 
-    def read_notes(self) -> None:
+    def noted(self) -> None:
         """Count out what others have taken from our parts.  Called when one of them says so, from any thread."""
-        if self._scheduled or self._state.closed or self._state.session.complete:
-            return
-        self._scheduled = True
-        ask = Ask(self._state.handle, peers=False, adopt=False)
-        self._commit.enqueue(self._state, self._began, self._refreshed, "reading notes", ask=ask)
+        with self._state.lock:
+            self._noted = True
+            self.dispatch()
+
+    def dispatch(self) -> None:
+        """Read the notes once there is something that others can have taken.  With the lock held."""
+        session = self._state.session
+        if self._noted and not self._scheduled and (session.ready or session.deferred):
+            self._noted = False
+            self._look(Ask(self._state.handle, peers=False, adopt=False), "reading notes")
+
+    def _look(self, ask: Ask, what: str) -> None:
+        if not (self._scheduled or self._state.closed or self._state.session.complete):
+            self._scheduled = True
+            self._commit.enqueue(self._state, self._began, self._refreshed, what, ask=ask)
 
     def _began(self, step: PendingStep) -> None:
         self._scheduled = False  # what changes from here on needs another look

@@ -279,7 +279,7 @@ class SpoolerCore:
             if news.kind == "peers" or news.stores is None:
                 one.core.peers.refresh()
             elif news.kind == "taken":
-                one.core.peers.read_notes()
+                one.core.peers.noted()
             with self.lock:
                 one.core.state.peers_may_have_mail = True
                 one.core.claims.dispatch()

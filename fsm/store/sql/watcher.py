@@ -4,7 +4,7 @@ Theory.
 1. The thread does not poll.  It sleeps until somebody rings, a watched process ends, a lease can end, or its own lease
    has to be renewed.
 2. It only reports *that* something has changed, and in which stores.  Whoever is told looks in a transaction.
-3. It rings for this process, too, at most every `GAP`, since that may have to wait for the database.  Whoever opens the
+3. It rings for this process, too, at most every `GAP`, since each ring wakes all others.  Whoever opens the
    database waits for the first ring, by which the others learn to watch this process: they notice its death whenever
    that comes.
 4. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
@@ -35,8 +35,8 @@ __all__ = ["Watcher"]
 LOG: Final = logging.getLogger("fsm.store")
 SOONEST, LATEST = 0.25, 8.0
 """Seconds between attempts to reach the database."""
-GAP: Final = 0.01
-"""Seconds between rings."""
+GAP, LONG_GAP = 0.01, 0.05
+"""Seconds between rings; and before one that says only what was taken from others, for which nobody waits."""
 EVERYTHING: Final = News("peers")
 
 
@@ -86,7 +86,7 @@ class Watcher:
     def ring(self, news: News) -> None:
         """Ring for the others soon, in the thread."""
         with self._lock:
-            first, known = not self._rings, self._rings.setdefault(news.kind, set())
+            first, known = news.kind not in self._rings, self._rings.setdefault(news.kind, set())
             if news.stores is None or known is None:
                 self._rings[news.kind] = None
             else:
@@ -208,7 +208,7 @@ class Watcher:
         return False
 
     def _ring_now(self) -> None:
-        if not self._rings or self._connection is None or time.monotonic() < self._rang_at + GAP:
+        if not self._rings or self._connection is None or time.monotonic() < self._may_ring_at:
             return
         with self._lock:
             rings, self._rings = self._rings, {}
@@ -217,6 +217,10 @@ class Watcher:
             self._read_processes(False)
         news = [News(kind, None if stores is None else frozenset(stores)) for kind, stores in rings.items()]  # type: ignore[arg-type]
         self._bell.ring(self.me, news, [row.bell for row in self._others])
+
+    @property
+    def _may_ring_at(self) -> float:
+        return self._rang_at + (LONG_GAP if self._rings.keys() == {"taken"} else GAP)
 
     def _report(self, news: News) -> None:
         if self._changed is not None:
@@ -233,7 +237,7 @@ class Watcher:
                 poll.register(file, select.POLLIN)
         until = min(self._renew_at, self._lease_ends_at) - time.monotonic() if self._connection else self._retry_after
         if self._rings and self._connection:
-            until = min(until, self._rang_at + GAP - time.monotonic())
+            until = min(until, self._may_ring_at - time.monotonic())
         poll.poll(max(0.0, until) * 1000 + 1)
         with suppress(BlockingIOError):
             while os.read(self._wake_reader, 4096):

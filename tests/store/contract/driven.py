@@ -49,7 +49,7 @@ def counted(step: PendingStep) -> tuple[int, int]:
 
 def agree(store: Store) -> None:
     """The session and the storage count the same; nothing is claimed that is not in flight."""
-    store._core.peers.read_notes()
+    store._core.peers.noted()
     scheduled(store).result(MOST)
     states = [message.state for message in store.messages()]
     assert (store.session.ready, store.session.deferred) == (states.count("ready"), states.count("deferred"))

@@ -17,7 +17,9 @@ import pytest
 from fsm.logoff import Logoff, LogoffStatus
 from fsm.store import AsyncStore, StorageError, Store
 from tests.store.conftest import Place
+from tests.store.contract.driven import MOST, one_batch, scheduled
 from tests.store.contract.faces import Trace, run
+from tests.store.contract.one import One
 from tests.store.contract.shop import Shop
 
 
@@ -119,6 +121,32 @@ def test_a_peer_with_free_hands_takes_what_waits(database: Place) -> None:
         two.let_go()
 
     run(case())
+
+
+def test_a_note_about_what_is_not_counted_yet_is_read_when_it_is(database: Place) -> None:
+    store, peer = Store(database.new(host="a")), One(database.new(host="b"))
+    peer.open()
+    scheduled(store).result(MOST)
+    with store._state.lock:  # between the commit and the step
+        submitted = store._core.outbox.submit(b"x", "", ())
+        while not (taken := peer.do("take")):
+            assert not submitted.done()
+        store._core.peers.noted()
+        assert store.session.ready == 0
+    assert [message.id for message in taken] == [submitted.result(MOST)]
+    scheduled(store).result(MOST)
+    assert (store.session.ready, store.counters["taken_by_peers"]) == (0, 1)
+    peer.close()
+    store.let_go()
+
+
+def test_who_counts_nothing_reads_no_notes(database: Place) -> None:
+    store = Store(database.new())
+    scheduled(store).result(MOST)
+    with one_batch(store):
+        store._core.peers.noted()
+        assert not store._core.commit._queue.qsize()
+    store.let_go()
 
 
 def test_the_mail_of_a_killed_process_is_taken_over_and_what_it_was_sending_is_uncertain(database: Place, tmp_path: Path) -> None:
