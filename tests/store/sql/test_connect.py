@@ -55,6 +55,17 @@ def test_the_file_is_this_users_alone_and_durable(file: Place) -> None:
     assert found == ["wal", 2]
 
 
+def test_a_message_is_written_to_the_log_once(file: Place) -> None:
+    one = One(file.new())
+    one.open()
+    with one.transaction() as tx:
+        tx.submit(Message("id", bytes(2_000_000), "", (), 0.0))
+    for id in one.claim():
+        one.do("sent", id)
+    assert one.messages() == []
+    assert 2e6 < Path(f"{file.where}-wal").stat().st_size < 2.3e6, "what was deleted was written again"
+
+
 def test_commits_are_on_the_disk_also_where_the_server_would_not_wait(server: Server, remote: Place) -> None:
     database = remote.where.partition("@/")[2].partition("?")[0]
     server.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
