@@ -37,7 +37,7 @@ PAGE = Path(__file__).with_suffix(".md")
 STORES, ONE_BY_ONE, SPREAD = 10_000, 500, 1_000
 SHORT, LONG, BUSY = 1_000, 1_000_000, 100_000
 TURNS, FEW = 100, 15
-MESSAGES = 200_000
+MESSAGES = 1_000_000
 KEPT = 2e6
 """Messages of a long life, and the bytes of its journal that are kept, so few that their limit is reached in its middle."""
 CONTENT = b"x" * 500

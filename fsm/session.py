@@ -386,6 +386,7 @@ class Session:
         return engine.machine(route, _applied)
 
 
+# it costs no call of a function in Python, and keeps the type and the text that it has above
 Session.state = property(attrgetter("_state"), doc=Session.state.__doc__)  # type: ignore[method-assign, assignment]
 TAKEN: Final = frozenset((*dir(Session), "chart", "_class_begin", "_class_engine"))
 """The names of a session's own attributes.  A trigger or a variable's attribute cannot have one of them."""

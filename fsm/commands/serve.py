@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes an event loop: uvloop, where it is installed, serves a message with a fifth less CPU time."""
+    """Return what makes an event loop: uvloop, where it is installed, serves mail with less CPU time."""
     if find_spec("uvloop") is None:
         return None
     import uvloop

@@ -25,7 +25,6 @@ def parsed_networks(texts: Sequence[str], what: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-@lru_cache(maxsize=4096)
 def plain(host: str) -> str:
     """Return a client's address without its zone; an IPv4 address that is mapped into IPv6 as IPv4."""
     host = host.partition("%")[0]

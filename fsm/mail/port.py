@@ -20,7 +20,7 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from time import monotonic
 from typing import Final, cast
 
@@ -95,10 +95,12 @@ class Port:
         self.config, self.tls, self.users, self.open_to_all = config, tls, users, open_to_all
         self.limiter.max_sessions = min(self.max_sessions or config.limits.sessions, config.limits.sessions)
         self.limiter.rate = config.limits.rate
-        self.trusts = lru_cache(maxsize=1024)(partial(contains, config.trust))
-        """Returns whether a client at an address needs neither TLS nor a login."""
         self.rules = self._rules(login=users is not None)
         self.rules_of_trusted = replace(self.rules, login=False)
+
+    def trusts(self, peer: str) -> bool:
+        """Return whether a client at this address needs neither TLS nor a login."""
+        return contains(self.config.trust, peer)
 
     def _rules(self, *, login: bool) -> Rules:
         config, limits = self.config, self.config.limits

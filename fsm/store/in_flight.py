@@ -247,8 +247,8 @@ class Item:
         self.stop_reason = reason
         return list(self._on_cancel)
 
-    def let_go(self) -> None:
-        """Forget the callbacks, which refer to the item: it is freed at once, with its content."""
+    def forget_callbacks(self) -> None:
+        """Forget the callbacks, which refer to the item: so it is freed at once, with its content."""
         self._on_cancel.clear()
 
 

@@ -115,7 +115,7 @@ class StoreState:
 
     def finish(self, item: Item) -> None:
         """Take the item out of flight."""
-        item.let_go()
+        item.forget_callbacks()
         if self.items.get(item.id) is item:  # a store taken for dead may have claimed the same message again
             del self.items[item.id]
 

@@ -129,6 +129,12 @@ def test_a_session_starts_with_what_the_queue_and_the_registry_hold() -> None:
     assert repr(session) == "<StoreSession open, ready 3, deferred 1, peers 1>"
 
 
+def test_new_work_is_accepted_where_it_is_legal() -> None:
+    for here in configurations():
+        session = StoreSession.unchecked(here)
+        assert session.accepting == session.may("submit").accepted == session.may("inbound_begin").accepted, here
+
+
 def test_status_is_the_output_everywhere() -> None:
     for here in configurations():
         session = StoreSession.unchecked(here)

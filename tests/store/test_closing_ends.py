@@ -104,18 +104,23 @@ def test_a_server_exits_while_its_storage_is_silent_and_each_signal_takes_its_st
             host, _, port = ready.split("submission=")[1].split()[0].rpartition(":")
             with smtplib.SMTP(host, int(port)) as client:
                 client.sendmail("a@example.org", ["b@example.net"], b"Subject: x\r\n\r\nkept\r\n")
-            silence.begin()
-            signals = [TERM, INT, TERM] if plan == LONG else [TERM]
-            for number in signals:
-                time.sleep(TOGETHER)  # sooner, it would count as the same one
-                process.send_signal(number)
-                while not (line := process.stderr.readline()).startswith(f"store: {number.name}: "):
-                    assert line, "it ended before"
-            assert process.wait() == 75
+                silence.begin()
+                for command in ("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA"):
+                    assert client.docmd(command)[0] < 400
+                client.send(b"Subject: y\r\n\r\nnever answered\r\n.\r\n")
+                signals = [TERM, INT, TERM] if plan == LONG else [TERM]
+                for number in signals:
+                    time.sleep(TOGETHER)  # sooner, it would count as the same one
+                    process.send_signal(number)
+                    while not (line := process.stderr.readline()).startswith(f"store: {number.name}: "):
+                        assert line, "it ended before"
+                assert process.wait(60) == 75
             said = process.stdout.read()
         assert "not released" in said
         assert f"storage {place / 'outbox.db'}" in said
         silence.end()
     with Store(Database(place / "outbox.db")) as store:
-        assert [message.state for message in store.messages()] == ["ready"]
+        kept, *others = store.messages()
+        assert store.message(kept.id).content.endswith(b"kept\r\n")
+        assert [one.state for one in (kept, *others)] in (["ready"], ["ready"] * 2), "nobody was told of the second"
         assert store.close("ORDERLY 60s")
