@@ -280,6 +280,7 @@ class SpoolerCore:
                 one.core.peers.refresh()
             elif news.kind == "taken":
                 one.core.peers.noted()
+                continue
             with self.lock:
                 one.core.state.peers_may_have_mail = True
                 one.core.claims.dispatch()
