@@ -9,7 +9,7 @@ Theory.
 3. Everything has its time: a command, and each silence, `idle` seconds; a message `idle` seconds and what its octets
    take at `SLOWEST` a second; reading a reply as long as a command; the last reply `GOODBYE` seconds.
 4. A connection that is closed while something unread has come is reset by the kernel, and the client may never see
-   the last reply.  So what still comes is read and dropped for that time.
+   the last reply.  So what still comes, and the rest of a message that is coming in, is read and dropped for that time.
 5. `close` ends a session at once when no reply is due, and after the reply otherwise.
 """
 
@@ -418,16 +418,17 @@ class Session(asyncio.BufferedProtocol):
 
     def _end(self, reply: str) -> None:
         """Say a last reply, unasked, and hang up."""
+        receiving = self.dialogue.receiving
         self.dialogue.end(reply)
         self._flush()
-        self._hang_up()
+        self._hang_up(more=receiving)
 
-    def _hang_up(self) -> None:
-        """Close the connection once everything written has left, and soon in any case."""
+    def _hang_up(self, *, more: bool = False) -> None:
+        """Close the connection once everything written has left, and soon in any case; `more` is still coming in."""
         if self._leaving or self._transport.is_closing():
             return
         self._leaving = True
-        if self.dialogue.unread and not self._at_end and self._transport.can_write_eof():
+        if (more or self.dialogue.unread) and not self._at_end and self._transport.can_write_eof():
             self._transport.write_eof()
             if self._paused_reading:
                 self._transport.resume_reading()
