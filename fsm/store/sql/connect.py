@@ -40,7 +40,7 @@ SETTINGS: Final = (
     "secure_delete = OFF",
     "wal_autocheckpoint = 8000",  # pages of 4 KB: the log has 32 MB
     "journal_size_limit = 67108864",  # to which it shrinks after a transaction that was larger
-    "cache_size = -16000",  # KB, so that a batch of large messages is written once
+    "cache_size = -16000",  # KB: a batch of large messages fits
 )
 """The settings of a connection to SQLite."""
 CREATE_LOCK: Final = 0x66736D

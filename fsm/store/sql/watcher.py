@@ -4,9 +4,9 @@ Theory.
 1. The thread does not poll.  It sleeps until somebody rings, a watched process ends, a lease can end, or its own lease
    has to be renewed.
 2. It only reports *that* something has changed, and in which stores.  Whoever is told looks in a transaction.
-3. It rings for this process, too, at most every `GAP`, since each ring wakes all others.  Whoever opens the
-   database waits for the first ring, by which the others learn to watch this process: they notice its death whenever
-   that comes.
+3. It rings for this process, too, since that may have to wait for the database; at most every `GAP`, since each ring
+   wakes all others.  Whoever opens the database waits for the first ring, by which the others learn to watch this
+   process: they notice its death whenever that comes.
 4. If the database cannot be reached, it tries again, a little later each time; the return counts as a change.
 """
 
@@ -208,7 +208,9 @@ class Watcher:
         return False
 
     def _ring_now(self) -> None:
-        if not self._rings or self._connection is None or time.monotonic() < self._may_ring_at:
+        if not self._rings or self._connection is None:
+            return
+        if time.monotonic() < self._may_ring_at and not self._closing:  # who goes tells the others before
             return
         with self._lock:
             rings, self._rings = self._rings, {}
@@ -220,7 +222,8 @@ class Watcher:
 
     @property
     def _may_ring_at(self) -> float:
-        return self._rang_at + (LONG_GAP if self._rings.keys() == {"taken"} else GAP)
+        with self._lock:
+            return self._rang_at + (LONG_GAP if self._rings.keys() == {"taken"} else GAP)
 
     def _report(self, news: News) -> None:
         if self._changed is not None:

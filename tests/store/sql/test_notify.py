@@ -125,3 +125,14 @@ def test_in_a_folder_that_is_not_ours_alone_there_is_no_socket(file: Place, stra
     assert strange_folder.is_symlink() or [*strange_folder.iterdir()] == []
     one.submit()
     one.storage.ring(News("work", frozenset((1,))))
+
+
+def test_who_goes_right_after_a_ring_is_noticed(database: Place) -> None:
+    (one, heard), (other, _) = watching(database), watching(database)
+    other.storage.ring(News("peers", frozenset((1000,))))
+    while not any(1000 in (got.stores or ()) for got in heard.news):
+        heard.wait()
+    heard.event.clear()
+    other.close()
+    heard.wait()
+    until_alone(one, heard)
